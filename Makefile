@@ -1,0 +1,35 @@
+# Everything runs in .venv, made from scratch when missing. `make frontier` and `make test` are all a newcomer needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+# Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
+OFFLINE := HF_HUB_OFFLINE=1
+
+.PHONY: frontier test check bench format clean
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet "torch>=2.13,<2.14"
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+frontier: .venv/ready  ## the main job: search the frontier of the bundled corpus and report it
+	$(OFFLINE) $(BIN)/millis sweep
+
+test: .venv/ready  ## all tests
+	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
+
+check: .venv/ready  ## formatting, lint, strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/ready  ## do two independent benchmark runs agree, and what does caching the teacher save?
+	$(OFFLINE) $(BIN)/python benchmarks/agreement.py
+	$(OFFLINE) $(BIN)/python benchmarks/teacher_cache.py
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv outputs/* .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Hydra's `hydra/sweeper=optuna`: searches with millis.sweep, runs trials on any Hydra launcher."""

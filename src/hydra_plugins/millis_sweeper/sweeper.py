@@ -1,0 +1,231 @@
+"""Hydra sweeper on Optuna: several objectives, constraints, resume, shared studies, any Hydra launcher.
+
+The thin end of `millis.sweep`: turns command line and config into a space, trials into jobs and job results into
+tellings. Hydra imports every plugin at each start, so this file imports nothing heavy until a sweep begins.
+
+    defaults: [override /hydra/sweeper: optuna]
+    hydra: {mode: MULTIRUN, sweeper: {directions: {accuracy: maximize, latency_p50_ms: minimize}, space: {...}}}
+
+The task function returns `{"metrics": {name: value}, "constraints": {name: value}}`; a constraint is kept when its
+value is ≤ 0. Several compare best as relative excess, measured / limit - 1. A trial that violates one may leave
+objectives out. Trial 7 runs in folder `7` of `hydra.sweep.dir`.
+"""
+# No `from __future__ import annotations` here: Hydra loads plugins outside sys.modules, where dataclasses with
+# postponed annotations cannot be built.
+
+import inspect
+import logging
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_plugins.millis_sweeper import _overrides
+from millis.errors import MillisError
+
+log = logging.getLogger(__name__)
+
+SAME_FAILURES = 3  # a worker whose first trials fail alike more often than this has a fault that no trial escapes
+# Spaces here are conditional; `group` models each set of keys that occur together by one joint density, where plain
+# multivariate TPE would draw every conditional key on its own.
+TPE = {"_target_": "optuna.samplers.TPESampler", "multivariate": True, "group": True}
+
+
+@dataclass
+class OptunaSweeperConf:
+    """`hydra/sweeper=optuna`.
+
+    Args:
+        directions: Metric → minimize or maximize; one or several.
+        space: What is searched: the mapping that `millis.sweep.space` describes.
+        sampler: Any sampler of Optuna, by `_target_`, without its seed; null: `TPE` above. (A default here would merge its
+            options into those of every other sampler.)
+        seed: Of the study; trial after trial draws from it.
+        study_name: One study a name and storage.
+        storage: `sqlite:///<path>`, `journal:///<path>` (for network file systems), a server's URL; null: memory.
+        n_trials: In total, over resumes and workers; interrupted trials do not count.
+        n_jobs: Trials handed to the launcher at once.
+        timeout_s: No trial is begun after so many seconds; null: no limit.
+        retry_failed: How often a trial that its worker's death left unfinished is tried again.
+        enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
+        listener: `_target_` of a `millis.sweep.study.Listener`.
+    """
+
+    _target_: str = "hydra_plugins.millis_sweeper.sweeper.OptunaSweeper"
+    _recursive_: bool = False
+    directions: dict[str, str] = field(default_factory=dict)
+    space: Any = field(default_factory=dict)
+    sampler: Any = None
+    seed: int = 0
+    study_name: str = "study"
+    storage: Optional[str] = "sqlite:///outputs/studies/${.study_name}.db"  # noqa: UP045 (OmegaConf reads it)
+    n_trials: int = 40
+    n_jobs: int = 1
+    timeout_s: Optional[float] = None  # noqa: UP045
+    retry_failed: int = 2
+    enqueue: Any = field(default_factory=list)
+    listener: Any = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="millis")
+
+
+class OptunaSweeper(Sweeper):  # type: ignore[misc]
+    """See `OptunaSweeperConf`."""
+
+    def __init__(self, **options: Any) -> None:
+        # Raising here would reach the user as Hydra's "error instantiating"; everything is checked in `sweep`.
+        self.options = OptunaSweeperConf(**{name: _plain(value) for name, value in options.items()})
+        self.options.sampler = self.options.sampler or TPE
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra's hook: called once, before `sweep`."""
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Search until `n_trials` or `timeout_s`; return the `optuna.Study`.
+
+        Raises:
+            MillisError: a fault in the config, a study that cannot be used, or no trial that ever succeeded.
+        """
+        import optuna
+
+        from millis.sweep.space import Space
+        from millis.sweep.study import SharedStudy
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        options = self.options
+        for name, least in (("n_trials", 1), ("n_jobs", 1), ("retry_failed", 0)):
+            if getattr(options, name) < least:
+                raise MillisError(f"hydra.sweeper.{name} is {getattr(options, name)}; expected at least {least}")
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides(arguments)
+        self.prefixes = _overrides.prefixes([*options.space, *(override.get_key_element() for override in overrides)])
+        entries = {key.lstrip("+"): entry for key, entry in options.space.items()}
+        written = Space.parse(entries, _overrides.fixed_values(self.config))
+        space, self.fixed = _overrides.narrow(written, overrides)
+        for recipe in options.enqueue:
+            written.check(recipe)
+        self._sampler(options.seed)  # a fault in its config shows before any work
+        if not _takes_seed(options.sampler):
+            log.warning("%s takes no seed: another run will draw other trials", options.sampler["_target_"])
+
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        shared = SharedStudy(
+            name=options.study_name,
+            directions=options.directions,
+            storage=options.storage,
+            sampler=self._sampler,
+            seed=options.seed,
+            retries=options.retry_failed,
+        )
+        shared.check(space)
+        shared.enqueue([recipe for recipe in options.enqueue if space.admits(recipe)])
+        listener = instantiate(options.listener) if options.listener else None
+        with shared.working():
+            if listener:
+                listener.start(self.config)
+            self._search(shared, space, listener)
+        shared.require_a_result()
+        if listener:
+            listener.end(shared.study)
+        return shared.study
+
+    def _search(self, shared: Any, space: Any, listener: Any) -> None:
+        deadline = time.monotonic() + (self.options.timeout_s or float("inf"))
+        errors: list[Optional[str]] = []  # noqa: UP045
+        while time.monotonic() < deadline:
+            asked = shared.ask(space, self.options.n_trials, self.options.n_jobs)
+            if not asked:
+                return
+            for trial, params, returned in self._run(asked, space):
+                metrics, error = None, None
+                try:
+                    if isinstance(returned, Exception):
+                        error = shared.fail(trial, returned)
+                    else:
+                        metrics = shared.tell(trial, returned).metrics
+                except MillisError as fault:
+                    error = str(fault)
+                log.info("trial %d: %s", trial.number, error or metrics)
+                errors.append(error)
+                if listener:
+                    self._notify(listener, trial.number, self.options.n_trials, params, metrics, error)
+            if error and len(errors) > SAME_FAILURES and set(errors) == {error}:
+                raise MillisError(f"the first {len(errors)} trials failed alike, so the sweep stops: {error}")
+        log.info("no trial is begun after timeout_s=%s", self.options.timeout_s)
+
+    def _run(self, asked: list[Any], space: Any) -> list[tuple[Any, dict[str, Any], Any]]:
+        """Run trials as jobs; what each returned, or the exception it ended by."""
+        done, jobs, legal = [], [], []
+        for trial, params in asked:
+            texts = {key: text for key, text in self.fixed.items() if key not in space}
+            texts |= {key: self.fixed.get(key) or _overrides.text_of(value) for key, value in params.items()}
+            job = [f"{self.prefixes.get(key, '')}{key}={text}".removesuffix("=") for key, text in texts.items()]
+            job.append(f"hydra.sweep.subdir={trial.number}")  # numbers of one batch may have gaps
+            try:
+                self.validate_batch_is_legal([job])
+            except (HydraException, OmegaConfBaseException) as error:
+                done.append((trial, params, error))
+            else:
+                jobs.append(job)
+                legal.append((trial, params))
+        if jobs:
+            results = self.launcher.launch(jobs, initial_job_idx=legal[0][0].number)
+            for (trial, params), result in zip(legal, results, strict=True):
+                try:
+                    done.append((trial, params, result.return_value))  # re-raises the job's exception
+                except Exception as error:
+                    done.append((trial, params, error))
+        return done
+
+    def _sampler(self, seed: int) -> Any:
+        """A fresh sampler. Raises MillisError if its config does not make one."""
+        config = self.options.sampler
+        from optuna.exceptions import ExperimentalWarning
+
+        if "_target_" not in config:
+            raise MillisError(
+                f"hydra.sweeper.sampler needs a _target_ such as optuna.samplers.TPESampler, got {config!r}"
+            )
+        if "seed" in config:
+            raise MillisError("hydra.sweeper.sampler has its own seed; set hydra.sweeper.seed, which seeds each trial")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return instantiate(config, **({"seed": seed} if _takes_seed(config) else {}))
+        except Exception as error:  # Hydra wraps whatever the constructor raised
+            reason = error.__cause__ or error
+            raise MillisError(f"hydra.sweeper.sampler cannot be made from {config}: {reason}") from error
+
+    @staticmethod
+    def _notify(listener: Any, *told: Any) -> None:
+        try:
+            listener.told(*told)
+        except Exception:
+            log.exception("the listener failed on trial %d; the sweep goes on", told[0])
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _takes_seed(sampler: dict[str, Any]) -> bool:
+    return "seed" in inspect.signature(get_class(sampler["_target_"])).parameters

@@ -1,0 +1,29 @@
+"""millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?
+
+The commands as functions, for notebooks: `millis.train`, `compress`, `benchmark`, `sweep`, `report` take the command's
+overrides as strings (`millis.compress("student=static", "quantization=dynamic")`); `millis.load(folder)` gives a runner
+that answers texts. Imported on first use, so that a serving process pays for nothing it does not need.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load": "millis.backends.runner",
+    "read_records": "millis.record",
+    "Record": "millis.record",
+    "train": "millis.cli.api",
+    "compress": "millis.cli.api",
+    "benchmark": "millis.cli.api",
+    "sweep": "millis.cli.api",
+    "report": "millis.cli.api",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names of _HOMES are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'millis' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,50 @@
+"""Writing an artifact: weights, tokenizer and manifest appear together, or not at all."""
+
+import copy
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from millis.backends.runner import TOKENIZER
+from millis.quantization.spec import Quantization
+from millis.storage.manifest import Manifest, seal
+from millis.store import atomic_folder
+from millis.types import Backend
+
+
+def write_artifact(
+    folder: Path,
+    model: Any,
+    tokenizer: Tokenizer,
+    backend: Backend,
+    manifest: Manifest,
+    quantization: Quantization | None,
+) -> Manifest:
+    """Write the deployable folder; an artifact that was there is replaced.
+
+    Args:
+        folder: Where; its parents are made.
+        model: An `nn.Module` of `manifest.spec`, on any device; it is left as it was.
+        tokenizer: Written as it is; truncation and padding are the runner's to set.
+        backend: Writes the weights; the manifest names it.
+        manifest: Without `backend`, `quantization` and `files`, which are filled in here.
+        quantization: What the backend does to the weights.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        MillisError: the file system refused, or the backend did; nothing is left behind.
+    """
+    with atomic_folder(folder) as temporary:
+        backend.write(_portable(model), temporary, manifest.inputs, quantization)
+        tokenizer.save(str(temporary / TOKENIZER))
+        described = None if quantization is None else asdict(quantization)
+        return seal(temporary, replace(manifest, backend=backend.name, quantization=described))
+
+
+def _portable(model: Any) -> Any:
+    """A copy in evaluation mode, on the CPU, in fp32: training may go on with the original."""
+    return copy.deepcopy(model).cpu().float().eval()

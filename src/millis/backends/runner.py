@@ -1,0 +1,124 @@
+"""An artifact loaded on its runtime: text in, prediction out. This is the code that a request pays for.
+
+A request has four stages, each a method, and `predict` is exactly their composition, so that what is served is what is
+timed. The Rust tokenizer is called directly, and nothing is allocated that can be kept: masks and token types are views
+made once, one a length. One thread of a 2.6 GHz server core, 10 words, a model that does almost nothing: tokenize 15,
+feed 2, compute 12, decode 1.5 µs.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import exp
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from millis import backends
+from millis.errors import MillisError
+from millis.storage.manifest import Manifest, open_manifest
+from millis.types import Features, Prediction, Session, Text
+
+TOKENIZER = "tokenizer.json"
+
+
+class Runner:
+    """Answers one request at a time.
+
+    Args:
+        manifest: What the artifact is.
+        tokenizer: The artifact's; this runner sets its truncation and turns its padding off.
+        session: The weights on a backend.
+    """
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, session: Session) -> None:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(manifest.max_length)
+        self.manifest = manifest
+        self.labels = manifest.labels
+        self._encode = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs against 24 for `encode`
+        self._session = session
+        # Row n of each: what a text of n tokens needs, [1, n].
+        ones, zeros = np.ones((1, manifest.max_length), np.int64), np.zeros((1, manifest.max_length), np.int64)
+        self._masks = [ones[:, :length] for length in range(manifest.max_length + 1)]
+        self._types = [zeros[:, :length] for length in range(manifest.max_length + 1)]
+        self._takes_types = "token_type_ids" in manifest.inputs
+        # A text without a single token, as training pads it: one position, masked out.
+        blank = zeros[:, :1]
+        self._blank = Features(blank, blank, blank if self._takes_types else None)
+
+    def predict(self, text: Text) -> Prediction:
+        """The answer to one request.
+
+        Raises:
+            MillisError: `text` is neither a string nor a pair of strings.
+        """
+        return self.decode(self.compute(self.feed(self.tokenize(text))))
+
+    def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
+        """Logits [N, C], one text at a time: the very path that answers requests."""
+        rows = [self.compute(self.feed(self.tokenize(text))) for text in texts]
+        return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
+
+    def tokenize(self, text: Text) -> Encoding:
+        """Text to at most `max_length` tokens."""
+        try:
+            return self._encode([text])[0]
+        except TypeError as error:
+            raise MillisError(
+                f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings"
+            ) from error
+
+    def feed(self, encoding: Encoding) -> Features:
+        """Tokens to the model's inputs, [1, S]."""
+        ids = np.array([encoding.ids], dtype=np.int64)
+        length = ids.shape[1]
+        if length == 0:
+            return self._blank
+        if not self._takes_types:
+            return Features(ids, self._masks[length], None)
+        if encoding.n_sequences == 1:
+            return Features(ids, self._masks[length], self._types[length])
+        return Features(ids, self._masks[length], np.array([encoding.type_ids], dtype=np.int64))
+
+    def compute(self, features: Features) -> NDArray[np.float32]:
+        """Inputs to logits [1, C]."""
+        return self._session(features)
+
+    def decode(self, logits: NDArray[np.float32]) -> Prediction:
+        """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max).
+
+        In plain Python: 1.4 µs for 2 classes against NumPy's 3.8; NumPy would win from about 25 classes on (77: 4 µs
+        against 9), where the model takes a hundred times that.
+        """
+        row = logits[0].tolist()
+        top = max(row)
+        index = row.index(top)
+        return Prediction(self.labels[index], index, 1.0 / sum([exp(value - top) for value in row]))
+
+    def truncated(self, texts: Sequence[Text]) -> int:
+        """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
+        return sum(bool(self.tokenize(text).overflowing) for text in texts)
+
+
+def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
+    """Load an artifact, and run nothing that is stored in it.
+
+    Args:
+        folder: The artifact.
+        threads: For one request's arithmetic.
+        verify: Hash every file first (about 1 s a GB).
+
+    Raises:
+        MillisError: not an artifact, damaged, written by a newer millis, or its runtime is not installed.
+    """
+    folder = Path(folder)
+    if threads < 1:
+        raise MillisError(f"threads={threads} cannot run anything: expected 1 or more")
+    manifest = open_manifest(folder, verify)
+    backend = backends.module(manifest.backend)
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
+    return Runner(manifest, tokenizer, backend.load(folder, manifest, threads))

@@ -1,0 +1,1 @@
+"""How latency, size and memory are measured."""

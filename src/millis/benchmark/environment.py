@@ -1,0 +1,91 @@
+"""The machine and the software a measurement was made on: what a reader needs to compare it with another.
+
+Nothing here imports what it describes: versions come from package metadata.
+"""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import millis
+
+# What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
+FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "onnx", "onnxruntime", "safetensors")
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def environment() -> dict[str, Any]:
+    """JSON-able description: machine, operating system, Python, packages, load, commit, time."""
+    return {
+        "machine": machine(),
+        "python": platform.python_version(),
+        "packages": packages(),
+        "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "git_commit": git_commit(Path.cwd()),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, its instruction sets of interest, cores, memory in bytes, system, frequency governor."""
+    cpu = _cpuinfo(Path("/proc/cpuinfo"))
+    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": [flag for flag in FLAGS if flag in flags],
+        "cpus": os.cpu_count(),
+        "memory_bytes": _memory_bytes(),
+        "system": platform.platform(),
+        "governor": _read(GOVERNOR),
+    }
+
+
+def packages() -> dict[str, str]:
+    """Version of every installed package that can move a latency or an answer."""
+    versions = {"millis": millis.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit(folder: Path) -> str | None:
+    """Commit checked out at `folder`, with `+changes` if its tracked files differ; None outside a repository."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return f"{commit}+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _cpuinfo(path: Path) -> dict[str, str]:
+    """Fields of the first processor; empty where the system has no such file."""
+    first = (_read(path) or "").split("\n\n", 1)[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None

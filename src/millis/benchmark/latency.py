@@ -1,0 +1,326 @@
+"""Latency end to end, text in to prediction out, one request at a time, beside a reference on the same machine.
+
+Every artifact runs in a process of its own, pinned to the same CPUs, one awake at a time. After warm-up they take turns
+in rounds: in a round each one, the reference included, answers the same texts, in an order drawn anew. What is compared
+is what happened within a round, so a machine that slows down slows both sides of a ratio (paired comparison; fresh
+processes, warm-up and intervals after Georges, Buytaert and Eeckhout 2007, "Statistically Rigorous Java Performance
+Evaluation").
+"""
+
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from millis.benchmark.environment import environment
+from millis.benchmark.isolate import Worker, available_cpus
+from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise
+from millis.errors import MillisError, nearest
+from millis.storage.manifest import open_manifest, size_bytes
+from millis.types import Text
+
+REFERENCE = "the reference"  # what messages call it
+FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
+# Two measurements at once would time each other; one machine, one lock.
+LOCK = Path(tempfile.gettempdir()) / "millis-benchmark.lock"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure. The defaults take about 7 s a small model, of which the reference's share is 5.
+
+    Args:
+        threads: For one request's arithmetic.
+        affinity: CPUs to pin to; None takes the highest-numbered of those allowed, since CPU 0 serves most interrupts.
+        rounds: R. The speed-up's interval comes from these.
+        requests: In a round. R · requests = 400 leave 4 beyond a p99: use `thorough` where the p99 decides.
+        settle_ms: Untimed requests before each burst, to get the caches back from the others.
+        steady_windows: Warm-up ends when the medians of so many passes over one round's texts ...
+        steady_tolerance: ... lie within this share of each other ...
+        warmup_seconds: ... or after this long, which is then noted.
+        seconds: Most time an artifact is timed for; slower ones (and whom they are compared with) get fewer requests.
+        cold_starts: Fresh processes a cold start is the median of.
+        drift: Share by which the reference's medians may range over the rounds before it is noted.
+        seed: Of the texts drawn and the order of turns.
+    """
+
+    threads: int = 1
+    affinity: tuple[int, ...] | None = None
+    rounds: int = 20
+    requests: int = 20
+    settle_ms: float = 10.0
+    steady_windows: int = 3
+    steady_tolerance: float = 0.05
+    warmup_seconds: float = 3.0
+    seconds: float = 10.0
+    cold_starts: int = 1
+    drift: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "rounds", "requests", "steady_windows", "cold_starts"):
+            if getattr(self, name) < 1:
+                raise MillisError(f"benchmark.{name}={getattr(self, name)} measures nothing: expected 1 or more")
+
+    def cpus(self) -> list[int]:
+        """The CPUs that workers are pinned to; empty where the system cannot pin.
+
+        Raises:
+            MillisError: CPUs that are not there, or fewer than threads.
+        """
+        allowed = available_cpus()
+        if not allowed:
+            return []
+        cpus = allowed[-self.threads :] if self.affinity is None else list(self.affinity)
+        if foreign := sorted(set(cpus) - set(allowed)):
+            raise MillisError(
+                f"benchmark.affinity names CPUs {foreign}, this process may use {allowed}. Choose from these"
+            )
+        if len(set(cpus)) < self.threads:
+            raise MillisError(
+                f"benchmark.threads={self.threads} on {len(set(cpus))} CPUs would time threads waiting for each other: "
+                f"expected at most one thread a CPU, this process may use {allowed}. Lower threads or widen affinity"
+            )
+        return cpus
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact, measured.
+
+    Args:
+        metrics: `latency_p50_ms`, `latency_p90_ms`, `latency_p99_ms` (end to end), `speedup`, `size_bytes`,
+            `peak_memory_bytes`, `cold_start_ms` (process start to first answer: interpreter, imports, checksums,
+            weights from a warm disk cache, one request), each stage's median, and `model_p50_ms` (all but tokenize).
+        intervals: 95 % bootstrap, under the same names where there is more than one sample.
+        latency_ms: Raw end-to-end samples, [R][requests].
+        reference_latency_ms: The reference's in the same rounds, [R][requests].
+        stages_ms: Stage → median.
+        notes: What a reader must know.
+        environment: See `millis.benchmark.environment`; also threads, affinity and how it was measured.
+    """
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    latency_ms: list[list[float]]
+    reference_latency_ms: list[list[float]]
+    stages_ms: dict[str, float]
+    notes: list[str]
+    environment: dict[str, Any]
+
+
+class Bench:
+    """Keeps the reference's process alive, so that measuring one more candidate costs only the candidate.
+
+    Use as a context manager: leaving it ends every process.
+
+    Args:
+        reference: Artifact that speed-ups are over.
+        texts: The task's own test texts; requests are drawn from these, so their lengths are the real ones.
+        options: How to measure.
+
+    Raises:
+        MillisError: no texts, CPUs that are not there, or a reference that does not load.
+    """
+
+    def __init__(self, reference: Path, texts: Sequence[Text], options: Options) -> None:
+        if not texts:
+            raise MillisError(
+                "there are no texts to measure latency with: expected the test split's. Check the data's test split"
+            )
+        self.reference, self.options = reference, options
+        self.cpus = options.cpus()
+        # Workers get to see the drawn texts only, each once; orders are positions in that list, [R][requests].
+        draws = _stratified(texts, options)
+        used = sorted({i for draw in draws for i in draw})
+        position = {i: row for row, i in enumerate(used)}
+        self._texts = [texts[i] for i in used]
+        self._orders = [[position[i] for i in draw] for draw in draws]
+        self._stack = ExitStack()
+        with FileLock(LOCK):
+            self._reference = self._start(REFERENCE, reference, self._stack)
+
+    def measure(self, artifacts: Mapping[str, Path]) -> dict[str, Measurement]:
+        """Measure `artifacts` (name → folder) together, in turns with the reference.
+
+        One that is the reference's own folder gets the reference's samples and a speed-up of 1.
+
+        Raises:
+            MillisError: an artifact that does not load, or whose process died.
+        """
+        own = [name for name, folder in artifacts.items() if folder.resolve() == self.reference.resolve()]
+        with FileLock(LOCK), ExitStack() as stack:
+            started = {name: self._start(name, artifacts[name], stack) for name in artifacts if name not in own}
+            everyone = [self._reference, *started.values()]
+            requests = self._affordable(max(one.median_ms for one in everyone))
+            taken = self._take_turns(everyone, requests)
+            peaks = [one.worker.ask({"peak": None}) for one in everyone]
+        shared = self._environment(requests)
+        notes = [] if requests == self.options.requests else [_slow_note(requests, self.options)]
+        if not self.cpus:
+            notes.append("processes were not pinned: this system cannot")
+        stages = [milliseconds(stamps) for stamps in taken]
+        reference_ms = stages[0].sum(axis=2)
+        if (moved := drift(reference_ms)) > self.options.drift:
+            notes.append(_drift_note(moved, self.options))
+        shared["reference_drift"] = moved
+        measured = {}
+        for row, one in enumerate(everyone):
+            report = self._report(one, stages[row], reference_ms, peaks[row])
+            measured[one.name] = replace(
+                report, notes=[*notes, *report.notes], environment={**shared, **report.environment}
+            )
+        return {name: measured[REFERENCE if name in own else name] for name in artifacts}
+
+    def close(self) -> None:
+        """End the reference's process."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, name: str, folder: Path, stack: ExitStack) -> "_Ready":
+        options = self.options
+        size = size_bytes(open_manifest(folder, verify=False))
+        colds = []
+        for _ in range(options.cold_starts - 1):
+            with Worker(name, folder, self._texts[0], options.threads, self.cpus) as worker:
+                colds.append(worker.cold_start_ms)
+        worker = stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus))
+        colds.append(worker.cold_start_ms)
+        worker.ask({"texts": self._texts})
+        warm = worker.ask(
+            {
+                "warm": {
+                    "window": self._orders[0],
+                    "tolerance": options.steady_tolerance,
+                    "windows": options.steady_windows,
+                    "seconds": options.warmup_seconds,
+                }
+            }
+        )
+        return _Ready(name, worker, size, median(colds), warm["median_ms"], warm["steady"], warm["requests"])
+
+    def _affordable(self, slowest_ms: float) -> int:
+        """Requests a round that keep the slowest artifact within `options.seconds`."""
+        affordable = int(self.options.seconds * 1e3 / (slowest_ms * self.options.rounds))
+        return min(self.options.requests, max(FEWEST_REQUESTS, affordable))
+
+    def _take_turns(self, everyone: "list[_Ready]", requests: int) -> list[list[list[list[int]]]]:
+        """Clock readings [artifacts][R][requests][5]."""
+        chance = random.Random(self.options.seed)
+        taken: list[list[list[list[int]]]] = [[] for _ in everyone]
+        for order in self._orders:
+            texts = [order[int((i + 0.5) * len(order) / requests)] for i in range(requests)]  # all, or evenly spaced
+            burst = {"order": texts, "settle_ms": self.options.settle_ms}
+            chance.shuffle(texts)
+            for row in chance.sample(range(len(everyone)), len(everyone)):
+                taken[row].append(everyone[row].worker.ask({"burst": burst}))
+        return taken
+
+    def _environment(self, requests: int) -> dict[str, Any]:
+        options = self.options
+        return {
+            **environment(),
+            "threads": options.threads,
+            "affinity": self.cpus,
+            "rounds": options.rounds,
+            "requests_per_round": requests,
+            "seed": options.seed,
+        }
+
+    def _report(
+        self, one: "_Ready", stages: NDArray[np.float64], reference_ms: NDArray[np.float64], peak: int
+    ) -> Measurement:
+        summary = summarise(stages, reference_ms)
+        steady = (
+            f"latency was not steady after {self.options.warmup_seconds:g} s, {one.warm_requests} requests, of warm-up"
+        )
+        return Measurement(
+            metrics={
+                **summary.metrics,
+                "size_bytes": float(one.size_bytes),
+                "peak_memory_bytes": float(peak),
+                "cold_start_ms": one.cold_start_ms,
+            },
+            intervals=summary.intervals,
+            latency_ms=stages.sum(axis=2).tolist(),
+            reference_latency_ms=reference_ms.tolist(),
+            stages_ms={stage: summary.metrics[f"{stage}_p50_ms"] for stage in STAGES},
+            notes=[] if one.steady else [steady],
+            environment={"warmup_requests": one.warm_requests},
+        )
+
+
+def measure(
+    artifacts: Mapping[str, Path], texts: Sequence[Text], reference: str, options: Options
+) -> dict[str, Measurement]:
+    """Measure `artifacts` (name → folder) against the one called `reference`, all in the same rounds.
+
+    Raises:
+        MillisError: `reference` is not among them, or as for `Bench`.
+    """
+    if reference not in artifacts:
+        raise MillisError(
+            f"the reference {reference!r} is not among the artifacts {', '.join(map(repr, artifacts))}"
+            f"{nearest(reference, artifacts)}. Name one of them"
+        )
+    with Bench(artifacts[reference], texts, options) as bench:
+        return bench.measure(artifacts)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A worker that is warm."""
+
+    name: str
+    worker: Worker
+    size_bytes: int
+    cold_start_ms: float
+    median_ms: float
+    steady: bool
+    warm_requests: int
+
+
+def _stratified(texts: Sequence[Text], options: Options) -> list[list[int]]:
+    """Indices of the texts of each round, [R][requests].
+
+    Each round takes one text from each of `requests` equally full ranges of length, shortest first: every round then
+    has the same mix of lengths, and what changes from round to round is the machine.
+    """
+    lengths = [len(text) if isinstance(text, str) else len(text[0]) + len(text[1]) for text in texts]
+    by_length = np.argsort(lengths, kind="stable").tolist()
+    chance = random.Random(options.seed)
+    width = len(texts) / options.requests
+    return [
+        [by_length[int((stratum + chance.random()) * width)] for stratum in range(options.requests)]
+        for _ in range(options.rounds)
+    ]
+
+
+def _slow_note(requests: int, options: Options) -> str:
+    return (
+        f"{requests} requests a round instead of {options.requests}, to stay within {options.seconds:g} s an artifact: "
+        "p90 and p99 rest on few samples"
+    )
+
+
+def _drift_note(moved: float, options: Options) -> str:
+    return (
+        f"the reference's median latency ranged over {moved:.0%} between rounds, more than the {options.drift:.0%} "
+        "allowed: a busy machine; trust the speed-up more than the milliseconds"
+    )

@@ -1,0 +1,167 @@
+"""The process that is timed: `python -m millis.benchmark.worker ARTIFACT THREADS CPUS`.
+
+It pins itself before anything heavy is imported, loads one artifact, and answers JSON lines on standard output until
+standard input ends. Between requests it blocks, so it costs its neighbours nothing. What libraries print goes to
+standard error.
+
+Requests, one key each:
+    first: text               answer it; ends the cold start
+    texts: [text]             remember these; the numbers below are positions in this list
+    warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
+    burst: {...}              see `_Timer.burst`; value: stamps [requests][5], nanoseconds
+    peak: null                value: peak resident memory, bytes
+"""
+
+import json
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millis.backends.runner import Runner
+    from millis.types import Text
+
+
+class _Timer:
+    """Times requests against one runner."""
+
+    def __init__(self, runner: "Runner") -> None:
+        self.runner = runner
+        self.texts: list[Text] = []
+
+    def first(self, text: Any) -> None:
+        self.runner.predict(_text(text))
+
+    def remember(self, texts: list[Any]) -> None:
+        self.texts = [_text(text) for text in texts]
+
+    def warm(self, window: list[int], tolerance: float, windows: int, seconds: float) -> dict[str, Any]:
+        """Run until steady: the medians of the last `windows` passes over `window` lie within `tolerance`.
+
+        One request of every distinct token length comes first: runtimes plan memory and pick kernels by shape.
+
+        Args:
+            window: Positions of the texts in one pass.
+            tolerance: (max - min) / min of the medians.
+            windows: How many passes must agree.
+            seconds: Give up after this long; `steady` then is False.
+        """
+        from statistics import median
+        from time import perf_counter
+
+        one_each = {len(self.runner.tokenize(self.texts[i]).ids): i for i in range(len(self.texts))}
+        end = perf_counter() + seconds
+        self.stamps(one_each.values())
+        requests, medians = len(one_each), []
+        while True:
+            medians.append(median(stamp[4] - stamp[0] for stamp in self.stamps(window)) / 1e6)
+            requests += len(window)
+            last = medians[-windows:]
+            steady = len(last) == windows and max(last) - min(last) <= tolerance * min(last)
+            if steady or perf_counter() > end:
+                return {"steady": steady, "requests": requests, "median_ms": medians[-1]}
+
+    def burst(self, order: list[int], settle_ms: float) -> list[tuple[int, ...]]:
+        """Time the texts at `order` after untimed requests for `settle_ms`, at least two: others had the caches."""
+        from time import perf_counter_ns
+
+        end, done = perf_counter_ns() + int(settle_ms * 1e6), 0
+        while done < 2 or perf_counter_ns() < end:
+            self.runner.predict(self.texts[order[done % len(order)]])
+            done += 1
+        return self.stamps(order)
+
+    def stamps(self, order: Any) -> list[tuple[int, ...]]:
+        """Clock readings around the four stages of each request, [requests][5], nanoseconds; no garbage collection."""
+        import gc
+        from time import perf_counter_ns as clock
+
+        runner = self.runner
+        stamps: list[tuple[int, ...]] = []
+        tokenize, feed, compute, decode = runner.tokenize, runner.feed, runner.compute, runner.decode
+        texts = [self.texts[i] for i in order]
+        gc.collect()
+        gc.disable()
+        try:
+            for text in texts:
+                start = clock()
+                encoding = tokenize(text)
+                tokenized = clock()
+                features = feed(encoding)
+                fed = clock()
+                logits = compute(features)
+                computed = clock()
+                decode(logits)
+                stamps.append((start, tokenized, fed, computed, clock()))
+        finally:
+            gc.enable()
+        return stamps
+
+
+def peak_memory_bytes() -> int:
+    """Most memory this process ever held resident."""
+    try:
+        # Not getrusage: on Linux it remembers the parent this process was forked from.
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 pathlib costs a cold start 10 ms
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _text(value: Any) -> "Text":
+    return tuple(value) if isinstance(value, list) else value
+
+
+def main(arguments: list[str]) -> None:
+    """Serve `arguments` = [artifact, threads, comma-separated CPUs] until standard input ends."""
+    artifact, threads, cpus = arguments
+    if cpus:
+        os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        from millis.errors import MillisError
+
+        try:
+            from millis.backends.runner import load
+
+            timer = _Timer(load(artifact, int(threads)))
+            _freeze()
+            _serve(timer, answers)
+        except MillisError as error:
+            _answer(answers, {"error": str(error)})
+    except (BrokenPipeError, KeyboardInterrupt):  # the parent is gone or leaving
+        pass
+
+
+def _serve(timer: _Timer, answers: IO[str]) -> None:
+    handlers: dict[str, Any] = {
+        "first": timer.first,
+        "texts": timer.remember,
+        "warm": lambda options: timer.warm(**options),
+        "burst": lambda options: timer.burst(**options),
+        "peak": lambda _: peak_memory_bytes(),
+    }
+    for line in sys.stdin:
+        ((key, value),) = json.loads(line).items()
+        _answer(answers, {"value": handlers[key](value)})
+
+
+def _freeze() -> None:
+    """Take what loading left out of every later collection."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+
+
+def _answer(answers: IO[str], answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

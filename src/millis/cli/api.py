@@ -1,0 +1,44 @@
+"""The commands as Python functions: the same overrides, the same caches, results returned instead of printed about."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from millis.cli.hydra_app import composed, launch
+from millis.cli.pipeline.compress import Skipped
+from millis.record import Record, read_records
+
+
+def train(*overrides: str) -> Record:
+    """Fine-tune a teacher (or find it done): `train("data=local", "data.path=my/folder")`."""
+    record: Record = _call("train", overrides)
+    return record
+
+
+def compress(*overrides: str) -> Record | Skipped:
+    """Carry out one recipe: `compress("student=static", "quantization=dynamic")`."""
+    outcome: Record | Skipped = _call("compress", overrides)
+    return outcome
+
+
+def benchmark(*overrides: str) -> list[Record]:
+    """Measure artifacts side by side: `benchmark("artifacts=[a,b]")`."""
+    records: list[Record] = _call("benchmark", overrides)
+    return records
+
+
+def sweep(*overrides: str) -> list[Record]:
+    """Search the frontier; returns the study's records: `sweep("study.n_trials=8")`."""
+    launch("sweep", import_module("millis.cli.sweep").run, list(overrides))
+    cfg = composed("sweep", list(overrides))
+    return read_records(Path(cfg.paths.outputs) / "sweep" / cfg.study.name / "records.jsonl")
+
+
+def report(*overrides: str) -> Path:
+    """Draw records as a page; returns its path: `report("records=FILE")`."""
+    page: Path = _call("report", overrides)
+    return page
+
+
+def _call(command: str, overrides: tuple[str, ...]) -> Any:
+    return import_module(f"millis.cli.{command}").run(composed(command, list(overrides)))

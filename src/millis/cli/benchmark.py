@@ -1,0 +1,82 @@
+"""`millis benchmark`: any artifacts, side by side, on this machine."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from millis.backends.parity import parity
+from millis.backends.runner import load
+from millis.benchmark.latency import measure
+from millis.benchmark.quality import answer
+from millis.cli.pipeline.inputs import load_inputs, plain
+from millis.errors import MillisError, nearest
+from millis.metrics import scorer
+from millis.metrics.bootstrap import interval
+from millis.record import Record, write_records
+from millis.report.records import print_records
+from millis.storage.manifest import Manifest, open_manifest
+from millis.store import fingerprint
+
+
+def run(cfg: DictConfig) -> list[Record]:
+    """Measure latency, size, memory and quality of `cfg.artifacts`; the reference comes first in every round."""
+    artifacts = _named([Path(str(artifact)) for artifact in cfg.artifacts])
+    reference = cfg.reference or next(iter(artifacts))
+    if reference not in artifacts:
+        raise MillisError(f"reference={reference!r} is none of {', '.join(artifacts)}{nearest(reference, artifacts)}")
+    inputs = load_inputs(cfg)
+    manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
+    _check_labels(manifests, inputs.dataset.labels)
+    measured = measure(artifacts, inputs.dataset.test.texts, reference, instantiate(cfg.benchmark))
+    answers = {name: answer(load(folder, verify=False), inputs.dataset.test.texts) for name, folder in artifacts.items()}
+    records = []
+    for name, folder in artifacts.items():
+        found, predictions = measured[name], answers[name].predictions
+        references, labels = inputs.dataset.test.labels, inputs.dataset.labels
+        scores = inputs.task.scores(predictions, references, labels)
+        bounds = {metric: interval(scorer(metric, labels), predictions, references) for metric in scores}
+        records.append(
+            Record(
+                id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),
+                name=name, kind="teacher" if name == reference else "student", quality=inputs.task.metric,
+                metrics={**scores, **found.metrics}, intervals={**bounds, **found.intervals},
+                config=manifests[name].recipe, seed=int(manifests[name].recipe.get("seed", 0)), artifact=str(folder.absolute()),
+                predictions=predictions, references=references,
+                latency_ms=found.latency_ms, reference_latency_ms=found.reference_latency_ms, stages_ms=found.stages_ms,
+                parity=parity(answers[name].logits, answers[reference].logits), notes=[*inputs.dataset.notes, *found.notes],
+                environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
+            )  # fmt: skip
+        )
+    path = Path(cfg.records) if cfg.records else _run_folder(cfg) / "records.jsonl"
+    write_records(path, records)
+    console = Console()
+    print_records(records, console=console)
+    console.print(f"speed-ups are over {reference}; records: {path}", soft_wrap=True, highlight=False)
+    return records
+
+
+def _named(folders: list[Path]) -> dict[str, Path]:
+    """Artifacts by manifest name; two of one name are told apart by their folders."""
+    names = [open_manifest(folder, verify=False).name for folder in folders]
+    return {
+        name if names.count(name) == 1 else f"{name} ({folder.name})": folder
+        for name, folder in zip(names, folders, strict=True)
+    }
+
+
+def _check_labels(manifests: dict[str, Manifest], labels: tuple[str, ...]) -> None:
+    for name, manifest in manifests.items():
+        if manifest.labels != labels:
+            raise MillisError(
+                f"artifact {name!r} answers {len(manifest.labels)} labels ({', '.join(manifest.labels[:3])}, ...), the data has "
+                f"{len(labels)} ({', '.join(labels[:3])}, ...): name the data it was made for with data=..."
+            )
+
+
+def _run_folder(cfg: DictConfig) -> Path:
+    if HydraConfig.initialized():
+        return Path(HydraConfig.get().runtime.output_dir)
+    return Path(cfg.paths.outputs) / "benchmark"

@@ -1,0 +1,44 @@
+"""`millis compress`: one recipe, from the teacher to a measured, deployable artifact."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from millis.cli.pipeline.compress import Skipped, baseline_record, compress, teacher_record
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.record import Record, write_records
+from millis.report.records import print_records
+from millis.store import fingerprint
+from millis.units import label, show, show_limit
+
+
+def run(cfg: DictConfig) -> Record | Skipped:
+    """Compress, then print the teacher, the untouched baseline and the student side by side."""
+    console = Console()
+    teacher = ensure_teacher(cfg)
+    references = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]
+    outcome = compress(cfg, teacher)
+    if isinstance(outcome, Skipped):
+        console.print(_refusal(cfg, outcome), soft_wrap=True)
+        return outcome
+    records = list({record.id: record for record in [*references, outcome.record]}.values())
+    path = Path(cfg.paths.outputs) / "compress" / fingerprint([record.id for record in records])[:8] / "records.jsonl"
+    write_records(path, records)
+    print_records(records, console=console)
+    for note in outcome.record.notes:
+        console.print(note, soft_wrap=True)
+    for limit, over in outcome.excess.items():
+        if over > 0:
+            console.print(f"over budget: {label(limit)} by {show_limit(limit, over)}")
+    console.print(f"artifact: {outcome.record.artifact}\nrecords: {path}", soft_wrap=True)
+    return outcome.record
+
+
+def _refusal(cfg: DictConfig, skipped: Skipped) -> str:
+    over = ", ".join(
+        f"{label(limit)} {show(limit, skipped.measurement.metrics[limit])} (limit {show_limit(limit, cfg.budget[limit])})"
+        for limit, excess in skipped.excess.items()
+        if excess > 0
+    )
+    return f"{skipped.name} is over the budget before training: {over}. Nothing was trained; choose a smaller student or a wider budget"

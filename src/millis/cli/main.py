@@ -1,0 +1,81 @@
+"""`millis <command> key=value ...`: finds the command, runs it, and turns faults into one sentence."""
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from millis import __version__
+from millis.errors import MillisError, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+COMMANDS = {
+    "train": "fine-tune a teacher",
+    "compress": "carry out one recipe: teacher, student, artifact, record",
+    "benchmark": "measure artifacts side by side on this machine",
+    "sweep": "search many recipes for the accuracy-versus-latency frontier",
+    "report": "draw records as one HTML page",
+    "predict": "answer texts with an artifact and say how long each took",
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = sys.argv[1:]
+    command = arguments[0] if arguments else "--help"
+    if command in ("-h", "--help"):
+        print(usage())
+    elif command == "--version":
+        print(f"millis {__version__}")
+    elif command in COMMANDS:
+        sys.exit(run(command, arguments[1:]))
+    else:
+        print(f"error: no command {command!r}{nearest(command, COMMANDS)}. See `millis --help`", file=sys.stderr)
+        sys.exit(2)
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?",
+            "",
+            "usage: millis COMMAND [key=value ...]",
+            "",
+            *lines,
+            "",
+            "`millis COMMAND --help` shows its groups and options; `--cfg job` the config it would run; `-m` runs many.",
+        ]
+    )
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run `command` under Hydra; returns the exit code."""
+    from millis.cli.hydra_app import explain, launch
+
+    given: dict[str, list[str]] = {}
+    if "--" in arguments:  # `millis predict artifact=DIR -- "a text" "another"`: what follows is data, not overrides
+        cut = arguments.index("--")
+        given, arguments = {"texts": arguments[cut + 1 :]}, arguments[:cut]
+
+    def task(cfg: "DictConfig") -> Any:
+        return import_module(f"millis.cli.{command}").run(cfg, **given)  # seconds to import; `--help` is spared them
+
+    try:
+        launch(command, task, arguments)
+    except MillisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on from here", file=sys.stderr)
+        return 130
+    except Exception as error:
+        message = explain(error, command, arguments)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    return 0

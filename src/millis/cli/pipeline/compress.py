@@ -1,0 +1,177 @@
+"""One recipe, start to end: latency first, then training, then the artifact, then its quality as deployed."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, open_dict
+from torch import nn
+
+from millis import __version__
+from millis.backends.parity import parity
+from millis.backends.runner import load
+from millis.benchmark.latency import Measurement
+from millis.benchmark.quality import answer
+from millis.cli.pipeline.inputs import Inputs, plain
+from millis.cli.pipeline.measure import latency_of, recipe_name, write
+from millis.cli.pipeline.student import Plan, ensure_student, plan
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.data.batches import Rows, model_inputs
+from millis.data.dataset import Split
+from millis.metrics import scorer
+from millis.metrics.bootstrap import interval
+from millis.record import Record
+from millis.storage.manifest import seal
+from millis.store import atomic_file, fingerprint, locked
+
+PARITY_TEXTS = 512  # of the test split; label agreement is then known to a fifth of a percent
+_PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8"}
+MEASURED = ("latency_p50_ms", "latency_p99_ms", "size_bytes")  # limits that are known before training
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recipe that was measured and not trained.
+
+    Args:
+        name: Of the recipe.
+        measurement: Latency, size and memory of its architecture.
+        excess: Limit → how far over it, in the metric's unit.
+    """
+
+    name: str
+    measurement: Measurement
+    excess: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A recipe carried out.
+
+    Args:
+        seconds: Training time, spent now or earlier.
+        excess: Limit → how far over it (negative within), in the metric's unit.
+    """
+
+    record: Record
+    seconds: float
+    excess: dict[str, float]
+
+
+def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
+    """Teacher → student → artifact → record, or only the measurement where a limit of `cfg.budget` is broken already."""
+    teacher = teacher or ensure_teacher(cfg)
+    planned = plan(cfg, teacher)
+    name = recipe_name(cfg, planned)
+    measured = latency_of(cfg, teacher, planned)
+    excess = {limit: measured.metrics[limit] - cfg.budget[limit] for limit in MEASURED if cfg.budget[limit] is not None}
+    if any(over > 0 for over in excess.values()):
+        return Skipped(name, measured, excess)
+    model, fitted = ensure_student(cfg, teacher, planned)
+    record = _record(cfg, teacher, planned, model, "student")
+    if cfg.budget.quality_drop is not None:
+        reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
+        excess["quality_drop"] = reference - record.metrics[f"validation_{record.quality}"] - cfg.budget.quality_drop
+    return Compressed(record, fitted.seconds, excess)
+
+
+def teacher_record(cfg: DictConfig, teacher: Teacher) -> Record:
+    """The teacher on eager fp32: the reference of every speed-up."""
+    cfg = _untouched(cfg, "millis.backends.eager.Eager", {"_target_": "millis.quantization.spec.none"})
+    return _record(cfg, teacher, plan(cfg, teacher), teacher.module, "teacher")
+
+
+def baseline_record(cfg: DictConfig, teacher: Teacher) -> Record:
+    """The teacher on ONNX Runtime in dynamic int8: what a user gets with no training at all."""
+    int8 = {"_target_": "millis.quantization.spec.Quantization"}
+    cfg = _untouched(cfg, "millis.backends.onnxruntime.OnnxRuntime", int8)
+    return _record(cfg, teacher, plan(cfg, teacher), teacher.module, "baseline")
+
+
+def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> DictConfig:
+    """`cfg` with the teacher itself as the student."""
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.student = {"_target_": "millis.models.student.Teacher"}
+        cfg.backend, cfg.quantization = {"_target_": backend}, quantization
+    return cfg
+
+
+def _record(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, kind: str) -> Record:
+    """The record of a trained model on `cfg.backend`: written once, then read."""
+    measured = latency_of(cfg, teacher, planned)
+    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
+    key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms)
+    path = record_path(teacher.inputs.cache, key)
+    with locked(path):
+        if not path.is_file():
+            record = _judge(cfg, teacher, planned, model, measured, kind, key)
+            with atomic_file(path) as temporary:
+                temporary.write_text(record.to_json() + "\n", encoding="utf-8")
+    return read_record(teacher.inputs.cache, key)
+
+
+def record_path(cache: Path, id: str) -> Path:
+    """Where a record is kept."""
+    return cache / "record" / f"{id}.json"
+
+
+def read_record(cache: Path, id: str) -> Record:
+    """A record that was kept."""
+    return Record.from_json(record_path(cache, id).read_text(encoding="utf-8"))
+
+
+def _judge(  # noqa: PLR0913
+    cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, measured: Measurement, kind: str, key: str
+) -> Record:
+    """Write the artifact and judge it on the very path it is deployed on, one request at a time."""
+    inputs, dataset = teacher.inputs, teacher.inputs.dataset
+    name = _PLAIN_NAMES.get(kind) or recipe_name(cfg, planned)
+    folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
+    manifest = write(cfg, teacher, model, folder, planned)
+    # PyTorch's thread count is the whole process's: as it is, or training would go on with the runner's.
+    runner = load(folder, threads=torch.get_num_threads(), verify=False)
+    tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
+    expected = eager_logits(teacher, model, dataset.test, PARITY_TEXTS)
+    agreement = parity(tested.logits[: len(expected)], expected)
+    seal(folder, replace(manifest, name=name, parity=agreement))
+    quality, intervals = _quality(inputs, tested.predictions)
+    steering = inputs.task.scores(validated.predictions, dataset.validation.labels, dataset.labels)
+    notes = [*dataset.notes, *measured.notes]
+    if tested.truncated:
+        notes.append(
+            f"{tested.truncated} of {len(dataset.test)} test texts are longer than {manifest.max_length} tokens: truncated"
+        )
+    return Record(
+        id=key, name=name, kind=kind, quality=inputs.task.metric,
+        metrics={**quality, **{f"validation_{metric}": value for metric, value in steering.items()}, **measured.metrics},
+        intervals={**intervals, **measured.intervals},
+        config=plain(cfg), seed=cfg.seed, artifact=str(folder),
+        predictions=tested.predictions, references=dataset.test.labels,
+        latency_ms=measured.latency_ms, reference_latency_ms=measured.reference_latency_ms, stages_ms=measured.stages_ms,
+        parity=agreement, notes=notes, environment={**measured.environment, "data": inputs.data_fingerprint},
+    )  # fmt: skip
+
+
+def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Every metric of the task on the test split, with 95 % bootstrap intervals over its items."""
+    references, labels = inputs.dataset.test.labels, inputs.dataset.labels
+    values = inputs.task.scores(predictions, references, labels)
+    return values, {metric: interval(scorer(metric, labels), predictions, references) for metric in values}
+
+
+def eager_logits(teacher: Teacher, model: nn.Module, split: Split, count: int) -> NDArray[np.float32]:
+    """What eager fp32 says of the first `count` texts, one at a time, [count, C]: what every backend is held against."""
+    rows = Rows(teacher.encoded(split), teacher.pad_id)
+    with torch.inference_mode():
+        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(count, len(split)))]
+    return torch.cat(outputs).numpy()
+
+
+def slug(name: str) -> str:
+    """A name as a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

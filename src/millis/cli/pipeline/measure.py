@@ -1,0 +1,92 @@
+"""Measured latency of an architecture, before it is trained, and kept so that it is measured once.
+
+Dense matrix products take the same time whatever the weights are, so latency is a function of the architecture, the
+backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost.
+"""
+
+import atexit
+import json
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from millis import __version__, models
+from millis.backends.artifact import write_artifact
+from millis.benchmark.environment import machine, packages
+from millis.benchmark.latency import Bench, Measurement, Options
+from millis.cli.pipeline.inputs import plain
+from millis.cli.pipeline.student import Plan
+from millis.cli.pipeline.teacher import Teacher
+from millis.storage.manifest import Manifest
+from millis.store import fingerprint, locked, write_json
+
+
+def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
+    """Latency, size and memory of the architecture on `cfg.backend`, side by side with the teacher."""
+    options: Options = instantiate(cfg.benchmark)
+    path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned)}.json"
+    with locked(path):
+        if not path.is_file():
+            with tempfile.TemporaryDirectory() as folder:
+                artifact = Path(folder) / "untrained"
+                if _is_reference(cfg, teacher, planned):
+                    artifact = teacher.folder
+                else:
+                    write(cfg, teacher, models.build(planned.spec), artifact, planned)
+                found = bench(teacher, options).measure({planned.name: artifact})[planned.name]
+            write_json(path, asdict(found))
+    return Measurement(**json.loads(path.read_text()))
+
+
+def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
+    """Whether this is the teacher on eager fp32, which the bench times in every round anyway."""
+    same = planned.spec == teacher.manifest.spec and instantiate(cfg.backend).name == teacher.manifest.backend
+    return same and instantiate(cfg.quantization) is None
+
+
+def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
+    """Write `model` as an artifact for `cfg.backend`."""
+    quantization = instantiate(cfg.quantization)
+    backend = instantiate(cfg.backend)
+    manifest = replace(
+        teacher.manifest, name=recipe_name(cfg, planned), backend=backend.name, spec=planned.spec,
+        recipe=plain(cfg), fingerprint=planned.fingerprint, files={},
+    )  # fmt: skip
+    return write_artifact(folder, model, teacher.tokenizer, backend, manifest, quantization)
+
+
+def recipe_name(cfg: DictConfig, planned: Plan) -> str:
+    """Architecture, bits and, where it is not the usual one, backend: `transformer 3x384 int8`."""
+    quantization = instantiate(cfg.quantization)
+    backend = instantiate(cfg.backend).name
+    bits = "fp32" if quantization is None else f"int{quantization.weights}"
+    return f"{planned.name} {bits}" + ("" if backend == "onnxruntime" else f" {backend}")
+
+
+_benches: dict[tuple[Path, Options], Bench] = {}
+
+
+def bench(teacher: Teacher, options: Options) -> Bench:
+    """The open bench of this process: the reference's worker starts once, not once a trial."""
+    key = (teacher.folder, options)
+    if key not in _benches:
+        _benches[key] = Bench(teacher.folder, teacher.inputs.dataset.test.texts, options)
+        atexit.register(_benches[key].close)
+    return _benches[key]
+
+
+def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> str:
+    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
+    same: dict[str, Any] = {
+        "tokenizer": teacher.manifest.files["tokenizer.json"]["sha256"],
+        "max_length": teacher.manifest.max_length,
+        "reference": teacher.manifest.spec,
+        "machine": (machine()["cpu"], machine()["cpu_flags"], packages()),
+    }
+    return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)
+

@@ -1,0 +1,138 @@
+"""From finished trials to the frontier: one last measurement side by side, then every file a user takes away."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from millis import __version__, tracking
+from millis.benchmark.latency import Measurement, measure
+from millis.cli.pipeline.compress import slug
+from millis.cli.pipeline.inputs import plain
+from millis.cli.pipeline.teacher import Teacher
+from millis.frontier import Choice, Frontier
+from millis.metrics import scorer
+from millis.record import Record, write_records
+from millis.report.figures import frontier_figure
+from millis.report.html import write_html
+from millis.report.tables import frontier_rows
+from millis.store import fingerprint, locked, write_json
+from millis.sweep.frontier import frontier, pick
+
+CONTENDER = 0.05  # chance of being on the frontier from which a model is worth measuring once more
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep leaves.
+
+    Args:
+        records: Teacher, baseline and every student that was trained; frontier members were measured side by side.
+        choice: What the budget picks; None without a budget.
+        run: Folder of the W&B run; None where tracking is off.
+    """
+
+    folder: Path
+    records: list[Record]
+    frontier: Frontier
+    choice: Choice | None
+    run: Path | None
+
+
+def objectives(cfg: DictConfig, records: Sequence[Record]) -> dict[str, str]:
+    """`study.directions` with `quality` spelled as the metric it is on the test split."""
+    quality = records[0].quality
+    return {quality if name == "quality" else str(name): str(way) for name, way in cfg.study.directions.items()}
+
+
+def conclude(cfg: DictConfig, teacher: Teacher, records: Sequence[Record], notes: Sequence[str], trials: Mapping[str, int]) -> Outcome:
+    """Measure the contenders together, find the frontier, write records, page, artifacts and the W&B run."""
+    folder = Path(cfg.paths.outputs).absolute() / "sweep" / cfg.study.name
+    named = _distinct(records)
+    aims = objectives(cfg, named)
+    score = None if named[0].quality == "accuracy" else scorer(named[0].quality, teacher.inputs.dataset.labels)
+    first = frontier(named, aims, score)
+    contenders = [r for r in named if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier]
+    measured = _together(cfg, teacher, contenders)
+    named = [_remeasured(record, measured[record.name]) if record.name in measured else record for record in named]
+    found = frontier(named, aims, score)
+    members = {standing.id for standing in found.members}
+    kept = [_keep(record, folder) if record.id in members or record.kind != "student" else record for record in named]
+    kept[0] = replace(kept[0], notes=[*kept[0].notes, *notes])
+    budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
+    choice = pick(kept, budget) if budget else None
+    write_records(folder / "records.jsonl", [replace(r, artifact=_relative(r.artifact, folder)) for r in kept])
+    write_html(folder / "frontier.html", kept, found, title=f"{cfg.study.name}: the frontier", budget=budget)
+    run = _track(cfg, kept, found, trials, folder)
+    return Outcome(folder, kept, found, choice, run)
+
+
+def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -> dict[str, Measurement]:
+    """One interleaved run over `contenders`, the teacher as the reference; kept under their ids."""
+    nodes = plain(cfg.benchmark)
+    key = fingerprint("together", __version__, sorted(record.id for record in contenders), nodes)
+    path = teacher.inputs.cache / "latency" / f"{key}.json"
+    with locked(path):
+        if not path.is_file():
+            artifacts = {record.name: Path(record.artifact) for record in contenders}
+            reference = next(record.name for record in contenders if record.kind == "teacher")
+            texts = teacher.inputs.dataset.test.texts
+            found = measure(artifacts, texts, reference, instantiate(cfg.benchmark))
+            write_json(path, {name: asdict(measurement) for name, measurement in found.items()})
+    return {name: Measurement(**values) for name, values in json.loads(path.read_text()).items()}
+
+
+def _remeasured(record: Record, measured: Measurement) -> Record:
+    return replace(
+        record,
+        metrics={**record.metrics, **measured.metrics},
+        intervals={**record.intervals, **{name: (low, high) for name, (low, high) in measured.intervals.items()}},
+        latency_ms=measured.latency_ms, reference_latency_ms=measured.reference_latency_ms, stages_ms=measured.stages_ms,
+        notes=[*record.notes, *(note for note in measured.notes if note not in record.notes)],
+    )  # fmt: skip
+
+
+def _distinct(records: Sequence[Record]) -> list[Record]:
+    """Each record once, under a name of its own: the second `static 256 int8` is `static 256 int8 #2`."""
+    unique = list({record.id: record for record in records}.values())
+    seen: Counter[str] = Counter()
+    named = []
+    for record in unique:
+        seen[record.name] += 1
+        count = seen[record.name]
+        named.append(record if count == 1 else replace(record, name=f"{record.name} #{count}"))
+    return named
+
+
+def _keep(record: Record, folder: Path) -> Record:
+    """Copy a member's artifact beside the report."""
+    target = folder / "artifacts" / slug(record.name)
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(record.artifact, target)
+    return replace(record, artifact=str(target))
+
+
+def _relative(artifact: str, folder: Path) -> str:
+    path = Path(artifact)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else artifact
+
+
+def _track(cfg: DictConfig, records: Sequence[Record], found: Frontier, trials: Mapping[str, int], folder: Path) -> Path | None:
+    logger: dict[str, Any] = plain(cfg.logger)
+    if not tracking.uses_wandb(logger):
+        return None
+    tracking.prepare(Path(cfg.paths.outputs))
+    rows = frontier_rows(records, found)
+    latency = next((name for name in found.objectives if name.startswith("latency")), "latency_p50_ms")
+    members = [record for record in records if found.of(record).on_frontier]
+    return tracking.log_sweep(
+        cfg.study.name, records, members, logger=logger, root=folder, trials=trials,
+        figure=frontier_figure(rows, latency), config=plain(cfg),
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""The teacher: fine-tuned once for each fingerprint, then read from its artifact."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from tokenizers import Tokenizer
+from torch import nn
+
+from millis import __version__
+from millis.backends.artifact import write_artifact
+from millis.backends import eager
+from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
+from millis.cli.pipeline.tracked import tracked_logger
+from millis.data.dataset import Split
+from millis.data.encode import Encoded, encode
+from millis.distillation.teacher_cache import teacher_logits
+from millis.models import max_length
+from millis.storage.manifest import Manifest, open_manifest
+from millis.store import fingerprint, locked, write_json
+from millis.training.fit import Fit, Fitted
+from millis.training.module import TextModule
+
+PAD_TOKENS = ("[PAD]", "<pad>")
+_opened: dict[Path, "Teacher"] = {}  # a sweep asks for its teacher in every trial
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A fine-tuned teacher and the data it was fine-tuned on.
+
+    Args:
+        folder: Its artifact (eager fp32): the reference of every measurement.
+        fitted: How its training went.
+    """
+
+    inputs: Inputs
+    fingerprint: str
+    folder: Path
+    fitted: Fitted
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Of the artifact; its checksums are verified here, once."""
+        return open_manifest(self.folder)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Shared by every student."""
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The model, in evaluation mode."""
+        return eager.load(self.folder, self.manifest, torch.get_num_threads()).model
+
+    @property
+    def pad_id(self) -> int:
+        """Token id of padding."""
+        return pad_id(self.tokenizer)
+
+    def encoded(self, split: Split) -> Encoded:
+        """A split's token ids."""
+        return encode(split, self.tokenizer, self.manifest.max_length, self.inputs.cache / "tokens")
+
+    def training_logits(self) -> NDArray[np.float32]:
+        """Its outputs on the training rows, [N, C], computed once."""
+        path = self.inputs.cache / "teacher_logits" / f"{self.fingerprint}.npy"
+        with locked(path):
+            return teacher_logits(self.module, self.encoded(self.inputs.dataset.train), self.pad_id, path)
+
+
+def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
+    """Of everything that determines the teacher's weights."""
+    task = (inputs.task.metric, inputs.task.max_length)
+    return fingerprint("teacher", __version__, plain(cfg.model), plain(cfg.teacher), cfg.seed, task, inputs.data_fingerprint)
+
+
+def ensure_teacher(cfg: DictConfig) -> Teacher:
+    """The teacher that `cfg` describes: trained now, continued from its last epoch, or read where it lies already."""
+    inputs = load_inputs(cfg)
+    key = teacher_fingerprint(cfg, inputs)
+    folder = inputs.cache / "teacher" / key
+    history = folder.with_suffix(".json")
+    with locked(folder):
+        if not history.is_file():
+            fitted = _train(cfg, inputs, folder, key)
+            write_json(history, asdict(fitted))
+    if folder not in _opened:
+        _opened[folder] = Teacher(inputs, key, folder, Fitted(**json.loads(history.read_text())))
+    return _opened[folder]
+
+
+def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
+    dataset, task = inputs.dataset, inputs.task
+    pl.seed_everything(cfg.seed, verbose=False)
+    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
+    length = min(task.max_length, max_length(model.spec))
+    tokens = [encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)]
+    objective = instantiate(cfg.teacher.objective).objective(inputs.class_counts)
+    module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
+    fit: Fit = instantiate(cfg.teacher.trainer)
+    checkpoints = folder.with_suffix(".checkpoints")
+    with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
+        fitted = fit(
+            module, *tokens, pad_id(tokenizer),
+            folder=checkpoints, seed=cfg.seed, title=f"teacher ({dataset.name})", logger=logger,
+        )  # fmt: skip
+    manifest = Manifest(
+        name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
+        inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
+    )  # fmt: skip
+    write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return fitted
+
+
+def pad_id(tokenizer: Tokenizer) -> int:
+    """Token id of padding; 0 where the tokenizer names none, for padding is masked."""
+    found = (tokenizer.token_to_id(token) for token in PAD_TOKENS)
+    return next((token for token in found if token is not None), 0)

@@ -1,0 +1,60 @@
+"""`millis predict`: an artifact answers texts from arguments, a file or standard input."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from millis.backends.runner import load
+from millis.errors import MillisError
+from millis.types import Prediction, Text
+from millis.units import show
+
+
+def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
+    """Answer each text and say how long it took.
+
+    Args:
+        texts: From the command line, after `--`; else `cfg.texts`, `cfg.file` or standard input are read.
+    """
+    console = Console(highlight=False)
+    runner = load(Path(cfg.artifact), threads=cfg.threads)
+    pairs = "token_type_ids" in runner.manifest.inputs
+    answers = []
+    for line in texts or _lines(cfg):
+        text = _text(line, pairs)
+        started = time.perf_counter_ns()
+        answer = runner.predict(text)
+        elapsed = (time.perf_counter_ns() - started) / 1e6
+        answers.append(answer)
+        console.print(
+            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {line}", markup=False, soft_wrap=True
+        )
+    return answers
+
+
+def _lines(cfg: DictConfig) -> Iterator[str]:
+    if cfg.texts is not None:
+        yield from cfg.texts
+    elif cfg.file is not None:
+        path = Path(cfg.file)
+        if not path.is_file():
+            raise MillisError(f"file={path} is not there; expected a file with one text a line")
+        yield from path.read_text(encoding="utf-8").splitlines()
+    else:
+        if sys.stdin.isatty():
+            print("reading texts from standard input, one a line; end with Ctrl-D", file=sys.stderr)
+        for line in sys.stdin:
+            yield line.rstrip("\n")
+
+
+def _text(line: str, pairs: bool) -> Text:
+    if not pairs:
+        return line
+    first, tab, second = line.partition("\t")
+    if not tab:
+        raise MillisError(f"this artifact answers pairs: expected two texts with a tab between, got {line!r}")
+    return first, second

@@ -1,0 +1,144 @@
+"""`millis sweep`: compress over a search space and report the frontier. The sweeper calls `run` for every trial."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+
+from millis.cli.pipeline.compress import Skipped, baseline_record, compress, read_record, teacher_record
+from millis.cli.pipeline.study import Outcome, conclude
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.record import Record
+from millis.report.tables import frontier_rows
+from millis.report.text import print_frontier
+from millis.sweep.study import finished
+from millis.units import show
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """One trial: what the sampler is told, and where the record lies."""
+    started = time.monotonic()
+    outcome = compress(cfg)
+    if isinstance(outcome, Skipped):
+        metrics = {name: value for name, value in outcome.measurement.metrics.items() if name in cfg.study.directions}
+        attrs: dict[str, Any] = {"name": outcome.name, "skipped": True, "seconds": time.monotonic() - started}
+        return {"metrics": metrics, "constraints": outcome.excess, "attrs": attrs}
+    record = outcome.record
+    known = {**record.metrics, "quality": record.metrics[f"validation_{record.quality}"]}
+    attrs = {"name": record.name, "record": record.id, "training_s": outcome.seconds}
+    return {
+        "metrics": {name: known[name] for name in {*cfg.study.directions, "speedup"}},
+        "constraints": outcome.excess,
+        "attrs": attrs,
+    }
+
+
+class Listener:
+    """Shows how a sweep goes, and concludes it: the teacher first, a line a trial, at the end the frontier."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.best: list[tuple[float, float, str]] = []
+        self.told_count = 0
+
+    def start(self, config: Any) -> None:
+        """Train the teacher where needed; measure it and the untouched baseline."""
+        cfg = config.copy()
+        with open_dict(cfg):
+            del cfg["hydra"]
+        self.cfg = cfg
+        self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
+        self.teacher = ensure_teacher(cfg)
+        self.references = [teacher_record(cfg, self.teacher), baseline_record(cfg, self.teacher)]
+        for record in self.references:
+            self.say(f"  {_line(record)}")
+
+    def told(
+        self, trial_number: int, n_trials: int, params: dict[str, Any], metrics: dict[str, float] | None, error: str | None
+    ) -> None:
+        """One line a trial, with the best so far."""
+        self.told_count += 1
+        recipe = ", ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in params.items())
+        head = f"trial {trial_number + 1}/{n_trials}  {recipe}"
+        latency = next((name for name in self.cfg.study.directions if name.startswith("latency")), "latency_p50_ms")
+        if error is not None or metrics is None:
+            self.say(f"{head}\n  failed: {(error or 'no result').splitlines()[0]}")
+        elif "quality" not in metrics:
+            self.say(f"{head}\n  over budget before training ({show(latency, metrics[latency])}): skipped")
+        else:
+            self.best.append((metrics["quality"], metrics[latency], recipe))
+            self.say(f"{head}\n  {self._numbers(metrics, latency)}   {self._best_so_far(latency)}")
+
+    def end(self, study: Any) -> None:
+        """Measure the contenders side by side; print and write everything."""
+        trials = finished(study)
+        cache = self.teacher.inputs.cache
+        records = [read_record(cache, trial["record"]) for trial in trials if trial.get("record")]
+        states = Counter(str(trial["state"]) for trial in trials)
+        self.say("measuring the teacher, the baseline and the frontier side by side ...")
+        outcome = conclude(self.cfg, self.teacher, [*self.references, *records], _skip_notes(trials), states)
+        report(outcome, len(trials))
+
+    def say(self, text: str) -> None:
+        """To standard error: standard output is for the result."""
+        self.console.print(text, soft_wrap=True)
+
+    def _numbers(self, metrics: dict[str, float], latency: str) -> str:
+        return f"validation {metrics['quality']:.1f}, {show(latency, metrics[latency])}, {show('speedup', metrics['speedup'])}"
+
+    def _best_so_far(self, latency: str) -> str:
+        quality = max(self.best)
+        fastest = min(self.best, key=lambda found: found[1])
+        return (
+            f"[best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
+            f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f}]"
+        ).replace("[", "(").replace("]", ")")
+
+
+def report(outcome: Outcome, trials: int) -> None:
+    """The table, what the budget picks, and the files."""
+    console = Console()
+    print_frontier(frontier_rows(outcome.records, outcome.frontier), console)
+    for note in outcome.records[0].notes:
+        console.print(note, soft_wrap=True, highlight=False)
+    if outcome.choice is not None:
+        console.print(outcome.choice.sentence(), soft_wrap=True, highlight=False)
+    files = {
+        "chart": outcome.folder / "frontier.html",
+        "records": outcome.folder / "records.jsonl",
+        "study": outcome.folder / "study.db",
+        "artifacts": outcome.folder / "artifacts",
+        "W&B run": outcome.run,
+    }
+    for name, path in files.items():
+        if path is not None and Path(path).exists():
+            console.print(f"{name:<10} {_from_here(Path(path))}", soft_wrap=True, highlight=False)
+
+
+def _skip_notes(trials: list[dict[str, Any]]) -> list[str]:
+    """What latency-first saved: trials never trained, and the time the trained ones took on average."""
+    skipped = [trial for trial in trials if trial.get("skipped")]
+    trained = [trial["training_s"] for trial in trials if trial.get("training_s") is not None]
+    if not skipped:
+        return []
+    saved = f", about {len(skipped) * sum(trained) / len(trained):.0f} s of training saved" if trained else ""
+    return [f"{len(skipped)} of {len(trials)} trials were over the budget before training and skipped{saved}"]
+
+
+def _line(record: Record) -> str:
+    metrics = record.metrics
+    return (
+        f"{record.name}: validation {metrics[f'validation_{record.quality}']:.1f}, "
+        f"{show('latency_p50_ms', metrics['latency_p50_ms'])}, {show('speedup', metrics['speedup'])}"
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,1 @@
+"""Texts in: sources, tokenised splits, batches."""

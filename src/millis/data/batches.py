@@ -1,0 +1,92 @@
+"""Batches of similar length: dynamic padding wastes little when neighbours in a batch are equally long."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from millis.data.encode import Encoded
+
+Batch = dict[str, Tensor]
+"""`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `labels` [B], `rows` [B], and where a cached
+teacher is given `teacher_logits` [B, C]."""
+
+POOL = 50  # batches sorted by length together: large enough to bucket well, small enough to keep the order random
+
+
+class LengthBuckets(Sampler[list[int]]):
+    """Rows in batches of similar length: shuffle, cut into pools of 50 batches, sort each by length, shuffle batches.
+
+    Args:
+        lengths: Tokens of each row, [N].
+        batch_size: B; the last batch may be smaller.
+        seed: Of the order; each epoch (`set_epoch`, called by Lightning) has its own.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(len(self.lengths))
+        pool = self.batch_size * POOL
+        batches = []
+        for start in range(0, len(order), pool):
+            rows = order[start : start + pool]
+            rows = rows[np.argsort(self.lengths[rows], kind="stable")]
+            batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        for i in generator.permutation(len(batches)):
+            yield batches[i].tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give epoch `epoch` its own order."""
+        self.epoch = epoch
+
+
+class Rows(torch.utils.data.Dataset[Batch]):
+    """An encoded split as a map-style data set whose fetch already returns a padded batch.
+
+    Args:
+        encoded: The split.
+        pad_id: Token id of padding.
+        teacher_logits: [N, C], the teacher's outputs on every row, or None.
+    """
+
+    def __init__(self, encoded: Encoded, pad_id: int, teacher_logits: NDArray[np.float32] | None = None) -> None:
+        self.encoded, self.pad_id, self.teacher_logits = encoded, pad_id, teacher_logits
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+    def __getitems__(self, rows: list[int]) -> Batch:
+        """The batch of `rows`, padded to its longest."""
+        encoded, index = self.encoded, np.asarray(rows)
+        starts, lengths = encoded.offsets[index], encoded.lengths[index]
+        columns = np.arange(lengths.max())
+        mask = columns < lengths[:, None]  # [B, S]
+        positions = np.where(mask, starts[:, None] + columns, 0)
+        batch = {
+            "input_ids": torch.from_numpy(np.where(mask, encoded.ids[positions], self.pad_id).astype(np.int64)),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+            "labels": torch.from_numpy(encoded.labels[index]),
+            "rows": torch.from_numpy(index),
+        }
+        if encoded.token_types is not None:
+            batch["token_type_ids"] = torch.from_numpy(np.where(mask, encoded.token_types[positions], 0).astype(np.int64))
+        if self.teacher_logits is not None:
+            batch["teacher_logits"] = torch.from_numpy(self.teacher_logits[index])
+        return batch
+
+
+def model_inputs(batch: Batch) -> Batch:
+    """The part of a batch that a model's `forward` takes."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}

@@ -1,0 +1,23 @@
+"""The bundled corpus as a source: customer-service requests written for this project (see `corpus/CARD.md`)."""
+
+from pathlib import Path
+
+from millis.data.dataset import Dataset
+from millis.data.local import Local
+
+FOLDER = Path(__file__).parent / "corpus"
+
+
+class Bundled:
+    """The corpus that ships with millis: no path, no network.
+
+    Args:
+        name: How runs on it are named.
+        limit: At most this many rows a split (for debugging).
+    """
+
+    def __init__(self, name: str = "bundled", limit: int | None = None) -> None:
+        self.source = Local(path=str(FOLDER), name=name, limit=limit)
+
+    def __call__(self) -> Dataset:
+        return self.source()

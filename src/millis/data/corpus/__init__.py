@@ -1,0 +1,1 @@
+"""Bundled corpus: requests to the customer service of an invented shop and telecom company, made by a grammar."""

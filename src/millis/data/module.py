@@ -1,0 +1,50 @@
+"""Encoded splits as a LightningDataModule."""
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from millis.data.batches import Batch, LengthBuckets, Rows
+from millis.data.encode import Encoded
+
+
+class SplitsModule(pl.LightningDataModule):
+    """Training and validation batches.
+
+    Args:
+        train, validation: Encoded splits.
+        pad_id: Token id of padding.
+        batch_size: B, in training; validation uses four times as many, for it keeps no activations.
+        seed: Of the order of training batches.
+        teacher_logits: The teacher's cached outputs on the training rows, [N, C], or None.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        train: Encoded,
+        validation: Encoded,
+        pad_id: int,
+        batch_size: int,
+        seed: int,
+        teacher_logits: NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__()
+        self.train = Rows(train, pad_id, teacher_logits)
+        self.validation = Rows(validation, pad_id)
+        self.batch_size, self.seed = batch_size, seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, bucketed by length."""
+        buckets = LengthBuckets(self.train.encoded.lengths, self.batch_size, self.seed)
+        return DataLoader(self.train, batch_sampler=buckets, collate_fn=_as_is)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every row once, bucketed by length."""
+        buckets = LengthBuckets(self.validation.encoded.lengths, 4 * self.batch_size, seed=0)
+        return DataLoader(self.validation, batch_sampler=buckets, collate_fn=_as_is)
+
+
+def _as_is(batch: Batch) -> Batch:
+    """`Rows` pads while it gathers, so there is nothing left to collate."""
+    return batch

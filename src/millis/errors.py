@@ -1,0 +1,19 @@
+"""The one exception a user is meant to read.
+
+Every fault that a user can cause or mend (a misspelled column, a damaged artifact, a budget nothing can
+meet) is raised as `MillisError` with a sentence that says what was got, what was expected and what to do.
+The command line prints it without a traceback; anything else that escapes is a bug in millis.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MillisError(Exception):
+    """A fault with a message for the user: got, expected, do this."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` when a valid name is close to `name`, else an empty string."""
+    close = get_close_matches(name, list(valid), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

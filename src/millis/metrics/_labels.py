@@ -1,0 +1,62 @@
+"""What every metric reads, label indices: checked once, before any arithmetic."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from millis.errors import MillisError
+
+OUT_OF_SCOPE = ("oos", "out_of_scope")
+"""Names that data sets give to the label of texts that belong to no other label."""
+
+
+def checked(
+    predictions: ArrayLike, references: ArrayLike, labels: Sequence[str] = ()
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both as int64 [N].
+
+    Raises:
+        MillisError: empty, of unequal lengths, not integers in one dimension, or beyond `labels` where those are given.
+    """
+    predicted = _indices("predictions", predictions, labels)
+    actual = _indices("references", references, labels)
+    if len(predicted) != len(actual):
+        raise MillisError(
+            f"got {len(predicted)} predictions for {len(actual)} references; expected as many of one as of the other. "
+            "Predict every text of the split, in order"
+        )
+    return predicted, actual
+
+
+def out_of_scope_index(labels: Sequence[str]) -> int:
+    """Position of the out-of-scope label.
+
+    Raises:
+        MillisError: `labels` has none.
+    """
+    for index, label in enumerate(labels):
+        if label in OUT_OF_SCOPE:
+            return index
+    shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+    raise MillisError(
+        f"got the labels [{shown}]; this metric needs one named {' or '.join(map(repr, OUT_OF_SCOPE))}. "
+        "Rename the out-of-scope label in the data, or choose another metric such as 'accuracy'"
+    )
+
+
+def _indices(what: str, values: ArrayLike, labels: Sequence[str]) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size == 0:
+        raise MillisError(f"got no {what}; expected one label index a text. Is the split empty?")
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise MillisError(
+            f"got {what} of shape {array.shape} and type {array.dtype}; expected one whole number a text, [N]. "
+            "Pass label indices (the argmax of the logits), not label names or scores"
+        )
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < 0 or (labels and highest >= len(labels)):
+        wrong = lowest if lowest < 0 else highest
+        valid = f"0..{len(labels) - 1}" if labels else "0 or above"
+        raise MillisError(f"got {wrong} among the {what}; expected label indices {valid}. Check the label column")
+    return array.astype(np.int64, copy=False)

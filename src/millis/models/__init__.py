@@ -1,0 +1,53 @@
+"""Models: one family a file. A spec names its family; the file of that name builds it.
+
+A family file has `build(spec) -> nn.Module` and `max_length(spec) -> int`. The module carries `spec` and takes
+`forward(input_ids [B, S], attention_mask [B, S], token_type_ids [B, S] or None) -> logits [B, C]`, S at least 1. Its
+logits depend on the tokens where the mask is 1 and on nothing else. Adding a family is adding a file: nothing here
+lists them, and nothing heavy is imported before a model is asked for.
+"""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from millis.errors import MillisError, nearest
+from millis.types import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(spec: Spec) -> "nn.Module":
+    """Make the module that `spec` describes, with fresh weights.
+
+    Raises:
+        MillisError: the spec names no family, or one that has no file here.
+    """
+    module: nn.Module = _family(spec).build(spec)
+    return module
+
+
+def max_length(spec: Spec) -> int:
+    """Longest token sequence, special tokens included, that the model of `spec` takes.
+
+    Raises:
+        MillisError: as for `build`.
+    """
+    return int(_family(spec).max_length(spec))
+
+
+def families() -> list[str]:
+    """The files here that build a model, found by reading them, so that listing them imports nothing."""
+    files = Path(__file__).parent.glob("[!_]*.py")
+    return sorted(path.stem for path in files if "\ndef build(" in path.read_text(encoding="utf-8"))
+
+
+def _family(spec: Spec) -> Any:
+    name = spec.get("family")
+    if name not in families():
+        raise MillisError(
+            f"model family {name!r} is unknown; expected one of {', '.join(families())}"
+            f"{nearest(str(name), families())}. Mend `family` in the spec, or load the artifact with the millis that "
+            "wrote it"
+        )
+    return importlib.import_module(f"{__name__}.{name}")

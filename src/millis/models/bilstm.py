@@ -1,0 +1,99 @@
+"""Family `bilstm`: word vectors, one bidirectional LSTM layer, maximum over time, linear head.
+
+Tang et al. 2019 (1903.12136), section 3.2, who distil BERT into it. Departures: maximum over time (Conneau et al. 2017,
+1705.02364) in place of the last states and their hidden layer, as it needs no position of the last token and one matrix
+product less; word vectors come from the teacher.
+
+Spec: family "bilstm", vocab_size V, embedding_size E, hidden_size D (of each direction), dropout, num_labels C.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from millis.models import embeddings, pooling
+from millis.types import Spec
+
+MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
+
+
+def build(spec: Spec) -> "BiLstm":
+    """Make the module with fresh weights."""
+    return BiLstm(spec)
+
+
+def max_length(spec: Spec) -> int:
+    """Longest token sequence taken."""
+    return MAX_LENGTH
+
+
+class BiLstm(nn.Module):
+    """Two one-way LSTMs, one reading the tokens forwards, one backwards; maximum over time of each.
+
+    A bidirectional `nn.LSTM` would read the padding before the last token unless the batch is packed, and packed
+    sequences do not export. Here the backward LSTM reads the tokens reversed in place, padding left at the end, so
+    neither direction sees padding before a token. The maximum does not ask for the order to be restored.
+
+    Args:
+        spec: As above.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec["vocab_size"], spec["embedding_size"])
+        self.forwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
+        self.backwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
+        self.dropout = nn.Dropout(spec["dropout"])
+        self.head = nn.Linear(2 * spec["hidden_size"], spec["num_labels"])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits [B, C] of token ids [B, S], padded on the right. `token_type_ids` are not read: a pair is one text."""
+        position = attention_mask.cumsum(dim=1) - 1  # 0..n-1 on the n tokens, n-1 on padding
+        mirrored = (attention_mask.sum(dim=1, keepdim=True) - 1 - position).clamp(min=0)
+        states = [
+            lstm(self.embedding(ids))[0]
+            for lstm, ids in ((self.forwards, input_ids), (self.backwards, input_ids.gather(1, mirrored)))
+        ]
+        # tanh and a gate keep an LSTM's output above -1.
+        pooled = pooling.maximum(torch.cat(states, dim=2), attention_mask, floor=-1.0)
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+@dataclass(frozen=True)
+class BiLstmStudent:
+    """A bidirectional LSTM over the teacher's vocabulary, its word vectors initialised from the teacher's.
+
+    Args:
+        embedding_size: E, at most the teacher's.
+        hidden_size: D of each direction.
+        dropout: Before the head.
+    """
+
+    embedding_size: int = 128
+    hidden_size: int = 128
+    dropout: float = 0.5
+
+    def spec(self, teacher_spec: Spec) -> Spec:
+        """The student's architecture."""
+        return {
+            "family": "bilstm",
+            "vocab_size": embeddings.vocabulary_size(teacher_spec),
+            "embedding_size": self.embedding_size,
+            "hidden_size": self.hidden_size,
+            "dropout": self.dropout,
+            "num_labels": teacher_spec["num_labels"],
+        }
+
+    def initialise(self, model: Any, teacher: Any) -> None:
+        """Word vectors from the teacher; the rest stays fresh."""
+        model.embedding.weight.data.copy_(
+            embeddings.word_vectors(teacher, self.embedding_size, "student.embedding_size")
+        )
+
+    def describe(self, spec: Spec) -> str:
+        """`bilstm 128 e128`: hidden size of each direction, embedding size."""
+        return f"bilstm {spec['hidden_size']} e{spec['embedding_size']}"

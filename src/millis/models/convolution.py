@@ -1,0 +1,109 @@
+"""Family `convolution`: word vectors, parallel convolutions of several widths, maximum over time, linear head.
+
+Kim 2014 (1408.5882), section 2. Departures: windows reach over the text's ends (zero padding, so that a text shorter
+than the widest window has an answer), hence odd widths; word vectors come from the teacher.
+
+Spec: family "convolution", vocab_size V, embedding_size E, filters (of each width), widths, dropout, num_labels C.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from millis.errors import MillisError
+from millis.models import embeddings, pooling
+from millis.types import Spec
+
+MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
+
+
+def build(spec: Spec) -> "Convolution":
+    """Make the module with fresh weights."""
+    return Convolution(spec)
+
+
+def max_length(spec: Spec) -> int:
+    """Longest token sequence taken."""
+    return MAX_LENGTH
+
+
+class Convolution(nn.Module):
+    """Kim's network: for each width, maximum over time of ReLU(convolution), joined, then linear.
+
+    Args:
+        spec: As above.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec["vocab_size"], spec["embedding_size"])
+        self.windows = nn.ModuleList(
+            nn.Conv1d(spec["embedding_size"], spec["filters"], width, padding=width // 2) for width in spec["widths"]
+        )
+        self.dropout = nn.Dropout(spec["dropout"])
+        self.head = nn.Linear(spec["filters"] * len(spec["widths"]), spec["num_labels"])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits [B, C] of token ids [B, S]. `token_type_ids` are not read: a pair is one text with a separator."""
+        # Padding's vectors are zeroed, so a window at the text's end sees what it would see at the batch's end.
+        vectors = self.embedding(input_ids) * attention_mask.unsqueeze(-1).to(self.embedding.weight.dtype)
+        vectors = vectors.transpose(1, 2)  # [B, E, S]
+        pooled = [
+            pooling.maximum(torch.relu(window(vectors)).transpose(1, 2), attention_mask, floor=0.0)
+            for window in self.windows
+        ]
+        logits: Tensor = self.head(self.dropout(torch.cat(pooled, dim=1)))
+        return logits
+
+
+@dataclass(frozen=True)
+class ConvolutionStudent:
+    """A convolution network over the teacher's vocabulary, its word vectors initialised from the teacher's.
+
+    Args:
+        embedding_size: E, at most the teacher's.
+        filters: Filters of each width.
+        widths: Window widths in tokens, odd.
+        dropout: Before the head.
+
+    Raises:
+        MillisError: an even width.
+    """
+
+    embedding_size: int = 128
+    filters: int = 128
+    widths: Sequence[int] = (1, 3, 5)
+    dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.widths or any(width % 2 == 0 or width < 1 for width in self.widths):
+            raise MillisError(
+                f"student.widths={list(self.widths)} must be odd and at least 1, for a window is centred on a token: "
+                "use for example [1, 3, 5]"
+            )
+
+    def spec(self, teacher_spec: Spec) -> Spec:
+        """The student's architecture."""
+        return {
+            "family": "convolution",
+            "vocab_size": embeddings.vocabulary_size(teacher_spec),
+            "embedding_size": self.embedding_size,
+            "filters": self.filters,
+            "widths": list(self.widths),
+            "dropout": self.dropout,
+            "num_labels": teacher_spec["num_labels"],
+        }
+
+    def initialise(self, model: Any, teacher: Any) -> None:
+        """Word vectors from the teacher; the rest stays fresh."""
+        model.embedding.weight.data.copy_(
+            embeddings.word_vectors(teacher, self.embedding_size, "student.embedding_size")
+        )
+
+    def describe(self, spec: Spec) -> str:
+        """`convolution 128x3 e128`: filters x widths, embedding size."""
+        return f"convolution {spec['filters']}x{len(spec['widths'])} e{spec['embedding_size']}"

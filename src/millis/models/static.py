@@ -1,0 +1,131 @@
+"""Family `static`: one vector and one weight a token, their weighted mean, one matrix product. The floor of latency.
+
+Model2Vec (Tulkens and van Dongen 2024, github.com/MinishLab/model2vec): every token of the vocabulary is sent through
+the teacher on its own, and the principal components of the outputs are the token's vector. Departures: the token
+weights are learned here, where Model2Vec computes them after SIF (Arora et al. 2017); and the head is the teacher's,
+carried through the projection:
+
+    logits = W pooled + b,  pooled ≈ axes v + mean   →   head weight = W axes,  head bias = W mean + b
+
+so before any training the student is the teacher's opinion of each token, averaged.
+
+Spec: family "static", vocab_size V, size D, dropout, num_labels C.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from millis.errors import MillisError, nearest
+from millis.models import embeddings
+from millis.types import Spec
+
+MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
+SOURCES = ("encoder", "embeddings")
+
+
+def build(spec: Spec) -> "Static":
+    """Make the module with fresh weights."""
+    return Static(spec)
+
+
+def max_length(spec: Spec) -> int:
+    """Longest token sequence taken."""
+    return MAX_LENGTH
+
+
+class Static(nn.Module):
+    """logits = head(sum_s w_s v_s / sum_s w_s) with w = exp(log weight) of each token, v its vector.
+
+    Args:
+        spec: As above.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.vectors = nn.Embedding(spec["vocab_size"], spec["size"])
+        self.log_weights = nn.Embedding(spec["vocab_size"], 1)
+        nn.init.zeros_(self.log_weights.weight)  # every token counts the same
+        self.dropout = nn.Dropout(spec["dropout"])
+        self.head = nn.Linear(spec["size"], spec["num_labels"])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits [B, C] of token ids [B, S]. `token_type_ids` are not read: a pair is one bag of tokens."""
+        weights = self.log_weights(input_ids).squeeze(-1).exp() * attention_mask.to(self.vectors.weight.dtype)
+        total = torch.matmul(weights.unsqueeze(1), self.vectors(input_ids)).squeeze(1)  # [B, D]
+        # The floor only serves a text without tokens.
+        mean = total / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        logits: Tensor = self.head(self.dropout(mean))
+        return logits
+
+
+@dataclass(frozen=True)
+class StaticStudent:
+    """Pooled token vectors distilled from the teacher.
+
+    Args:
+        size: D, at most the teacher's.
+        source: "encoder" sends each token of the vocabulary through the teacher; "embeddings" takes its word
+            embeddings alone and a fresh head, for vocabularies of hundreds of thousands.
+        dropout: Before the head.
+
+    Raises:
+        MillisError: an unknown `source`.
+    """
+
+    size: int = 256
+    source: str = "encoder"
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise MillisError(
+                f"student.source={self.source!r} is unknown; expected one of {', '.join(SOURCES)}"
+                f"{nearest(str(self.source), SOURCES)}"
+            )
+
+    def spec(self, teacher_spec: Spec) -> Spec:
+        """The student's architecture."""
+        return {
+            "family": "static",
+            "vocab_size": embeddings.vocabulary_size(teacher_spec),
+            "size": self.size,
+            "dropout": self.dropout,
+            "num_labels": teacher_spec["num_labels"],
+        }
+
+    @torch.no_grad()
+    def initialise(self, model: Any, teacher: Any) -> None:
+        """Token vectors from the teacher and, with `source="encoder"`, the head (module docstring)."""
+        if self.source == "embeddings":
+            model.vectors.weight.copy_(embeddings.word_vectors(teacher, self.size, "student.size"))
+            return
+        components = embeddings.principal_components(token_outputs(teacher), self.size, "student.size")
+        model.vectors.weight.copy_(components.projected)
+        model.head.weight.copy_(teacher.head.weight @ components.axes)
+        model.head.bias.copy_(teacher.head.weight @ components.mean + teacher.head.bias)
+
+    def describe(self, spec: Spec) -> str:
+        """`static 256`."""
+        return f"static {spec['size']}"
+
+
+@torch.no_grad()
+def token_outputs(teacher: Any, batch_size: int = 256) -> Tensor:
+    """Pooled output of the teacher for each token of its vocabulary alone, between its special tokens, [V, D].
+
+    Args:
+        teacher: A `Transformer`; left in the mode it was in.
+        batch_size: Tokens a pass; 256 x 3 positions fill the caches of one core and not more.
+    """
+    before, after = teacher.spec.get("affixes", [[], []])
+    tokens = range(embeddings.vocabulary_size(teacher.spec))
+    ids = torch.tensor([[*before, token, *after] for token in tokens], device=teacher.head.weight.device)
+    training = teacher.training
+    teacher.eval()
+    outputs = [teacher.pooled(batch, torch.ones_like(batch)) for batch in torch.split(ids, batch_size)]
+    teacher.train(training)
+    return torch.cat(outputs)

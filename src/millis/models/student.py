@@ -1,0 +1,206 @@
+"""Students of the family `transformer`: fewer layers, narrower layers, or the teacher untouched.
+
+Layers are taken from the teacher at even distances (DistilBERT, 1910.01108; the uniform map of TinyBERT, 1909.10351,
+section 3.1). Within a layer the parts with the largest weights are kept, structured magnitude pruning in the manner of
+Li et al. 2017 (1608.08710), with the norms on both sides of a part taken together:
+
+    head h       ||W_value,h|| * ||W_output,h||      Frobenius norms of its rows and columns
+    neuron j     ||W_in,j|| * ||W_out,j||            L2 norms of its row and column
+    channel c    sum over the matrices that write or read the residual stream, embeddings included, of the L2 norm of
+                 c's weights, relative to the mean over that matrix's channels
+
+Query and key are left out of a head's score: they decide where it looks, not how much it writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from millis.errors import MillisError, nearest
+from millis.models import anatomy
+from millis.models.selection import Selection, copy_selected
+from millis.types import Spec
+
+INITS = ("teacher", "fresh")
+
+
+def uniform_layers(teacher_layers: int, student_layers: int) -> list[int]:
+    """Layer of the teacher, counted from 0, for each layer of the student: ceil(i * L / L') - 1 for i = 1..L'.
+
+    The last layer is always among them, for the teacher's head was trained on its output: 6 → 3 gives 1, 3, 5.
+    """
+    return [-(-i * teacher_layers // student_layers) - 1 for i in range(1, student_layers + 1)]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The teacher itself, whatever its family: the baseline that needs no training."""
+
+    def spec(self, teacher_spec: Spec) -> Spec:
+        """The teacher's spec."""
+        return dict(teacher_spec)
+
+    def initialise(self, model: nn.Module, teacher: nn.Module) -> None:
+        """Copy every weight."""
+        model.load_state_dict(teacher.state_dict())
+
+    def describe(self, spec: Spec) -> str:
+        """`teacher`."""
+        return "teacher"
+
+
+@dataclass(frozen=True)
+class TransformerStudent:
+    """The teacher's architecture at smaller sizes. A size left at None is the teacher's.
+
+    Args:
+        layers: How many layers (taken by `uniform_layers`), or which ones, counted from 0.
+        hidden_size: D. The size of a head stays the teacher's, so D is free of the number of heads.
+        heads: Attention heads in each layer.
+        ffn_size: Feed-forward neurons in each layer.
+        init: "teacher" copies the kept parts; "fresh" keeps random weights and may also be larger than the teacher.
+
+    Raises:
+        MillisError: a size below 1, or an unknown `init`.
+    """
+
+    layers: int | Sequence[int] | None = None
+    hidden_size: int | None = None
+    heads: int | None = None
+    ffn_size: int | None = None
+    init: str = "teacher"
+
+    def __post_init__(self) -> None:
+        if self.init not in INITS:
+            raise MillisError(
+                f"student.init={self.init!r} is unknown; expected one of {', '.join(INITS)}"
+                f"{nearest(str(self.init), INITS)}"
+            )
+        layers = self.layers if self.layers is None or isinstance(self.layers, int) else len(self.layers)
+        sizes = {"layers": layers, "hidden_size": self.hidden_size, "heads": self.heads, "ffn_size": self.ffn_size}
+        for name, value in sizes.items():
+            if value is not None and value < 1:
+                raise MillisError(f"student.{name}={value} is no size; expected at least 1, or null for the teacher's")
+
+    def spec(self, teacher_spec: Spec) -> Spec:
+        """The student's architecture.
+
+        Raises:
+            MillisError: the teacher cannot be cut, a layer it does not have, or a part larger than the teacher's.
+        """
+        config = teacher_spec["encoder"]
+        parts = anatomy.find(config["model_type"])
+        shape = teacher_spec["shape"]
+        chosen = self._chosen(len(shape["heads"]))
+        heads = [self.heads or shape["heads"][index] for index in chosen]
+        ffn = [self.ffn_size or shape["ffn"][index] for index in chosen]
+        hidden = self.hidden_size or config[parts.keys.hidden]
+        if self.init == "teacher":
+            _at_most("hidden_size", hidden, config[parts.keys.hidden])
+            _at_most("heads", max(heads), min(shape["heads"][index] for index in chosen) if self.heads else max(heads))
+            _at_most("ffn_size", max(ffn), min(shape["ffn"][index] for index in chosen) if self.ffn_size else max(ffn))
+        encoder = {**config, parts.keys.layers: len(chosen)}
+        if hidden != config[parts.keys.hidden]:
+            encoder = parts.with_hidden(encoder, hidden)
+        return {**teacher_spec, "encoder": encoder, "shape": {**shape, "heads": heads, "ffn": ffn}}
+
+    @torch.no_grad()
+    def initialise(self, model: Any, teacher: Any) -> None:
+        """Weights before training: the kept parts of `teacher`, or nothing where `init` is "fresh"."""
+        if self.init == "fresh":
+            return
+        parts, shape = anatomy.find(teacher.spec["encoder"]["model_type"]), model.spec["shape"]
+        blocks = parts.layers(teacher.encoder)
+        layers = self._chosen(len(blocks))
+        keep = Selection(
+            layers=layers,
+            hidden=_largest(channel_importance(parts, teacher.encoder), model.spec["encoder"][parts.keys.hidden]),
+            heads=[
+                _largest(head_importance(blocks[index], shape["head_size"]), count)
+                for index, count in zip(layers, shape["heads"], strict=True)
+            ],
+            ffn=[
+                _largest(neuron_importance(blocks[index]), count)
+                for index, count in zip(layers, shape["ffn"], strict=True)
+            ],
+        )
+        copy_selected(model, teacher, keep)
+
+    def describe(self, spec: Spec) -> str:
+        """`transformer 3x384`: layers x hidden; ` h6 f768` follow where heads or neurons do not add up to D and 4 D."""
+        config, shape = spec["encoder"], spec["shape"]
+        hidden = config[anatomy.find(config["model_type"]).keys.hidden]
+        name = f"transformer {len(shape['heads'])}x{hidden}"
+        if any(heads * shape["head_size"] != hidden for heads in shape["heads"]):
+            name += f" h{_span(shape['heads'])}"
+        if any(ffn != 4 * hidden for ffn in shape["ffn"]):
+            name += f" f{_span(shape['ffn'])}"
+        return name
+
+    def _chosen(self, teacher_layers: int) -> list[int]:
+        """Layer of the teacher for each layer of the student."""
+        if self.layers is None:
+            return list(range(teacher_layers))
+        if isinstance(self.layers, int):
+            if self.init == "teacher":
+                _at_most("layers", self.layers, teacher_layers)
+            return uniform_layers(teacher_layers, self.layers)
+        outside = [index for index in self.layers if not 0 <= index < teacher_layers]
+        if outside:
+            raise MillisError(
+                f"student.layers={list(self.layers)} asks for layer {outside[0]}; the teacher has {teacher_layers}, "
+                f"counted from 0 to {teacher_layers - 1}"
+            )
+        return list(self.layers)
+
+
+def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:
+    """Importance of each head, [H]; formula above."""
+    hidden, width = layer.attention_output.weight.shape
+    heads = width // head_size
+    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(heads, -1), dim=1)
+    written = torch.linalg.vector_norm(layer.attention_output.weight.reshape(hidden, heads, -1), dim=(0, 2))
+    importance: Tensor = gathered * written
+    return importance
+
+
+def neuron_importance(layer: anatomy.Layer) -> Tensor:
+    """Importance of each feed-forward neuron, [F]; formula above."""
+    incoming: Tensor = torch.linalg.vector_norm(layer.ffn_in.weight, dim=1)
+    outgoing: Tensor = torch.linalg.vector_norm(layer.ffn_out.weight, dim=0)
+    return incoming * outgoing
+
+
+def channel_importance(parts: anatomy.Anatomy, encoder: nn.Module) -> Tensor:
+    """Importance of each hidden channel, [D]; formula above."""
+    embeddings = parts.embeddings(encoder)
+    tables = [table.weight for table in embeddings.tables]
+    matrices = tables if embeddings.projection is None else [embeddings.projection.weight.T]
+    for layer in parts.layers(encoder):
+        matrices += [linear.weight for linear in (layer.query, layer.key, layer.value, layer.ffn_in)]
+        matrices += [linear.weight.T for linear in (layer.attention_output, layer.ffn_out)]
+    # Relative norms: a table of 30,000 words and a projection of 100 rows have the same say.
+    norms: list[Tensor] = [torch.linalg.vector_norm(matrix, dim=0) for matrix in matrices]
+    return torch.stack([norm / norm.mean().clamp(min=1e-12) for norm in norms]).sum(dim=0)
+
+
+def _largest(importance: Tensor, count: int) -> Tensor:
+    """Indices of the `count` largest, ascending; ties go to the smaller index."""
+    order = torch.argsort(importance, descending=True, stable=True)
+    return order[:count].sort().values
+
+
+def _at_most(name: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise MillisError(
+            f"student.{name}={value} is larger than the teacher's {limit}: nothing there to copy. "
+            f"Choose at most {limit}, or student.init=fresh to start from random weights"
+        )
+
+
+def _span(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}-{high}"

@@ -1,0 +1,1 @@
+"""Integer arithmetic: what is asked for."""

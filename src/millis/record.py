@@ -1,0 +1,108 @@
+"""Record: one frozen measured result, enough to repeat the run and to judge it. JSON lines in and out.
+
+`metrics` carries units in its names: `latency_p50_ms`, `size_bytes`, `speedup` (original / compressed, above 1 is
+better), and quality metrics as percentages (`accuracy` = 93.4) on the test split; the same on the validation split,
+which steers searches, is prefixed `validation_`. `intervals` holds 95 % bootstrap intervals under the same names.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from millis.errors import MillisError
+from millis.store import atomic_file
+
+KINDS = ("teacher", "baseline", "student")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured model.
+
+    Args:
+        id: Fingerprint of everything that determines the result.
+        name: Short human name, unique within a study, such as `transformer 3x384 int8`.
+        kind: `teacher` (eager fp32, the reference), `baseline` (the teacher untouched, on a faster runtime) or `student`.
+        metrics: Name → value, units in the names.
+        intervals: Name → (low, high), 95 % bootstrap.
+        quality: The name of the quality metric this record is judged by, such as `accuracy`.
+        config: The resolved config of the run.
+        seed: Seed of training.
+        artifact: Folder of the deployable artifact, relative to the records file where possible.
+        predictions: Predicted label index for each text of the test split, in order, [N].
+        references: True label index for each text of the test split, in order, [N].
+        latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
+        reference_latency_ms: The reference's samples in the same rounds, [R][requests].
+        stages_ms: Stage (`tokenize`, `feed`, `compute`, `decode`) → median milliseconds.
+        parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
+        environment: Machine, threads, affinity, package versions, git commit, data fingerprint.
+        notes: Anything a reader must know (texts truncated, reference drifted, training skipped, and what that saved).
+    """
+
+    id: str
+    name: str
+    kind: str
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    quality: str
+    config: dict[str, Any]
+    seed: int
+    artifact: str
+    predictions: list[int]
+    references: list[int]
+    latency_ms: list[list[float]]
+    reference_latency_ms: list[list[float]]
+    stages_ms: dict[str, float]
+    parity: dict[str, float]
+    environment: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise MillisError(f"record {self.name!r} has kind {self.kind!r}; expected one of {', '.join(KINDS)}")
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Record":
+        """Inverse of `to_json`.
+
+        Raises:
+            MillisError: not a record: not JSON, or fields missing or unknown.
+        """
+        try:
+            values = json.loads(line)
+            unknown = set(values) - {f.name for f in fields(cls)}
+            if unknown:
+                raise ValueError(f"unknown fields {sorted(unknown)}")
+            values["intervals"] = {name: (low, high) for name, (low, high) in values["intervals"].items()}
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MillisError(f"not a millis record: {error}") from error
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write `records` as JSON lines, atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(record.to_json() + "\n" for record in records), encoding="utf-8")
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read the records of a JSON-lines file.
+
+    Raises:
+        MillisError: no such file, or a line that is not a record (its number is named).
+    """
+    if not path.is_file():
+        raise MillisError(f"no records at {path}: run `millis sweep` or `millis compress` first, or name another file")
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            records.append(Record.from_json(line))
+        except MillisError as error:
+            raise MillisError(f"{path}, line {number}: {error}") from error
+    return records

@@ -1,0 +1,39 @@
+"""Records as a plain table: what was measured, with no frontier drawn through it."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from millis.record import Record
+from millis.units import label, show
+
+COLUMNS = ("latency_p50_ms", "latency_p99_ms", "speedup", "size_bytes", "peak_memory_bytes", "cold_start_ms")
+
+
+def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
+    """Name, each of `metrics` with half its 95 % interval where it is a quality, and agreement with eager fp32."""
+    cells = [record.name]
+    for name in metrics:
+        low, high = record.intervals.get(name, (0.0, 0.0))
+        spread = f" ± {(high - low) / 2:.1f}" if name not in COLUMNS and high > low else ""
+        cells.append(show(name, record.metrics[name]) + spread if name in record.metrics else "")
+    return [*cells, f"{record.parity['label_agreement']:.1%}"]
+
+
+def record_metrics(records: Sequence[Record]) -> list[str]:
+    """Columns: every quality metric of the test split, then `COLUMNS`."""
+    parts = (name for name in records[0].intervals if not name.endswith(("_ms", "_bytes")) and name != "speedup")
+    return [*parts, *COLUMNS]
+
+
+def print_records(records: Sequence[Record], console: Console) -> None:
+    """Print a line a record."""
+    metrics = record_metrics(records)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(["model", *map(label, metrics), "same label"]):
+        table.add_column(name, justify="right" if i else "left")
+    for record in records:
+        table.add_row(*record_cells(record, metrics))
+    console.print(table)

@@ -1,0 +1,281 @@
+"""What the report says, as plain rows: everything is computed here, and drawn by `text`, `figures` and `html`."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from millis.frontier import Choice, Frontier, describe_drop, teacher_of
+from millis.record import Record
+from millis.units import label, show
+
+STAGES = ("tokenize", "feed", "compute", "decode")
+COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
+DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
+PERCENTILES = (1, 25, 50, 75, 99)
+NOT_RECIPE = ("paths", "hydra", "logger")  # groups of a config that say where things go, not what they are
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record as tables and charts show it.
+
+    Args:
+        id: The record's id.
+        mark: What stands for it in charts: T teacher, B baseline, then 1, 2, ... by latency; empty where dominated.
+        name: The record's name.
+        kind: `teacher`, `baseline` or `student`.
+        standing: `member` of the frontier, `tied` with one, or `dominated`.
+        quality: Name of the quality metric.
+        metrics: The record's metrics and `quality_drop`, points below the teacher.
+        intervals: 95 % intervals under the same names.
+        probability: Of being on the frontier, 0..1.
+        ties: Names of the frontier members it is tied with.
+        recipe: (config key, value) for the keys that tell the records of this study apart.
+        artifact: Folder of the deployable artifact.
+    """
+
+    id: str
+    mark: str
+    name: str
+    kind: str
+    standing: str
+    quality: str
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    probability: float
+    ties: tuple[str, ...]
+    recipe: tuple[tuple[str, str], ...]
+    artifact: str
+
+    @property
+    def shown(self) -> bool:
+        """Whether tables list it: the teacher, the baseline, frontier members and their ties."""
+        return self.kind != "student" or self.standing != "dominated"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of several records, and how the last differs from the first."""
+
+    metric: str
+    values: tuple[str, ...]
+    change: str
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the step from a frontier member to the next slower one costs and brings."""
+
+    faster: str
+    slower: str
+    milliseconds: float
+    points: float
+
+    @property
+    def points_per_ms(self) -> float:
+        """Quality points gained for each millisecond spent."""
+        return self.points / self.milliseconds
+
+
+def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
+    """Every record as a row: the teacher, baselines, frontier members and ties by latency, then the dominated.
+
+    Raises:
+        MillisError: not exactly one teacher, or `frontier` was computed from other records.
+    """
+    teacher = teacher_of(records)
+    names = {record.id: record.name for record in records}
+    recipes = _recipes(records)
+    rows: list[Row] = []
+    for record in sorted(records, key=lambda record: _order(record, frontier)):
+        standing = frontier.of(record)
+        where = "member" if standing.on_frontier else "tied" if standing.tied_with else "dominated"
+        drop = teacher.metrics[record.quality] - record.metrics[record.quality]
+        rows.append(
+            Row(
+                id=record.id,
+                mark=_mark(record, where, rows),
+                name=record.name,
+                kind=record.kind,
+                standing=where,
+                quality=record.quality,
+                metrics={**record.metrics, "quality_drop": drop},
+                intervals=record.intervals,
+                probability=standing.probability,
+                ties=tuple(names[id] for id in standing.tied_with),
+                recipe=recipes[record.id],
+                artifact=record.artifact,
+            )
+        )
+    return rows
+
+
+def best_trade(rows: Sequence[Row], within: float = 1.0) -> Row | None:
+    """The trade a headline names: the fastest model within `within` points of the teacher.
+
+    The most accurate one where none is that near; None where only the teacher was measured.
+    """
+    others = [row for row in rows if row.kind != "teacher"]
+    near = [row for row in others if row.metrics["quality_drop"] <= within]
+    if near:
+        return min(near, key=lambda row: row.metrics["latency_p50_ms"])
+    return max(others, key=lambda row: row.metrics[row.quality], default=None)
+
+
+def headline(rows: Sequence[Row], choice: Choice | None = None) -> str:
+    """One sentence: what the budget picks, or without a budget the best trade within one point of the teacher."""
+    if choice is not None:
+        return choice.sentence()
+    teacher, best = rows[0], best_trade(rows)
+    if best is None:
+        return f"Only the teacher has been measured: {_numbers(teacher)}."
+    near = best.metrics["quality_drop"] <= 1
+    which = (
+        "the fastest within one point of the teacher" if near else "the nearest to the teacher; none is within a point"
+    )
+    p50, before = best.metrics["latency_p50_ms"], teacher.metrics["latency_p50_ms"]
+    accuracy = f"{label(best.quality)} {show(best.quality, best.metrics[best.quality])}"
+    return (
+        f"{best.name} answers in {show('latency_p50_ms', p50)} instead of {show('latency_p50_ms', before)} "
+        f"at the median, {show('speedup', best.metrics['speedup'])} the speed of the teacher, "
+        f"with {accuracy} ({describe_drop(best.metrics['quality_drop'])}): {which}."
+    )
+
+
+def comparison(records: Sequence[Record]) -> list[Comparison]:
+    """Metrics of `records` side by side (before first, after last), with the change from the first to the last."""
+    quality = records[0].quality
+    rows = []
+    for name in (quality, *COMPARED):
+        values = [record.metrics.get(name) for record in records]
+        if values[0] is None or values[-1] is None:
+            continue
+        texts = tuple("–" if value is None else show(name, value) for value in values)
+        rows.append(Comparison(label(name), texts, _change(name, quality, values[0], values[-1])))
+    return rows
+
+
+def stage_rows(records: Sequence[Record]) -> list[tuple[str, dict[str, float]]]:
+    """(name, stage → median milliseconds) of every record that has stages: where the time goes."""
+    return [
+        (record.name, {stage: record.stages_ms.get(stage, 0.0) for stage in STAGES})
+        for record in records
+        if record.stages_ms
+    ]
+
+
+def latency_rows(records: Sequence[Record]) -> list[tuple[str, dict[int, float]]]:
+    """(name, percentile → milliseconds) of the pooled raw samples, for the percentiles of `PERCENTILES`."""
+    pooled = [
+        (record.name, np.concatenate([np.asarray(samples) for samples in record.latency_ms])) for record in records
+    ]
+    return [
+        (name, dict(zip(PERCENTILES, np.percentile(samples, PERCENTILES).tolist(), strict=True)))
+        for name, samples in pooled
+    ]
+
+
+def price_rows(rows: Sequence[Row], latency: str = "latency_p50_ms") -> list[Price]:
+    """What each millisecond costs: the steps between neighbouring frontier members, fastest first.
+
+    Neighbours at the same latency make no step. The slope is that of the line between two members, which a service
+    that sends each request to either model at random really reaches, in mean latency.
+    """
+    members = sorted((row for row in rows if row.standing == "member"), key=lambda row: row.metrics[latency])
+    return [
+        Price(a.name, b.name, b.metrics[latency] - a.metrics[latency], b.metrics[b.quality] - a.metrics[a.quality])
+        for a, b in pairwise(members)
+        if b.metrics[latency] > a.metrics[latency]
+    ]
+
+
+def environment_rows(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """(dotted key, value) of the environments; where records differ, the values with how many have each."""
+    flat = [dict(flatten(record.environment)) for record in records]
+    rows = []
+    for key in dict.fromkeys(key for environment in flat for key in environment):
+        values = [environment.get(key, "not recorded") for environment in flat]
+        counts = {value: values.count(value) for value in dict.fromkeys(values)}
+        texts = [value if len(counts) == 1 else f"{value} (in {count})" for value, count in counts.items()]
+        text = "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
+        rows.append((key, text))
+    return rows
+
+
+def caveats(records: Sequence[Record]) -> list[str]:
+    """Warnings where machines, software or runs differ, then the records' notes, each once with who it is of."""
+    texts = []
+    places = {json.dumps([record.environment.get(key) for key in DECISIVE], sort_keys=True) for record in records}
+    if len(places) > 1:
+        texts.append(
+            "The records were made on different machines or software: see below what differs before comparing."
+        )
+    runs = {json.dumps(record.reference_latency_ms) for record in records}
+    if len(runs) > 1:
+        texts.append(
+            f"Latencies come from {len(runs)} separate runs. Only within a run did models take turns with each other; "
+            "across runs compare speed-ups, not milliseconds."
+        )
+    notes: dict[str, list[str]] = {}
+    for record in records:
+        for note in dict.fromkeys(record.notes):
+            notes.setdefault(note, []).append(record.name)
+    return texts + [f"{note} ({_names(names)})" for note, names in notes.items()]
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, JSON value) of every leaf; lists and empty mappings are leaves."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _recipes(records: Sequence[Record]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Record id → the config keys that vary within the study; all of them where nothing varies."""
+    flat = {
+        record.id: dict(flatten({group: part for group, part in record.config.items() if group not in NOT_RECIPE}))
+        for record in records
+    }
+    keys = dict.fromkeys(key for config in flat.values() for key in config)
+    varying = [key for key in keys if len({config.get(key) for config in flat.values()}) > 1] or list(keys)
+    return {id: tuple((key, config[key]) for key in varying if key in config) for id, config in flat.items()}
+
+
+def _order(record: Record, frontier: Frontier) -> tuple[int, float]:
+    if record.kind == "student":
+        standing = frontier.of(record)
+        return 2 if standing.on_frontier or standing.tied_with else 3, record.metrics[frontier.latency]
+    return ("teacher", "baseline").index(record.kind), record.metrics[frontier.latency]
+
+
+def _mark(record: Record, standing: str, before: Sequence[Row]) -> str:
+    if record.kind != "student":
+        letter = record.kind[0].upper()
+        same = sum(row.kind == record.kind for row in before)
+        return f"{letter}{same + 1}" if same else letter
+    return "" if standing == "dominated" else str(1 + sum(row.kind == "student" for row in before))
+
+
+def _change(name: str, quality: str, before: float, after: float) -> str:
+    if name == quality:
+        return f"{after - before:+.1f} points".replace("-", "−")
+    if not before > 0 or not after > 0:
+        return "–"
+    if f"{max(before / after, after / before):.1f}" == "1.0":
+        return "the same"
+    return f"{before / after:.1f}× less" if after <= before else f"{after / before:.1f}× more"
+
+
+def _numbers(row: Row) -> str:
+    names = (row.quality, "latency_p50_ms", "latency_p99_ms", "size_bytes")
+    return ", ".join(f"{label(name)} {show(name, row.metrics[name])}" for name in names if name in row.metrics)

@@ -1,0 +1,77 @@
+"""Rows as text: a table for the terminal (`print_frontier`) and Markdown for a README, from the same cells."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from millis.report.tables import Row
+from millis.units import label, show
+
+LEGEND = "95 % bootstrap intervals; P: probability of being on the frontier; = the member it cannot be told apart from"
+
+
+def frontier_header(rows: Sequence[Row]) -> list[str]:
+    """Column names of `frontier_cells`."""
+    return ["", "model", label(rows[0].quality), "p50 ms", "p99 ms", "speed-up", "size", "P", "="]
+
+
+def frontier_cells(row: Row, marks: dict[str, str]) -> list[str]:
+    """One row of the frontier table; `marks` is name → mark, so that ties take no room."""
+    low, high = row.intervals.get(row.quality, (0.0, 0.0))
+    spread = f" ± {(high - low) / 2:.1f}" if high > low else ""
+    return [
+        row.mark,
+        row.name,
+        f"{show(row.quality, row.metrics[row.quality])}{spread}",
+        _bare(row, "latency_p50_ms"),
+        _bare(row, "latency_p99_ms"),
+        _bare(row, "speedup", keep_unit=True),
+        _bare(row, "size_bytes", keep_unit=True),
+        percent(row.probability),
+        " ".join(marks[name] for name in row.ties),
+    ]
+
+
+def print_frontier(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print the teacher, the baseline, the frontier and its ties; below, how many models they dominate."""
+    console = console or Console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(frontier_header(rows)):
+        table.add_column(name, justify="right" if i > 1 else "left", overflow="fold" if i == 1 else "ellipsis")
+    marks = {row.name: row.mark for row in rows}
+    for row in rows:
+        if row.shown:
+            style = "bold" if row.standing == "member" else "dim"
+            table.add_row(*frontier_cells(row, marks), style=style)
+    console.print(table)
+    dominated = sum(not row.shown for row in rows)
+    console.print(f"{LEGEND}.", style="dim", highlight=False)
+    if dominated:
+        console.print(f"{dominated} more measured, dominated by these.", style="dim", highlight=False)
+
+
+def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """A Markdown table: the first two columns left, the rest right aligned; `|` in cells is escaped."""
+    lines = [header, ["---" if i < 2 else "---:" for i in range(len(header))], *cells]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def frontier_markdown(rows: Sequence[Row]) -> str:
+    """The frontier table as Markdown, with its legend."""
+    marks = {row.name: row.mark for row in rows}
+    cells = [frontier_cells(row, marks) for row in rows if row.shown]
+    return f"{markdown(frontier_header(rows), cells)}\n{LEGEND}.\n"
+
+
+def _bare(row: Row, name: str, keep_unit: bool = False) -> str:
+    if name not in row.metrics:
+        return "–"
+    text = show(name, row.metrics[name])
+    return text if keep_unit else text.removesuffix(" ms")
+
+
+def percent(probability: float) -> str:
+    """A share of a finite number of resamples is never shown as certain."""
+    return "> 99 %" if probability > 0.99 else "< 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"

@@ -1,0 +1,224 @@
+"""The frontier of measured records, with its uncertainty (`millis.frontier` has what it gives, and `pick`).
+
+A record is on the frontier when no other record is at least as good in every objective and better in one. Both
+numbers behind that are samples: quality of a finite test split, latency of a finite number of requests. So the
+whole set is resampled jointly (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 8):
+
+* quality: test texts are drawn with replacement, the same texts for every record, so that the difficulty of a text
+  cancels in comparisons;
+* latency: rounds are drawn with replacement, then requests within each round; records that were measured in the same
+  interleaved rounds (they carry the same reference samples) share the draw, so that noise of the machine cancels;
+* anything else (bytes, say) is taken as exact.
+
+A record's probability is the share of resamples in which it is on the frontier. What resampling cannot see is left
+out: training seeds, and differences between one process and the next.
+
+Axes here: K resamples, M records, J objectives, N texts, R rounds.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.errors import MillisError
+from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric, pick
+from millis.record import Record
+
+__all__ = ["frontier", "non_dominated", "pick"]
+
+Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+"""Predictions [N], references [N] → quality in percent; the very metric the records were made with."""
+
+_LATENCY = re.compile(r"latency_p(\d+)_ms")
+
+
+def frontier(
+    records: Sequence[Record],
+    objectives: Mapping[str, str] | None = None,
+    score: Score | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Frontier:
+    """Find the frontier, every record's probability of being on it, and the ties.
+
+    **Ties.** A record is tied with a frontier member when the 95 % interval of their paired difference includes zero
+    in every objective: nothing measured tells them apart. A record that some member clearly beats (it dominates, and
+    at least one of those intervals excludes zero) is tied with nobody, however near to another member it lies.
+    Differences are paired because the marginal intervals of two models overlap far more often than they truly tie.
+
+    Args:
+        records: One study's records, judged by one quality metric on one test split.
+        objectives: Metric name → `maximize` or `minimize`. By default the quality and `latency_p50_ms`.
+        score: Makes quality from resampled predictions; may be left out for accuracy, which is done in one product.
+        resamples: 1000 puts the standard error of a probability below 0.016.
+        seed: Of the bootstrap.
+
+    Raises:
+        MillisError: no records, repeated ids, an objective that a record lacks, records of different test splits or
+            metrics, a missing or foreign `score`, latency without samples.
+    """
+    _check_comparable(records)
+    quality = records[0].quality
+    chosen = dict(objectives) if objectives is not None else {quality: "maximize", "latency_p50_ms": "minimize"}
+    signs = _signs(chosen)
+    point = signs * np.array([[finite_metric(record, name) for name in chosen] for record in records])  # [M, J]
+    draws = signs * _resample(records, list(chosen), score, resamples, seed)  # [K, M, J]
+    draws = draws[np.isfinite(draws).all(axis=(1, 2))]  # some metrics are undefined on some draws: no such class drawn
+    if not len(draws):
+        raise MillisError(f"{quality} is undefined on every one of {resamples} resamples: choose another metric")
+    probability = np.mean([non_dominated(draw) for draw in draws], axis=0)
+    on_frontier = non_dominated(point)
+    tied = _ties(point, draws, on_frontier)
+    standings = tuple(
+        Standing(
+            record.id,
+            record.name,
+            bool(on_frontier[i]),
+            float(probability[i]),
+            tuple(records[m].id for m in np.flatnonzero(tied[i]).tolist()),
+        )
+        for i, record in enumerate(records)
+    )
+    return Frontier(chosen, standings, len(draws))
+
+
+def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of `costs` [M, J], all to be minimised, no other row dominates. Equal rows do not dominate. [M]"""
+    worse_or_equal = (costs[:, None, :] <= costs[None, :, :]).all(axis=2)  # [i, k]: i is at least as good as k
+    better = (costs[:, None, :] < costs[None, :, :]).any(axis=2)
+    dominated = (worse_or_equal & better).any(axis=0)
+    return np.logical_not(dominated)
+
+
+def _ties(point: NDArray[np.float64], draws: NDArray[np.float64], on_frontier: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[M, M]: row i is tied with member m. See `frontier` for the definition."""
+    tied = np.zeros((len(point), len(point)), dtype=bool)
+    for i in range(len(point)):
+        beaten = False
+        for m in np.flatnonzero(on_frontier):
+            if m == i:
+                continue
+            low, high = np.percentile(draws[:, i] - draws[:, m], (2.5, 97.5), axis=0)  # [J], above 0: m is better
+            tied[i, m] = bool(((low <= 0) & (high >= 0)).all())
+            dominates = bool((point[m] <= point[i]).all() and (point[m] < point[i]).any())
+            beaten = beaten or (dominates and bool((low > 0).any()))
+        if beaten:
+            tied[i] = False
+    return tied
+
+
+def _resample(
+    records: Sequence[Record], names: Sequence[str], score: Score | None, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Every objective of every record under `resamples` joint draws, [K, M, J]."""
+    texts, rounds = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    draws = np.empty((resamples, len(records), len(names)))
+    percentiles = [int(match[1]) for name in names if (match := _LATENCY.fullmatch(name))]
+    latency = iter(np.moveaxis(_resample_latency(records, percentiles, resamples, rounds), 2, 0) if percentiles else ())
+    for j, name in enumerate(names):
+        if name == records[0].quality:
+            draws[:, :, j] = _resample_quality(records, score, resamples, texts)
+        elif _LATENCY.fullmatch(name):
+            draws[:, :, j] = next(latency)
+        else:
+            draws[:, :, j] = [finite_metric(record, name) for record in records]
+    return draws
+
+
+def _resample_quality(
+    records: Sequence[Record], score: Score | None, resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Quality in percent, [K, M], of the same drawn texts for every record."""
+    references = np.asarray(records[0].references)
+    predictions = np.array([record.predictions for record in records])  # [M, N]
+    _check_score(records, predictions, references, score)
+    total = len(references)
+    correct = (predictions == references).astype(np.float64)
+    quality = np.empty((resamples, len(records)))
+    for k in range(resamples):
+        drawn = rng.integers(total, size=total)
+        if score is None:
+            quality[k] = 100 * (correct @ np.bincount(drawn, minlength=total)) / total
+        else:
+            quality[k] = [score(row, references[drawn]) for row in predictions[:, drawn]]
+    return quality
+
+
+def _resample_latency(
+    records: Sequence[Record], percentiles: Sequence[int], resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Latency percentiles in milliseconds, [K, M, P]; records measured together share every draw."""
+    result = np.empty((resamples, len(records), len(percentiles)))
+    for together in _measured_together(records):
+        samples = np.array([records[i].latency_ms for i in together])  # [G, R, requests]
+        group, total_rounds, requests = samples.shape
+        flat = samples.reshape(group, -1)
+        for k in range(resamples):
+            drawn_rounds = rng.integers(total_rounds, size=(total_rounds, 1))
+            drawn = drawn_rounds * requests + rng.integers(requests, size=(total_rounds, requests))
+            result[k, together] = np.percentile(flat[:, drawn.ravel()], percentiles, axis=1).T
+    return result
+
+
+def _measured_together(records: Sequence[Record]) -> list[list[int]]:
+    """Positions of the records that carry the same reference samples, hence the same rounds."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, record in enumerate(records):
+        lengths = {len(samples) for samples in record.latency_ms}
+        if len(lengths) != 1 or lengths == {0}:
+            raise MillisError(
+                f"record {record.name!r} has {len(record.latency_ms)} rounds of latency samples of lengths "
+                f"{sorted(lengths)}; expected one or more rounds of equal length: measure it again"
+            )
+        reference = tuple(map(tuple, record.reference_latency_ms)) or record.id
+        groups.setdefault((reference, len(record.latency_ms), *lengths), []).append(i)
+    return list(groups.values())
+
+
+def _signs(objectives: Mapping[str, str]) -> NDArray[np.float64]:
+    """-1 to maximise, +1 to minimise, so that every objective becomes a cost. [J]"""
+    for name, direction in objectives.items():
+        if direction not in DIRECTIONS:
+            raise MillisError(f"objective {name} is {direction!r}; expected {' or '.join(DIRECTIONS)}")
+    return np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
+
+
+def _check_comparable(records: Sequence[Record]) -> None:
+    if not records:
+        raise MillisError("got no records to make a frontier of: run `millis sweep` or `millis compress` first")
+    first = records[0]
+    seen: set[str] = set()
+    for record in records:
+        if record.id in seen:
+            raise MillisError(f"record id {record.id!r} ({record.name}) comes twice: read each records file once")
+        seen.add(record.id)
+        if record.quality != first.quality:
+            raise MillisError(
+                f"record {record.name!r} is judged by {record.quality}, {first.name!r} by {first.quality}: "
+                "compare records of one task"
+            )
+        if record.references != first.references or len(record.predictions) != len(first.references):
+            raise MillisError(
+                f"records {first.name!r} and {record.name!r} were tested on different texts "
+                f"({len(first.references)} and {len(record.references)}): compare records of one test split"
+            )
+
+
+def _check_score(
+    records: Sequence[Record], predictions: NDArray[np.int64], references: NDArray[np.int64], score: Score | None
+) -> None:
+    quality = records[0].quality
+    if not len(references):
+        raise MillisError(f"record {records[0].name!r} holds no predictions to resample: evaluate it again")
+    if score is None and quality != "accuracy":
+        raise MillisError(f"records are judged by {quality}: pass score=, the function that computes it in percent")
+    for record, row in zip(records, predictions, strict=True):
+        got = score(row, references) if score is not None else 100 * float(np.mean(row == references))
+        if not abs(got - finite_metric(record, quality)) <= 0.05:
+            raise MillisError(
+                f"score gives {got:.4g} for {record.name!r} whose record says {quality} "
+                f"{record.metrics[quality]:.4g}: pass the metric the records were made with, in percent"
+            )

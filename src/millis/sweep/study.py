@@ -1,0 +1,335 @@
+"""A study that survives its workers: ask, tell, resume. Optuna underneath (Akiba et al. 2019), any sampler it has.
+
+Several workers may hold one study at once, and each may be killed at any moment:
+- a trial is signed by its worker; one whose worker is gone is failed as interrupted and tried again with the same
+  parameters (`Place.alive` says how it is known);
+- counting, recovering and asking are one step under the study's lock, so `n_trials` is a total, exact over workers and
+  resumes; interrupted trials do not count;
+- the sampler is made anew for every trial, seeded with `seed + trials there are`: a resumed sweep draws what an
+  unbroken one would have drawn, and two workers never draw alike.
+
+A finished trial carries exactly one Optuna constraint, `violation`, the largest of the constraints its task reported
+(≤ 0 is feasible, Optuna's rule). A trial over its budget may be skipped, never trained: what it reported still teaches
+the sampler, and the objectives it lacks get the worst value known, which no front can show since it is infeasible.
+"""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from millis.errors import MillisError, nearest
+from millis.sweep.space import Space
+from millis.sweep.storage import Place
+
+log = logging.getLogger(__name__)
+
+DIRECTIONS = ("minimize", "maximize")
+ERROR_LENGTH = 2000  # characters kept of a trial's error
+
+
+class Listener(Protocol):
+    """Who is told how a sweep goes: `listener: {_target_: ...}` of the sweeper. Reports and trackers implement it.
+
+    All three run in the sweep's own process, never in a launched job. A sweep that ends by an error calls no `end`.
+    """
+
+    def start(self, config: Any) -> None:
+        """The study is open and no trial of this worker has begun. `config` is the base config (a DictConfig with its
+        `hydra` node). Measure references here. An exception ends the sweep."""
+        ...
+
+    def told(
+        self,
+        trial_number: int,
+        n_trials: int,
+        params: dict[str, Any],
+        metrics: dict[str, float] | None,
+        error: str | None,
+    ) -> None:
+        """A trial of this worker ended: with `metrics`, as its task returned them, or with `error`. `n_trials` is the
+        total asked for; numbers may exceed it, since a trial tried again gets a new one. An exception is logged and
+        the sweep goes on."""
+        ...
+
+    def end(self, study: Any) -> None:
+        """This worker is done (others may still work). `study` is the `optuna.Study`. An exception ends the sweep."""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task's return value says: `{"metrics": {name: value}, "constraints": {name: value}}`."""
+
+    metrics: dict[str, float]
+    constraints: dict[str, float]
+
+    @property
+    def violation(self) -> float:
+        """The largest constraint; 0 without any. Above 0: infeasible."""
+        return max(self.constraints.values(), default=0.0)
+
+    @classmethod
+    def read(cls, returned: Any, objectives: Sequence[str]) -> "Result":
+        """Check a task's return value.
+
+        Raises:
+            MillisError: another shape, a number that is not finite, or an objective missing from a feasible trial.
+        """
+        parts = returned if isinstance(returned, Mapping) else {}
+        told, limits = parts.get("metrics"), parts.get("constraints") or {}
+        if not (isinstance(told, Mapping) and isinstance(limits, Mapping)) or set(parts) - {"metrics", "constraints"}:
+            expected = "{'metrics': {name: value}, 'constraints': {name: value}}"
+            raise MillisError(f"the task returned {returned!r}; expected {expected}")
+        metrics = {name: _number("metric", name, value) for name, value in told.items()}
+        constraints = {name: _finite("constraint", name, value) for name, value in limits.items()}
+        result = cls(metrics, constraints)
+        for name in objectives:
+            if name in metrics:
+                _finite("metric", name, metrics[name])
+            elif result.violation <= 0:
+                has = ", ".join(metrics) or "nothing"
+                raise MillisError(
+                    f"the task returned no {name!r}{nearest(name, metrics)}; it returned {has}. "
+                    "Only a trial that violates a constraint may leave an objective out"
+                )
+        return result
+
+
+class SharedStudy:
+    """One worker's hold on a study.
+
+    Args:
+        name: The study's name in its storage.
+        directions: Objective → `minimize` or `maximize`, one or several.
+        storage: See `Place`.
+        sampler: Seed → a fresh sampler.
+        seed: Of the whole study.
+        retries: How often a trial that its worker's death left unfinished is tried again. One that kills its worker
+            (out of memory, say) is given up after that.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        directions: Mapping[str, str],
+        storage: str | None,
+        sampler: Callable[[int], BaseSampler],
+        seed: int = 0,
+        retries: int = 2,
+    ) -> None:
+        _check_directions(directions)
+        self._sampler, self._seed, self._retries = sampler, seed, retries
+        self._place = Place(storage)
+        with self._place.lock(), self._place.guarded(), _quiet():
+            self.study = _open(name, directions, self._place.storage)
+            self.objectives: list[str] = list(self.study.metric_names)
+            self.study.get_trials(deepcopy=False)  # a damaged table shows here, before any work
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Ask and tell within this context only: it is what shows others that this worker lives."""
+        with self._place.working():
+            yield
+
+    def check(self, space: Space) -> None:
+        """Raise MillisError if trials of this study were drawn from a space that `space` cannot be mixed with."""
+        for trial in self.study.get_trials(deepcopy=False):
+            for key, old in trial.distributions.items():
+                new = space[key].distribution if key in space else None
+                changed = type(old) is not type(new) or (isinstance(old, CategoricalDistribution) and old != new)
+                if new is not None and changed:
+                    raise MillisError(
+                        f"study {self.study.study_name!r} has searched {key} over {old}, now it is {new}; samplers "
+                        "cannot mix the two. Choose another hydra.sweeper.study_name, or restore the space"
+                    )
+
+    def enqueue(self, recipes: Sequence[Mapping[str, Any]]) -> None:
+        """Have `recipes` tried first; those this study was ever given are not given again."""
+        with self._place.lock():
+            given = [trial.user_attrs.get("enqueued") for trial in self.study.get_trials(deepcopy=False)]
+            for recipe in map(dict, recipes):
+                if recipe not in given:
+                    self.study.enqueue_trial(recipe, user_attrs={"enqueued": recipe})
+                    given.append(recipe)
+
+    def ask(self, space: Space, n_trials: int, at_most: int = 1) -> list[tuple[Trial, dict[str, Any]]]:
+        """Up to `at_most` new trials with their parameters; fewer, or none, once the study has `n_trials`."""
+        asked = []
+        with self._place.lock(), _quiet():
+            self._recover()
+            for _ in range(at_most):
+                trials = self.study.get_trials(deepcopy=False)
+                if sum(map(_counts, trials)) >= n_trials:
+                    break
+                self.study.sampler = self._sampler(self._seed + len(trials))
+                trial = self.study.ask()
+                trial.set_user_attr("worker", self._place.worker)
+                asked.append((trial, space.sample(trial)))
+        return asked
+
+    def tell(self, trial: Trial, returned: Any) -> Result:
+        """Record what a trial's task returned.
+
+        Raises:
+            MillisError: the return value is no result; the trial is recorded as failed with that text.
+        """
+        try:
+            result = Result.read(returned, self.objectives)
+        except MillisError as error:
+            self.fail(trial, error)
+            raise
+        missing = [name for name in self.objectives if name not in result.metrics]
+        with self._place.lock():
+            trial.set_user_attr("metrics", result.metrics)
+            trial.set_user_attr("constraints", result.constraints)
+            if missing:
+                trial.set_user_attr("skipped", True)
+                trial.set_user_attr("missing", missing)
+            trial.set_constraint("violation", result.violation)
+            worst = self._worst() if missing else {}
+            self.study.tell(trial, [result.metrics.get(name, worst.get(name, 0.0)) for name in self.objectives])
+        return result
+
+    def fail(self, trial: Trial, error: Exception) -> str:
+        """Record that a trial's job raised `error`; the text recorded is returned."""
+        text = str(error) if isinstance(error, MillisError) else f"{type(error).__name__}: {error}"
+        with self._place.lock():
+            trial.set_user_attr("error", text[:ERROR_LENGTH])
+            self.study.tell(trial, state=TrialState.FAIL)
+        return text[:ERROR_LENGTH]
+
+    def require_a_result(self) -> None:
+        """Raise MillisError, with the last error, if trials have failed and none has finished or still runs."""
+        trials = self.study.get_trials(deepcopy=False)
+        errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
+        if errors and all(trial.state in (TrialState.FAIL, TrialState.WAITING) for trial in trials):
+            raise MillisError(
+                f"all {len(errors)} trials of study {self.study.study_name!r} failed; the last with: {errors[-1]}. "
+                "Mend the cause, then raise hydra.sweeper.n_trials or choose another hydra.sweeper.study_name"
+            )
+
+    def _recover(self) -> None:
+        """Fail the trials of dead workers and queue them again. Safe to be killed in: the retry is queued first, and
+        a trial that has its retry gets no second one. The caller holds the lock."""
+        trials = self.study.get_trials(deepcopy=False)
+        retried = {trial.user_attrs.get("retry_of") for trial in trials}
+        for trial in trials:
+            if trial.state != TrialState.RUNNING or self._place.alive(trial.user_attrs.get("worker")):
+                continue
+            attempt = trial.user_attrs.get("attempt", 1)
+            again = attempt <= self._retries
+            if again and trial.number not in retried:
+                params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+                self.study.enqueue_trial(params, user_attrs={"retry_of": trial.number, "attempt": attempt + 1})
+            attributes: dict[str, Any] = {"interrupted": True}
+            if not again:
+                attributes["error"] = f"its worker died in all {attempt} attempts (out of memory?)"
+            for name, value in attributes.items():
+                self._place.storage.set_trial_user_attr(trial._trial_id, name, value)
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            log.info("trial %d was interrupted; %s", trial.number, "it is tried again" if again else "it is given up")
+
+    def _worst(self) -> dict[str, float]:
+        """Objective → the worst value measured so far; objectives nobody measured are absent."""
+        finished = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        worst = {}
+        for i, name in enumerate(self.objectives):
+            values = [trial.values[i] for trial in finished if name not in trial.user_attrs.get("missing", ())]
+            if values:
+                maximised = self.study.directions[i] == optuna.study.StudyDirection.MAXIMIZE
+                worst[name] = min(values) if maximised else max(values)
+        return worst
+
+
+def finished(study: optuna.Study) -> list[dict[str, Any]]:
+    """One plain row for every trial that ended other than by interruption, in order.
+
+    Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `feasible` (False for
+    failed ones), `skipped` (never trained), `error` (None unless failed), `seconds`, `on_front`.
+    """
+    front = {trial.number for trial in study.best_trials}
+    return [
+        {
+            "number": trial.number,
+            "params": dict(trial.params),
+            "metrics": trial.user_attrs.get("metrics", {}),
+            "constraints": trial.user_attrs.get("constraints", {}),
+            "feasible": trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values()),
+            "skipped": trial.user_attrs.get("skipped", False),
+            "error": trial.user_attrs.get("error"),
+            "seconds": trial.duration.total_seconds() if trial.duration else 0.0,
+            "on_front": trial.number in front,
+        }
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished() and not trial.user_attrs.get("interrupted")
+    ]
+
+
+def _open(name: str, directions: Mapping[str, str], storage: Any) -> optuna.Study:
+    if name not in optuna.get_all_study_names(storage):
+        optuna.create_study(study_name=name, storage=storage, directions=list(directions.values()))
+    study = optuna.load_study(study_name=name, storage=storage)
+    stored = [direction.name.lower() for direction in study.directions]
+    if study.metric_names is None and not study.get_trials(deepcopy=False) and stored == list(directions.values()):
+        study.set_metric_names(list(directions))  # new, or its maker was killed right here
+    names = study.metric_names or ["an unnamed metric"] * len(stored)
+    if study.metric_names is None or dict(zip(names, stored, strict=True)) != dict(directions):
+        raise MillisError(
+            f"study {name!r} exists and aims to {_aims(names, stored)}; asked was to "
+            f"{_aims(list(directions), list(directions.values()))}. "
+            "Choose another hydra.sweeper.study_name, or restore the directions"
+        )
+    return study
+
+
+def _aims(metrics: Sequence[str], directions: Sequence[str]) -> str:
+    return ", ".join(f"{direction} {metric}" for metric, direction in zip(metrics, directions, strict=True))
+
+
+def _check_directions(directions: Mapping[str, str]) -> None:
+    if not directions:
+        raise MillisError("hydra.sweeper.directions is empty; name at least one metric, as in {accuracy: maximize}")
+    for metric, direction in directions.items():
+        if direction not in DIRECTIONS:
+            raise MillisError(
+                f"hydra.sweeper.directions: {metric} has {direction!r}{nearest(str(direction), DIRECTIONS)}; "
+                "expected minimize or maximize"
+            )
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state != TrialState.WAITING and not trial.user_attrs.get("interrupted")
+
+
+def _number(what: str, name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise MillisError(f"the task returned {what} {name}={value!r}; expected a number") from error
+
+
+def _finite(what: str, name: str, value: Any) -> float:
+    number = _number(what, name, value)
+    if not math.isfinite(number):
+        raise MillisError(
+            f"the task returned {what} {name}={number}; expected a finite number. Leave out what is unknown"
+        )
+    return number
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Named metrics, constraints in GP and multivariate TPE are marked experimental; said once in the docs is enough.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

@@ -1,0 +1,1 @@
+"""How weights are found: one LightningModule; methods come as objective terms and callbacks."""

@@ -1,0 +1,136 @@
+"""Fit: one Lightning training run, resumable, that leaves the best weights in the model."""
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from millis.data.encode import Encoded
+from millis.data.module import SplitsModule
+from millis.errors import MillisError
+from millis.training.callbacks import Progress
+from millis.training.module import VALIDATION, TextModule
+
+PREFIX = "model."  # of the weights inside a TextModule's checkpoint
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a run went: best validation quality (percent), epochs done, wall-clock seconds, one row an epoch."""
+
+    quality: float
+    epochs: int
+    seconds: float
+    history: list[dict[str, float]]
+
+
+class Fit:
+    """Trains with early stopping on the validation metric and restores the best epoch's weights.
+
+    Args:
+        max_epochs: Upper bound; the learning rate reaches zero there.
+        batch_size: B.
+        patience: Epochs without a better validation metric before stopping.
+        precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16).
+        accelerator, devices, strategy: Lightning's: `auto`; `gpu`; `ddp` with `devices=2` uses two processes.
+        gradient_clip_val: Largest gradient norm.
+        flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        max_epochs: int,
+        batch_size: int = 32,
+        patience: int = 3,
+        precision: str = "32-true",
+        accelerator: str = "auto",
+        devices: int | str = 1,
+        strategy: str = "auto",
+        gradient_clip_val: float | None = 1.0,
+        **flags: Any,
+    ) -> None:
+        if max_epochs < 1 or batch_size < 1:
+            raise MillisError(f"trainer.max_epochs={max_epochs}, batch_size={batch_size}: expected at least 1")
+        self.batch_size, self.patience = batch_size, patience
+        self.flags = {
+            "max_epochs": max_epochs, "precision": precision, "accelerator": accelerator, "devices": devices,
+            "strategy": strategy, "gradient_clip_val": gradient_clip_val, **flags,
+        }  # fmt: skip
+
+    def __call__(  # noqa: PLR0913
+        self,
+        module: TextModule,
+        train: Encoded,
+        validation: Encoded,
+        pad_id: int,
+        *,
+        folder: Path,
+        seed: int,
+        title: str,
+        teacher_logits: NDArray[np.float32] | None = None,
+        callbacks: Sequence[pl.Callback] = (),
+        logger: Any = False,
+    ) -> Fitted:
+        """Train `module.model` in place.
+
+        Args:
+            folder: For checkpoints; a `last.ckpt` found there is continued from.
+            teacher_logits: [N, C], joined to the training batches.
+
+        Raises:
+            MillisError: the loss became NaN or infinite.
+        """
+        _quieten()
+        pl.seed_everything(seed, verbose=False)
+        data = SplitsModule(train, validation, pad_id, self.batch_size, seed, teacher_logits)
+        progress = Progress(title)
+        best = ModelCheckpoint(folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False)
+        trainer = pl.Trainer(
+            **self.flags,
+            logger=logger,
+            callbacks=[
+                EarlyStopping(VALIDATION, patience=self.patience, mode="max"),
+                best,
+                progress,
+                *callbacks,
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+        )
+        last = folder / "last.ckpt"
+        started = time.monotonic()
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        _restore(module, best)
+        return Fitted(float(best.best_model_score), trainer.current_epoch, time.monotonic() - started, progress.history)
+
+
+def _restore(module: TextModule, best: ModelCheckpoint) -> None:
+    """Load the best epoch's weights into `module.model`, on the CPU."""
+    if best.best_model_score is None or not torch.isfinite(best.best_model_score):
+        raise MillisError("training gave no finite validation metric; lower optimizer.lr or check the data")
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    module.cpu()
+    module.model.load_state_dict({name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)})
+    if not all(torch.isfinite(value).all() for value in module.model.parameters()):
+        raise MillisError("training diverged: weights are not finite. Lower optimizer.lr")
+    module.model.eval()
+
+
+def _quieten() -> None:
+    """Lightning's advice on workers and devices is not about anything the user did."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")

@@ -1,0 +1,81 @@
+"""AdamW with warm-up, plain or layer-wise.
+
+Loshchilov & Hutter 2019 (1711.05101); layer-wise rates as in ULMFiT (1801.06146, section 3.2, there η / 2.6 a layer):
+lower layers hold what is general and move less.
+"""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from millis.errors import MillisError
+
+LAYER = re.compile(r"\blayers?\.(\d+)\.")
+NO_DECAY = re.compile(r"bias$|norm", re.IGNORECASE)
+HEAD = "head."
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Linear warm-up, then linear decay to zero.
+
+    Args:
+        lr: Peak rate of the topmost layer.
+        head_lr: Peak rate of the classification head, which starts untrained and so may move faster.
+        layer_decay: Rate of layer l of L is lr · layer_decay^(L - 1 - l), embeddings one below; 1 is plain AdamW.
+        weight_decay: Not applied to biases and norms.
+        warmup: Fraction of all steps spent warming up.
+        freeze_embeddings: Leave the embedding tables as they are. They hold half of MiniLM's weights, and on a CPU
+            their update costs as much as a layer's.
+    """
+
+    lr: float
+    head_lr: float
+    layer_decay: float = 1.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    freeze_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.head_lr <= 0:
+            raise MillisError(f"optimizer.lr={self.lr}, head_lr={self.head_lr}: expected above 0")
+        if not 0 < self.layer_decay <= 1:
+            raise MillisError(f"optimizer.layer_decay={self.layer_decay}: expected above 0, up to 1 (plain AdamW)")
+        if not 0 <= self.warmup < 1:
+            raise MillisError(f"optimizer.warmup={self.warmup}: expected a fraction of the steps, 0 up to 1")
+
+    def __call__(self, model: nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """The optimizer over `model`'s parameters, and its schedule in steps."""
+        groups = self._groups(model)
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        warmup_steps = max(1, round(self.warmup * total_steps))
+
+        def factor(step: int) -> float:
+            if step < warmup_steps:
+                return (step + 1) / warmup_steps
+            return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
+
+        return optimizer, LambdaLR(optimizer, factor)
+
+    def _groups(self, model: nn.Module) -> list[dict[str, object]]:
+        """One parameter group for each (rate, decay) pair."""
+        named = list(model.named_parameters())
+        depth = 1 + max((int(match[1]) for name, _ in named if (match := LAYER.search(name))), default=-1)
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in named:
+            if "embedding" in name and self.freeze_embeddings:
+                parameter.requires_grad_(False)
+                continue
+            decay = 0.0 if NO_DECAY.search(name) else self.weight_decay
+            groups.setdefault((self._rate(name, depth), decay), []).append(parameter)
+        return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
+
+    def _rate(self, name: str, depth: int) -> float:
+        if name.startswith(HEAD):
+            return self.head_lr
+        match = LAYER.search(name)
+        below_top = depth - 1 - int(match[1]) if match else depth if "embedding" in name else 0
+        return self.lr * self.layer_decay**below_top

@@ -1,0 +1,55 @@
+"""Axes and protocols: the words that every other file is spelled with.
+
+Axes (used in shapes everywhere):
+    N texts in a split    B batch    S sequence (tokens)    D hidden    L layers
+    H heads    F feed-forward    C classes    V vocabulary    R rounds of a benchmark
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Text: TypeAlias = str | tuple[str, str]
+"""What a request carries: one text, or a pair."""
+
+Spec: TypeAlias = dict[str, Any]
+"""JSON-able description of an architecture: `{"family": "transformer", ...}`. `millis.models.build(spec)` makes
+the module with fresh weights; latency is a function of the spec, the backend and the tokenizer alone."""
+
+
+class Prediction(NamedTuple):
+    """A decoded answer: the label's name, its index in `labels`, and its softmax probability."""
+
+    label: str
+    index: int
+    score: float
+
+
+class Features(NamedTuple):
+    """One tokenised request or padded batch. `token_types` is None where the model takes one text only."""
+
+    ids: NDArray[np.int64]  # [B, S]
+    mask: NDArray[np.int64]  # [B, S], 1 = token, 0 = padding
+    token_types: NDArray[np.int64] | None  # [B, S]
+
+
+class Session(Protocol):
+    """Weights loaded on a backend: features in, logits out. Holds no text logic."""
+
+    def __call__(self, features: Features) -> NDArray[np.float32]:  # [B, C]
+        ...
+
+
+class Backend(Protocol):
+    """One runtime a file in `millis.backends`; the file's name is the backend's name in a manifest.
+
+    The file also has `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
+    """
+
+    name: str
+
+    def write(self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: Any | None) -> None:
+        """Write `model`'s weights for this runtime into the existing folder `folder`."""
+        ...

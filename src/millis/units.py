@@ -1,0 +1,66 @@
+"""How a number is written: the unit at the end of a metric's name decides.
+
+`latency_p50_ms` → "0.412 ms", `size_bytes` → "8.1 MB", `speedup` → "12.3×", `accuracy` → "93.4" (percent).
+"""
+
+import re
+
+_SPECIAL = {
+    "speedup": "speed-up",
+    "quality_drop": "quality drop",
+    "size_bytes": "size",
+    "peak_memory_bytes": "peak memory",
+    "cold_start_ms": "cold start",
+    "compression_ratio": "compression",
+}
+
+
+def label(name: str) -> str:
+    """A metric's name for people, without its unit: `latency_p99_ms` → "p99", `tokenize_p50_ms` → "tokenize p50"."""
+    if name in _SPECIAL:
+        return _SPECIAL[name]
+    bare = re.sub(r"_(ms|bytes)$", "", name).replace("_", " ")
+    return re.sub(r"^latency (?=p\d)", "", bare)
+
+
+def unit(name: str) -> str:
+    """The unit of a metric: "ms", "bytes", "×", "points" or, for quality metrics, "%"."""
+    if name.endswith("_ms"):
+        return "ms"
+    if name.endswith("_bytes"):
+        return "bytes"
+    return {"speedup": "×", "compression_ratio": "×", "quality_drop": "points"}.get(name, "%")
+
+
+def show(name: str, value: float) -> str:
+    """`value` with its unit; quality metrics, which are percentages, stand bare with one decimal."""
+    kind = unit(name)
+    if kind == "ms":
+        return f"{significant(value)} ms"
+    if kind == "bytes":
+        return size(value)
+    if kind == "×":
+        return f"{significant(value)}×"
+    return f"{value:.1f} points" if kind == "points" else f"{value:.1f}"
+
+
+def show_limit(name: str, limit: float) -> str:
+    """A limit as the user would write it: "2 ms", "1.5 points", "50 MB"."""
+    if unit(name) == "bytes":
+        return re.sub(r"\.0+ ", " ", size(limit))
+    return "1 point" if limit == 1 and unit(name) == "points" else f"{limit:g} {unit(name)}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent, never finer than 0.001: 0.012, 0.412, 4.12, 41.2, 4120."""
+    magnitude = abs(value)
+    decimals = 3 if magnitude < 1 else 2 if magnitude < 10 else 1 if magnitude < 100 else 0
+    return f"{value:.{decimals}f}"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units, as file managers show them: "840 B", "12.3 kB", "8.10 MB"."""
+    for step, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(value) >= step:
+            return f"{significant(value / step)} {name}"
+    return f"{value:.0f} B"

@@ -1,0 +1,397 @@
+"""The sweeper under Hydra: a tiny app whose task needs no model, run as users run it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import optuna
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from hydra_plugins.millis_sweeper import _overrides
+from millis.errors import MillisError
+from millis.sweep.study import finished
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+CONFIG = """
+defaults: [{student: transformer}, {backend: eager}, {override hydra/sweeper: optuna}, _self_]
+quantization: none
+alpha: 0.5
+hydra:
+  mode: MULTIRUN
+  sweep: {dir: out}
+  sweeper:
+    directions: {accuracy: maximize, latency_ms: minimize}
+    storage: journal:///study.log  # SQLite waits for the disk ten times a trial
+    sampler: {_target_: optuna.samplers.RandomSampler}
+    n_trials: 4
+    space:
+      student: {choice: [transformer, static]}
+      student.layers: {int: [1, 6], when: {student: transformer}}
+      alpha: {float: [0.1, 0.9], when: {backend: eager}}
+      quantization: {choice: [none, null, true, "a b, c='d'", "1"]}
+"""
+
+APP = """
+import os, sys, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+here = Path(__file__).parent
+
+@hydra.main(version_base=None, config_path=str(here / "conf"), config_name="config")
+def main(config):
+    (here / f"begun-{os.getpid()}").touch()
+    number = int(Path(HydraConfig.get().runtime.output_dir).name)
+    if os.environ.get("HANG_IN") == str(number):
+        (here / "hanging").touch()
+        time.sleep(600)
+    while len(list(here.glob("begun-*"))) < int(os.environ.get("WORKERS", 1)):
+        time.sleep(0.02)
+    layers = config.student.get("layers", 0)
+    return {"metrics": {"accuracy": 80.0 + layers, "latency_ms": 1.0 + layers}, "constraints": {"b": layers / 9 - 1}}
+
+main()
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    files = {
+        "app.py": APP,
+        "conf/config.yaml": CONFIG,
+        "conf/student/transformer.yaml": "layers: 2",
+        "conf/student/static.yaml": "width: 64",
+        "conf/student/convolution.yaml": "kernel: 3",
+        "conf/backend/eager.yaml": "threads: 1",
+        "conf/backend/onnxruntime.yaml": "threads: 1",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def start(app: Path, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=app,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def benign(config: Any) -> dict[str, Any]:
+    layers = config.student.get("layers", 0)
+    return {"metrics": {"accuracy": 80.0 + layers, "latency_ms": 1.0 + layers}}
+
+
+@pytest.fixture
+def sweep(app: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., optuna.Study]:
+    """Run the app's config with a task in this process; the study afterwards."""
+
+    def run(*arguments: str, task: Callable[[Any], Any] = benign) -> optuna.Study:
+        GlobalHydra.instance().clear()
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # lets exceptions through
+        monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
+        hydra.main(version_base=None, config_path=str(app / "conf"), config_name="config")(task)()
+        return load(app)
+
+    return run
+
+
+def load(app: Path, file: str = "study.log") -> optuna.Study | None:
+    if not (app / file).exists():
+        return None
+    backend = optuna.storages.journal.JournalFileBackend(str(app / file))
+    return optuna.load_study(study_name="study", storage=optuna.storages.JournalStorage(backend))
+
+
+def append(app: Path, **options: Any) -> None:
+    config = OmegaConf.load(app / "conf/config.yaml")
+    for name, value in options.items():
+        OmegaConf.update(config, f"hydra.sweeper.{name}", value, force_add=True)
+    OmegaConf.save(config, app / "conf/config.yaml")
+
+
+# Whole sweeps
+
+
+def test_a_sweep_gives_jobs_their_values_and_folders(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def task(config: Any) -> dict[str, Any]:
+        seen.append((hydra.core.hydra_config.HydraConfig.get().runtime.output_dir, config.quantization))
+        return benign(config)
+
+    values = ["none", None, True, "a b, c='d'", "1"]
+    append(app, enqueue=[{"quantization": value} for value in values])
+    rows = finished(sweep("hydra.sweeper.n_jobs=3", "hydra.sweeper.n_trials=5", task=task))
+    assert [Path(folder).name for folder, _ in seen] == ["0", "1", "2", "3", "4"]
+    # Every value arrives as the YAML has it: null is not 'null', '1' is not 1.
+    assert [repr(quantization) for _, quantization in seen] == list(map(repr, values))
+    for row in rows:
+        assert ("student.layers" in row["params"]) == (row["params"]["student"] == "transformer")
+    assert (app / "out" / "multirun.yaml").exists()
+
+
+def test_killed_during_trial_2_it_resumes(app: Path, sweep: Callable[..., optuna.Study]) -> None:
+    append(app, storage="sqlite:///study.db")
+    worker = start(app, HANG_IN="2")
+    deadline = time.monotonic() + 60
+    while not (app / "hanging").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    sqlite = optuna.load_study(study_name="study", storage=f"sqlite:///{app}/study.db")
+    before = sqlite.trials
+    assert [trial.state.name for trial in before] == ["COMPLETE"] * 2 + ["RUNNING"]
+
+    sweep()
+    trials = sqlite.trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2 + ["FAIL"] + ["COMPLETE"] * 2
+    assert trials[:2] == before[:2]
+    assert trials[3].params == before[2].params
+    assert len({str(trial.params) for trial in trials}) == 4  # nothing else was drawn twice
+    sweep()
+    assert sqlite.trials == trials  # once more changes nothing
+
+
+def test_two_workers_share_a_study(app: Path) -> None:
+    append(app, n_trials=6, storage="sqlite:///study.db")
+    workers = [start(app, WORKERS="2") for _ in range(2)]  # no trial ends before both have begun one
+    assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
+    trials = optuna.load_study(study_name="study", storage=f"sqlite:///{app}/study.db").trials
+    assert [trial.number for trial in trials] == list(range(6))
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    assert len({trial.user_attrs["worker"]["id"] for trial in trials}) == 2
+    assert len({str(trial.params) for trial in trials}) == 6  # they never draw alike
+
+
+# The command line
+
+
+def test_command_line_sweeps_replace_and_add(sweep: Callable[..., optuna.Study]) -> None:
+    study = sweep("student=static,convolution", "alpha=interval(0,1)", "+note=range(1,4)")
+    params = [trial.params for trial in study.trials]
+    assert {one["student"] for one in params} <= {"static", "convolution"}
+    assert all(0 < one["alpha"] < 1 and "student.layers" not in one for one in params)
+    assert {one["note"] for one in params} <= {1, 2, 3}
+
+
+def test_a_fixed_override_removes_a_key_from_the_search(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    layers: list[Any] = []
+
+    def task(config: Any) -> dict[str, Any]:
+        layers.append(config.student.get("layers"))
+        return benign(config)
+
+    append(app, enqueue=[{"student": "transformer"}, {"student": "static"}], n_trials=2)
+    study = sweep("student.layers=3", "quantization='a b'", task=task)
+    assert all(set(trial.params) == {"student", "alpha"} for trial in study.trials)
+    assert layers == [3, None]  # its condition is kept: a static student has no layers to set
+
+
+def test_a_fixed_group_settles_conditions(sweep: Callable[..., optuna.Study]) -> None:
+    study = sweep("backend=onnxruntime", "student=transformer", "hydra.sweeper.n_trials=2")
+    assert all(set(trial.params) == {"student.layers", "quantization"} for trial in study.trials)
+
+
+@pytest.mark.parametrize(
+    ("override", "kind", "entry"),
+    [
+        ("k=a,b", None, {"choice": ["a", "b"]}),
+        ("k=null,true,'1',2,0.5", None, {"choice": [None, True, "1", 2, 0.5]}),
+        ("k=range(1,5)", None, {"int": [1, 4], "step": 1}),
+        ("k=range(1,10,4)", None, {"int": [1, 9], "step": 4}),
+        ("k=range(5,1,-2)", None, {"int": [3, 5], "step": 2}),
+        ("k=range(0,1,0.25)", None, {"float": [0.0, 0.75], "step": 0.25}),
+        ("k=range(1,2)", None, {"int": [1, 1]}),
+        ("k=interval(0,1)", None, {"float": [0.0, 1.0], "log": False}),
+        ("k=interval(1,5)", "int", {"int": [1, 5], "log": False}),
+        ("k=int(interval(1,5))", None, {"int": [1, 5], "log": False}),
+        ("k=interval(1.5,5)", "int", {"float": [1.5, 5.0], "log": False}),
+        ("k=tag(log,interval(1e-4,1))", None, {"float": [1e-4, 1.0], "log": True}),
+    ],
+)
+def test_hydra_sweeps_as_entries(override: str, kind: str | None, entry: dict[str, Any]) -> None:
+    [parsed] = OverridesParser.create().parse_overrides([override])
+    assert _overrides.entry_of(parsed, kind) == entry
+
+
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+
+
+@settings(deadline=None, max_examples=50)
+@given(value=VALUES)
+def test_a_value_survives_hydras_override_grammar(value: Any) -> None:
+    [parsed] = OverridesParser.create().parse_overrides([f"k={_overrides.text_of(value)}"])
+    assert not parsed.is_sweep_override()
+    assert repr(parsed.value()) == repr(value)  # == would hold True for 1
+
+
+# Failures
+
+
+def test_a_failing_trial_is_recorded_and_the_sweep_goes_on(sweep: Callable[..., optuna.Study]) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        if "width" in config.student:
+            raise MillisError("static students cannot be distilled here")
+        return benign(config)
+
+    rows = finished(sweep(task=task))
+    assert {row["error"] for row in rows} == {None, "static students cannot be distilled here"}
+    assert len(rows) == 4
+
+
+def test_a_recipe_that_does_not_compose_fails_its_trial_only(sweep: Callable[..., optuna.Study]) -> None:
+    rows = finished(sweep("student=transformer,nothing"))
+    errors = {row["params"]["student"]: row["error"] for row in rows}
+    assert errors["transformer"] is None
+    assert "Could not find 'student/nothing'" in errors["nothing"]
+
+
+def test_identical_failures_from_the_start_stop_the_sweep(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        raise MillisError("no such data file")
+
+    with pytest.raises(MillisError, match="the first 4 trials failed alike, so the sweep stops: no such data file"):
+        sweep(task=task)
+    assert len(load(app).trials) == 4
+    with pytest.raises(MillisError, match="all 5 trials of study 'study' failed; the last with: no such data file"):
+        sweep("hydra.sweeper.n_trials=5", task=task)
+
+
+def test_an_interrupt_leaves_the_trial_to_be_tried_again(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(task=task)
+    [interrupted] = load(app).trials
+    trials = sweep("hydra.sweeper.n_trials=1").trials
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE"]
+    assert trials[1].params == interrupted.params
+
+
+def test_no_trial_begins_after_the_time_limit(sweep: Callable[..., optuna.Study]) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        time.sleep(0.3)
+        return benign(config)
+
+    assert len(sweep("hydra.sweeper.timeout_s=0.2", task=task).trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials is 0; expected at least 1"),
+        ("hydra.sweeper.sampler._target_=optuna.samplers.TPESamplr", "sampler cannot be made from .*TPESamplr"),
+        ("+hydra.sweeper.sampler.seed=3", "set hydra.sweeper.seed"),
+        ("+hydra.sweeper.sampler.populationsize=3", "sampler cannot be made from .*populationsize"),
+        ("+hydra.sweeper.space.alpah.float=[1]", "search space, alpah: 'float' needs two numbers"),
+        ("+hydra.sweeper.enqueue=[{studnt: static}]", "'studnt', which is not in the search space; did you mean"),
+    ],
+)
+def test_faults_in_the_config(sweep: Callable[..., optuna.Study], app: Path, argument: str, message: str) -> None:
+    with pytest.raises(MillisError, match=message):
+        sweep(argument)
+    assert not (app / "study.log").exists()
+
+
+# Listening, queueing, samplers
+
+
+class Notebook:
+    """A listener that remembers, and fails to note trial 1."""
+
+    pages: list[tuple[Any, ...]] = []  # noqa: RUF012
+
+    def start(self, config: Any) -> None:
+        self.pages.append(("start", config.hydra.sweep.dir, config.student.layers))
+
+    def told(self, trial_number: int, n_trials: int, params: Any, metrics: Any, error: Any) -> None:
+        if trial_number == 1:
+            raise OSError("no ink")
+        self.pages.append((trial_number, n_trials, dict(params), metrics, error))
+
+    def end(self, study: optuna.Study) -> None:
+        self.pages.append(("end", len(study.trials)))
+
+
+def notebook() -> Notebook:
+    Notebook.pages = []
+    return Notebook()
+
+
+def test_a_listener_hears_all(
+    sweep: Callable[..., optuna.Study], app: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "a_listener", sys.modules[__name__])
+    append(app, listener={"_target_": "a_listener.notebook"}, n_trials=3)
+    trials = sweep().trials
+    heard = Notebook.pages
+    assert heard[0] == ("start", "out", 2)
+    assert [page[:2] for page in heard[1:]] == [(0, 3), (2, 3), ("end", 3)]
+    assert heard[1][2] == trials[0].params
+    assert heard[1][3] == trials[0].user_attrs["metrics"]
+
+
+def test_recipes_come_first_once_and_only_if_the_command_line_admits_them(
+    sweep: Callable[..., optuna.Study], app: Path
+) -> None:
+    recipes = [{"student": "transformer", "student.layers": 5}, {"student": "static", "quantization": None}]
+    append(app, enqueue=recipes)
+    sweep("hydra.sweeper.n_trials=3")
+    trials = sweep("hydra.sweeper.n_trials=5").trials
+    assert trials[0].params["student.layers"] == 5
+    assert trials[1].params["student"] == "static" and trials[1].params["quantization"] is None
+    assert len(trials) == 5
+
+    append(app, storage="journal:///other.log")
+    sweep("student=static", "hydra.sweeper.n_trials=2")
+    other = load(app, "other.log").trials
+    assert [trial.user_attrs.get("enqueued") for trial in other] == [recipes[1], None]
+
+
+def test_the_default_study_has_its_folder_made(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    config = OmegaConf.load(app / "conf/config.yaml")
+    del config.hydra.sweeper.storage
+    del config.hydra.sweeper.sampler
+    OmegaConf.save(config, app / "conf/config.yaml")
+    sweep("hydra.sweeper.n_trials=2", "hydra.sweeper.study_name=mine")
+    study = optuna.load_study(study_name="mine", storage=f"sqlite:///{app}/outputs/studies/mine.db")
+    assert len(study.trials) == 2
+
+
+def test_a_sampler_without_a_seed_is_said_to_have_none(
+    sweep: Callable[..., optuna.Study], app: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrapped = {"_target_": "optuna.samplers.PartialFixedSampler", "fixed_params": {"student": "static"}}
+    append(app, sampler={**wrapped, "base_sampler": {"_target_": "optuna.samplers.RandomSampler"}})
+    study = sweep("hydra.sweeper.n_trials=2")
+    assert {trial.params["student"] for trial in study.trials} == {"static"}
+    out = capfd.readouterr()
+    assert "PartialFixedSampler takes no seed" in out.out + out.err
+
+
+def test_starting_hydra_loads_neither_optuna_nor_torch() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); import hydra_plugins.millis_sweeper.sweeper;"
+        "assert not {'optuna', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, timeout=60)

@@ -1,0 +1,193 @@
+"""Students: exact copies, layers dropped, and the most important parts kept."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millis import models
+from millis.errors import MillisError
+from millis.models import anatomy, student
+from millis.models.student import Teacher, TransformerStudent, uniform_layers
+
+
+def cut(shape, teacher):
+    small = models.build(shape.spec(teacher.spec)).eval()
+    shape.initialise(small, teacher)
+    return small
+
+
+@pytest.mark.parametrize(
+    ("teacher_layers", "count", "expected"),
+    [
+        (6, 3, [1, 3, 5]),
+        (6, 2, [2, 5]),
+        (6, 1, [5]),
+        (6, 6, [0, 1, 2, 3, 4, 5]),
+        (12, 4, [2, 5, 8, 11]),
+        (6, 4, [1, 2, 4, 5]),
+    ],
+)
+def test_uniform_layers_by_hand(teacher_layers, count, expected):
+    assert uniform_layers(teacher_layers, count) == expected
+
+
+@given(teacher_layers=st.integers(1, 48), data=st.data())
+def test_uniform_layers_are_distinct_ascending_and_end_with_the_last(teacher_layers, data):
+    count = data.draw(st.integers(1, teacher_layers))
+    chosen = uniform_layers(teacher_layers, count)
+    assert len(chosen) == count
+    assert chosen == sorted(set(chosen))
+    assert chosen[-1] == teacher_layers - 1
+
+
+@pytest.mark.parametrize("model_type", anatomy.supported())
+@pytest.mark.parametrize("shape", [TransformerStudent(), TransformerStudent(4, 32, 4, 64), Teacher()])
+def test_full_size_student_has_exactly_the_teachers_logits(spec, model, batch, model_type, shape):
+    teacher = model(spec(model_type))
+    small, (ids, mask) = cut(shape, teacher), batch(3, 9)
+    mask[1, 4:] = 0
+    with torch.no_grad():
+        assert torch.equal(small(ids, mask), teacher(ids, mask))
+    assert small.spec == teacher.spec
+
+
+def test_electra_with_projection_is_copied_exactly(spec, model, batch):
+    config = {**spec("electra")["encoder"], "embedding_size": 16}
+    teacher = model(spec("electra", encoder=config))
+    small = cut(TransformerStudent(), teacher)
+    with torch.no_grad():
+        assert torch.equal(small(*batch(2, 6)), teacher(*batch(2, 6)))
+
+
+@pytest.mark.parametrize(("layers", "chosen"), [(2, [1, 3]), ([0, 3], [0, 3]), ([2], [2])])
+def test_dropped_layers_equal_the_teacher_run_without_them(teacher, batch, layers, chosen):
+    """Reference: the teacher's own embeddings and blocks, called one after the other, without millis or HF's loop."""
+    small, (ids, mask) = cut(TransformerStudent(layers), teacher), batch(2, 8)
+    with torch.no_grad():
+        states = teacher.encoder.embeddings(ids)
+        for index in chosen:
+            states = teacher.encoder.encoder.layer[index](states)
+        expected = teacher.head(states.mean(dim=1))
+        torch.testing.assert_close(small(ids, mask), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model_type", anatomy.supported())
+def test_silent_parts_are_the_first_to_go(spec, model, batch, model_type):
+    """With every weight of two heads, 16 neurons and 8 channels at zero, cutting just these keeps heads and neurons."""
+    teacher, parts = model(spec(model_type)), anatomy.find(model_type)
+    with torch.no_grad():
+        for layer in parts.layers(teacher.encoder):
+            rows = anatomy.head_rows(torch.tensor([1, 2]), 8)
+            for linear in (layer.query, layer.key, layer.value):
+                linear.weight[rows] = 0
+                linear.bias[rows] = 0
+            layer.attention_output.weight[:, rows] = 0
+            layer.ffn_in.weight[16:32] = 0
+            layer.ffn_out.weight[:, 16:32] = 0
+    small, (ids, mask) = cut(TransformerStudent(heads=2, ffn_size=48), teacher), batch(2, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(small(ids, mask), teacher(ids, mask), atol=1e-5, rtol=0)
+
+
+def test_narrow_hidden_keeps_the_heaviest_channels(spec, model, batch):
+    teacher, parts = model(spec()), anatomy.find("bert")
+    light = list(range(0, 32, 4))
+    with torch.no_grad():
+        for table in parts.embeddings(teacher.encoder).tables:
+            table.weight[:, light] *= 0.01
+        for layer in parts.layers(teacher.encoder):
+            for linear in (layer.query, layer.key, layer.value, layer.ffn_in):
+                linear.weight[:, light] *= 0.01
+            for linear in (layer.attention_output, layer.ffn_out):
+                linear.weight[light] *= 0.01
+    small = cut(TransformerStudent(hidden_size=24), teacher)
+    kept = [channel for channel in range(32) if channel not in light]
+    assert torch.equal(
+        small.encoder.embeddings.word_embeddings.weight, teacher.encoder.embeddings.word_embeddings.weight[:, kept]
+    )
+    assert torch.equal(small.head.weight, teacher.head.weight[:, kept])
+    query = small.encoder.encoder.layer[2].attention.self.query
+    assert query.weight.shape == (32, 24)  # the four heads of 8 stay
+    assert torch.equal(query.weight, teacher.encoder.encoder.layer[2].attention.self.query.weight[:, kept])
+    assert small(*batch(2, 5)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("model_type", anatomy.supported())
+def test_every_width_at_once_runs(spec, model, batch, model_type):
+    """Hidden size 20 is no multiple of 3 heads of 8: heads are free of it."""
+    small = cut(TransformerStudent(2, 20, 3, 40), model(spec(model_type)))
+    assert small(*batch(2, 5)).shape == (2, 3)
+    assert TransformerStudent().describe(small.spec) == "transformer 2x20 h3 f40"
+
+
+def test_importance_by_hand(teacher):
+    """Head 0: all values 1, all outputs 2: ||8 x 32 ones|| * ||32 x 8 twos|| = 16 * 32 = 512. Neuron alike."""
+    layer = anatomy.find("bert").layers(teacher.encoder)[0]
+    value, output = torch.nn.Linear(32, 32), torch.nn.Linear(32, 32)
+    ffn_in, ffn_out = torch.nn.Linear(4, 2), torch.nn.Linear(2, 4)
+    with torch.no_grad():
+        value.weight.fill_(0), output.weight.fill_(0)
+        value.weight[:8], output.weight[:, :8] = 1, 2
+        ffn_in.weight.copy_(torch.tensor([[3.0, 4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]))
+        ffn_out.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 6.0], [0.0, 8.0], [0.0, 0.0]]))
+    layer = layer._replace(value=value, attention_output=output, ffn_in=ffn_in, ffn_out=ffn_out)
+    assert student.head_importance(layer, 8).tolist() == [512.0, 0.0, 0.0, 0.0]
+    assert student.neuron_importance(layer).tolist() == [5.0, 10.0]  # 5 * 1, 1 * 10
+
+
+def test_fresh_student_may_be_larger_and_copies_nothing(teacher, batch):
+    shape = TransformerStudent(6, 48, 8, 128, init="fresh")
+    torch.manual_seed(1)
+    small = models.build(shape.spec(teacher.spec))
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    shape.initialise(small, teacher)
+    assert all(torch.equal(before[name], value) for name, value in small.state_dict().items())
+    assert small(*batch(1, 4)).shape == (1, 3)
+    assert shape.describe(small.spec) == "transformer 6x48 h8 f128"
+
+
+def test_student_of_a_cut_teacher_keeps_its_uneven_sizes(spec, model):
+    teacher = model(spec(shape={"head_size": 8, "heads": [4, 2, 3, 1], "ffn": [64, 8, 16, 24]}))
+    small = cut(TransformerStudent(2), teacher)
+    assert small.spec["shape"] == {"head_size": 8, "heads": [2, 1], "ffn": [8, 24]}
+    assert TransformerStudent().describe(small.spec) == "transformer 2x32 h1-2 f8-24"
+
+
+def test_describe_a_usual_shape(teacher):
+    config = {**teacher.spec["encoder"], "hidden_size": 384}
+    spec = {**teacher.spec, "encoder": config, "shape": {"head_size": 32, "heads": [12] * 3, "ffn": [1536] * 3}}
+    assert TransformerStudent().describe(spec) == "transformer 3x384"
+    assert Teacher().describe(spec) == "teacher"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"layers": 5},
+            "student.layers=5 is larger than the teacher's 4: nothing there to copy. Choose at most 4, or "
+            "student.init=fresh to start from random weights",
+        ),
+        ({"hidden_size": 33}, "student.hidden_size=33 is larger than the teacher's 32"),
+        ({"heads": 5}, "student.heads=5 is larger than the teacher's 4"),
+        ({"ffn_size": 65}, "student.ffn_size=65 is larger than the teacher's 64"),
+        ({"layers": [0, 4]}, "student.layers=[0, 4] asks for layer 4; the teacher has 4, counted from 0 to 3"),
+        ({"layers": 0}, "student.layers=0 is no size; expected at least 1, or null for the teacher's"),
+        ({"layers": []}, "student.layers=0 is no size"),
+        (
+            {"init": "techer"},
+            "student.init='techer' is unknown; expected one of teacher, fresh; did you mean 'teacher'?",
+        ),
+    ],
+)
+def test_faults(teacher, settings, message):
+    with pytest.raises(MillisError) as error:
+        TransformerStudent(**settings).spec(teacher.spec)
+    assert str(error.value).startswith(message)
+
+
+def test_teacher_of_an_unknown_architecture_cannot_be_cut(teacher):
+    spec = {**teacher.spec, "encoder": {"model_type": "mpnet"}}
+    with pytest.raises(MillisError, match="cannot cut a 'mpnet' model"):
+        TransformerStudent(2).spec(spec)

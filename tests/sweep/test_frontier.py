@@ -1,0 +1,250 @@
+"""Frontier, probabilities, ties and picks, on numbers that can be checked with a pencil."""
+
+from dataclasses import asdict, replace
+from itertools import pairwise
+from json import dumps
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from millis.errors import MillisError
+from millis.record import Record
+from millis.sweep.frontier import frontier, non_dominated, pick
+
+TEXTS = 100
+
+
+def record(name: str, correct: int, ms: float, kind: str = "student", first_wrong: int = 0, **changes) -> Record:
+    """`correct` of 100 texts right (the wrong ones start at `first_wrong`); every request takes `ms` milliseconds."""
+    wrong = (first_wrong + np.arange(TEXTS - correct)) % TEXTS
+    predictions = np.zeros(TEXTS, dtype=int)
+    predictions[wrong] = 1
+    made = Record(
+        id=name,
+        name=name,
+        kind=kind,
+        metrics={"accuracy": float(correct), "latency_p50_ms": ms, "latency_p99_ms": ms, "size_bytes": 1e6 * ms},
+        intervals={},
+        quality="accuracy",
+        config={},
+        seed=0,
+        artifact=f"artifacts/{name}",
+        predictions=predictions.tolist(),
+        references=[0] * TEXTS,
+        latency_ms=[[ms] * 4] * 3,
+        reference_latency_ms=[[10.0] * 4] * 3,
+        stages_ms={},
+        parity={},
+        environment={},
+    )
+    return replace(made, **changes)
+
+
+def standing(records, name, **options):
+    return next(s for s in frontier(records, resamples=300, **options).standings if s.name == name)
+
+
+def test_non_dominated_by_hand() -> None:
+    # (1, 3) and (3, 1) trade; (2, 2) trades with both; (2, 3) is beaten by (2, 2); the twin of (1, 3) is not beaten.
+    costs = np.array([[1, 3], [3, 1], [2, 2], [2, 3], [1, 3]], dtype=float)
+    assert non_dominated(costs).tolist() == [True, True, True, False, True]
+
+
+@given(arrays(float, st.tuples(st.integers(1, 8), st.integers(1, 3)), elements=st.integers(0, 4).map(float)))
+def test_non_dominated_agrees_with_the_definition(costs: np.ndarray) -> None:
+    def beats(a, b):
+        return all(a <= b) and any(a < b)
+
+    expected = [not any(beats(other, row) for other in costs) for row in costs]
+    assert non_dominated(costs).tolist() == expected
+    assert any(expected)
+
+
+def test_members_and_certain_probabilities() -> None:
+    # b answers right whatever a does and is faster: a is beaten in every resample. c is fastest, so always a member.
+    a, b, c = record("a", 80, 5), record("b", 90, 4), record("c", 60, 1)
+    result = frontier([a, b, c], resamples=200)
+    assert [s.name for s in result.members] == ["b", "c"]
+    assert [s.probability for s in result.standings] == [0.0, 1.0, 1.0]
+    assert result.objectives == {"accuracy": "maximize", "latency_p50_ms": "minimize"}
+
+
+def test_probability_of_one_text() -> None:
+    # b is as fast as a and right on one text more, all else alike. a is level, hence a member, when that text is not
+    # drawn: (1 - 1/100)^100 = 0.366.
+    a, b = record("a", 80, 2), record("b", 81, 2, first_wrong=1)
+    assert frontier([a, b], resamples=2000).standings[0].probability == pytest.approx(0.366, abs=0.035)
+
+
+def test_one_text_is_a_tie_and_twenty_are_not() -> None:
+    best = record("best", 90, 2)
+    assert standing([best, record("near", 89, 2)], "near").tied_with == ("best",)
+    assert standing([best, record("far", 70, 2)], "far").tied_with == ()
+
+
+def test_pairing_sees_what_marginal_intervals_hide() -> None:
+    # 90 against 82: the marginal intervals (± 6 and ± 7.5) overlap. The eight texts are all lost by b and none by a,
+    # so the paired difference excludes zero: e^-8 = 0.0003 of resamples draw none of them.
+    assert standing([record("a", 90, 2), record("b", 82, 2)], "b").tied_with == ()
+
+
+def test_a_clearly_beaten_record_is_tied_with_nobody() -> None:
+    # "near" cannot be told from "slow" (same texts but one, same speed), but "fast" is as good as "slow" and twice as
+    # fast, so it clearly beats "near".
+    slow, near = record("slow", 91, 4), record("near", 89, 4)
+    fast = record("fast", 90, 2)
+    assert standing([slow, near], "near").tied_with == ("slow",)
+    assert standing([slow, near, fast], "near").tied_with == ()
+
+
+def test_members_tie_with_each_other() -> None:
+    # Two of one speed, each right where the other is wrong: 80 each, both members.
+    a, b = record("a", 80, 2), record("b", 80, 2, first_wrong=50)
+    assert standing([a, b], "a").tied_with == ("b",)
+    assert standing([a, b], "b").tied_with == ("a",)
+
+
+def test_rounds_measured_together_are_drawn_together() -> None:
+    # b is 1 % slower than a in every request, but rounds differ threefold. Drawn together, b never wins.
+    rounds = [[1.0] * 4, [2.0] * 4, [3.0] * 4]
+    slower = [[1.01 * ms for ms in samples] for samples in rounds]
+    a = record("a", 80, 2, latency_ms=rounds)
+    b = record("b", 80, 2.02, latency_ms=slower)
+    assert standing([a, b], "b").probability == 0.0
+    apart = replace(b, reference_latency_ms=[[11.0] * 4] * 3)
+    assert standing([a, apart], "b").probability > 0.2
+    assert standing([a, apart], "b").tied_with == ("a",)
+
+
+def test_other_objectives_and_the_tail() -> None:
+    # b has the better p99 although its p50 is worse: a member for p99 only. Sizes are taken as they are.
+    a = record("a", 80, 1, latency_ms=[[1.0] * 9 + [9.0]] * 3)
+    b = record("b", 80, 2, latency_ms=[[2.0] * 10] * 3)
+    a.metrics["latency_p99_ms"] = 9.0
+    assert not standing([a, b], "b").on_frontier
+    tail = {"accuracy": "maximize", "latency_p99_ms": "minimize"}
+    assert standing([a, b], "b", objectives=tail).on_frontier
+    assert not standing([a, b], "b", objectives={"accuracy": "maximize", "size_bytes": "minimize"}).on_frontier
+
+
+def test_any_metric_can_be_the_quality() -> None:
+    def score(predictions, references):
+        return 100 * float(np.mean(predictions == references))
+
+    records = [record(f"r{i}", correct, ms) for i, (correct, ms) in enumerate([(90, 3), (88, 2), (70, 2.5)])]
+    renamed = [replace(r, quality="f1", metrics={**r.metrics, "f1": r.metrics["accuracy"]}) for r in records]
+    fast, slow = frontier(records, resamples=50), frontier(renamed, score=score, resamples=50)
+    assert [s.probability for s in fast.standings] == [s.probability for s in slow.standings]
+
+
+def test_deterministic_by_seed_and_json_able() -> None:
+    records = [record(f"r{i}", 80 + i, 1 + i / 10) for i in range(4)]
+    assert frontier(records, resamples=50, seed=3) == frontier(records, resamples=50, seed=3)
+    dumps(asdict(frontier(records, resamples=50)))
+
+
+@given(st.lists(st.tuples(st.integers(50, 100), st.integers(1, 20)), min_size=1, max_size=5))
+def test_frontier_is_a_staircase(models: list[tuple[int, int]]) -> None:
+    records = [record(f"r{i}", correct, float(ms)) for i, (correct, ms) in enumerate(models)]
+    by_id = {r.id: r for r in records}
+    members = [by_id[s.id].metrics for s in frontier(records, resamples=5).members]
+    members.sort(key=lambda m: (m["latency_p50_ms"], m["accuracy"]))
+    for faster, slower in pairwise(members):
+        assert slower["accuracy"] > faster["accuracy"] or slower == faster
+
+
+STUDY = [record("teacher", 94, 20, "teacher"), record("mid", 92, 2), record("twin", 92, 1.5), record("small", 88, 0.5)]
+
+
+def test_pick_takes_the_best_that_keeps_the_budget() -> None:
+    assert pick(STUDY, {"latency_p99_ms": 2.0, "latency_p50_ms": None}).name == "twin"  # of equals, the one with room
+    assert pick(STUDY, {"latency_p99_ms": 1.0}).name == "small"
+    assert pick(STUDY, {"quality_drop": 0}).name == "teacher"
+    assert pick(STUDY, {}).name == "teacher"
+    assert pick(STUDY, {"size_bytes": 1e6}).name == "small"
+
+
+def test_pick_says_what_was_chosen() -> None:
+    sentence = pick(STUDY, {"latency_p99_ms": 2.0, "quality_drop": 2.5}).sentence()
+    assert sentence == (
+        "twin keeps the budget (p99 ≤ 2 ms, quality drop ≤ 2.5 points): accuracy 92.0 (2.0 below the teacher), "
+        "p50 1.50 ms, p99 1.50 ms, size 1.50 MB. Artifact: artifacts/twin"
+    )
+
+
+def test_pick_names_the_nearest() -> None:
+    # Limits 1 ms and 1 point. teacher: 1900 % over in ms; mid: 100 % in both; twin: 50 %, 100 %; small: 0.5 ms fits,
+    # 6 points are 500 % over. mid and twin share the largest excess and the quality, so the name decides.
+    choice = pick(STUDY, {"latency_p99_ms": 1.0, "quality_drop": 1.0})
+    assert not choice.kept
+    assert choice.excess == {"latency_p99_ms": 1.0, "quality_drop": 1.0}
+    assert choice.sentence().startswith(
+        "No model keeps the budget (p99 ≤ 1 ms, quality drop ≤ 1 point). The nearest is mid: "
+        "p99 2.00 ms is 100% over; quality drop 2.0 points is 100% over."
+    )
+
+
+def test_pick_admits_doubt() -> None:
+    shaky = record("shaky", 92, 1.9, intervals={"latency_p99_ms": (1.7, 2.2)})
+    assert (
+        "but its 95 % interval reaches past the limit (p99 2.20 ms)" in pick([shaky], {"latency_p99_ms": 2}).sentence()
+    )
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"latency_p98_ms": 1}, "did you mean 'latency_p99_ms'"),
+        ({"accuracy": 90}, "expected quality_drop or a metric in ms or bytes"),
+        ({"latency_p99_ms": 0}, "latency_p99_ms is 0; expected a positive number, or null"),
+        ({"quality_drop": -1}, "quality_drop is -1; expected a positive number"),
+    ],
+)
+def test_pick_refuses(budget: dict[str, float], message: str) -> None:
+    with pytest.raises(MillisError, match=message):
+        pick(STUDY, budget)
+
+
+def test_pick_needs_records_and_a_teacher() -> None:
+    with pytest.raises(MillisError, match="no records to pick from"):
+        pick([], {})
+    with pytest.raises(MillisError, match="got 0 teacher records, expected one"):
+        pick(STUDY[1:], {"quality_drop": 1})
+
+
+def test_draws_without_a_value_are_left_out() -> None:
+    # The metric is undefined when text 0 is not drawn: 36.6 % of the draws, as above.
+    def first_text_counts(predictions, references):
+        return 100 * float(np.mean(predictions == references)) if references.any() else float("nan")
+
+    a = record("a", 99, 2)
+    labels = [1] + [0] * (TEXTS - 1)
+    a = replace(a, predictions=labels, references=labels, metrics={**a.metrics, "accuracy": 100.0})
+    result = frontier([a], score=first_text_counts, resamples=1000)
+    assert result.resamples == pytest.approx(634, abs=50)
+    assert result.standings[0].probability == 1.0
+
+
+def refused(records: list[Record], message: str, **options) -> None:
+    with pytest.raises(MillisError, match=message):
+        frontier(records, resamples=5, **options)
+
+
+def test_frontier_refuses_what_cannot_be_compared() -> None:
+    a, b = record("a", 80, 2), record("b", 90, 3)
+    refused([], "no records to make a frontier of")
+    refused([a, a], "'a' .* comes twice")
+    refused([a, replace(b, references=[1] * TEXTS)], "tested on different texts")
+    refused([a, replace(b, quality="f1")], "judged by f1, 'a' by accuracy")
+    refused([a, b], "expected maximize or minimize", objectives={"accuracy": "up"})
+    refused([a, b], "no metric 'latency_p95_ms'; did you mean 'latency_p9", objectives={"latency_p95_ms": "minimize"})
+    refused([a, replace(b, latency_ms=[])], "0 rounds of latency samples")
+
+
+def test_frontier_refuses_a_foreign_score() -> None:
+    a = record("a", 80, 2)
+    refused([a], "score gives 0.8 for 'a' whose record says accuracy 80", score=lambda p, r: float(np.mean(p == r)))
+    refused([replace(a, quality="f1", metrics={**a.metrics, "f1": 80.0})], "pass score=")
