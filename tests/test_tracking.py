@@ -204,6 +204,7 @@ def test_every_file_a_later_sync_needs_lies_under_outputs(outputs: Path) -> None
 def test_curves_of_a_lightning_fit_can_be_read_back(outputs: Path) -> None:
     import pytorch_lightning as pl
     import torch
+    import wandb
 
     class Line(pl.LightningModule):
         """Logs the step number squared, so that the curve is known."""
@@ -238,6 +239,7 @@ def test_curves_of_a_lightning_fit_can_be_read_back(outputs: Path) -> None:
         trainer.fit(Line(), torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4, 1)), batch_size=1))
         runs[name] = Path(logger.experiment.dir).parent
         tracking.finish()
+    wandb.teardown()  # waits for the files
 
     assert runs["first"] != runs["second"]
     for name, run in runs.items():

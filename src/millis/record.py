@@ -7,7 +7,7 @@ which steers searches, is prefixed `validation_`. `intervals` holds 95 % bootstr
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,11 @@ class Record:
         """
         try:
             values = json.loads(line)
-            unknown = set(values) - {f.name for f in fields(cls)}
-            if unknown:
-                raise ValueError(f"unknown fields {sorted(unknown)}")
+            known = {f.name: f.default_factory is MISSING for f in fields(cls)}
+            if unknown := sorted(set(values) - set(known)):
+                raise ValueError(f"unknown fields {unknown}")
+            if missing := [name for name, required in known.items() if required and name not in values]:
+                raise ValueError(f"missing fields {missing}")
             values["intervals"] = {name: (low, high) for name, (low, high) in values["intervals"].items()}
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -100,7 +102,8 @@ def read_records(path: Path) -> list[Record]:
     if not path.is_file():
         raise MillisError(f"no records at {path}: run `millis sweep` or `millis compress` first, or name another file")
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # `splitlines` also cuts at U+2028 in texts
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             records.append(Record.from_json(line))
         except MillisError as error:

@@ -82,8 +82,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an inter-process lock beside `path`, so that two workers do not make the same output."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with lock:
+        lock.release()  # `acquire` above counts too
         yield
 
 

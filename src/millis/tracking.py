@@ -3,7 +3,8 @@
 Training curves come from Lightning's `WandbLogger`, which `conf/logger/wandb.yaml` makes, one run a trained model.
 `prepare` decides where such runs land, `finish` closes one, and `log_sweep` adds one run that shows the whole study.
 
-Offline runs lie in `<outputs>/wandb/offline-run-<time>-<id>` and are uploaded later by `wandb sync <that folder>`.
+Offline runs lie in `<outputs>/wandb/offline-run-<time>-<id>` and are uploaded later by `wandb sync <that folder>`: on
+the machine and at the path where they were made, for they name the files of artifacts by absolute path.
 """
 
 import configparser
@@ -98,45 +99,38 @@ def log_sweep(
     Raises:
         MillisError: W&B cannot be reached or refuses the run, or a member's artifact is gone. The records stay.
     """
-    folders = {record.name: _artifact_folder(root, record) for record in frontier if record.artifact}
+    models = [(record, _artifact_folder(root, record)) for record in frontier if record.artifact]
     import wandb
 
     finish()
     mode = os.environ.get("WANDB_MODE")  # passed on, as wandb keeps the mode it found at the first run of a process
     try:
-        run = wandb.init(
+        with wandb.init(
             project=logger["project"],
             entity=logger.get("entity"),
             group=study,
             name=study,
             job_type="sweep",
             dir=os.environ.get("WANDB_DIR"),
-            settings={"mode": mode} if mode else None,
             config=dict(config or {}),
-        )
-    except wandb.errors.Error as error:
+            settings={"mode": mode} if mode else None,
+        ) as run:
+            shown = {"records": _wandb_table(records), "frontier": _wandb_table(frontier)}
+            run.log(shown if figure is None else {**shown, "frontier_chart": wandb.Plotly(figure)})
+            run.summary.update(summary(frontier, trials))
+            for record, folder in models:
+                artifact = wandb.Artifact(_artifact_name(study, record), type="model", metadata=_metadata(record))
+                # Artifacts are sealed and never rewritten, so W&B need not stage a second copy of their weights.
+                artifact.add_dir(str(folder), policy="immutable")
+                run.log_artifact(artifact)
+            place = None if run.disabled else Path(run.dir).parent
+    except (wandb.errors.Error, OSError) as error:
         raise MillisError(
             f"W&B did not take the run of study {study!r}: {error}. The records are safe; set WANDB_MODE=offline and "
             "run again to keep the run on disk, or turn tracking off with logger=none"
         ) from error
-    with run:
-        if run.disabled:
-            return None
-        columns, rows = table(records)
-        shown: dict[str, Any] = {"records": wandb.Table(columns=columns, data=rows)}
-        columns, rows = table(frontier)
-        shown["frontier"] = wandb.Table(columns=columns, data=rows)
-        if figure is not None:
-            shown["frontier_chart"] = wandb.Plotly(figure)
-        run.log(shown)
-        run.summary.update(summary(frontier, trials))
-        for record in frontier:
-            if record.name in folders:
-                artifact = wandb.Artifact(_artifact_name(study, record), type="model", metadata=_metadata(record))
-                # Artifacts are sealed and never rewritten, so W&B need not stage a second copy of their weights.
-                artifact.add_dir(str(folders[record.name]), policy="immutable")
-                run.log_artifact(artifact)
-        return Path(run.dir).parent
+    wandb.teardown()  # an offline run's file may still be on its way to the disk when the run has finished
+    return place
 
 
 def table(records: Sequence[Record]) -> tuple[list[str], list[list[Any]]]:
@@ -166,6 +160,13 @@ def summary(frontier: Sequence[Record], trials: Mapping[str, int]) -> dict[str, 
                 numbers[f"frontier/{record.name}/{metric}"] = value
                 numbers[f"best_{metric}"] = max(value, numbers.get(f"best_{metric}", value))
     return numbers
+
+
+def _wandb_table(records: Sequence[Record]) -> Any:
+    import wandb
+
+    columns, rows = table(records)
+    return wandb.Table(columns=columns, data=rows)
 
 
 def _artifact_folder(root: Path, record: Record) -> Path:

@@ -206,6 +206,17 @@ def test_a_fixed_override_removes_a_key_from_the_search(sweep: Callable[..., opt
     assert layers == [3, None]  # its condition is kept: a static student has no layers to set
 
 
+def test_deletions_additions_and_empty_texts_reach_every_job(sweep: Callable[..., optuna.Study]) -> None:
+    seen: list[Any] = []
+
+    def task(config: Any) -> dict[str, Any]:
+        seen.append(config)
+        return benign(config)
+
+    sweep("~quantization", "~hydra.sweeper.space.quantization", "+note=''", "hydra.sweeper.n_trials=2", task=task)
+    assert [("quantization" in config, config.note) for config in seen] == [(False, "")] * 2
+
+
 def test_a_fixed_group_settles_conditions(sweep: Callable[..., optuna.Study]) -> None:
     study = sweep("backend=onnxruntime", "student=transformer", "hydra.sweeper.n_trials=2")
     assert all(set(trial.params) == {"student.layers", "quantization"} for trial in study.trials)
@@ -391,7 +402,8 @@ def test_a_sampler_without_a_seed_is_said_to_have_none(
 
 def test_starting_hydra_loads_neither_optuna_nor_torch() -> None:
     code = (
-        "import sys; from hydra.core.plugins import Plugins; Plugins.instance(); import hydra_plugins.millis_sweeper.sweeper;"
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance();"
+        "import hydra_plugins.millis_sweeper.sweeper;"
         "assert not {'optuna', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)}, timeout=60)

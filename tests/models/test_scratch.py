@@ -39,7 +39,7 @@ def test_no_texts():
         ),
         (
             {"vocab_size": 4},
-            "model.vocab_size=4 holds no more than the 4 special tokens: use some thousands",
+            "model.vocab_size=4 holds only the 4 special tokens: use some thousands",
         ),
     ],
 )

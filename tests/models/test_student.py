@@ -161,6 +161,16 @@ def test_describe_a_usual_shape(teacher):
     assert Teacher().describe(spec) == "teacher"
 
 
+def test_shares_are_counts_of_the_teachers(teacher):
+    whole = teacher.spec["shape"]
+    shares = TransformerStudent(layers=0.5, heads=0.5, ffn_size=0.25).spec(teacher.spec)
+    counts = TransformerStudent(
+        layers=len(whole["heads"]) // 2, heads=whole["heads"][0] // 2, ffn_size=whole["ffn"][0] // 4
+    ).spec(teacher.spec)
+    assert shares == counts
+    assert TransformerStudent(layers=1.0, heads=1.0).spec(teacher.spec) == TransformerStudent().spec(teacher.spec)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -173,7 +183,7 @@ def test_describe_a_usual_shape(teacher):
         ({"heads": 5}, "student.heads=5 is larger than the teacher's 4"),
         ({"ffn_size": 65}, "student.ffn_size=65 is larger than the teacher's 64"),
         ({"layers": [0, 4]}, "student.layers=[0, 4] asks for layer 4; the teacher has 4, counted from 0 to 3"),
-        ({"layers": 0}, "student.layers=0 is no size; expected at least 1, or null for the teacher's"),
+        ({"layers": 0}, "student.layers=0 is no size; expected a count of at least 1, a share of the teacher's above 0"),
         ({"layers": []}, "student.layers=0 is no size"),
         (
             {"init": "techer"},

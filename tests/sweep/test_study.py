@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from millis.errors import MillisError
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
-from millis.sweep.study import Result, SharedStudy, finished
+from millis.sweep.study import Result, SharedStudy, finished, trial_seed
 
 DIRECTIONS = {"accuracy": "maximize", "latency_ms": "minimize"}
 SPACE = Space.parse(
@@ -113,7 +113,7 @@ def test_a_bad_result_fails_its_trial_with_the_reason(returned: Any, message: st
     with pytest.raises(MillisError, match=message):
         shared.tell(trial, returned)
     assert shared.study.trials[0].state == TrialState.FAIL
-    assert message.split(";")[0] in finished(shared.study)[0]["error"]
+    assert message.split(";", maxsplit=1)[0] in finished(shared.study)[0]["error"]
 
 
 def test_no_result_at_all_names_the_last_error() -> None:
@@ -138,6 +138,10 @@ def test_a_resumed_study_draws_what_an_unbroken_one_draws(url: str) -> None:
     assert [*run(share(url), 3), *run(share(url), 6)] == unbroken
     assert len({str(params) for params in unbroken}) == 6
     assert run(share(url), 6) == []  # n_trials is a total
+
+
+def test_neighbouring_seeds_share_no_draws() -> None:
+    assert len({trial_seed(seed, count) for seed in range(20) for count in range(20)}) == 400
 
 
 def test_the_trial_of_a_dead_worker_is_tried_again_with_its_parameters(url: str) -> None:
@@ -292,7 +296,7 @@ def test_another_space_of_the_same_name_is_refused() -> None:
     run(shared, 4)
     shared.check(SPACE.with_entry("student.layers", {"int": [1, 12]}))  # ranges may change
     shared.check(SPACE.with_value("student", "static"))
-    with pytest.raises(MillisError, match="has searched student over Cat.*Choose another hydra.sweeper.study_name"):
+    with pytest.raises(MillisError, match=r"has searched student over Cat.*Choose another hydra.sweeper.study_name"):
         shared.check(SPACE.with_entry("student", {"choice": ["static"]}))
 
 

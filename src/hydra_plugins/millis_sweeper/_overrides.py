@@ -55,17 +55,18 @@ def prefixes(keys: Iterable[str]) -> dict[str, str]:
     return {key.lstrip("+"): key[: -len(key.lstrip("+"))] for key in keys if key.startswith("+")}
 
 
-def narrow(space: "Space", overrides: list[Override]) -> tuple["Space", dict[str, str]]:
+def narrow(space: "Space", overrides: list[Override]) -> tuple["Space", dict[str, str], list[str]]:
     """Apply a command line: its sweeps replace or add entries, its plain values remove them.
 
     Returns:
         The space that is left, and what the command line fixed as key → text. A fixed key that is still in the space
-        is set only where its condition holds.
+        is set only where its condition holds. And the deletions (`~key`), as written.
     """
     texts: dict[str, str] = {}
+    deletions: list[str] = []
     for override in overrides:
         if override.is_delete():
-            texts[override.get_key_element()] = override.get_value_element_as_str() if override.value() else ""
+            deletions.append(override.input_line)
             continue
         key = override.get_key_element().lstrip("+")
         if override.is_sweep_override():
@@ -74,7 +75,7 @@ def narrow(space: "Space", overrides: list[Override]) -> tuple["Space", dict[str
         else:
             space = space.with_value(key, override.value())
             texts[key] = override.get_value_element_as_str()
-    return space, texts
+    return space, texts, deletions
 
 
 def fixed_values(config: DictConfig) -> dict[str, Any]:

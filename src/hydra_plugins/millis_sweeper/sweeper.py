@@ -49,8 +49,8 @@ class OptunaSweeperConf:
     Args:
         directions: Metric → minimize or maximize; one or several.
         space: What is searched: the mapping that `millis.sweep.space` describes.
-        sampler: Any sampler of Optuna, by `_target_`, without its seed; null: `TPE` above. (A default here would merge its
-            options into those of every other sampler.)
+        sampler: Any sampler of Optuna, by `_target_`, without its seed; null: `TPE` above. (Were it the default
+            here, Hydra would merge its options into those of every other sampler.)
         seed: Of the study; trial after trial draws from it.
         study_name: One study a name and storage.
         storage: `sqlite:///<path>`, `journal:///<path>` (for network file systems), a server's URL; null: memory.
@@ -118,7 +118,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         self.prefixes = _overrides.prefixes([*options.space, *(override.get_key_element() for override in overrides)])
         entries = {key.lstrip("+"): entry for key, entry in options.space.items()}
         written = Space.parse(entries, _overrides.fixed_values(self.config))
-        space, self.fixed = _overrides.narrow(written, overrides)
+        space, self.fixed, self.deletions = _overrides.narrow(written, overrides)
         for recipe in options.enqueue:
             written.check(recipe)
         self._sampler(options.seed)  # a fault in its config shows before any work
@@ -178,7 +178,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         for trial, params in asked:
             texts = {key: text for key, text in self.fixed.items() if key not in space}
             texts |= {key: self.fixed.get(key) or _overrides.text_of(value) for key, value in params.items()}
-            job = [f"{self.prefixes.get(key, '')}{key}={text}".removesuffix("=") for key, text in texts.items()]
+            job = [*self.deletions, *(f"{self.prefixes.get(key, '')}{key}={text}" for key, text in texts.items())]
             job.append(f"hydra.sweep.subdir={trial.number}")  # numbers of one batch may have gaps
             try:
                 self.validate_batch_is_legal([job])

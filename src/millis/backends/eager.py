@@ -12,7 +12,7 @@ import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -137,18 +137,18 @@ def _int8_layer(model: nn.Module, name: str, tensors: dict[str, Tensor]) -> nn.M
     dynamic = _torch_ao().nn.quantized.dynamic
     values, bias = tensors.pop(f"{name}.weight"), tensors.pop(f"{name}.bias", None)
     scale, zero = tensors.pop(f"{name}.{SCALE}"), tensors.pop(f"{name}.{ZERO_POINT}")
-    if scale.dim():
-        weight = torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)
-    else:
-        weight = torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))
     fresh = model.get_parameter(f"{name}.weight")
     if fresh.shape != values.shape:
         raise RuntimeError(f"{name}.weight is {tuple(values.shape)}, expected {tuple(fresh.shape)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        linear: nn.Module = dynamic.Linear(values.shape[1], values.shape[0], bias_=bias is not None)
+        if scale.dim():
+            weight = torch._make_per_channel_quantized_tensor(values, scale.double(), zero.long(), 0)
+        else:
+            weight = torch._make_per_tensor_quantized_tensor(values, float(scale), int(zero))
+        linear = dynamic.Linear(values.shape[1], values.shape[0], bias_=bias is not None)
     linear.set_weight_bias(weight, bias)
-    return linear
+    return cast(nn.Module, linear)
 
 
 def _torch_ao() -> Any:

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import Worker, available_cpus
-from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise
+from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
 from millis.errors import MillisError, nearest
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
+WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
 REFERENCE = "the reference"  # what messages call it
 FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
 # Two measurements at once would time each other; one machine, one lock.
@@ -175,7 +176,7 @@ class Bench:
         shared["reference_drift"] = moved
         measured = {}
         for row, one in enumerate(everyone):
-            report = self._report(one, stages[row], reference_ms, peaks[row])
+            report = self._report(one, stages[row], reference_ms, peaks[row], waiting_share(taken[row]))
             measured[one.name] = replace(
                 report, notes=[*notes, *report.notes], environment={**shared, **report.environment}
             )
@@ -221,7 +222,7 @@ class Bench:
         return min(self.options.requests, max(FEWEST_REQUESTS, affordable))
 
     def _take_turns(self, everyone: "list[_Ready]", requests: int) -> list[list[list[list[int]]]]:
-        """Clock readings [artifacts][R][requests][5]."""
+        """Clock readings [artifacts][R][requests][6]."""
         chance = random.Random(self.options.seed)
         taken: list[list[list[list[int]]]] = [[] for _ in everyone]
         for order in self._orders:
@@ -244,12 +245,13 @@ class Bench:
         }
 
     def _report(
-        self, one: "_Ready", stages: NDArray[np.float64], reference_ms: NDArray[np.float64], peak: int
+        self, one: "_Ready", stages: NDArray[np.float64], reference_ms: NDArray[np.float64], peak: int, waiting: float
     ) -> Measurement:
         summary = summarise(stages, reference_ms)
-        steady = (
-            f"latency was not steady after {self.options.warmup_seconds:g} s, {one.warm_requests} requests, of warm-up"
-        )
+        notes = [] if waiting <= WAITING else [_waiting_note(waiting)]
+        if not one.steady:
+            tried = f"{self.options.warmup_seconds:g} s, {one.warm_requests} requests"
+            notes.append(f"latency was not steady after warming up for {tried}")
         return Measurement(
             metrics={
                 **summary.metrics,
@@ -261,8 +263,8 @@ class Bench:
             latency_ms=stages.sum(axis=2).tolist(),
             reference_latency_ms=reference_ms.tolist(),
             stages_ms={stage: summary.metrics[f"{stage}_p50_ms"] for stage in STAGES},
-            notes=[] if one.steady else [steady],
-            environment={"warmup_requests": one.warm_requests},
+            notes=notes,
+            environment={"warmup_requests": one.warm_requests, "waiting_share": waiting},
         )
 
 
@@ -322,5 +324,12 @@ def _slow_note(requests: int, options: Options) -> str:
 def _drift_note(moved: float, options: Options) -> str:
     return (
         f"the reference's median latency ranged over {moved:.0%} between rounds, more than the {options.drift:.0%} "
-        "allowed: a busy machine; trust the speed-up more than the milliseconds"
+        "allowed: trust the speed-up more than the milliseconds"
+    )
+
+
+def _waiting_note(share: float) -> str:
+    return (
+        f"other processes held the CPU for {share:.0%} of the time; the wait is not counted, but what they did to the "
+        "caches is: measure on an idle machine before quoting milliseconds"
     )

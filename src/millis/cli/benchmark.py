@@ -5,7 +5,6 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from millis.backends.parity import parity
 from millis.backends.runner import load
@@ -17,6 +16,7 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record, write_records
 from millis.report.records import print_records
+from millis.report.text import wide_console
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 
@@ -31,7 +31,9 @@ def run(cfg: DictConfig) -> list[Record]:
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
     _check_labels(manifests, inputs.dataset.labels)
     measured = measure(artifacts, inputs.dataset.test.texts, reference, instantiate(cfg.benchmark))
-    answers = {name: answer(load(folder, verify=False), inputs.dataset.test.texts) for name, folder in artifacts.items()}
+    answers = {
+        name: answer(load(folder, verify=False), inputs.dataset.test.texts) for name, folder in artifacts.items()
+    }
     records = []
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
@@ -41,18 +43,27 @@ def run(cfg: DictConfig) -> list[Record]:
         records.append(
             Record(
                 id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),
-                name=name, kind="teacher" if name == reference else "student", quality=inputs.task.metric,
-                metrics={**scores, **found.metrics}, intervals={**bounds, **found.intervals},
-                config=manifests[name].recipe, seed=int(manifests[name].recipe.get("seed", 0)), artifact=str(folder.absolute()),
-                predictions=predictions, references=references,
-                latency_ms=found.latency_ms, reference_latency_ms=found.reference_latency_ms, stages_ms=found.stages_ms,
-                parity=parity(answers[name].logits, answers[reference].logits), notes=[*inputs.dataset.notes, *found.notes],
+                name=name,
+                kind="teacher" if name == reference else "student",
+                quality=inputs.task.metric,
+                metrics={**scores, **found.metrics},
+                intervals={**bounds, **found.intervals},
+                config=manifests[name].recipe,
+                seed=int(manifests[name].recipe.get("seed", 0)),
+                artifact=str(folder.absolute()),
+                predictions=predictions,
+                references=references,
+                latency_ms=found.latency_ms,
+                reference_latency_ms=found.reference_latency_ms,
+                stages_ms=found.stages_ms,
+                parity=parity(answers[name].logits, answers[reference].logits),
+                notes=[*inputs.dataset.notes, *found.notes],
                 environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
             )  # fmt: skip
         )
     path = Path(cfg.records) if cfg.records else _run_folder(cfg) / "records.jsonl"
     write_records(path, records)
-    console = Console()
+    console = wide_console()
     print_records(records, console=console)
     console.print(f"speed-ups are over {reference}; records: {path}", soft_wrap=True, highlight=False)
     return records

@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from millis.cli.pipeline.compress import Skipped, baseline_record, compress, teacher_record
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record, write_records
 from millis.report.records import print_records
+from millis.report.text import wide_console
 from millis.store import fingerprint
 from millis.units import label, show, show_limit
 
 
 def run(cfg: DictConfig) -> Record | Skipped:
     """Compress, then print the teacher, the untouched baseline and the student side by side."""
-    console = Console()
+    console = wide_console()
     teacher = ensure_teacher(cfg)
     references = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]
     outcome = compress(cfg, teacher)
@@ -30,7 +30,7 @@ def run(cfg: DictConfig) -> Record | Skipped:
         console.print(note, soft_wrap=True)
     for limit, over in outcome.excess.items():
         if over > 0:
-            console.print(f"over budget: {label(limit)} by {show_limit(limit, over)}")
+            console.print(f"over budget: {label(limit)} by {over:.0%}", highlight=False)
     console.print(f"artifact: {outcome.record.artifact}\nrecords: {path}", soft_wrap=True)
     return outcome.record
 

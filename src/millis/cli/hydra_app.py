@@ -11,7 +11,12 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,7 +43,9 @@ def register_resolvers() -> None:
 def _fingerprint(*keys: str, _root_: DictConfig) -> str:
     """6 hex digits over the named nodes: two studies that search differently get two names."""
     nodes = [OmegaConf.select(_root_, key) for key in keys]
-    return fingerprint([OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node for node in nodes])[:6]
+    return fingerprint(
+        [OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node for node in nodes]
+    )[:6]
 
 
 def launch(command: str, task: Task, arguments: list[str]) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from millis.backends.runner import load
 from millis.errors import MillisError
+from millis.report.text import wide_console
 from millis.types import Prediction, Text
 from millis.units import show
 
@@ -20,7 +20,7 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
     Args:
         texts: From the command line, after `--`; else `cfg.texts`, `cfg.file` or standard input are read.
     """
-    console = Console(highlight=False)
+    console = wide_console()
     runner = load(Path(cfg.artifact), threads=cfg.threads)
     pairs = "token_type_ids" in runner.manifest.inputs
     answers = []
@@ -31,7 +31,9 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
         elapsed = (time.perf_counter_ns() - started) / 1e6
         answers.append(answer)
         console.print(
-            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {line}", markup=False, soft_wrap=True
+            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {line}",
+            markup=False,
+            soft_wrap=True,
         )
     return answers
 

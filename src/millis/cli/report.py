@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from millis.cli.pipeline.inputs import plain
 from millis.errors import MillisError
@@ -11,7 +10,7 @@ from millis.metrics import scorer
 from millis.record import read_records
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
-from millis.report.text import print_frontier
+from millis.report.text import print_frontier, wide_console
 from millis.sweep.frontier import frontier, pick
 
 
@@ -27,7 +26,7 @@ def run(cfg: DictConfig) -> Path:
     budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
     page = Path(cfg.html) if cfg.html else source.parent / "frontier.html"
     write_html(page, records, found, title=cfg.title, budget=budget)
-    console = Console()
+    console = wide_console()
     print_frontier(frontier_rows(records, found), console)
     if budget:
         console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)

@@ -1,31 +1,27 @@
 """`millis sweep`: compress over a search space and report the frontier. The sweeper calls `run` for every trial."""
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
-from rich.console import Console
 
 from millis.cli.pipeline.compress import Skipped, baseline_record, compress, read_record, teacher_record
 from millis.cli.pipeline.study import Outcome, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
 from millis.report.tables import frontier_rows
-from millis.report.text import print_frontier
+from millis.report.text import print_frontier, wide_console
 from millis.sweep.study import finished
 from millis.units import show
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """One trial: what the sampler is told, and where the record lies."""
-    started = time.monotonic()
     outcome = compress(cfg)
     if isinstance(outcome, Skipped):
         metrics = {name: value for name, value in outcome.measurement.metrics.items() if name in cfg.study.directions}
-        attrs: dict[str, Any] = {"name": outcome.name, "skipped": True, "seconds": time.monotonic() - started}
-        return {"metrics": metrics, "constraints": outcome.excess, "attrs": attrs}
+        return {"metrics": metrics, "constraints": outcome.excess, "attrs": {"name": outcome.name}}
     record = outcome.record
     known = {**record.metrics, "quality": record.metrics[f"validation_{record.quality}"]}
     attrs = {"name": record.name, "record": record.id, "training_s": outcome.seconds}
@@ -40,7 +36,7 @@ class Listener:
     """Shows how a sweep goes, and concludes it: the teacher first, a line a trial, at the end the frontier."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = wide_console(stderr=True)
         self.best: list[tuple[float, float, str]] = []
         self.told_count = 0
 
@@ -57,7 +53,12 @@ class Listener:
             self.say(f"  {_line(record)}")
 
     def told(
-        self, trial_number: int, n_trials: int, params: dict[str, Any], metrics: dict[str, float] | None, error: str | None
+        self,
+        trial_number: int,
+        n_trials: int,
+        params: dict[str, Any],
+        metrics: dict[str, float] | None,
+        error: str | None,
     ) -> None:
         """One line a trial, with the best so far."""
         self.told_count += 1
@@ -76,8 +77,10 @@ class Listener:
         """Measure the contenders side by side; print and write everything."""
         trials = finished(study)
         cache = self.teacher.inputs.cache
-        records = [read_record(cache, trial["record"]) for trial in trials if trial.get("record")]
-        states = Counter(str(trial["state"]) for trial in trials)
+        records = [read_record(cache, trial["attrs"]["record"]) for trial in trials if "record" in trial["attrs"]]
+        states = Counter(
+            "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
+        )
         self.say("measuring the teacher, the baseline and the frontier side by side ...")
         outcome = conclude(self.cfg, self.teacher, [*self.references, *records], _skip_notes(trials), states)
         report(outcome, len(trials))
@@ -93,14 +96,18 @@ class Listener:
         quality = max(self.best)
         fastest = min(self.best, key=lambda found: found[1])
         return (
-            f"[best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
-            f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f}]"
-        ).replace("[", "(").replace("]", ")")
+            (
+                f"[best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
+                f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f}]"
+            )
+            .replace("[", "(")
+            .replace("]", ")")
+        )
 
 
 def report(outcome: Outcome, trials: int) -> None:
     """The table, what the budget picks, and the files."""
-    console = Console()
+    console = wide_console()
     print_frontier(frontier_rows(outcome.records, outcome.frontier), console)
     for note in outcome.records[0].notes:
         console.print(note, soft_wrap=True, highlight=False)
@@ -120,8 +127,8 @@ def report(outcome: Outcome, trials: int) -> None:
 
 def _skip_notes(trials: list[dict[str, Any]]) -> list[str]:
     """What latency-first saved: trials never trained, and the time the trained ones took on average."""
-    skipped = [trial for trial in trials if trial.get("skipped")]
-    trained = [trial["training_s"] for trial in trials if trial.get("training_s") is not None]
+    skipped = [trial for trial in trials if trial["skipped"]]
+    trained = [trial["attrs"]["training_s"] for trial in trials if "training_s" in trial["attrs"]]
     if not skipped:
         return []
     saved = f", about {len(skipped) * sum(trained) / len(trained):.0f} s of training saved" if trained else ""

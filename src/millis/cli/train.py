@@ -1,12 +1,12 @@
 """`millis train`: fine-tune a teacher, or find that it was done already."""
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from millis.cli.pipeline.compress import teacher_record
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
 from millis.report.records import print_records
+from millis.report.text import wide_console
 
 
 def run(cfg: DictConfig) -> Record:
@@ -14,8 +14,10 @@ def run(cfg: DictConfig) -> Record:
     teacher = ensure_teacher(cfg)
     record = teacher_record(cfg, teacher)
     fitted = teacher.fitted
-    console = Console()
+    console = wide_console()
     print_records([record], console=console)
-    console.print(f"{fitted.epochs} epochs in {fitted.seconds:.0f} s; best validation {record.quality} {fitted.quality:.2f}")
+    console.print(
+        f"{fitted.epochs} epochs in {fitted.seconds:.0f} s; best validation {record.quality} {fitted.quality:.2f}"
+    )
     console.print(f"artifact: {record.artifact}", soft_wrap=True)
     return record

@@ -48,6 +48,11 @@ class LengthBuckets(Sampler[list[int]]):
         """Give epoch `epoch` its own order."""
         self.epoch = epoch
 
+    @property
+    def sampler(self) -> "LengthBuckets":
+        """Where Lightning looks for `set_epoch` in a batch sampler."""
+        return self
+
 
 class Rows(torch.utils.data.Dataset[Batch]):
     """An encoded split as a map-style data set whose fetch already returns a padded batch.
@@ -81,7 +86,9 @@ class Rows(torch.utils.data.Dataset[Batch]):
             "rows": torch.from_numpy(index),
         }
         if encoded.token_types is not None:
-            batch["token_type_ids"] = torch.from_numpy(np.where(mask, encoded.token_types[positions], 0).astype(np.int64))
+            batch["token_type_ids"] = torch.from_numpy(
+                np.where(mask, encoded.token_types[positions], 0).astype(np.int64)
+            )
         if self.teacher_logits is not None:
             batch["teacher_logits"] = torch.from_numpy(self.teacher_logits[index])
         return batch

@@ -93,7 +93,7 @@ class Columns:
         return names, self.label
 
 
-def dataset_from_rows(  # noqa: PLR0913 - one call a source, every argument named
+def dataset_from_rows(
     name: str,
     rows: Mapping[str, Sequence[Row]],
     columns: Columns,
@@ -121,6 +121,8 @@ def dataset_from_rows(  # noqa: PLR0913 - one call a source, every argument name
     notes = list(notes)
     if unseen_labels not in ("error", "drop"):
         raise MillisError(f"data.unseen_labels={unseen_labels!r}: expected error or drop")
+    if limit is not None and limit < 1:
+        raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
     for split in ("train", *rows):
         if not rows.get(split):
             raise MillisError(f"{name}: the {split} split is empty; it needs at least one row")
@@ -128,19 +130,19 @@ def dataset_from_rows(  # noqa: PLR0913 - one call a source, every argument name
     index = _label_index(rows["train"], label_column, label_names)
     splits = {split: _split(name, split, found, (names, label_column), index) for split, found in rows.items()}
     trained = set(splits["train"].labels)
-    for split in splits.keys() - {"train"}:
+    for split in [split for split in splits if split != "train"]:
         splits[split] = _seen(name, split, splits[split], trained, list(index), unseen_labels, notes)
     if limit is not None:
         splits = {split: _sample(found, limit, seed) for split, found in splits.items()}
     if "test" not in splits:
         if "validation" not in splits:
-            splits["train"], splits["test"] = _holdout(splits["train"], seed + 1)
+            splits["train"], splits["test"] = _holdout(name, splits["train"], seed + 1)
             notes.append("no test split: 10 % of train was set aside as the test split")
         else:
             splits["test"] = splits.pop("validation")
             notes.append("no test split: validation is the test split")
     if "validation" not in splits:
-        splits["train"], splits["validation"] = _holdout(splits["train"], seed)
+        splits["train"], splits["validation"] = _holdout(name, splits["train"], seed)
         notes.append("no validation split: 10 % of train was set aside")
     empty = sum(not _words(text) for split in splits.values() for text in split.texts)
     if empty:
@@ -151,9 +153,9 @@ def dataset_from_rows(  # noqa: PLR0913 - one call a source, every argument name
 def _label_index(train: Sequence[Row], column: str, names: Sequence[str] | None) -> dict[str, int]:
     """Label name → index."""
     if names is None:
-        values = {row[column] for row in train}
-        numeric = all(isinstance(value, int) for value in values)
-        names = [str(value) for value in (range(max(values) + 1) if numeric else sorted(values, key=str))]
+        values = {value for row in train if (value := row.get(column)) is not None}  # `_split` names rows without one
+        whole = values and all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+        names = list(map(str, range(max(values) + 1))) if whole else sorted({str(value).strip() for value in values})
     duplicates = [label for label, count in Counter(names).items() if count > 1]
     if duplicates:
         raise MillisError(f"label names occur twice: {', '.join(duplicates)}. Every name needs its own index")
@@ -186,14 +188,16 @@ def _label(value: Any, index: Mapping[str, int], where: str) -> int:
     if text.lstrip("-").isdigit():
         if 0 <= int(text) < len(index):
             return int(text)
-        raise MillisError(f"{where}: label {text} is out of range; expected 0 to {len(index) - 1} ({len(index)} labels)")
+        raise MillisError(
+            f"{where}: label {text} is out of range; expected 0 to {len(index) - 1} ({len(index)} labels)"
+        )
     raise MillisError(
         f"{where}: label {text!r} does not occur in training{nearest(text, index)}. "
         "Mend the row, add training rows, or leave such rows out with data.unseen_labels=drop"
     )
 
 
-def _seen(  # noqa: PLR0913
+def _seen(
     name: str, split: str, found: Split, trained: set[int], labels: list[str], unseen: str, notes: list[str]
 ) -> Split:
     """`found` without rows whose label no training row has, or an error that names the first."""
@@ -205,6 +209,10 @@ def _seen(  # noqa: PLR0913
         raise MillisError(
             f"{name}, split {split}: label {label!r} (row {missing[0] + 1}) does not occur in training; "
             f"{len(missing)} such rows. Add training rows, or leave these out with data.unseen_labels=drop"
+        )
+    if len(missing) == len(found):
+        raise MillisError(
+            f"{name}, split {split}: none of its labels occurs in training; data.unseen_labels=drop left no row"
         )
     notes.append(f"{len(missing)} rows of {split} left out: their labels do not occur in training")
     return _take(found, sorted(set(range(len(found))) - set(missing)))
@@ -220,7 +228,7 @@ def _sample(split: Split, limit: int, seed: int) -> Split:
     return _take(split, sorted(random.Random(seed).sample(range(len(split)), limit)))
 
 
-def _holdout(split: Split, seed: int) -> tuple[Split, Split]:
+def _holdout(name: str, split: Split, seed: int) -> tuple[Split, Split]:
     """(kept, held out): of every label one row in ten, at least one where the label has two rows or more."""
     by_label: dict[int, list[int]] = {}
     for i, label in enumerate(split.labels):
@@ -230,6 +238,11 @@ def _holdout(split: Split, seed: int) -> tuple[Split, Split]:
     for rows in by_label.values():
         count = max(round(len(rows) * HOLDOUT), int(len(rows) > 1))
         held += generator.sample(rows, count)
+    if not held:
+        raise MillisError(
+            f"{name}: no split can be cut from train, for each label has one row there. Add rows, or files for "
+            "validation and test"
+        )
     kept = sorted(set(range(len(split))) - set(held))
     return _take(split, kept), _take(split, sorted(held))
 

@@ -19,7 +19,7 @@ class Hub:
         limit: At most this many rows a split.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         path: str,
         config: str | None = None,

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +13,7 @@ from millis.errors import MillisError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 LABEL_NAMES = "labels.txt"
+UNLABELLED = (None, "", -1, "-1")  # what stands for a label that is withheld
 
 
 class Local:
@@ -27,7 +29,7 @@ class Local:
         limit: At most this many rows a split.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         path: str,
         name: str | None = None,
@@ -54,7 +56,9 @@ class Local:
             MillisError: no such folder or training file, or a line that cannot be read (it is named).
         """
         if not self.folder.is_dir():
-            raise MillisError(f"data.path={self.folder} is not a folder; expected one that holds train.jsonl, .csv or .parquet")
+            raise MillisError(
+                f"data.path={self.folder} is not a folder; expected one that holds train.jsonl, .csv or .parquet"
+            )
         rows, notes = {}, []
         for split, stem in self.stems.items():
             if stem is None:
@@ -67,7 +71,7 @@ class Local:
                     f"{self.folder} has no file for data.{split}={stem}: expected {stem} with one of {', '.join(SUFFIXES)}; "
                     f"found {', '.join(sorted(path.name for path in self.folder.iterdir())) or 'nothing'}"
                 )
-        if "test" in rows and any(row.get(self.columns.label) in (None, -1) for row in rows["test"]):
+        if rows.get("test") and all(row.get(self.columns.label) in UNLABELLED for row in rows["test"]):
             del rows["test"]
             notes.append("the test file has no labels and was not used")
         return dataset_from_rows(
@@ -80,7 +84,7 @@ class Local:
 
     def _label_names(self) -> list[str] | None:
         path = self.folder / LABEL_NAMES
-        return path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else None
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n") if path.is_file() else None
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -96,9 +100,10 @@ def read_rows(path: Path) -> Iterator[Row]:
 
             yield from pyarrow.parquet.read_table(path).to_pylist()
             return
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8", newline="") as file:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
             yield from (_json_lines if kind == "jsonl" else _csv_lines)(file, path)
-    except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise MillisError(f"cannot read {path}: {error}. Expected UTF-8 {kind}") from error
 
 

@@ -20,7 +20,7 @@ class SplitsModule(pl.LightningDataModule):
         teacher_logits: The teacher's cached outputs on the training rows, [N, C], or None.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         train: Encoded,
         validation: Encoded,

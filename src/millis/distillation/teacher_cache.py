@@ -33,7 +33,9 @@ def teacher_logits(teacher: nn.Module, rows: Encoded, pad_id: int, path: Path) -
     with torch.inference_mode():
         for start in range(0, len(order), BATCH):
             index = order[start : start + BATCH]
-            inputs = {name: value.to(device) for name, value in model_inputs(batches.__getitems__(index.tolist())).items()}
+            inputs = {
+                name: value.to(device) for name, value in model_inputs(batches.__getitems__(index.tolist())).items()
+            }
             logits = teacher(**inputs).float().cpu().numpy()
             if outputs is None:
                 outputs = np.empty((len(order), logits.shape[1]), dtype=np.float32)

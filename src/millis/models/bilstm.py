@@ -8,7 +8,7 @@ Spec: family "bilstm", vocab_size V, embedding_size E, hidden_size D (of each di
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,8 @@ class BiLstmStudent:
         hidden_size: D of each direction.
         dropout: Before the head.
     """
+
+    trains: ClassVar[bool] = True
 
     embedding_size: int = 128
     hidden_size: int = 128

@@ -8,7 +8,7 @@ Spec: family "convolution", vocab_size V, embedding_size E, filters (of each wid
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,8 @@ class ConvolutionStudent:
     Raises:
         MillisError: an even width.
     """
+
+    trains: ClassVar[bool] = True
 
     embedding_size: int = 128
     filters: int = 128

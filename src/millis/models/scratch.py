@@ -54,7 +54,7 @@ class Scratch:
         special = len(wordpiece.SPECIAL_TOKENS)
         if self.vocab_size <= special:
             raise MillisError(
-                f"model.vocab_size={self.vocab_size} holds no more than the {special} special tokens: use some thousands"
+                f"model.vocab_size={self.vocab_size} holds only the {special} special tokens: use some thousands"
             )
 
     def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:

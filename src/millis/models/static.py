@@ -13,7 +13,8 @@ Spec: family "static", vocab_size V, size D, dropout, num_labels C.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,8 @@ class StaticStudent:
         MillisError: an unknown `source`.
     """
 
+    trains: ClassVar[bool] = True
+
     size: int = 256
     source: str = "encoder"
     dropout: float = 0.1
@@ -113,14 +116,21 @@ class StaticStudent:
         return f"static {spec['size']}"
 
 
+_outputs: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()  # a sweep asks for its teacher's again and again
+
+
 @torch.no_grad()
 def token_outputs(teacher: Any, batch_size: int = 256) -> Tensor:
     """Pooled output of the teacher for each token of its vocabulary alone, between its special tokens, [V, D].
+
+    Kept for as long as the teacher lives, whose weights no longer change: it takes seconds for thousands of tokens.
 
     Args:
         teacher: A `Transformer`; left in the mode it was in.
         batch_size: Tokens a pass; 256 x 3 positions fill the caches of one core and not more.
     """
+    if teacher in _outputs:
+        return _outputs[teacher]
     before, after = teacher.spec.get("affixes", [[], []])
     tokens = range(embeddings.vocabulary_size(teacher.spec))
     ids = torch.tensor([[*before, token, *after] for token in tokens], device=teacher.head.weight.device)
@@ -128,4 +138,5 @@ def token_outputs(teacher: Any, batch_size: int = 256) -> Tensor:
     teacher.eval()
     outputs = [teacher.pooled(batch, torch.ones_like(batch)) for batch in torch.split(ids, batch_size)]
     teacher.train(training)
-    return torch.cat(outputs)
+    _outputs[teacher] = torch.cat(outputs)
+    return _outputs[teacher]

@@ -14,7 +14,7 @@ Query and key are left out of a head's score: they decide where it looks, not ho
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from millis.models.selection import Selection, copy_selected
 from millis.types import Spec
 
 INITS = ("teacher", "fresh")
+
+Size: TypeAlias = int | float | None
 
 
 def uniform_layers(teacher_layers: int, student_layers: int) -> list[int]:
@@ -38,6 +40,8 @@ def uniform_layers(teacher_layers: int, student_layers: int) -> list[int]:
 @dataclass(frozen=True)
 class Teacher:
     """The teacher itself, whatever its family: the baseline that needs no training."""
+
+    trains: ClassVar[bool] = False
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The teacher's spec."""
@@ -54,7 +58,10 @@ class Teacher:
 
 @dataclass(frozen=True)
 class TransformerStudent:
-    """The teacher's architecture at smaller sizes. A size left at None is the teacher's.
+    """The teacher's architecture at smaller sizes.
+
+    A size is a count (an integer), a share of the teacher's (a fraction up to 1.0, so that one search space serves every
+    teacher), or None for the teacher's own.
 
     Args:
         layers: How many layers (taken by `uniform_layers`), or which ones, counted from 0.
@@ -64,13 +71,15 @@ class TransformerStudent:
         init: "teacher" copies the kept parts; "fresh" keeps random weights and may also be larger than the teacher.
 
     Raises:
-        MillisError: a size below 1, or an unknown `init`.
+        MillisError: a size that is neither a count nor a share, or an unknown `init`.
     """
 
-    layers: int | Sequence[int] | None = None
-    hidden_size: int | None = None
-    heads: int | None = None
-    ffn_size: int | None = None
+    trains: ClassVar[bool] = True
+
+    layers: Size | Sequence[int] = None
+    hidden_size: Size = None
+    heads: Size = None
+    ffn_size: Size = None
     init: str = "teacher"
 
     def __post_init__(self) -> None:
@@ -79,11 +88,14 @@ class TransformerStudent:
                 f"student.init={self.init!r} is unknown; expected one of {', '.join(INITS)}"
                 f"{nearest(str(self.init), INITS)}"
             )
-        layers = self.layers if self.layers is None or isinstance(self.layers, int) else len(self.layers)
+        layers = len(self.layers) if isinstance(self.layers, Sequence) else self.layers
         sizes = {"layers": layers, "hidden_size": self.hidden_size, "heads": self.heads, "ffn_size": self.ffn_size}
         for name, value in sizes.items():
-            if value is not None and value < 1:
-                raise MillisError(f"student.{name}={value} is no size; expected at least 1, or null for the teacher's")
+            if value is not None and not (0 < value <= 1 if isinstance(value, float) else value >= 1):
+                raise MillisError(
+                    f"student.{name}={value} is no size; expected a count of at least 1, a share of the teacher's above 0 "
+                    "and up to 1.0, or null for the teacher's"
+                )
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The student's architecture.
@@ -95,13 +107,14 @@ class TransformerStudent:
         parts = anatomy.find(config["model_type"])
         shape = teacher_spec["shape"]
         chosen = self._chosen(len(shape["heads"]))
-        heads = [self.heads or shape["heads"][index] for index in chosen]
-        ffn = [self.ffn_size or shape["ffn"][index] for index in chosen]
-        hidden = self.hidden_size or config[parts.keys.hidden]
+        heads = [_count(self.heads, shape["heads"][index]) for index in chosen]
+        ffn = [_count(self.ffn_size, shape["ffn"][index]) for index in chosen]
+        hidden = _count(self.hidden_size, config[parts.keys.hidden])
         if self.init == "teacher":
             _at_most("hidden_size", hidden, config[parts.keys.hidden])
-            _at_most("heads", max(heads), min(shape["heads"][index] for index in chosen) if self.heads else max(heads))
-            _at_most("ffn_size", max(ffn), min(shape["ffn"][index] for index in chosen) if self.ffn_size else max(ffn))
+            for index, head_count, neurons in zip(chosen, heads, ffn, strict=True):
+                _at_most("heads", head_count, shape["heads"][index])
+                _at_most("ffn_size", neurons, shape["ffn"][index])
         encoder = {**config, parts.keys.layers: len(chosen)}
         if hidden != config[parts.keys.hidden]:
             encoder = parts.with_hidden(encoder, hidden)
@@ -142,12 +155,11 @@ class TransformerStudent:
 
     def _chosen(self, teacher_layers: int) -> list[int]:
         """Layer of the teacher for each layer of the student."""
-        if self.layers is None:
-            return list(range(teacher_layers))
-        if isinstance(self.layers, int):
+        if not isinstance(self.layers, Sequence):
+            count = _count(self.layers, teacher_layers)
             if self.init == "teacher":
-                _at_most("layers", self.layers, teacher_layers)
-            return uniform_layers(teacher_layers, self.layers)
+                _at_most("layers", count, teacher_layers)
+            return uniform_layers(teacher_layers, count)
         outside = [index for index in self.layers if not 0 <= index < teacher_layers]
         if outside:
             raise MillisError(
@@ -155,6 +167,13 @@ class TransformerStudent:
                 f"counted from 0 to {teacher_layers - 1}"
             )
         return list(self.layers)
+
+
+def _count(size: Size, whole: int) -> int:
+    """A size as a number of parts, of `whole` that the teacher has; a share keeps at least one."""
+    if size is None:
+        return whole
+    return max(1, round(size * whole)) if isinstance(size, float) else size
 
 
 def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:

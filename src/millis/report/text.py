@@ -12,6 +12,12 @@ from millis.units import label, show
 LEGEND = "95 % bootstrap intervals; P: probability of being on the frontier; = the member it cannot be told apart from"
 
 
+def wide_console(stderr: bool = False) -> Console:
+    """A console for tables: the terminal's width, or 120 columns where the output goes to a file or a pipe."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+
+
 def frontier_header(rows: Sequence[Row]) -> list[str]:
     """Column names of `frontier_cells`."""
     return ["", "model", label(rows[0].quality), "p50 ms", "p99 ms", "speed-up", "size", "P", "="]
@@ -36,7 +42,7 @@ def frontier_cells(row: Row, marks: dict[str, str]) -> list[str]:
 
 def print_frontier(rows: Sequence[Row], console: Console | None = None) -> None:
     """Print the teacher, the baseline, the frontier and its ties; below, how many models they dominate."""
-    console = console or Console()
+    console = console or wide_console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(frontier_header(rows)):
         table.add_column(name, justify="right" if i > 1 else "left", overflow="fold" if i == 1 else "ellipsis")

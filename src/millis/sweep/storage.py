@@ -79,15 +79,19 @@ class Place:
         if not self._shared:
             yield
             return
-        self._workers.mkdir(parents=True, exist_ok=True)
         mine = self._workers / self.worker["id"]
+        alive = FileLock(mine)  # dropped by a forked child, so that orphans do not keep their parent alive
+        with self.lock():  # nobody else tidies the folder meanwhile
+            self._workers.mkdir(parents=True, exist_ok=True)
+            alive.acquire()
         try:
-            with FileLock(mine):
-                yield
+            yield
         finally:
-            mine.unlink(missing_ok=True)
-            with suppress(OSError):
-                self._workers.rmdir()  # refuses while others work
+            with self.lock():
+                alive.release()
+                mine.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._workers.rmdir()  # refuses while others work
 
     def alive(self, worker: Mapping[str, str] | None) -> bool:
         """Whether `worker` still works. One on another machine is taken to: its lock cannot be tried from here."""

@@ -5,8 +5,8 @@ Several workers may hold one study at once, and each may be killed at any moment
   parameters (`Place.alive` says how it is known);
 - counting, recovering and asking are one step under the study's lock, so `n_trials` is a total, exact over workers and
   resumes; interrupted trials do not count;
-- the sampler is made anew for every trial, seeded with `seed + trials there are`: a resumed sweep draws what an
-  unbroken one would have drawn, and two workers never draw alike.
+- the sampler is made anew for every trial, seeded by the study's seed and the number of trials there are: a resumed
+  sweep draws what an unbroken one would have drawn, and two workers never draw alike.
 
 A finished trial carries exactly one Optuna constraint, `violation`, the largest of the constraints its task reported
 (≤ 0 is feasible, Optuna's rule). A trial over its budget may be skipped, never trained: what it reported still teaches
@@ -18,9 +18,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
@@ -33,6 +34,7 @@ from millis.sweep.storage import Place
 log = logging.getLogger(__name__)
 
 DIRECTIONS = ("minimize", "maximize")
+PARTS = {"metrics", "constraints", "attrs"}  # of a task's return value
 ERROR_LENGTH = 2000  # characters kept of a trial's error
 
 
@@ -67,10 +69,14 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What a task's return value says: `{"metrics": {name: value}, "constraints": {name: value}}`."""
+    """What a task's return value says: `{"metrics": {name: value}, "constraints": {name: value}, "attrs": {...}}`.
+
+    `constraints` and `attrs` may be left out; `attrs` is anything JSON-able to be kept with the trial.
+    """
 
     metrics: dict[str, float]
     constraints: dict[str, float]
+    attrs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def violation(self) -> float:
@@ -86,12 +92,12 @@ class Result:
         """
         parts = returned if isinstance(returned, Mapping) else {}
         told, limits = parts.get("metrics"), parts.get("constraints") or {}
-        if not (isinstance(told, Mapping) and isinstance(limits, Mapping)) or set(parts) - {"metrics", "constraints"}:
-            expected = "{'metrics': {name: value}, 'constraints': {name: value}}"
+        if not (isinstance(told, Mapping) and isinstance(limits, Mapping)) or set(parts) - PARTS:
+            expected = "{'metrics': {name: value}, 'constraints': {name: value}, 'attrs': {...}}"
             raise MillisError(f"the task returned {returned!r}; expected {expected}")
         metrics = {name: _number("metric", name, value) for name, value in told.items()}
         constraints = {name: _finite("constraint", name, value) for name, value in limits.items()}
-        result = cls(metrics, constraints)
+        result = cls(metrics, constraints, dict(parts.get("attrs") or {}))
         for name in objectives:
             if name in metrics:
                 _finite("metric", name, metrics[name])
@@ -171,10 +177,13 @@ class SharedStudy:
                 trials = self.study.get_trials(deepcopy=False)
                 if sum(map(_counts, trials)) >= n_trials:
                     break
-                self.study.sampler = self._sampler(self._seed + len(trials))
+                self.study.sampler = self._sampler(trial_seed(self._seed, len(trials)))
                 trial = self.study.ask()
                 trial.set_user_attr("worker", self._place.worker)
                 asked.append((trial, space.sample(trial)))
+        for trial in trials if not asked else ():
+            if trial.state == TrialState.RUNNING:
+                log.info("trial %d still runs on host %s", trial.number, trial.user_attrs["worker"]["host"])
         return asked
 
     def tell(self, trial: Trial, returned: Any) -> Result:
@@ -192,6 +201,7 @@ class SharedStudy:
         with self._place.lock():
             trial.set_user_attr("metrics", result.metrics)
             trial.set_user_attr("constraints", result.constraints)
+            trial.set_user_attr("attrs", result.attrs)
             if missing:
                 trial.set_user_attr("skipped", True)
                 trial.set_user_attr("missing", missing)
@@ -251,10 +261,16 @@ class SharedStudy:
         return worst
 
 
+def trial_seed(seed: int, count: int) -> int:
+    """The seed of the sampler that draws when a study has `count` trials. Hashed: with `seed + count`, studies of
+    neighbouring seeds would draw the same recipes one trial apart."""
+    return int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
+
+
 def finished(study: optuna.Study) -> list[dict[str, Any]]:
     """One plain row for every trial that ended other than by interruption, in order.
 
-    Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `feasible` (False for
+    Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `attrs`, `feasible` (False for
     failed ones), `skipped` (never trained), `error` (None unless failed), `seconds`, `on_front`.
     """
     front = {trial.number for trial in study.best_trials}
@@ -265,6 +281,7 @@ def finished(study: optuna.Study) -> list[dict[str, Any]]:
             "metrics": trial.user_attrs.get("metrics", {}),
             "constraints": trial.user_attrs.get("constraints", {}),
             "feasible": trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values()),
+            "attrs": trial.user_attrs.get("attrs", {}),
             "skipped": trial.user_attrs.get("skipped", False),
             "error": trial.user_attrs.get("error"),
             "seconds": trial.duration.total_seconds() if trial.duration else 0.0,

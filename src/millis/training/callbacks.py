@@ -46,7 +46,9 @@ class Progress(pl.Callback):
             self.shown = time.monotonic()
             done, total = trainer.global_step, int(trainer.estimated_stepping_batches)
             elapsed = self.shown - self.started
-            self._line(trainer, f"step {done}/{total}, about {elapsed / max(done, 1) * (total - done):.0f} s left", "\r")
+            self._line(
+                trainer, f"step {done}/{total}, about {elapsed / max(done, 1) * (total - done):.0f} s left", "\r"
+            )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's line."""

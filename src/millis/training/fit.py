@@ -1,9 +1,11 @@
 """Fit: one Lightning training run, resumable, that leaves the best weights in the model."""
 
 import logging
+import signal
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ from millis.training.callbacks import Progress
 from millis.training.module import VALIDATION, TextModule
 
 PREFIX = "model."  # of the weights inside a TextModule's checkpoint
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch; before fresh weights are made as well as before training."""
+    pl.seed_everything(seed, verbose=False)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Fit:
         flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         max_epochs: int,
         batch_size: int = 32,
@@ -66,7 +73,7 @@ class Fit:
             "strategy": strategy, "gradient_clip_val": gradient_clip_val, **flags,
         }  # fmt: skip
 
-    def __call__(  # noqa: PLR0913
+    def __call__(
         self,
         module: TextModule,
         train: Encoded,
@@ -90,10 +97,12 @@ class Fit:
             MillisError: the loss became NaN or infinite.
         """
         _quieten()
-        pl.seed_everything(seed, verbose=False)
+        seed_everything(seed)
         data = SplitsModule(train, validation, pad_id, self.batch_size, seed, teacher_logits)
         progress = Progress(title)
-        best = ModelCheckpoint(folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False)
+        best = ModelCheckpoint(
+            folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
+        )
         trainer = pl.Trainer(
             **self.flags,
             logger=logger,
@@ -110,11 +119,23 @@ class Fit:
         )
         last = folder / "last.ckpt"
         started = time.monotonic()
-        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        with _interruptible():
+            trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
         _restore(module, best)
         return Fitted(float(best.best_model_score), trainer.current_epoch, time.monotonic() - started, progress.history)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C stays a KeyboardInterrupt: Lightning turns it into an exit and ignores the next one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if not isinstance(leaving.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from leaving
 
 
 def _restore(module: TextModule, best: ModelCheckpoint) -> None:
@@ -123,7 +144,9 @@ def _restore(module: TextModule, best: ModelCheckpoint) -> None:
         raise MillisError("training gave no finite validation metric; lower optimizer.lr or check the data")
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     module.cpu()
-    module.model.load_state_dict({name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)})
+    module.model.load_state_dict(
+        {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    )
     if not all(torch.isfinite(value).all() for value in module.model.parameters()):
         raise MillisError("training diverged: weights are not finite. Lower optimizer.lr")
     module.model.eval()

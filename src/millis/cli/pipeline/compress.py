@@ -40,7 +40,7 @@ class Skipped:
     Args:
         name: Of the recipe.
         measurement: Latency, size and memory of its architecture.
-        excess: Limit → how far over it, in the metric's unit.
+        excess: Limit → how far over it, as a share of it: 0.2 is 20 % over.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Compressed:
 
     Args:
         seconds: Training time, spent now or earlier.
-        excess: Limit → how far over it (negative within), in the metric's unit.
+        excess: Limit → how far over it, as a share of it; negative is room left.
     """
 
     record: Record
@@ -68,14 +68,17 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     planned = plan(cfg, teacher)
     name = recipe_name(cfg, planned)
     measured = latency_of(cfg, teacher, planned)
-    excess = {limit: measured.metrics[limit] - cfg.budget[limit] for limit in MEASURED if cfg.budget[limit] is not None}
+    excess = {
+        limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in MEASURED if cfg.budget[limit] is not None
+    }
     if any(over > 0 for over in excess.values()):
         return Skipped(name, measured, excess)
     model, fitted = ensure_student(cfg, teacher, planned)
     record = _record(cfg, teacher, planned, model, "student")
     if cfg.budget.quality_drop is not None:
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
-        excess["quality_drop"] = reference - record.metrics[f"validation_{record.quality}"] - cfg.budget.quality_drop
+        drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
+        excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
     return Compressed(record, fitted.seconds, excess)
 
 
@@ -125,7 +128,7 @@ def read_record(cache: Path, id: str) -> Record:
     return Record.from_json(record_path(cache, id).read_text(encoding="utf-8"))
 
 
-def _judge(  # noqa: PLR0913
+def _judge(
     cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, measured: Measurement, kind: str, key: str
 ) -> Record:
     """Write the artifact and judge it on the very path it is deployed on, one request at a time."""

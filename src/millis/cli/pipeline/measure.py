@@ -89,4 +89,3 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> st
         "machine": (machine()["cpu"], machine()["cpu_flags"], packages()),
     }
     return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)
-

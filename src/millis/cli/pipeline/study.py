@@ -51,14 +51,18 @@ def objectives(cfg: DictConfig, records: Sequence[Record]) -> dict[str, str]:
     return {quality if name == "quality" else str(name): str(way) for name, way in cfg.study.directions.items()}
 
 
-def conclude(cfg: DictConfig, teacher: Teacher, records: Sequence[Record], notes: Sequence[str], trials: Mapping[str, int]) -> Outcome:
+def conclude(
+    cfg: DictConfig, teacher: Teacher, records: Sequence[Record], notes: Sequence[str], trials: Mapping[str, int]
+) -> Outcome:
     """Measure the contenders together, find the frontier, write records, page, artifacts and the W&B run."""
     folder = Path(cfg.paths.outputs).absolute() / "sweep" / cfg.study.name
     named = _distinct(records)
     aims = objectives(cfg, named)
     score = None if named[0].quality == "accuracy" else scorer(named[0].quality, teacher.inputs.dataset.labels)
     first = frontier(named, aims, score)
-    contenders = [r for r in named if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier]
+    contenders = [
+        r for r in named if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier
+    ]
     measured = _together(cfg, teacher, contenders)
     named = [_remeasured(record, measured[record.name]) if record.name in measured else record for record in named]
     found = frontier(named, aims, score)
@@ -124,7 +128,9 @@ def _relative(artifact: str, folder: Path) -> str:
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else artifact
 
 
-def _track(cfg: DictConfig, records: Sequence[Record], found: Frontier, trials: Mapping[str, int], folder: Path) -> Path | None:
+def _track(
+    cfg: DictConfig, records: Sequence[Record], found: Frontier, trials: Mapping[str, int], folder: Path
+) -> Path | None:
     logger: dict[str, Any] = plain(cfg.logger)
     if not tracking.uses_wandb(logger):
         return None

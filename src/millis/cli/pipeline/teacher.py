@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from millis import __version__
-from millis.backends.artifact import write_artifact
 from millis.backends import eager
+from millis.backends.artifact import write_artifact
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.cli.pipeline.tracked import tracked_logger
 from millis.data.dataset import Split
@@ -81,7 +81,9 @@ class Teacher:
 def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
     """Of everything that determines the teacher's weights."""
     task = (inputs.task.metric, inputs.task.max_length)
-    return fingerprint("teacher", __version__, plain(cfg.model), plain(cfg.teacher), cfg.seed, task, inputs.data_fingerprint)
+    return fingerprint(
+        "teacher", __version__, plain(cfg.model), plain(cfg.teacher), cfg.seed, task, inputs.data_fingerprint
+    )
 
 
 def ensure_teacher(cfg: DictConfig) -> Teacher:
@@ -104,7 +106,9 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     pl.seed_everything(cfg.seed, verbose=False)
     model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
     length = min(task.max_length, max_length(model.spec))
-    tokens = [encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)]
+    tokens = [
+        encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
+    ]
     objective = instantiate(cfg.teacher.objective).objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
     fit: Fit = instantiate(cfg.teacher.trainer)

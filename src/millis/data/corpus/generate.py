@@ -132,7 +132,9 @@ def make_intent(split: str, intent: str, templates: list[Template], label: int, 
             seen.add(normalised(text))
             uses[request] += 1
             rows.append(Row(text, label, template))
-    raise ValueError(f"{split}/{intent}: the templates yield {len(rows)} rows of {wanted}; add templates or alternatives")
+    raise ValueError(
+        f"{split}/{intent}: the templates yield {len(rows)} rows of {wanted}; add templates or alternatives"
+    )
 
 
 def make_corpus() -> dict[str, list[Row]]:

@@ -1,0 +1,169 @@
+"""Bootstrap intervals: cases a pencil can check, invariants, and coverage of a truth that is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millis import metrics
+from millis.errors import MillisError
+from millis.metrics import bootstrap
+from millis.metrics.accuracy import accuracy
+
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+ROUNDS = st.lists(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(PAIRS)
+def test_an_accuracy_lies_within_its_interval_and_that_within_0_and_100(pairs: list[tuple[int, int]]) -> None:
+    predictions, references = np.array(pairs).T
+    low, high = bootstrap.interval(accuracy, predictions, references, resamples=200)
+    assert 0 <= low <= accuracy(predictions, references) + 1e-9
+    assert accuracy(predictions, references) - 1e-9 <= high <= 100
+
+
+@settings(deadline=None, max_examples=40)
+@given(PAIRS)
+def test_a_higher_level_gives_a_wider_interval(pairs: list[tuple[int, int]]) -> None:
+    predictions, references = np.array(pairs).T
+    narrow = bootstrap.interval(accuracy, predictions, references, resamples=100, level=0.5)
+    wide = bootstrap.interval(accuracy, predictions, references, resamples=100, level=0.9)
+    assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
+
+
+def test_the_interval_of_an_accuracy_is_as_wide_as_the_binomial_says() -> None:
+    # 400 items, 80 % right: standard error 100·sqrt(0.8·0.2/400) = 2 points, so ±1.96·2 = 3.92 about 80.
+    references = np.zeros(400, dtype=int)
+    predictions = (np.arange(400) < 80).astype(int)
+    low, high = bootstrap.interval(accuracy, predictions, references, resamples=4000)
+    assert low == pytest.approx(80 - 3.92, abs=0.4)
+    assert high == pytest.approx(80 + 3.92, abs=0.4)
+
+
+def test_the_interval_covers_the_true_accuracy_about_as_often_as_it_says() -> None:
+    # 200 splits of 200 items from a model that is right with probability 0.8. The share that covers 80 has a standard
+    # error of sqrt(0.95·0.05/200) = 0.015; the percentile interval is known to fall a little short of 0.95.
+    rng = np.random.default_rng(7)
+    references = np.zeros(200, dtype=int)
+    covered = 0
+    for split in range(200):
+        predictions = (rng.random(200) > 0.8).astype(int)
+        low, high = bootstrap.interval(accuracy, predictions, references, resamples=200, seed=split)
+        covered += low <= 80 <= high
+    assert 0.90 <= covered / 200 <= 0.98
+
+
+def test_the_seed_decides_the_interval() -> None:
+    predictions, references = [0, 1, 1, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1]
+    macro_f1 = metrics.scorer("macro_f1")
+    first = bootstrap.interval(macro_f1, predictions, references, seed=1)
+    assert bootstrap.interval(macro_f1, predictions, references, seed=1) == first
+    assert bootstrap.interval(macro_f1, predictions, references, seed=2) != first
+
+
+def test_resamples_without_an_out_of_scope_item_are_left_out() -> None:
+    # One out-of-scope item in three, and it is recognised: recall is 100 on the resamples that drew it, nan elsewhere.
+    recall = metrics.scorer("out_of_scope_recall", ["yes", "oos"])
+    assert bootstrap.interval(recall, [0, 0, 1], [0, 0, 1]) == (100.0, 100.0)
+
+
+def test_a_number_undefined_on_every_resample_says_so() -> None:
+    recall = metrics.scorer("out_of_scope_recall", ["yes", "oos"])
+    with pytest.raises(MillisError, match=r"undefined on all 50 resamples; expected items it is taken over. Evaluate"):
+        bootstrap.interval(recall, [0, 0], [0, 0], resamples=50)
+
+
+def test_two_models_that_answer_alike_differ_by_nothing() -> None:
+    answers = [0, 1, 1, 0, 1]
+    assert bootstrap.paired_difference_interval(accuracy, answers, answers, [0, 1, 0, 1, 1]) == (0.0, 0.0)
+
+
+def test_a_paired_difference_is_as_wide_as_the_items_that_differ() -> None:
+    # 400 items, both right on 340, neither on 20, the candidate alone wrong on 40: the difference a text is -1 with
+    # probability 0.1, so the mean is -10 points and its standard error 100·sqrt(0.1·0.9/400) = 1.5.
+    references = np.zeros(400, dtype=int)
+    baseline = (np.arange(400) < 20).astype(int)
+    candidate = (np.arange(400) < 60).astype(int)
+    low, high = bootstrap.paired_difference_interval(accuracy, candidate, baseline, references, resamples=4000)
+    assert low == pytest.approx(-10 - 1.96 * 1.5, abs=0.3)
+    assert high == pytest.approx(-10 + 1.96 * 1.5, abs=0.3)
+    # Taken alone, the candidate's 85 % is uncertain by 100·sqrt(0.85·0.15/400) = 1.79, the baseline's 95 % by 1.09.
+    alone = bootstrap.interval(accuracy, candidate, references, resamples=4000)
+    assert high - low < alone[1] - alone[0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(PAIRS)
+def test_exchanging_the_models_turns_the_difference_round(pairs: list[tuple[int, int]]) -> None:
+    one, other = np.array(pairs).T
+    references = np.zeros(len(pairs), dtype=int)
+    low, high = bootstrap.paired_difference_interval(accuracy, one, other, references, resamples=100)
+    turned = bootstrap.paired_difference_interval(accuracy, other, one, references, resamples=100)
+    np.testing.assert_allclose(turned, (-high, -low), atol=1e-9)
+
+
+def test_paired_lists_of_unequal_length_are_refused() -> None:
+    with pytest.raises(MillisError, match="got 1 predictions for 2 references"):
+        bootstrap.paired_difference_interval(accuracy, [0, 1], [0], [0, 1])
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROUNDS, st.sampled_from([0.5, 0.9, 0.99]))
+def test_a_latency_interval_stays_within_the_samples(rounds: list[list[float]], q: float) -> None:
+    flat = np.concatenate(rounds)
+    low, high = bootstrap.quantile_interval(rounds, q, resamples=50)
+    assert flat.min() - 1e-9 <= low <= high <= flat.max() + 1e-9
+
+
+def test_every_sample_of_a_drawn_round_can_be_drawn_and_no_other() -> None:
+    # Rounds of 1 and of 3; the 0 quantile of a resample is 9 where only the first round was drawn (1 in 4), else <= 3.
+    low, high = bootstrap.quantile_interval([[9.0], [1.0, 2.0, 3.0]], 0.0, resamples=400)
+    assert (low, high) == (1.0, 9.0)
+
+
+def test_rounds_that_differ_widen_the_interval_beyond_that_of_the_requests() -> None:
+    # Ten rounds, each of 200 identical requests: within a round nothing varies, so all that can vary is which rounds
+    # were drawn. Taken as one round of 2,000 requests the same samples look several times as certain.
+    rounds = [[float(speed)] * 200 for speed in range(1, 11)]
+    low, high = bootstrap.quantile_interval(rounds, 0.5)
+    as_one = bootstrap.quantile_interval([[request for requests in rounds for request in requests]], 0.5)
+    assert high - low > 3 * (as_one[1] - as_one[0])
+
+
+def test_the_latency_interval_covers_the_true_median_where_rounds_drift() -> None:
+    # log latency = round effect + noise, both symmetric about 0: the true median is 1.
+    rng = np.random.default_rng(3)
+    covered = naive = 0
+    for study in range(60):
+        samples = np.exp(0.2 * rng.normal(size=(20, 1)) + 0.1 * rng.normal(size=(20, 20)))
+        low, high = bootstrap.quantile_interval(samples.tolist(), 0.5, resamples=150, seed=study)
+        covered += low <= 1 <= high
+        low, high = bootstrap.quantile_interval([samples.ravel().tolist()], 0.5, resamples=150, seed=study)
+        naive += low <= 1 <= high
+    assert covered / 60 >= 0.88
+    assert naive / 60 <= 0.70
+
+
+@pytest.mark.parametrize("rounds", [[], [[1.0], []]])
+def test_rounds_without_samples_are_refused(rounds: list[list[float]]) -> None:
+    with pytest.raises(
+        MillisError, match=rf"got {len(rounds)} rounds, {len(rounds) // 2} of them empty; .* more rounds"
+    ):
+        bootstrap.quantile_interval(rounds, 0.5)
+
+
+def test_the_median_of_equal_values_is_certain() -> None:
+    assert bootstrap.median_interval([4.0, 4.0, 4.0]) == (4.0, 4.0)
+
+
+def test_the_median_interval_has_the_ends_that_order_statistics_give() -> None:
+    # For 101 values the 95 % interval of the median runs from the 41st to the 61st (binomial, p = 1/2: 50.5 ± 1.96·5).
+    low, high = bootstrap.median_interval(np.arange(1, 102), resamples=4000)
+    assert low == pytest.approx(41, abs=1.5)
+    assert high == pytest.approx(61, abs=1.5)
+
+
+def test_a_median_of_nothing_is_refused() -> None:
+    with pytest.raises(MillisError, match=r"got no values; expected at least one a round. Measure again"):
+        bootstrap.median_interval([])
