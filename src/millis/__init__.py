@@ -1,8 +1,7 @@
 """millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?
 
-The commands as functions, for notebooks: `millis.train`, `compress`, `benchmark`, `sweep`, `report` take the command's
-overrides as strings (`millis.compress("student=static", "quantization=dynamic")`); `millis.load(folder)` gives a runner
-that answers texts. Imported on first use, so that a serving process pays for nothing it does not need.
+`millis.load(folder)` gives a runner that answers texts; `millis.api` has the commands as functions, for notebooks.
+Everything is imported on first use, so that a serving process pays for nothing it does not need.
 """
 
 from importlib import import_module
@@ -14,11 +13,6 @@ _HOMES = {
     "load": "millis.backends.runner",
     "read_records": "millis.record",
     "Record": "millis.record",
-    "train": "millis.cli.api",
-    "compress": "millis.cli.api",
-    "benchmark": "millis.cli.api",
-    "sweep": "millis.cli.api",
-    "report": "millis.cli.api",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names of _HOMES are strings
 

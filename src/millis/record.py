@@ -24,7 +24,7 @@ class Record:
     Args:
         id: Fingerprint of everything that determines the result.
         name: Short human name, unique within a study, such as `transformer 3x384 int8`.
-        kind: `teacher` (eager fp32, the reference), `baseline` (the teacher untouched, on a faster runtime) or `student`.
+        kind: `teacher` (eager fp32, the reference), `baseline` (the teacher untouched, on a faster runtime), `student`.
         metrics: Name → value, units in the names.
         intervals: Name → (low, high), 95 % bootstrap.
         quality: The name of the quality metric this record is judged by, such as `accuracy`.
@@ -102,10 +102,13 @@ def read_records(path: Path) -> list[Record]:
     if not path.is_file():
         raise MillisError(f"no records at {path}: run `millis sweep` or `millis compress` first, or name another file")
     records = []
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # `splitlines` also cuts at U+2028 in texts
-    for number, line in enumerate(lines if lines != [""] else [], start=1):
-        try:
-            records.append(Record.from_json(line))
-        except MillisError as error:
-            raise MillisError(f"{path}, line {number}: {error}") from error
+    try:
+        with path.open(encoding="utf-8") as lines:  # `str.splitlines` would cut at a U+2028 inside a text as well
+            for number, line in enumerate(lines, start=1):
+                try:
+                    records.append(Record.from_json(line))
+                except MillisError as error:
+                    raise MillisError(f"{path}, line {number}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise MillisError(f"{path} is not UTF-8 text, so it holds no records: {error}. Name another file") from error
     return records

@@ -48,7 +48,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
@@ -70,27 +70,45 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        _take_place(temporary, folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _take_place(temporary: Path, folder: Path) -> None:
+    """Rename `temporary` to `folder`; an older `folder` is back where that fails."""
+    if not folder.exists():
+        temporary.replace(folder)
+        return
+    older = temporary.with_name(f"{temporary.name}.older")
+    folder.replace(older)
+    try:
+        temporary.replace(folder)
+    except OSError:
+        older.replace(folder)
+        raise
+    shutil.rmtree(older)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an inter-process lock beside `path`, so that two workers do not make the same output."""
+    """Hold an inter-process lock beside `path`, so that two workers do not make the same output.
+
+    Raises:
+        MillisError: the file system refused.
+    """
     lock = FileLock(path.parent / f".{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
         raise _unwritable(path, error) from error
-    with lock:
-        lock.release()  # `acquire` above counts too
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def write_json(path: Path, value: Any) -> None:

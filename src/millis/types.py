@@ -23,7 +23,7 @@ class Prediction(NamedTuple):
     """A decoded answer: the label's name, its index in `labels`, and its softmax probability."""
 
     label: str
-    index: int
+    index: int  # type: ignore[assignment]  # `tuple.index` is nobody's business here
     score: float
 
 

@@ -190,10 +190,8 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         if jobs:
             results = self.launcher.launch(jobs, initial_job_idx=legal[0][0].number)
             for (trial, params), result in zip(legal, results, strict=True):
-                try:
-                    done.append((trial, params, result.return_value))  # re-raises the job's exception
-                except Exception as error:
-                    done.append((trial, params, error))
+                # The value or the exception; `result.return_value` would print the overrides before raising it.
+                done.append((trial, params, result._return_value))
         return done
 
     def _sampler(self, seed: int) -> Any:

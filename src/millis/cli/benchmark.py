@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 parity=parity(answers[name].logits, answers[reference].logits),
                 notes=[*inputs.dataset.notes, *found.notes],
                 environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
-            )  # fmt: skip
+            )
         )
     path = Path(cfg.records) if cfg.records else _run_folder(cfg) / "records.jsonl"
     write_records(path, records)
@@ -82,8 +82,8 @@ def _check_labels(manifests: dict[str, Manifest], labels: tuple[str, ...]) -> No
     for name, manifest in manifests.items():
         if manifest.labels != labels:
             raise MillisError(
-                f"artifact {name!r} answers {len(manifest.labels)} labels ({', '.join(manifest.labels[:3])}, ...), the data has "
-                f"{len(labels)} ({', '.join(labels[:3])}, ...): name the data it was made for with data=..."
+                f"artifact {name!r} answers {len(manifest.labels)} labels ({', '.join(manifest.labels[:3])}, ...), "
+                f"the data has {len(labels)} ({', '.join(labels[:3])}, ...): name the data it was made for: data=..."
             )
 
 

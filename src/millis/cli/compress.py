@@ -36,9 +36,13 @@ def run(cfg: DictConfig) -> Record | Skipped:
 
 
 def _refusal(cfg: DictConfig, skipped: Skipped) -> str:
+    measured = skipped.measurement.metrics
     over = ", ".join(
-        f"{label(limit)} {show(limit, skipped.measurement.metrics[limit])} (limit {show_limit(limit, cfg.budget[limit])})"
+        f"{label(limit)} {show(limit, measured[limit])}, limit {show_limit(limit, cfg.budget[limit])}"
         for limit, excess in skipped.excess.items()
         if excess > 0
     )
-    return f"{skipped.name} is over the budget before training: {over}. Nothing was trained; choose a smaller student or a wider budget"
+    return (
+        f"{skipped.name} is over the budget before training: {over}. "
+        "Nothing was trained; choose a smaller student or a wider budget"
+    )

@@ -1,5 +1,6 @@
 """Hydra, in one place: where the config lies, the resolvers it uses, and its errors in plain words."""
 
+import errno
 import os
 import re
 import sys
@@ -25,6 +26,8 @@ from millis.errors import MillisError, nearest
 from millis.store import fingerprint
 
 Task = Callable[[DictConfig], Any]
+
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
 def conf_dir() -> Path:
@@ -78,7 +81,8 @@ def composed(command: str, overrides: list[str]) -> DictConfig:
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=command):
-        return compose(command, overrides)
+        cfg: DictConfig = compose(command, overrides)
+        return cfg
 
 
 def explain(error: BaseException, command: str, arguments: list[str]) -> str | None:
@@ -86,22 +90,30 @@ def explain(error: BaseException, command: str, arguments: list[str]) -> str | N
     for cause in _causes(error):
         if isinstance(cause, MillisError):
             return str(cause)
-    if isinstance(error, MissingConfigException) and error.options:
-        wanted = (error.missing_cfg_file or "").rsplit("/", 1)[-1]
-        group = (error.missing_cfg_file or "").rsplit("/", 1)[0]
-        options = ", ".join(error.options)
-        return f"{group} has no {wanted!r}{nearest(wanted, error.options)}. Expected one of: {options}"
-    if isinstance(error, OverrideParseException):
-        return f"cannot read the override {error.override!r}: {error.message.splitlines()[0]}"
-    if isinstance(error, ConfigCompositionException):
-        return _unknown_key(str(error), command, arguments)
     missing = re.search(r"[Mm]issing mandatory value: (\S+)", str(error))
     if missing:
         key = missing[1]
         return f"{key} is needed: add {key}=... to the command (`millis {command} --help` shows what there is)"
+    if isinstance(error, ConfigCompositionException | OverrideParseException):
+        return _composition(error, command, arguments)
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:  # Hydra makes the run's folder before anything else
+        return (
+            f"cannot use {error.filename}: {error.strerror}. Mend that or choose another folder with paths.outputs=..."
+        )
     if isinstance(error, InstantiationException | OmegaConfBaseException):
         return str(error).split("\nfull_key")[0].replace("\n", " ")
     return None
+
+
+def _composition(error: BaseException, command: str, arguments: list[str]) -> str:
+    """Why the overrides do not make a config."""
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the override {error.override!r}: {error.message.splitlines()[0]}"
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
+        options = ", ".join(error.options)
+        return f"{group} has no {wanted!r}{nearest(wanted, error.options)}. Expected one of: {options}"
+    return _unknown_key(str(error), command, arguments)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -127,7 +139,7 @@ def _unknown_key(message: str, command: str, arguments: list[str]) -> str:
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(node, DictConfig) and not (node._is_missing() or node._is_none()):
-        for key in node:
+        for key in map(str, node):
             name = f"{prefix}{key}"
             yield name
             value = node._get_node(key)

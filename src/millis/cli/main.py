@@ -41,13 +41,14 @@ def usage() -> str:
     lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
-            "millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?",
+            "millis: how fast can this language model get on my hardware,",
+            "and what does each millisecond cost in quality?",
             "",
             "usage: millis COMMAND [key=value ...]",
             "",
             *lines,
             "",
-            "`millis COMMAND --help` shows its groups and options; `--cfg job` the config it would run; `-m` runs many.",
+            "`millis COMMAND --help` shows groups and options; `--cfg job` the config it would run; `-m` runs many.",
         ]
     )
 
@@ -60,6 +61,9 @@ def run(command: str, arguments: list[str]) -> int:
     if "--" in arguments:  # `millis predict artifact=DIR -- "a text" "another"`: what follows is data, not overrides
         cut = arguments.index("--")
         given, arguments = {"texts": arguments[cut + 1 :]}, arguments[:cut]
+        if command != "predict":
+            print(f"error: millis {command} takes no texts after `--`; only predict does", file=sys.stderr)
+            return 2
 
     def task(cfg: "DictConfig") -> Any:
         return import_module(f"millis.cli.{command}").run(cfg, **given)  # seconds to import; `--help` is spared them

@@ -90,7 +90,8 @@ class Listener:
         self.console.print(text, soft_wrap=True)
 
     def _numbers(self, metrics: dict[str, float], latency: str) -> str:
-        return f"validation {metrics['quality']:.1f}, {show(latency, metrics[latency])}, {show('speedup', metrics['speedup'])}"
+        speedup = show("speedup", metrics["speedup"])
+        return f"validation {metrics['quality']:.1f}, {show(latency, metrics[latency])}, {speedup}"
 
     def _best_so_far(self, latency: str) -> str:
         quality = max(self.best)

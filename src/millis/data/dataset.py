@@ -17,6 +17,7 @@ from millis.types import Text
 Row = Mapping[str, Any]
 
 HOLDOUT = 0.1  # of the training rows, where no validation split is given: 1 in 10 leaves training nearly whole
+UNSEEN = -1  # index of a label that training does not know, until its row is dropped
 TEXT_COLUMNS = (("text",), ("text_a", "text_b"), ("sentence",), ("sentence1", "sentence2"), ("question", "sentence"))
 
 
@@ -128,7 +129,10 @@ def dataset_from_rows(
             raise MillisError(f"{name}: the {split} split is empty; it needs at least one row")
     names, label_column = columns.resolve(rows["train"][0], f"{name}, split train")
     index = _label_index(rows["train"], label_column, label_names)
-    splits = {split: _split(name, split, found, (names, label_column), index) for split, found in rows.items()}
+    splits = {
+        split: _split(name, split, found, (names, label_column), index, unseen_labels == "drop" and split != "train")
+        for split, found in rows.items()
+    }
     trained = set(splits["train"].labels)
     for split in [split for split in splits if split != "train"]:
         splits[split] = _seen(name, split, splits[split], trained, list(index), unseen_labels, notes)
@@ -165,7 +169,12 @@ def _label_index(train: Sequence[Row], column: str, names: Sequence[str] | None)
 
 
 def _split(
-    name: str, split: str, rows: Sequence[Row], columns: tuple[tuple[str, ...], str], index: Mapping[str, int]
+    name: str,
+    split: str,
+    rows: Sequence[Row],
+    columns: tuple[tuple[str, ...], str],
+    index: Mapping[str, int],
+    may_be_unseen: bool,
 ) -> Split:
     text_columns, label_column = columns
     texts: list[Text] = []
@@ -177,22 +186,24 @@ def _split(
                 raise MillisError(f"{where}: column {column!r} is missing or null; expected a value")
         parts = tuple(str(row[column]) for column in text_columns)
         texts.append(parts[0] if len(parts) == 1 else (parts[0], parts[1]))
-        labels.append(_label(row[label_column], index, where))
+        labels.append(_label(row[label_column], index, where, may_be_unseen))
     return Split(texts, labels)
 
 
-def _label(value: Any, index: Mapping[str, int], where: str) -> int:
+def _label(value: Any, index: Mapping[str, int], where: str, may_be_unseen: bool) -> int:
     text = str(value).strip()
     if text in index:
         return index[text]
-    if text.lstrip("-").isdigit():
+    if text.removeprefix("-").isdecimal():
         if 0 <= int(text) < len(index):
             return int(text)
         raise MillisError(
             f"{where}: label {text} is out of range; expected 0 to {len(index) - 1} ({len(index)} labels)"
         )
+    if may_be_unseen:
+        return UNSEEN
     raise MillisError(
-        f"{where}: label {text!r} does not occur in training{nearest(text, index)}. "
+        f"{where}: label {text!r} is none of the {len(index)} labels{nearest(text, index)}. "
         "Mend the row, add training rows, or leave such rows out with data.unseen_labels=drop"
     )
 

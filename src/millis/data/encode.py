@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def encode(split: Split, tokenizer: Tokenizer, max_length: int, cache: Path) -> 
     path = cache / f"{fingerprint(split.texts, split.labels, tokenizer.to_str(), max_length)}.npz"
     if not path.is_file():
         with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **_tokenise(split, tokenizer, max_length))
+            np.savez(file, allow_pickle=False, **_tokenise(split, tokenizer, max_length))
     with np.load(path, allow_pickle=False) as arrays:
         types = arrays["token_types"]
         return Encoded(
@@ -58,7 +59,7 @@ def encode(split: Split, tokenizer: Tokenizer, max_length: int, cache: Path) -> 
         )
 
 
-def _tokenise(split: Split, tokenizer: Tokenizer, max_length: int) -> dict[str, NDArray[np.generic]]:
+def _tokenise(split: Split, tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
     tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the caller's keeps its own settings
     tokenizer.enable_truncation(max_length)
     tokenizer.no_padding()

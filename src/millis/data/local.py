@@ -68,7 +68,8 @@ class Local:
                 rows[split] = list(read_rows(file))
             elif split == "train" or stem != split:
                 raise MillisError(
-                    f"{self.folder} has no file for data.{split}={stem}: expected {stem} with one of {', '.join(SUFFIXES)}; "
+                    f"{self.folder} has no file for data.{split}={stem}: "
+                    f"expected {stem} with one of {', '.join(SUFFIXES)}; "
                     f"found {', '.join(sorted(path.name for path in self.folder.iterdir())) or 'nothing'}"
                 )
         if rows.get("test") and all(row.get(self.columns.label) in UNLABELLED for row in rows["test"]):
@@ -112,12 +113,26 @@ def _json_lines(file: TextIO, path: Path) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             raise MillisError(f"{path}, line {number}: not JSON ({error.msg} at column {error.colno})") from error
         if not isinstance(row, dict):
             raise MillisError(f"{path}, line {number}: expected a JSON object, got {type(row).__name__}")
+        if "\\u" in line and not _encodable(row):
+            raise MillisError(
+                f"{path}, line {number}: holds half of a surrogate pair, which is no text; "
+                "replace it, for example by U+FFFD"
+            )
         yield row
+
+
+def _encodable(row: dict[str, Any]) -> bool:
+    """Whether every text in `row` has a UTF-8 form; JSON's escapes can name code points that have none."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _csv_lines(file: TextIO, path: Path) -> Iterator[dict[str, Any]]:
@@ -130,4 +145,4 @@ def _csv_lines(file: TextIO, path: Path) -> Iterator[dict[str, Any]]:
                 )
             yield row
     except csv.Error as error:
-        raise MillisError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
+        raise MillisError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error

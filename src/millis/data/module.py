@@ -1,5 +1,7 @@
 """Encoded splits as a LightningDataModule."""
 
+from typing import Any
+
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
@@ -45,6 +47,6 @@ class SplitsModule(pl.LightningDataModule):
         return DataLoader(self.validation, batch_sampler=buckets, collate_fn=_as_is)
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     """`Rows` pads while it gathers, so there is nothing left to collate."""
     return batch

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from millis.models import embeddings, pooling
+from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
@@ -68,23 +69,26 @@ class BiLstmStudent:
     """A bidirectional LSTM over the teacher's vocabulary, its word vectors initialised from the teacher's.
 
     Args:
-        embedding_size: E, at most the teacher's.
+        embedding_size: E, at most the teacher's; see `millis.models.sizes`.
         hidden_size: D of each direction.
         dropout: Before the head.
     """
 
     trains: ClassVar[bool] = True
 
-    embedding_size: int = 128
+    embedding_size: Size = 0.25
     hidden_size: int = 128
     dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_size("student.embedding_size", self.embedding_size)
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The student's architecture."""
         return {
             "family": "bilstm",
             "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "embedding_size": self.embedding_size,
+            "embedding_size": count(self.embedding_size, embeddings.dimensions(teacher_spec)),
             "hidden_size": self.hidden_size,
             "dropout": self.dropout,
             "num_labels": teacher_spec["num_labels"],
@@ -93,7 +97,7 @@ class BiLstmStudent:
     def initialise(self, model: Any, teacher: Any) -> None:
         """Word vectors from the teacher; the rest stays fresh."""
         model.embedding.weight.data.copy_(
-            embeddings.word_vectors(teacher, self.embedding_size, "student.embedding_size")
+            embeddings.word_vectors(teacher, model.spec["embedding_size"], "student.embedding_size")
         )
 
     def describe(self, spec: Spec) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import embeddings, pooling
+from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
@@ -65,7 +66,7 @@ class ConvolutionStudent:
     """A convolution network over the teacher's vocabulary, its word vectors initialised from the teacher's.
 
     Args:
-        embedding_size: E, at most the teacher's.
+        embedding_size: E, at most the teacher's; see `millis.models.sizes`.
         filters: Filters of each width.
         widths: Window widths in tokens, odd.
         dropout: Before the head.
@@ -76,12 +77,13 @@ class ConvolutionStudent:
 
     trains: ClassVar[bool] = True
 
-    embedding_size: int = 128
+    embedding_size: Size = 0.25
     filters: int = 128
     widths: Sequence[int] = (1, 3, 5)
     dropout: float = 0.5
 
     def __post_init__(self) -> None:
+        check_size("student.embedding_size", self.embedding_size)
         if not self.widths or any(width % 2 == 0 or width < 1 for width in self.widths):
             raise MillisError(
                 f"student.widths={list(self.widths)} must be odd and at least 1, for a window is centred on a token: "
@@ -93,7 +95,7 @@ class ConvolutionStudent:
         return {
             "family": "convolution",
             "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "embedding_size": self.embedding_size,
+            "embedding_size": count(self.embedding_size, embeddings.dimensions(teacher_spec)),
             "filters": self.filters,
             "widths": list(self.widths),
             "dropout": self.dropout,
@@ -103,7 +105,7 @@ class ConvolutionStudent:
     def initialise(self, model: Any, teacher: Any) -> None:
         """Word vectors from the teacher; the rest stays fresh."""
         model.embedding.weight.data.copy_(
-            embeddings.word_vectors(teacher, self.embedding_size, "student.embedding_size")
+            embeddings.word_vectors(teacher, model.spec["embedding_size"], "student.embedding_size")
         )
 
     def describe(self, spec: Spec) -> str:

@@ -26,6 +26,12 @@ def vocabulary_size(teacher_spec: Spec) -> int:
     return int(teacher_spec["encoder"]["vocab_size"])
 
 
+def dimensions(teacher_spec: Spec) -> int:
+    """Width of a transformer teacher's vectors; where word vectors and hidden ones differ, of the narrower."""
+    config = teacher_spec["encoder"]
+    return min(int(config[name]) for name in ("hidden_size", "dim", "embedding_size") if name in config)
+
+
 def principal_components(table: Tensor, size: int, option: str) -> Components:
     """The `size` directions of `table` [V, E] with the largest variance, exactly, from its covariance [E, E].
 

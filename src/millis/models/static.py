@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import embeddings
+from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
@@ -68,7 +69,7 @@ class StaticStudent:
     """Pooled token vectors distilled from the teacher.
 
     Args:
-        size: D, at most the teacher's.
+        size: D, at most the teacher's; see `millis.models.sizes`.
         source: "encoder" sends each token of the vocabulary through the teacher; "embeddings" takes its word
             embeddings alone and a fresh head, for vocabularies of hundreds of thousands.
         dropout: Before the head.
@@ -79,11 +80,12 @@ class StaticStudent:
 
     trains: ClassVar[bool] = True
 
-    size: int = 256
+    size: Size = 0.5
     source: str = "encoder"
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        check_size("student.size", self.size)
         if self.source not in SOURCES:
             raise MillisError(
                 f"student.source={self.source!r} is unknown; expected one of {', '.join(SOURCES)}"
@@ -95,7 +97,7 @@ class StaticStudent:
         return {
             "family": "static",
             "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "size": self.size,
+            "size": count(self.size, embeddings.dimensions(teacher_spec)),
             "dropout": self.dropout,
             "num_labels": teacher_spec["num_labels"],
         }
@@ -104,9 +106,9 @@ class StaticStudent:
     def initialise(self, model: Any, teacher: Any) -> None:
         """Token vectors from the teacher and, with `source="encoder"`, the head (module docstring)."""
         if self.source == "embeddings":
-            model.vectors.weight.copy_(embeddings.word_vectors(teacher, self.size, "student.size"))
+            model.vectors.weight.copy_(embeddings.word_vectors(teacher, model.spec["size"], "student.size"))
             return
-        components = embeddings.principal_components(token_outputs(teacher), self.size, "student.size")
+        components = embeddings.principal_components(token_outputs(teacher), model.spec["size"], "student.size")
         model.vectors.weight.copy_(components.projected)
         model.head.weight.copy_(teacher.head.weight @ components.axes)
         model.head.bias.copy_(teacher.head.weight @ components.mean + teacher.head.bias)

@@ -14,7 +14,7 @@ Query and key are left out of a head's score: they decide where it looks, not ho
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,10 @@ from torch import Tensor, nn
 from millis.errors import MillisError, nearest
 from millis.models import anatomy
 from millis.models.selection import Selection, copy_selected
+from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
 INITS = ("teacher", "fresh")
-
-Size: TypeAlias = int | float | None
 
 
 def uniform_layers(teacher_layers: int, student_layers: int) -> list[int]:
@@ -60,8 +59,8 @@ class Teacher:
 class TransformerStudent:
     """The teacher's architecture at smaller sizes.
 
-    A size is a count (an integer), a share of the teacher's (a fraction up to 1.0, so that one search space serves every
-    teacher), or None for the teacher's own.
+    A size is a count (an integer), a share of the teacher's (a fraction up to 1.0, so that one search space serves
+    every teacher), or None for the teacher's own.
 
     Args:
         layers: How many layers (taken by `uniform_layers`), or which ones, counted from 0.
@@ -91,11 +90,7 @@ class TransformerStudent:
         layers = len(self.layers) if isinstance(self.layers, Sequence) else self.layers
         sizes = {"layers": layers, "hidden_size": self.hidden_size, "heads": self.heads, "ffn_size": self.ffn_size}
         for name, value in sizes.items():
-            if value is not None and not (0 < value <= 1 if isinstance(value, float) else value >= 1):
-                raise MillisError(
-                    f"student.{name}={value} is no size; expected a count of at least 1, a share of the teacher's above 0 "
-                    "and up to 1.0, or null for the teacher's"
-                )
+            check_size(f"student.{name}", value)
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The student's architecture.
@@ -107,9 +102,9 @@ class TransformerStudent:
         parts = anatomy.find(config["model_type"])
         shape = teacher_spec["shape"]
         chosen = self._chosen(len(shape["heads"]))
-        heads = [_count(self.heads, shape["heads"][index]) for index in chosen]
-        ffn = [_count(self.ffn_size, shape["ffn"][index]) for index in chosen]
-        hidden = _count(self.hidden_size, config[parts.keys.hidden])
+        heads = [count(self.heads, shape["heads"][index]) for index in chosen]
+        ffn = [count(self.ffn_size, shape["ffn"][index]) for index in chosen]
+        hidden = count(self.hidden_size, config[parts.keys.hidden])
         if self.init == "teacher":
             _at_most("hidden_size", hidden, config[parts.keys.hidden])
             for index, head_count, neurons in zip(chosen, heads, ffn, strict=True):
@@ -156,10 +151,10 @@ class TransformerStudent:
     def _chosen(self, teacher_layers: int) -> list[int]:
         """Layer of the teacher for each layer of the student."""
         if not isinstance(self.layers, Sequence):
-            count = _count(self.layers, teacher_layers)
+            layers = count(self.layers, teacher_layers)
             if self.init == "teacher":
-                _at_most("layers", count, teacher_layers)
-            return uniform_layers(teacher_layers, count)
+                _at_most("layers", layers, teacher_layers)
+            return uniform_layers(teacher_layers, layers)
         outside = [index for index in self.layers if not 0 <= index < teacher_layers]
         if outside:
             raise MillisError(
@@ -167,13 +162,6 @@ class TransformerStudent:
                 f"counted from 0 to {teacher_layers - 1}"
             )
         return list(self.layers)
-
-
-def _count(size: Size, whole: int) -> int:
-    """A size as a number of parts, of `whole` that the teacher has; a share keeps at least one."""
-    if size is None:
-        return whole
-    return max(1, round(size * whole)) if isinstance(size, float) else size
 
 
 def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:

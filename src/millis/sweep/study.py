@@ -270,8 +270,8 @@ def trial_seed(seed: int, count: int) -> int:
 def finished(study: optuna.Study) -> list[dict[str, Any]]:
     """One plain row for every trial that ended other than by interruption, in order.
 
-    Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `attrs`, `feasible` (False for
-    failed ones), `skipped` (never trained), `error` (None unless failed), `seconds`, `on_front`.
+    Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `attrs`, `feasible`
+    (False for failed ones), `skipped` (never trained), `error` (None unless failed), `seconds`, `on_front`.
     """
     front = {trial.number for trial in study.best_trials}
     return [

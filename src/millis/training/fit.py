@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +31,10 @@ def seed_everything(seed: int) -> None:
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a run went: best validation quality (percent), epochs done, wall-clock seconds, one row an epoch."""
+    """How a run went: best validation quality (percent), epochs done, wall-clock seconds, one row an epoch.
+
+    A run that was continued counts whole.
+    """
 
     quality: float
     epochs: int
@@ -70,7 +72,7 @@ class Fit:
         self.batch_size, self.patience = batch_size, patience
         self.flags = {
             "max_epochs": max_epochs, "precision": precision, "accelerator": accelerator, "devices": devices,
-            "strategy": strategy, "gradient_clip_val": gradient_clip_val, **flags,
+            "strategy": strategy, "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
         }  # fmt: skip
 
     def __call__(
@@ -115,14 +117,13 @@ class Fit:
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=10,
         )
         last = folder / "last.ckpt"
-        started = time.monotonic()
         with _interruptible():
             trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
         _restore(module, best)
-        return Fitted(float(best.best_model_score), trainer.current_epoch, time.monotonic() - started, progress.history)
+        assert best.best_model_score is not None  # `_restore` refuses a run without one
+        return Fitted(float(best.best_model_score), trainer.current_epoch, progress.seconds, progress.history)
 
 
 @contextmanager

@@ -53,5 +53,14 @@ class TextModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""
-        optimizer, schedule = self.optimizer(self.model, int(self.trainer.estimated_stepping_batches))
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        steps = int(self.trainer.estimated_stepping_batches)
+        optimizer, schedule = self.optimizer(self.model, steps, fused=not scaled)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by norm. Lightning refuses to with any fused optimizer under mixed precision; unscaled bf16 is safe."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)

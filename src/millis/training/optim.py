@@ -47,10 +47,17 @@ class AdamW:
         if not 0 <= self.warmup < 1:
             raise MillisError(f"optimizer.warmup={self.warmup}: expected a fraction of the steps, 0 up to 1")
 
-    def __call__(self, model: nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
-        """The optimizer over `model`'s parameters, and its schedule in steps."""
+    def __call__(
+        self, model: nn.Module, total_steps: int, fused: bool = True
+    ) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """The optimizer over `model`'s parameters, and its schedule in steps.
+
+        Args:
+            fused: One kernel for the whole update, faster; off where gradients are scaled (fp16), since a fused step
+                unscales them itself, too late to clip them.
+        """
         groups = self._groups(model)
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        optimizer = torch.optim.AdamW(groups, fused=fused)
         warmup_steps = max(1, round(self.warmup * total_steps))
 
         def factor(step: int) -> float:

@@ -37,7 +37,8 @@ def test_tidy_capitalises_sentences_and_the_first_person() -> None:
 
 
 def test_habits_occur_as_often_as_stated() -> None:
-    typed = [type_out("i'm here, and it is so", Random(seed)) for seed in range(2000)]  # only "here" is long, behind it a comma
+    # Only "here" is long enough to slip, and not while a comma follows it.
+    typed = [type_out("i'm here, and it is so", Random(seed)) for seed in range(2000)]
     careful = sum(text == "I'm here, and it is so." for text in typed) / len(typed)
     lower = sum(text == "i'm here, and it is so" for text in typed) / len(typed)
     bare = sum(text == "im here and it is so" for text in typed) / len(typed)

@@ -63,7 +63,7 @@ class Compressed:
 
 
 def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
-    """Teacher → student → artifact → record, or only the measurement where a limit of `cfg.budget` is broken already."""
+    """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
     teacher = teacher or ensure_teacher(cfg)
     planned = plan(cfg, teacher)
     name = recipe_name(cfg, planned)
@@ -143,21 +143,36 @@ def _judge(
     agreement = parity(tested.logits[: len(expected)], expected)
     seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
-    steering = inputs.task.scores(validated.predictions, dataset.validation.labels, dataset.labels)
+    steering = {
+        f"validation_{metric}": value
+        for metric, value in inputs.task.scores(
+            validated.predictions, dataset.validation.labels, dataset.labels
+        ).items()
+    }
     notes = [*dataset.notes, *measured.notes]
     if tested.truncated:
         notes.append(
-            f"{tested.truncated} of {len(dataset.test)} test texts are longer than {manifest.max_length} tokens: truncated"
+            f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
         )
     return Record(
-        id=key, name=name, kind=kind, quality=inputs.task.metric,
-        metrics={**quality, **{f"validation_{metric}": value for metric, value in steering.items()}, **measured.metrics},
+        id=key,
+        name=name,
+        kind=kind,
+        metrics={**quality, **steering, **measured.metrics},
         intervals={**intervals, **measured.intervals},
-        config=plain(cfg), seed=cfg.seed, artifact=str(folder),
-        predictions=tested.predictions, references=dataset.test.labels,
-        latency_ms=measured.latency_ms, reference_latency_ms=measured.reference_latency_ms, stages_ms=measured.stages_ms,
-        parity=agreement, notes=notes, environment={**measured.environment, "data": inputs.data_fingerprint},
-    )  # fmt: skip
+        quality=inputs.task.metric,
+        config=plain(cfg),
+        seed=cfg.seed,
+        artifact=str(folder),
+        predictions=tested.predictions,
+        references=dataset.test.labels,
+        latency_ms=measured.latency_ms,
+        reference_latency_ms=measured.reference_latency_ms,
+        stages_ms=measured.stages_ms,
+        parity=agreement,
+        environment={**measured.environment, "data": inputs.data_fingerprint},
+        notes=notes,
+    )
 
 
 def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -168,7 +183,7 @@ def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], 
 
 
 def eager_logits(teacher: Teacher, model: nn.Module, split: Split, count: int) -> NDArray[np.float32]:
-    """What eager fp32 says of the first `count` texts, one at a time, [count, C]: what every backend is held against."""
+    """What eager fp32 says of the first `count` texts, one at a time, [count, C]: backends are held against it."""
     rows = Rows(teacher.encoded(split), teacher.pad_id)
     with torch.inference_mode():
         outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(count, len(split)))]

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 
-import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import load_model, save_model
@@ -17,7 +16,7 @@ from millis.cli.pipeline.tracked import tracked_logger
 from millis.distillation.objective import Distillation
 from millis.store import atomic_file, fingerprint, locked, write_json
 from millis.training.callbacks import OnlineTeacher
-from millis.training.fit import Fit, Fitted
+from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
 from millis.types import Spec
 
@@ -57,7 +56,7 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn
     history = weights.with_suffix(".json")
     with locked(weights):
         if not history.is_file():
-            model, fitted = _train(cfg, teacher, planned)
+            model, fitted = train_student(cfg, teacher, planned)
             with atomic_file(weights) as temporary:
                 save_model(model, str(temporary))
             write_json(history, asdict(fitted))
@@ -66,9 +65,10 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn
     return model.eval(), Fitted(**json.loads(history.read_text()))
 
 
-def _train(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn.Module, Fitted]:
+def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn.Module, Fitted]:
+    """Train a student whatever lies there already; a killed run is continued from its last epoch."""
     inputs, dataset = teacher.inputs, teacher.inputs.dataset
-    pl.seed_everything(cfg.seed, verbose=False)
+    seed_everything(cfg.seed)
     model = models.build(planned.spec)
     instantiate(cfg.student).initialise(model, teacher.module)
     distillation: Distillation = instantiate(cfg.distillation)

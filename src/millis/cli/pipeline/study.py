@@ -97,9 +97,11 @@ def _remeasured(record: Record, measured: Measurement) -> Record:
         record,
         metrics={**record.metrics, **measured.metrics},
         intervals={**record.intervals, **{name: (low, high) for name, (low, high) in measured.intervals.items()}},
-        latency_ms=measured.latency_ms, reference_latency_ms=measured.reference_latency_ms, stages_ms=measured.stages_ms,
+        latency_ms=measured.latency_ms,
+        reference_latency_ms=measured.reference_latency_ms,
+        stages_ms=measured.stages_ms,
         notes=[*record.notes, *(note for note in measured.notes if note not in record.notes)],
-    )  # fmt: skip
+    )
 
 
 def _distinct(records: Sequence[Record]) -> list[Record]:

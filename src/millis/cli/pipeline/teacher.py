@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from millis.distillation.teacher_cache import teacher_logits
 from millis.models import max_length
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint, locked, write_json
-from millis.training.fit import Fit, Fitted
+from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
 
 PAD_TOKENS = ("[PAD]", "<pad>")
@@ -103,19 +102,19 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
 
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
-    pl.seed_everything(cfg.seed, verbose=False)
+    seed_everything(cfg.seed)
     model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
     length = min(task.max_length, max_length(model.spec))
-    tokens = [
+    train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
-    ]
+    )
     objective = instantiate(cfg.teacher.objective).objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
     fit: Fit = instantiate(cfg.teacher.trainer)
     checkpoints = folder.with_suffix(".checkpoints")
     with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
         fitted = fit(
-            module, *tokens, pad_id(tokenizer),
+            module, train, validation, pad_id(tokenizer),
             folder=checkpoints, seed=cfg.seed, title=f"teacher ({dataset.name})", logger=logger,
         )  # fmt: skip
     manifest = Manifest(

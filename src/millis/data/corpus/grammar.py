@@ -39,7 +39,7 @@ class Clause(NamedTuple):
 
 
 def pick(rng: Random, options: Sequence[T]) -> T:
-    """One option, evenly. Only `random()` is promised to give the same numbers in every Python, so nothing else is used."""
+    """One option, evenly. Uses `random()` alone: only its numbers are promised to be the same in every Python."""
     return options[int(rng.random() * len(options))]
 
 

@@ -58,7 +58,7 @@ def type_out(text: str, rng: Random) -> str:
     elif draw < 0.92:
         text = text.lower()
     else:
-        text = re.sub(r"[,.?!:']", "", text.lower())
+        text = re.sub(r"[,?!:']|\.(?!\d)", "", text.lower())
     if rng.random() < 0.20:
         text = add_slips(text, 1 if rng.random() < 0.7 else 2, rng)
     return text

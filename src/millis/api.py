@@ -1,12 +1,20 @@
-"""The commands as Python functions: the same overrides, the same caches, results returned instead of printed about."""
+"""The commands as Python functions: the same overrides, the same caches, and results returned.
+
+from millis import api
+record = api.compress("student=static", "quantization=dynamic")
+runner = api.load(record.artifact)
+"""
 
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from millis.backends.runner import load
 from millis.cli.hydra_app import composed, launch
 from millis.cli.pipeline.compress import Skipped
 from millis.record import Record, read_records
+
+__all__ = ["benchmark", "compress", "load", "read_records", "report", "sweep", "train"]
 
 
 def train(*overrides: str) -> Record:

@@ -1,0 +1,68 @@
+"""What does caching the teacher's outputs save a student's epoch, and does it change the loss?
+
+Trains each student twice from the same seed, for two epochs: with the cached teacher and with the teacher run in every
+step. Compares the second epoch's time and the losses. Overrides of `millis compress` are taken as arguments.
+"""
+
+import sys
+import time
+
+from omegaconf import DictConfig
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.student import plan, train_student
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.training.fit import Fitted
+
+STUDENTS = (["student=static"], ["student=convolution"], ["student.layers=1"], ["student.layers=3"])
+COMMON = ["teacher.trainer.max_epochs=1", "trainer.max_epochs=2", "distillation.alpha=0.9", "logger=none"]
+ENOUGH = 2.0  # times faster, for the smallest students
+
+
+def main() -> int:
+    table = Table("student", box=box.SIMPLE_HEAD)
+    for column in ("on-line epoch s", "cached epoch s", "ratio", "largest loss difference", "final loss"):
+        table.add_column(column, justify="right")
+    ratios = []
+    for student in STUDENTS:
+        cached = composed("compress", [*COMMON, *student, *sys.argv[1:]])
+        online = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
+        teacher = ensure_teacher(cached)
+        started = time.monotonic()
+        teacher.training_logits()
+        once = time.monotonic() - started
+        with_cache, without = fitted(cached), fitted(online)
+        seconds, slow = epoch_seconds(with_cache), epoch_seconds(without)
+        ratios.append(slow / seconds)
+        difference = max(
+            abs(a["train/softened_kl"] - b["train/softened_kl"])
+            for a, b in zip(with_cache.history, without.history, strict=True)
+        )
+        name = plan(cached, teacher).name
+        loss = with_cache.history[-1]["train/softened_kl"]
+        table.add_row(
+            name, f"{slow:.1f}", f"{seconds:.1f}", f"{slow / seconds:.1f}x", f"{difference:.1e}", f"{loss:.4f}"
+        )
+        if once > 0.1:
+            print(f"filling the cache took {once:.1f} s, once")
+    Console(width=110).print(table)
+    print(f"the cache makes an epoch up to {max(ratios):.1f} times faster at equal loss")
+    return 0 if max(ratios) >= ENOUGH else 1
+
+
+def fitted(cfg: DictConfig) -> Fitted:
+    """Train the student of `cfg` from its seed."""
+    teacher = ensure_teacher(cfg)
+    return train_student(cfg, teacher, plan(cfg, teacher))[1]
+
+
+def epoch_seconds(run: Fitted) -> float:
+    """Of the second epoch: the first one also starts the trainer."""
+    return run.history[1]["seconds"] - run.history[0]["seconds"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from millis.backends.artifact import write_artifact
+from millis.backends.eager import Eager
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.parity import parity
+from millis.backends.runner import load
+from millis.quantization.spec import Quantization
+from millis.storage.manifest import open_manifest
+
+TEXTS = ["a", "b c", "", "a b c d e f g h", "h h h", "g a"]
+INT8 = Quantization()
+
+
+def expected(model, runner):
+    """The module's own logits for `TEXTS`, one at a time."""
+    with torch.inference_mode():
+        rows = [model.eval()(*map(torch.from_numpy, runner.feed(runner.tokenize(text))[:2])) for text in TEXTS]
+    return torch.cat(rows).numpy()
+
+
+@pytest.mark.parametrize("backend", [Eager(), OnnxRuntime()], ids=lambda backend: backend.name)
+@pytest.mark.parametrize(
+    "quantization", [None, INT8, Quantization(per_channel=False)], ids=["fp32", "int8", "per tensor"]
+)
+def test_an_artifact_answers_as_its_model(write, static, backend, quantization):
+    runner = load(write(backend, quantization))
+    agreement = parity(runner.logits(TEXTS), expected(static, runner))
+    # fp32 is arithmetic in another order; int8 rounds to 1/255 of a range of about 6, over 16 products.
+    assert agreement["max_abs_logit_difference"] < (1e-5 if quantization is None else 0.3)
+    assert agreement["label_agreement"] == 1.0
+    assert (runner.manifest.backend, runner.manifest.quantization is None) == (backend.name, quantization is None)
+
+
+def test_the_model_is_left_as_it_was(write, static):
+    static.train()
+    before = {name: value.clone() for name, value in static.state_dict().items()}
+    write(OnnxRuntime(), INT8)
+    assert static.training
+    assert all(torch.equal(before[name], value) for name, value in static.state_dict().items())
+
+
+def test_a_model_in_half_precision_is_written_in_single(write, static):
+    folder = write(Eager(), model=static.to(torch.bfloat16))
+    assert load(folder).logits(["a"]).dtype == "float32"
+
+
+def test_a_failure_leaves_nothing_and_keeps_what_was_there(write, static, tmp_path, tokenizer, manifest):
+    folder = write(Eager())
+    before = open_manifest(folder)
+
+    class Broken:
+        name = "eager"
+
+        def write(self, model, folder, inputs, quantization):
+            (folder / "half").write_text("")
+            raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        write_artifact(folder, static, tokenizer(), Broken(), manifest(), None)
+    assert open_manifest(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]

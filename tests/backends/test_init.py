@@ -1,0 +1,21 @@
+import pytest
+
+from millis import backends
+from millis.errors import MillisError
+
+
+def test_every_backend_is_its_file_and_answers_to_its_name():
+    assert {"eager", "onnxruntime"} <= set(backends.names())
+    for name in backends.names():
+        module = backends.module(name)
+        assert callable(module.load)
+        assert [value for value in vars(module).values() if isinstance(value, type) and vars(value).get("name") == name]
+
+
+def test_files_that_serve_every_backend_are_none():
+    assert not {"artifact", "runner", "parity", "onnx_export", "__init__"} & set(backends.names())
+
+
+def test_an_unknown_backend_is_told_the_nearest():
+    with pytest.raises(MillisError, match=r"backend 'eagre' is unknown; expected one of .*; did you mean 'eager'\?"):
+        backends.module("eagre")

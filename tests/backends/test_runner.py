@@ -1,0 +1,148 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+
+from millis.backends.eager import Eager
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.runner import Runner, load
+from millis.errors import MillisError
+from millis.storage.manifest import Manifest, open_manifest, seal
+from millis.types import Prediction
+
+PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Echo:
+    """Remembers what it was fed; its logits are (0, first id)."""
+
+    def __call__(self, features):
+        self.features = features
+        return np.array([[0.0, features.ids[0, 0]]], dtype=np.float32)
+
+
+@pytest.fixture
+def echo(tokenizer, manifest):
+    def make(special=True, **changes):
+        session = Echo()
+        return Runner(manifest(**changes), tokenizer(special), session), session
+
+    return make
+
+
+def test_a_text_is_fed_as_its_tokens(echo):
+    runner, session = echo()
+    runner.predict("a b")
+    ids, mask, types = session.features
+    assert ids.tolist() == [[2, 4, 5, 3]]
+    assert mask.tolist() == [[1, 1, 1, 1]]
+    assert types is None
+    assert ids.dtype == mask.dtype == np.int64
+
+
+def test_a_pair_has_token_types_where_the_model_takes_them(echo):
+    runner, session = echo(inputs=PAIR_INPUTS)
+    runner.predict(("a", "b c"))
+    assert session.features.ids.tolist() == [[2, 4, 3, 5, 6, 3]]
+    assert session.features.token_types.tolist() == [[0, 0, 0, 1, 1, 1]]
+    runner.predict("a")
+    assert session.features.token_types.tolist() == [[0, 0, 0]]
+
+
+def test_a_long_text_is_cut_and_counted(echo):
+    runner, session = echo(max_length=4)
+    runner.predict("a b c d e")
+    assert session.features.ids.tolist() == [[2, 4, 5, 3]]
+    # [CLS] a b [SEP] is exactly 4; a pair of one word each is 5.
+    assert runner.truncated(["a b", "a b c", ("a", "b"), ""]) == 2
+
+
+def test_an_empty_text_has_an_answer(echo):
+    runner, session = echo()
+    runner.predict("")
+    assert session.features.ids.tolist() == [[2, 3]]
+    runner, session = echo(special=False, inputs=PAIR_INPUTS)
+    runner.predict("")
+    assert [part.tolist() for part in session.features] == [[[0]], [[0]], [[0]]]  # one masked position
+
+
+def test_predict_is_the_four_stages_in_turn(echo):
+    runner, _ = echo(special=False)
+    text = "b"
+    assert runner.predict(text) == runner.decode(runner.compute(runner.feed(runner.tokenize(text))))
+
+
+def test_decode_by_hand(echo):
+    runner, _ = echo(labels=("low", "high", "middle"))
+    # softmax of (ln 1, ln 3, ln 2) is (1/6, 3/6, 2/6).
+    prediction = runner.decode(np.log(np.array([[1, 3, 2]], dtype=np.float32)))
+    assert prediction == Prediction("high", 1, pytest.approx(0.5))
+    # Far out of exp's range: exp(1000) overflows, exp(-2000) is 0.
+    assert runner.decode(np.array([[-1000.0, 1000.0, 0.0]], dtype=np.float32)) == Prediction("high", 1, 1.0)
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=9))
+def test_decode_agrees_with_numpy(logits):
+    labels = tuple(map(str, range(len(logits))))
+    manifest = Manifest("", "", {}, labels, ("input_ids", "attention_mask"), 4)
+    prediction = Runner(manifest, Tokenizer(models.BPE()), Echo()).decode(np.array([logits], dtype=np.float32))
+    exponentials = np.exp(np.array(logits))
+    assert prediction.index == np.argmax(logits)
+    assert prediction.score == pytest.approx(exponentials.max() / exponentials.sum(), rel=1e-6)
+
+
+def test_logits_of_several_texts_and_of_none(echo):
+    runner, _ = echo(special=False)
+    assert runner.logits(["a", "c d"]).tolist() == [[0, 4], [0, 6]]
+    assert runner.logits([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("text", [3, None, b"a", ("a", 3)])
+def test_a_request_that_is_no_text(echo, text):
+    runner, _ = echo()
+    with pytest.raises(MillisError, match=r"a request got a (int|NoneType|bytes|tuple), expected a string or a pair"):
+        runner.predict(text)
+
+
+def test_load_refuses_no_threads(tmp_path):
+    with pytest.raises(MillisError, match="threads=0 cannot run anything: expected 1 or more"):
+        load(tmp_path, threads=0)
+
+
+def test_load_refuses_an_unknown_backend(tmp_path, manifest):
+    seal(tmp_path, manifest(backend="onnxrumtime"))
+    message = r"backend 'onnxrumtime' is unknown; expected one of eager, onnxruntime; did you mean 'onnxruntime'\?"
+    with pytest.raises(MillisError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["runner", "../hook", "os", "onnxruntime.x", "__init__", ""])
+def test_load_imports_nothing_that_is_no_backend(tmp_path, manifest, backend):
+    (tmp_path / "hook.py").write_text("raise SystemExit('ran')")
+    seal(tmp_path, manifest(backend=backend))
+    with pytest.raises(MillisError, match="is unknown; expected one of eager, onnxruntime"):
+        load(tmp_path)
+
+
+def test_load_refuses_a_broken_tokenizer(write):
+    folder = write(Eager())
+    (folder / "tokenizer.json").write_text("{}")
+    seal(folder, open_manifest(folder, verify=False))
+    with pytest.raises(MillisError, match=r"tokenizer.json cannot be read: .* Make the artifact again"):
+        load(folder)
+
+
+def test_serving_on_onnx_runtime_imports_neither_torch_nor_transformers_nor_onnx(write):
+    folder = write(OnnxRuntime())
+    script = (
+        "import sys; from millis.backends.runner import load; print(load(sys.argv[1]).predict('a b').label);"
+        "print(sorted({'torch', 'transformers', 'onnx', 'sklearn', 'hydra', 'optuna'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True)
+    label, imported = ran.stdout.split("\n")[:2]
+    assert label in ("no", "yes")
+    assert imported == "[]"

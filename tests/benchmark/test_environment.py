@@ -1,0 +1,56 @@
+import json
+import subprocess
+import sys
+
+from millis.benchmark import environment as module
+from millis.benchmark.environment import environment, git_commit, machine
+
+CPUINFO = (
+    "processor\t: 0\nmodel name\t: Cool CPU 9\nflags\t\t: fpu avx2 avx512_vnni\n\nprocessor\t: 1\nmodel name\t: Other\n"
+)
+
+
+def test_it_is_json_and_complete():
+    values = json.loads(json.dumps(environment()))
+    assert set(values) == {"machine", "python", "packages", "load_average", "git_commit", "measured_at"}
+    assert {"millis", "torch", "numpy"} <= set(values["packages"])
+    assert values["machine"]["cpus"] >= 1
+
+
+def test_the_processor_is_read_from_its_first_entry(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(CPUINFO)
+    fields = module._cpuinfo(tmp_path / "cpuinfo")
+    monkeypatch.setattr(module, "_cpuinfo", lambda path: fields)
+    assert machine()["cpu"] == "Cool CPU 9"
+    assert machine()["cpu_flags"] == ["avx2", "avx512_vnni"]
+
+
+def test_a_system_without_those_files_still_has_a_description(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GOVERNOR", tmp_path / "none")
+    assert module._cpuinfo(tmp_path / "none") == {}
+    assert machine()["governor"] is None
+
+
+def test_the_commit_and_whether_files_changed(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert git_commit(tmp_path) is None
+    git("init", "-q")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-q", "-m", "first")
+    assert git_commit(tmp_path) == git("rev-parse", "HEAD")
+    (tmp_path / "file").write_text("2")
+    assert git_commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+
+
+def test_describing_torch_does_not_import_it():
+    script = (
+        "import sys; from millis.benchmark.environment import environment; environment(); print('torch' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+    )

@@ -1,0 +1,193 @@
+import statistics
+from itertools import chain
+from typing import ClassVar
+
+import pytest
+
+from millis.benchmark import latency
+from millis.benchmark.latency import Bench, Options, measure
+from millis.errors import MillisError
+
+TEXTS = ["a", "a a", "a a a", "a a a a"]
+QUICK = Options(rounds=4, requests=3, settle_ms=0.5, steady_windows=1, cold_starts=1)
+
+
+class Fake:
+    """In place of a worker: takes as many ms as its folder's name says, twice that while `Fake.slow`."""
+
+    alive = 0
+    slow = False
+    asked: ClassVar[list] = []
+
+    def __init__(self, name, artifact, first, threads, cpus):
+        self.name, self.ms = name, float(artifact.name)
+        self.cold_start_ms = 100 * self.ms
+        Fake.alive += 1
+
+    def ask(self, request):
+        ((key, value),) = request.items()
+        if key == "warm":
+            return {"steady": self.ms < 50, "requests": 7, "median_ms": self.ms}
+        if key == "peak":
+            return int(1000 * self.ms)
+        if key == "burst":
+            Fake.asked.append((self.name, value["order"]))
+            end = int(1e6 * self.ms * (2 if self.slow else 1))
+            return [[0, 0, 0, end, end, 0]] * len(value["order"])
+        return None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        Fake.alive -= 1
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Makes artifact folders that `Fake` stands in for."""
+    Fake.alive, Fake.slow, Fake.asked = 0, False, []
+    monkeypatch.setattr(latency, "Worker", Fake)
+    monkeypatch.setattr(latency, "open_manifest", lambda folder, verify: None)
+    monkeypatch.setattr(latency, "size_bytes", lambda manifest: 5)
+    return lambda ms: tmp_path / str(ms)
+
+
+def test_speedup_and_the_rest_by_hand(fake):
+    measured = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)
+    small = measured["small"]
+    assert small.metrics["speedup"] == 4.0
+    assert small.intervals["speedup"] == (4.0, 4.0)
+    assert small.metrics["latency_p50_ms"] == small.metrics["compute_p50_ms"] == 2.0
+    assert (small.metrics["size_bytes"], small.metrics["peak_memory_bytes"]) == (5, 2000)
+    assert small.metrics["cold_start_ms"] == 200
+    assert small.latency_ms == [[2.0] * 3] * 4
+    assert small.reference_latency_ms == [[8.0] * 3] * 4
+    assert small.notes == []
+    assert (small.environment["threads"], small.environment["rounds"]) == (1, 4)
+    assert measured["big"].metrics["speedup"] == 1.0
+    assert Fake.alive == 0
+
+
+def test_each_round_gives_everyone_the_same_texts_in_a_new_order(fake):
+    measure({"a": fake(1), "b": fake(2), "c": fake(3)}, TEXTS, "a", Options(rounds=20, requests=3))
+    rounds = [Fake.asked[i : i + 3] for i in range(0, len(Fake.asked), 3)]
+    assert len(rounds) == 20
+    for turns in rounds:
+        assert {name for name, _ in turns} == {"the reference", "b", "c"}
+        assert len({tuple(order) for _, order in turns}) == 1
+    assert len({tuple(name for name, _ in turns) for turns in rounds}) == 6  # every order of turns occurs
+
+
+def test_drift_is_noted_and_the_speedup_stands(fake, monkeypatch):
+    original = Fake.ask
+
+    def ask(self, request):
+        Fake.slow = len(Fake.asked) >= 4  # the last two of four rounds of two
+        return original(self, request)
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]
+    assert small.metrics["speedup"] == 4.0
+    assert small.environment["reference_drift"] == pytest.approx(8 / 12)  # (16 - 8) / median of 8 8 16 16
+    assert "the reference's median latency ranged over 67% between rounds, more than the 20% allowed" in small.notes[0]
+
+
+def test_waits_are_noted(fake, monkeypatch):
+    original = Fake.ask
+
+    def ask(self, request):
+        answer = original(self, request)
+        return [[*reading[:5], 500_000] for reading in answer] if "burst" in request else answer
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]
+    assert small.metrics["latency_p50_ms"] == 1.5
+    assert "other processes held the CPU for 25% of the time; the wait is not counted" in small.notes[0]
+
+
+def test_slow_artifacts_get_fewer_requests_and_a_note(fake):
+    # 40 rounds of 100 ms are 4 s a request; 10 s allow 2, and 3 is the least.
+    options = Options(rounds=40, requests=10, seconds=10)
+    slow = measure({"slow": fake(100), "fast": fake(1)}, TEXTS, "slow", options)["slow"]
+    assert [len(samples) for samples in slow.latency_ms] == [3] * 40
+    assert "3 requests a round instead of 10, to stay within 10 s an artifact" in slow.notes[0]
+    assert "latency was not steady after warming up for 3 s, 7 requests" in slow.notes[1]
+
+
+def test_a_bench_keeps_the_reference_and_ends_the_candidates(fake):
+    with Bench(fake(8), TEXTS, QUICK) as bench:
+        assert Fake.alive == 1
+        assert bench.measure({"one": fake(2)})["one"].metrics["speedup"] == 4.0
+        assert Fake.alive == 1
+        assert bench.measure({"two": fake(16)})["two"].metrics["speedup"] == 0.5
+    assert Fake.alive == 0
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_nothing_is_left_running_after_a_fault(fake, monkeypatch, fault):
+    original = Fake.ask
+
+    def ask(self, request):
+        if "burst" in request:
+            raise fault
+        return original(self, request)
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    with pytest.raises(fault):
+        measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)
+    assert Fake.alive == 0
+
+
+def test_a_reference_that_does_not_warm_up_is_ended(fake, monkeypatch):
+    monkeypatch.setattr(Fake, "ask", lambda self, request: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Bench(fake(8), TEXTS, QUICK)
+    assert Fake.alive == 0
+
+
+def test_real_processes_with_more_to_do_take_longer(artifact):
+    folder = artifact("light")
+    measured = measure({"light": folder, "heavy": artifact("heavy", work=100)}, TEXTS, "light", QUICK)
+    light, heavy = measured["light"], measured["heavy"]
+    assert heavy.metrics["speedup"] < 0.8
+    assert light.metrics["speedup"] == 1.0
+    for one in (light, heavy):
+        assert [len(samples) for samples in one.latency_ms] == [3] * 4
+        assert one.metrics["latency_p50_ms"] == statistics.median(chain(*one.latency_ms))
+        assert one.metrics["latency_p50_ms"] > one.metrics["compute_p50_ms"] > 0
+    assert heavy.reference_latency_ms == light.latency_ms
+    files = [path for path in folder.iterdir() if path.name != "manifest.json"]
+    assert light.metrics["size_bytes"] == sum(path.stat().st_size for path in files)
+
+
+def test_a_reference_that_is_not_there(fake):
+    with pytest.raises(
+        MillisError, match=r"reference 'larg' is not among the artifacts 'large'; did you mean 'large'\?"
+    ):
+        measure({"large": fake(1)}, TEXTS, "larg", QUICK)
+
+
+def test_no_texts(fake):
+    with pytest.raises(MillisError, match="there are no texts to measure latency with: expected the test split's"):
+        Bench(fake(1), [], QUICK)
+
+
+def test_options_that_measure_nothing():
+    with pytest.raises(MillisError, match=r"benchmark.rounds=0 measures nothing: expected 1 or more"):
+        Options(rounds=0)
+
+
+def test_cpus_are_the_last_allowed_unless_named(monkeypatch):
+    monkeypatch.setattr(latency, "available_cpus", lambda: [2, 3, 5, 7])
+    assert Options().cpus() == [7]
+    assert Options(threads=2).cpus() == [5, 7]
+    assert Options(affinity=(3,)).cpus() == [3]
+    with pytest.raises(MillisError, match=r"benchmark.affinity names CPUs \[4\], this process may use \[2, 3, 5, 7\]"):
+        Options(affinity=(3, 4)).cpus()
+    with pytest.raises(MillisError, match=r"benchmark.threads=5 on 4 CPUs would time threads waiting for each other"):
+        Options(threads=5).cpus()
+    with pytest.raises(MillisError, match=r"benchmark.threads=2 on 1 CPUs"):
+        Options(threads=2, affinity=(3,)).cpus()
+    monkeypatch.setattr(latency, "available_cpus", list)
+    assert Options(affinity=(3,)).cpus() == []  # a system that cannot pin

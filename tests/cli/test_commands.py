@@ -1,0 +1,177 @@
+"""Every command on real files, end to end, with a tiny teacher made from the data alone."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from millis.cli.main import run
+from millis.record import read_records
+
+INTENTS = {
+    "refund": "i want my money back for this order please",
+    "track": "where is my parcel now it should be here",
+    "cancel": "stop my order before it ships i changed my mind",
+}
+TINY = [
+    "model=scratch", "model.layers=2", "model.hidden_size=32", "model.heads=2", "model.ffn_size=64", "model.vocab_size=120",
+    "teacher.trainer.max_epochs=3", "trainer.max_epochs=2", "logger=none", "data=local",
+    "benchmark.rounds=3", "benchmark.requests=4", "benchmark.warmup_seconds=0.2", "benchmark.settle_ms=0",
+]  # fmt: skip
+
+
+def write_data(folder: Path, rows: int = 20) -> None:
+    """Three intents told apart by their words, each row a rotation of its sentence."""
+    folder.mkdir(parents=True)
+    for split, count in (("train", rows), ("validation", 5), ("test", 6)):
+        lines = []
+        for label, sentence in INTENTS.items():
+            words = sentence.split()
+            lines += [
+                json.dumps({"text": " ".join(words[i % len(words) :] + words[: i % len(words)]), "label": label})
+                for i in range(count)
+            ]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Data and a folder of outputs that the tests of this file share: caches are part of what is tested."""
+    folder = tmp_path_factory.mktemp("commands")
+    write_data(folder / "data")
+    return folder
+
+
+def millis(place: Path, command: str, *arguments: str) -> int:
+    own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict",) else []
+    texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []
+    rest = [argument for argument in arguments if argument not in texts]
+    return run(command, [*rest, *own, f"hydra.run.dir={place / 'run'}", *texts])
+
+
+def common(place: Path) -> list[str]:
+    return [*TINY, f"data.path={place / 'data'}"]
+
+
+def artifact_of(output: str) -> str:
+    return re.search(r"artifact: (\S+)", output)[1]
+
+
+def test_train_fine_tunes_once_and_then_finds_it(place, capsys):
+    assert millis(place, "train", *common(place)) == 0
+    first = capsys.readouterr()
+    assert "teacher (data)  epoch 1/3" in first.err
+    assert "best validation accuracy" in first.out
+    assert millis(place, "train", *common(place)) == 0
+    second = capsys.readouterr()
+    assert "epoch" not in second.err, "the teacher was trained again"
+    assert artifact_of(second.out) == artifact_of(first.out)
+
+
+def test_compress_then_benchmark_then_predict(place, capsys, monkeypatch):
+    assert millis(place, "compress", *common(place), "student.layers=1", "quantization=dynamic") == 0
+    output = capsys.readouterr().out
+    student = artifact_of(output)
+    records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
+    assert [record.kind for record in records] == ["teacher", "baseline", "student"]
+    assert records[0].metrics["speedup"] == 1
+    assert records[2].metrics["size_bytes"] < records[0].metrics["size_bytes"]
+    assert set(records[2].stages_ms) == {"tokenize", "feed", "compute", "decode"}
+    assert records[2].parity["label_agreement"] > 0.8
+
+    arguments = [f"artifacts=[{records[0].artifact},{student}]", "data=local", f"data.path={place / 'data'}"]
+    assert millis(place, "benchmark", *arguments, *TINY[-4:]) == 0
+    measured = read_records(Path(re.search(r"records: (\S+)", capsys.readouterr().out)[1]))
+    assert [record.name for record in measured] == ["teacher", records[2].name]
+    assert measured[1].metrics["accuracy"] == records[2].metrics["accuracy"], "one test split, one answer"
+
+    assert millis(place, "predict", f"artifact={student}", "--", "where is my parcel, now?", "a=b") == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 2 and lines[0].endswith("where is my parcel, now?") and " ms  " in lines[0]
+    (place / "texts.txt").write_text("money back\n\n")
+    assert millis(place, "predict", f"artifact={student}", f"file={place / 'texts.txt'}") == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 2, "an empty line is an empty text, and answered"
+    monkeypatch.setattr("sys.stdin", io.StringIO("stop my order\n"))
+    assert millis(place, "predict", f"artifact={student}") == 0
+    assert "stop my order" in capsys.readouterr().out
+
+
+def test_a_budget_that_is_broken_stops_before_training(place, capsys):
+    assert millis(place, "compress", *common(place), "student=bilstm", "budget.latency_p50_ms=0.0001") == 0
+    captured = capsys.readouterr()
+    assert "is over the budget before training: p50" in captured.out
+    assert "bilstm" not in captured.err, "it was trained"
+
+
+@pytest.fixture(scope="module")
+def swept(place):
+    """A sweep of three trials over two small families."""
+    assert sweep(place, 3) == 0
+    return only_study(place)
+
+
+def sweep(place: Path, trials: int, *more: str) -> int:
+    settings = ["student=static,convolution", f"study.n_trials={trials}", "study.sampler.n_startup_trials=2", *more]
+    return run("sweep", [*common(place), *settings, f"paths.outputs={place / 'outputs'}"])
+
+
+def only_study(place: Path) -> Path:
+    (records,) = (place / "outputs" / "sweep").rglob("records.jsonl")
+    return records.parent
+
+
+def test_a_sweep_leaves_what_it_names(swept):
+    records = read_records(swept / "records.jsonl")
+    kinds = [record.kind for record in records]
+    assert kinds[:2] == ["teacher", "baseline"] and "student" in kinds
+    assert (swept / "frontier.html").stat().st_size > 1_000_000, "the page holds its own script"
+    assert (swept / "study.db").is_file()
+    for record in records:
+        if record.artifact.startswith("artifacts/"):
+            assert (swept / record.artifact / "manifest.json").is_file()
+    contenders = [record for record in records if record.reference_latency_ms == records[0].reference_latency_ms]
+    assert len(contenders) >= 3, "teacher, baseline and members were measured side by side"
+
+
+def test_a_sweep_goes_on_where_it_was(place, swept, capsys):
+    assert sweep(place, 4) == 0
+    told = re.findall(r"trial (\d)/4", capsys.readouterr().err)
+    assert told == ["4"], "finished trials were kept and only the new one was run"
+
+
+def test_report_draws_the_records_again(place, swept, capsys):
+    page = place / "again.html"
+    assert millis(place, "report", f"records={swept / 'records.jsonl'}", f"html={page}", "budget.latency_p50_ms=1000") == 0
+    assert page.is_file()
+    assert "keeps the budget (p50 ≤ 1000 ms)" in capsys.readouterr().out
+
+
+def test_a_sweep_under_an_impossible_budget_names_the_nearest(place, swept, capsys):
+    assert sweep(place, 2, "budget.latency_p99_ms=0.00001") == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("over budget before training") == 2
+    assert "No model keeps the budget (p99 ≤ 1e-05 ms). The nearest is" in captured.out
+    assert "2 of 2 trials were over the budget before training and skipped" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train", ["data.text=txt"], "has no column 'txt': found text, label"),
+        ("train", ["model=hub", "model.name=no/such-model"], "model=scratch"),
+        ("predict", ["artifact=nowhere"], "nowhere is not a millis artifact"),
+        ("report", ["records=nothing.jsonl"], "no records at nothing.jsonl"),
+        ("benchmark", ["artifacts=[nowhere]"], "nowhere is not a millis artifact"),
+        ("compress", ["student.layers=3"], "student.layers=3"),
+        ("compress", ["distillation.alpha=2"], "distillation.alpha=2: expected 0 (labels only) to 1 (teacher only)"),
+    ],
+)
+def test_faults_are_one_line_without_traceback(place, capsys, command, arguments, message):
+    given = common(place) if command in ("train", "compress") else []
+    assert millis(place, command, *given, *arguments) in (1, 2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert error.strip().splitlines()[-1].startswith("error: ")

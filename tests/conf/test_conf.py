@@ -1,0 +1,210 @@
+"""All of conf/: it is found by walking, so a new file is tested without an edit here.
+
+Every root composes and resolves; every option of every group composes in a root that uses the group; every `_target_`
+resolves and takes exactly the keys beside it; every searched key exists; a misspelled key is named with its nearest.
+"""
+
+import inspect
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution
+
+from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
+from millis.cli.hydra_app import conf_dir, register_resolvers
+from millis.cli.main import COMMANDS, run
+from millis.sweep.space import Space
+
+CONF = conf_dir()
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OPTIONS = sorted(
+    (str(path.parent.relative_to(CONF)), path.stem) for path in CONF.rglob("*.yaml") if path.parent != CONF
+)  # (group, option)
+HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+
+
+@cache
+def composed(root, *overrides):
+    """The config of a root under overrides, Hydra's own node included."""
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3", job_name=root):
+        return compose(root, list(overrides), return_hydra_config=True)
+
+
+def choices(root):
+    """Key in the defaults list (`group` or `group@package`) → option."""
+    return dict(composed(root).hydra.runtime.choices)
+
+
+@cache
+def keys_of(group):
+    """[(root, key, option by default)] where a group is used; roots that are quick to compose first."""
+    small_first = sorted(ROOTS, key=lambda root: len(choices(root)))
+    return [
+        (root, key, option)
+        for root in small_first
+        for key, option in choices(root).items()
+        if key.split("@")[0] == group
+    ]
+
+
+def nodes(node, where=""):
+    """(place, node) of every mapping with a `_target_`."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield where, node
+        for key, value in node.items():
+            yield from nodes(value, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from nodes(value, f"{where}[{index}]")
+
+
+@cache
+def faults(target, keys):
+    """What is wrong with a `_target_` and the keys beside it: in words, none if they fit."""
+    made = get_object(target)
+    try:
+        parameters = inspect.signature(made).parameters
+    except ValueError:  # some builtins have none
+        return [f"{target} is given {sorted(keys)}"] if keys else []
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    named = {
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    needed = {name for name in named if parameters[name].default is inspect.Parameter.empty}
+    expected = named if target.startswith("millis.") else needed  # of other people's, most are better left alone
+    unknown, unset = sorted(keys - named) if not free else [], sorted(expected - keys)
+    return [f"{target} has no parameter {name!r}" for name in unknown] + [f"{target} misses {name!r}" for name in unset]
+
+
+def check(cfg):
+    """Every target takes its keys, and every interpolation resolves once the mandatory keys are given."""
+    found = OmegaConf.to_container(cfg, resolve=False)
+    wrong = [
+        f"{where}: {fault}"
+        for where, node in nodes(found)
+        for fault in faults(node["_target_"], frozenset(node) - HYDRA_KEYS)
+    ]
+    assert not wrong, "\n".join(wrong)
+    given = cfg.copy()
+    for key, value in leaves({name: node for name, node in found.items() if name != "hydra"}):
+        if value == "???":
+            OmegaConf.update(given, key, "given")
+    for key in set(given) - {"hydra"}:
+        if OmegaConf.is_config(node := given[key]):
+            OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+
+
+def leaves(node, prefix=""):
+    """(dotted key, value) of everything that is no mapping."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_there_is_a_root_for_each_command():
+    assert set(COMMANDS) <= set(ROOTS)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_root_composes_and_its_targets_take_its_keys(root):
+    check(composed(root))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=map("/".join, OPTIONS))
+def test_an_option_composes_wherever_its_group_is_used(group, option):
+    if group.startswith("hydra/"):
+        assert any(choices(root).get(group) == option for root in ROOTS), "no root overrides to it"
+        return
+    uses = keys_of(group)
+    assert uses, f"no root config has the group {group!r}"
+    composes, failures = 0, []
+    for key in dict.fromkeys(key for _, key, _ in uses):
+        for root, default in [(root, default) for root, found, default in uses if found == key]:
+            try:
+                cfg = composed(root) if default == option else composed(root, f"{key}={option}")
+            except (ConfigCompositionException, MissingConfigException) as error:  # an experiment may need one command
+                failures.append(f"{root}: {error}")
+                continue
+            check(cfg)
+            composes += 1
+            break
+    assert composes, "\n".join(failures)
+
+
+def searched():
+    """(root, override that chooses a search space, or '' for its default)."""
+    for root in ROOTS:
+        if OmegaConf.select(composed(root), "study.space") is not None:
+            yield root, ""
+            others = [(group, option) for group, option in OPTIONS if group in ("study", "study/space", "experiment")]
+            yield from ((root, f"{group}={option}") for group, option in others if choices(root)[group] != option)
+
+
+@pytest.mark.parametrize(("root", "override"), searched())
+def test_every_key_of_a_search_space_exists(root, override):
+    cfg = composed(root, *filter(None, [override]))
+    space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
+    for recipe in OmegaConf.to_container(cfg.study.enqueue, resolve=True):
+        space.check(recipe)
+    for parameter in space.parameters:
+        drawn = parameter.distribution
+        first = drawn.choices[0] if isinstance(drawn, CategoricalDistribution) else drawn.low
+        under = [f"{key}={text_of(values[0])}" for key, values in parameter.when.items()]
+        composed(root, *filter(None, [override]), *under, f"{parameter.key}={text_of(first)}")
+
+
+@pytest.mark.parametrize("root", sorted(COMMANDS))
+def test_a_misspelled_key_is_named_with_its_nearest(root, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("MILLIS_OUTPUTS", str(tmp_path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr("sys.argv", ["millis"])
+    cfg = OmegaConf.to_container(composed(root), resolve=False)
+    key = max((key for key in keys_under(cfg) if not key.startswith("hydra")), key=lambda key: (len(key), key))
+    misspelled = key[:-2] + key[-1]
+    assert run(root, [f"{misspelled}=1"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: no config key {misspelled!r}; did you mean {key!r}?. `millis {root} --cfg job` shows every key\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def keys_under(node, prefix=""):
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict) and all(isinstance(inner, str) and "." not in inner for inner in value):
+            yield from keys_under(value, f"{prefix}{key}.")
+
+
+# The walk itself: it must see what is wrong.
+
+
+def test_the_walk_sees_unknown_and_missing_keys():
+    target = "millis.training.optim.AdamW"
+    keys = {"lr", "head_lr", "layer_decay", "weight_decay", "warmup", "freeze_embeddings"}
+    assert faults(target, frozenset(keys)) == []
+    assert faults(target, frozenset({*keys - {"warmup"}, "warm_up"})) == [
+        f"{target} has no parameter 'warm_up'", f"{target} misses 'warmup'"
+    ]  # fmt: skip
+    assert faults("builtins.bool", frozenset({"x"})) == ["builtins.bool is given ['x']"]
+    assert faults("optuna.samplers.TPESampler", frozenset({"n_startup_trails"}))[0].endswith("'n_startup_trails'")
+
+
+def test_the_walk_sees_nodes_at_any_depth():
+    tree = {"a": {"_target_": "x", "b": [{"_target_": "y"}]}, "c": {"d": {"_target_": "z"}}}
+    assert [(where, node["_target_"]) for where, node in nodes(tree)] == [("a", "x"), ("a.b[0]", "y"), ("c.d", "z")]
+
+
+def test_the_walk_finds_every_file():
+    files = {str(path.relative_to(CONF).with_suffix("")) for path in Path(CONF).rglob("*.y*ml")}
+    assert files == {*ROOTS, *("/".join(option) for option in OPTIONS)}

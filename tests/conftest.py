@@ -1,0 +1,58 @@
+"""For every test: one thread, no network, the same examples each time; and a model to work by hand."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from torch import nn
+
+from millis.data.encode import Encoded
+
+torch.set_num_threads(1)
+settings.register_profile("millis", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("millis")
+
+
+class BagOfTokens(nn.Module):
+    """The mean of a text's token vectors, and a head: [B, S] → [B, C]."""
+
+    def __init__(self, vocabulary, size, num_labels):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, size)
+        self.head = nn.Linear(size, num_labels)
+
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        mask = attention_mask.unsqueeze(-1)
+        mean = (self.embedding(input_ids) * mask).sum(1) / mask.sum(1)
+        return self.head(mean)
+
+
+@pytest.fixture
+def bag():
+    """Makes a `BagOfTokens` whose weights follow from `seed`."""
+
+    def make(vocabulary=12, size=8, num_labels=2, seed=0):
+        torch.manual_seed(seed)
+        return BagOfTokens(vocabulary, size, num_labels)
+
+    return make
+
+
+@pytest.fixture
+def encoded():
+    """Makes an `Encoded` split from ragged rows of token ids."""
+
+    def make(rows, labels=None, token_types=None):
+        return Encoded(
+            ids=np.concatenate(rows).astype(np.int32),
+            token_types=None if token_types is None else np.concatenate(token_types).astype(np.int32),
+            offsets=np.cumsum([0, *map(len, rows)]),
+            labels=np.asarray([0] * len(rows) if labels is None else labels, dtype=np.int64),
+            truncated=0,
+        )
+
+    return make

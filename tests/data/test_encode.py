@@ -1,0 +1,93 @@
+"""Encoding against the tokenizer itself, row by row, and the cache."""
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from millis.data import encode as encoding
+from millis.data.dataset import Split
+from millis.data.encode import encode
+from millis.errors import MillisError
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "where", "is", "my", "parcel", "refund", "please"]
+TEXTS = ["where is my parcel", "", "refund please", "my my my my my my", "quite unknown"]
+
+
+@pytest.fixture
+def tokenizer():
+    """A word is its index in `WORDS`; `[CLS]` … `[SEP]` around each text."""
+    made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return made
+
+
+def rows_of(encoded, values):
+    return [values[a:b].tolist() for a, b in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
+
+
+def test_each_row_is_what_the_tokenizer_says(tokenizer, tmp_path):
+    encoded = encode(Split(TEXTS, [0, 1, 0, 1, 0]), tokenizer, 16, tmp_path)
+    assert rows_of(encoded, encoded.ids) == [tokenizer.encode(text).ids for text in TEXTS]
+    assert rows_of(encoded, encoded.ids)[0] == [2, 4, 5, 6, 7, 3]  # by hand
+    assert encoded.lengths.tolist() == [6, 2, 4, 8, 4]
+    assert encoded.labels.tolist() == [0, 1, 0, 1, 0]
+    assert (len(encoded), encoded.truncated, encoded.token_types) == (5, 0, None)
+
+
+def test_longer_texts_are_cut_and_counted(tokenizer, tmp_path):
+    encoded = encode(Split(TEXTS, [0] * 5), tokenizer, 5, tmp_path)
+    assert rows_of(encoded, encoded.ids) == [[2, 4, 5, 6, 3], [2, 3], [2, 8, 9, 3], [2, 6, 6, 6, 3], [2, 1, 1, 3]]
+    assert encoded.truncated == 2  # the texts of 6 and 8 tokens; a text of exactly 5 is not cut
+    assert encode(Split(["is my refund"], [0]), tokenizer, 5, tmp_path).truncated == 0
+
+
+def test_pairs_have_token_types(tokenizer, tmp_path):
+    pairs = [("where", "my parcel"), ("", "refund"), ("is is is is", "my")]
+    encoded = encode(Split(pairs, [0, 1, 0]), tokenizer, 7, tmp_path)
+    assert rows_of(encoded, encoded.ids) == [[2, 4, 3, 6, 7, 3], [2, 3, 8, 3], [2, 5, 5, 5, 3, 6, 3]]
+    assert rows_of(encoded, encoded.token_types) == [[0, 0, 0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0, 0, 1, 1]]
+    assert encoded.truncated == 1
+
+
+def test_the_callers_tokenizer_keeps_its_settings(tokenizer, tmp_path):
+    tokenizer.enable_padding(length=12)
+    tokenizer.enable_truncation(3)
+    encoded = encode(Split(TEXTS, [0] * 5), tokenizer, 16, tmp_path)
+    assert encoded.lengths.tolist() == [6, 2, 4, 8, 4]
+    assert tokenizer.padding["length"] == 12
+    assert tokenizer.truncation["max_length"] == 3
+
+
+@pytest.mark.parametrize("texts", [TEXTS, [("where", "is"), ("my", "parcel")]])
+def test_a_second_call_reads_and_does_not_tokenise(tokenizer, tmp_path, monkeypatch, texts):
+    split = Split(texts, [0] * len(texts))
+    first = encode(split, tokenizer, 5, tmp_path)
+    monkeypatch.setattr(encoding, "_tokenise", lambda *_: pytest.fail("tokenised again"))
+    again = encode(split, tokenizer, 5, tmp_path)
+    for name in ("ids", "token_types", "offsets", "labels"):
+        one, two = getattr(first, name), getattr(again, name)
+        assert (one is None) == (two is None), name
+        if one is not None:
+            assert one.dtype == two.dtype
+            assert np.array_equal(one, two), name
+    assert again.truncated == first.truncated
+
+
+def test_another_text_label_length_or_tokenizer_is_encoded_anew(tokenizer, tmp_path):
+    encode(Split(["my refund"], [0]), tokenizer, 16, tmp_path)
+    assert encode(Split(["my parcel"], [0]), tokenizer, 16, tmp_path).ids.tolist() == [2, 6, 7, 3]
+    assert encode(Split(["my refund"], [1]), tokenizer, 16, tmp_path).labels.tolist() == [1]
+    assert encode(Split(["my refund"], [0]), tokenizer, 3, tmp_path).ids.tolist() == [2, 6, 3]
+    tokenizer.post_processor = processors.BertProcessing(("[PAD]", 0), ("[PAD]", 0))
+    assert encode(Split(["my refund"], [0]), tokenizer, 16, tmp_path).ids.tolist() == [0, 6, 8, 0]
+
+
+def test_a_disk_that_fills_leaves_no_cache(tokenizer, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(MillisError, match="No space left on device"):
+        encode(Split(TEXTS, [0] * 5), tokenizer, 16, tmp_path)
+    assert list(tmp_path.iterdir()) == []

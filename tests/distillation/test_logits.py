@@ -1,0 +1,70 @@
+"""Softened KL by hand, and the two limits of Hinton et al. 2015 (1503.02531)."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millis.distillation.logits import softened_kl
+
+# p = softmax(ln 3, 0) = (3/4, 1/4) for the teacher, q = softmax(0, 0) = (1/2, 1/2) for the student:
+# KL(p ‖ q) = 3/4 ln((3/4) / (1/2)) + 1/4 ln((1/4) / (1/2)) = 3/4 ln 3 - ln 2 = 0.1308
+BY_HAND = 0.75 * math.log(3) - math.log(2)
+TEACHER, STUDENT = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
+
+
+def test_by_hand():
+    assert softened_kl(STUDENT, TEACHER, 1.0).item() == pytest.approx(BY_HAND, abs=1e-6)
+
+
+def test_the_teacher_stands_first():
+    # KL(q ‖ p) = 1/2 ln((1/2) / (3/4)) + 1/2 ln((1/2) / (1/4)) = ln 2 - 1/2 ln 3 = 0.1438
+    assert softened_kl(TEACHER, STUDENT, 1.0).item() == pytest.approx(math.log(2) - math.log(3) / 2, abs=1e-6)
+
+
+def test_temperature_divides_the_logits_and_its_square_multiplies():
+    # Logits twice as large at T = 2 are the same two distributions; T² = 4.
+    assert softened_kl(2 * STUDENT, 2 * TEACHER, 2.0).item() == pytest.approx(4 * BY_HAND, abs=1e-6)
+
+
+def test_the_mean_is_over_the_batch():
+    student, teacher = torch.zeros(3, 2), torch.cat([TEACHER, STUDENT, STUDENT])
+    assert softened_kl(student, teacher, 1.0).item() == pytest.approx(BY_HAND / 3, abs=1e-6)
+
+
+LOGITS = st.lists(st.lists(st.floats(-8, 8, width=32), min_size=3, max_size=3), min_size=1, max_size=4).map(
+    torch.tensor
+)
+
+
+@given(LOGITS, st.floats(0.5, 8), st.floats(-5, 5))
+def test_equal_distributions_cost_nothing(logits, temperature, shift):
+    assert softened_kl(logits + shift, logits, temperature).item() == pytest.approx(0, abs=1e-4)
+
+
+@given(LOGITS, st.floats(0.5, 8))
+def test_never_negative_and_equal_to_the_definition(student, temperature):
+    teacher = student.flip(-1) + torch.arange(3.0)
+    p, q = (torch.softmax(logits.double() / temperature, -1) for logits in (teacher, student))
+    expected = temperature**2 * (p * (p / q).log()).sum(-1).mean()
+    found = softened_kl(student.double(), teacher.double(), temperature)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6, abs=1e-9)
+    assert found >= -1e-12
+
+
+def test_hot_limit_is_matching_logits():
+    # Equation 4: for T far above the logits, and logits of mean zero, dC/dz = (z - v) / (C T²) a row; T² cancels it.
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(5, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    student, teacher = student - student.mean(-1, keepdim=True), teacher - teacher.mean(-1, keepdim=True)
+    student.requires_grad_()
+    softened_kl(student, teacher, 1e5).backward()
+    torch.testing.assert_close(student.grad, (student.detach() - teacher) / (4 * 5), rtol=1e-3, atol=1e-6)
+
+
+def test_the_gradient_at_temperature_one_is_the_difference_of_probabilities():
+    student = STUDENT.clone().requires_grad_()
+    softened_kl(student, TEACHER, 1.0).backward()
+    assert student.grad.tolist() == [pytest.approx([0.5 - 0.75, 0.5 - 0.25])]

@@ -1,0 +1,97 @@
+"""Weights and terms of the objective, by hand; the texts of what it refuses."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+
+from millis.distillation.logits import softened_kl
+from millis.distillation.objective import Distillation, Objective, balanced_weights
+from millis.errors import MillisError
+
+LN2, LN3 = math.log(2), math.log(3)
+# softmax(0, 0) = (1/2, 1/2) and softmax(ln 3, 0) = (3/4, 1/4).
+LOGITS = torch.tensor([[0.0, 0.0], [LN3, 0.0]])
+LABELS = torch.tensor([0, 1])
+
+
+def test_the_sum_is_weighted_and_its_terms_are_not():
+    logits = torch.tensor([[2.0, 5.0]], requires_grad=True)
+    objective = Objective({"left": (0.25, lambda z, _: z[0, 0]), "right": (2.0, lambda z, _: z[0, 1] ** 2)})
+    total, terms = objective(logits, {})
+    assert total.item() == 0.25 * 2 + 2 * 25
+    assert {name: value.item() for name, value in terms.items()} == {"left": 2.0, "right": 25.0}
+    assert not any(value.requires_grad for value in terms.values())
+    total.backward()
+    assert logits.grad.tolist() == [[0.25, 2 * 2 * 5]]
+
+
+def test_distillation_weighs_labels_and_teacher():
+    teacher = torch.tensor([[LN3, 0.0], [LN3, 0.0]])
+    objective = Distillation(alpha=0.7, temperature=1.0).objective([1, 1])
+    total, terms = objective(LOGITS, {"labels": LABELS, "teacher_logits": teacher})
+    cross_entropy = (LN2 + 2 * LN2) / 2  # -ln 1/2 and -ln 1/4
+    divergence = (0.75 * LN3 - LN2) / 2  # see test_logits; the second row agrees with the teacher
+    assert terms["cross_entropy"].item() == pytest.approx(cross_entropy, abs=1e-6)
+    assert terms["softened_kl"].item() == pytest.approx(divergence, abs=1e-6)
+    assert total.item() == pytest.approx(0.3 * cross_entropy + 0.7 * divergence, abs=1e-6)
+
+
+def test_the_temperature_reaches_the_loss():
+    batch = {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
+    total, _ = Distillation(alpha=1.0, temperature=3.0).objective([1, 1])(LOGITS, batch)
+    assert total == softened_kl(LOGITS, LOGITS.flip(-1), 3.0)
+
+
+def test_without_a_teachers_share_no_teacher_is_needed():
+    total, terms = Distillation(alpha=0.0).objective([1, 1])(LOGITS, {"labels": LABELS})
+    assert list(terms) == ["cross_entropy"]
+    assert total.item() == pytest.approx(1.5 * LN2, abs=1e-6)
+
+
+def test_with_the_teachers_share_alone_labels_are_not_read():
+    total, terms = Distillation(alpha=1.0).objective([1, 1])(LOGITS, {"teacher_logits": LOGITS})
+    assert list(terms) == ["softened_kl"]
+    assert total.item() == pytest.approx(0, abs=1e-7)
+
+
+def test_label_smoothing_by_hand():
+    # 0.2 is spread evenly over 2 labels: targets 0.9 and 0.1. Row 1: ln 2. Row 2 (label 1): -0.1 ln 3/4 - 0.9 ln 1/4.
+    total, _ = Distillation(alpha=0.0, label_smoothing=0.2).objective([1, 1])(LOGITS, {"labels": LABELS})
+    assert total.item() == pytest.approx((LN2 - 0.1 * math.log(0.75) - 0.9 * math.log(0.25)) / 2, abs=1e-6)
+
+
+def test_balanced_weights_by_hand():
+    assert balanced_weights([1, 3]).tolist() == pytest.approx([2.0, 2 / 3])  # 4 / (2 · 1) and 4 / (2 · 3)
+    assert balanced_weights([2, 0, 2]).tolist() == pytest.approx([2 / 3, 0.0, 2 / 3])  # 4 / (3 · 2), and none
+
+
+def test_balanced_weights_against_scikit_learn():
+    counts = [5, 1, 17, 40]
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
+    assert balanced_weights(counts).tolist() == pytest.approx(expected.tolist())
+
+
+def test_balanced_cross_entropy_by_hand():
+    # Weights 2 and 2/3, losses ln 2 and 2 ln 2: (2 ln 2 + 4/3 ln 2) / (2 + 2/3) = 5/4 ln 2.
+    total, _ = Distillation(alpha=0.0, balanced=True).objective([1, 3])(LOGITS, {"labels": LABELS})
+    assert total.item() == pytest.approx(1.25 * LN2, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"alpha": 1.1}, "distillation.alpha=1.1: expected 0 (labels only) to 1 (teacher only)"),
+        ({"alpha": -0.1}, "distillation.alpha=-0.1: expected 0 (labels only) to 1 (teacher only)"),
+        ({"temperature": 0.0}, "distillation.temperature=0.0: expected above 0; 1 to 8 is usual"),
+        ({"label_smoothing": 1.0}, "distillation.label_smoothing=1.0: expected 0 up to 1, 1 excluded"),
+        ({"label_smoothing": -0.1}, "distillation.label_smoothing=-0.1: expected 0 up to 1, 1 excluded"),
+    ],
+)
+def test_settings_without_sense(setting, message):
+    with pytest.raises(MillisError) as caught:
+        Distillation(**setting)
+    assert str(caught.value) == message

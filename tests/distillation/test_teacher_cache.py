@@ -1,0 +1,65 @@
+"""The cached teacher against the teacher itself, asked one text at a time."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from millis.distillation.teacher_cache import BATCH, teacher_logits
+from millis.errors import MillisError
+
+N = 2 * BATCH + 7  # two full batches and a remainder
+
+
+@pytest.fixture
+def rows():
+    generator = np.random.default_rng(0)
+    return [generator.integers(1, 12, generator.integers(1, 30)).tolist() for _ in range(N)]
+
+
+def test_logits_lie_in_row_order(rows, encoded, bag, tmp_path):
+    teacher = bag(num_labels=3)
+    found = teacher_logits(teacher, encoded(rows), 0, tmp_path / "teacher" / "logits.npy")
+    assert found.shape == (N, 3)
+    assert found.dtype == np.float32
+    with torch.no_grad():
+        expected = torch.cat([teacher(torch.tensor([row]), torch.ones(1, len(row))) for row in rows])
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_pairs_are_told_apart(encoded, tmp_path):
+    class CountsSeconds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            return self.weight * token_type_ids.sum(1, keepdim=True).float()
+
+    split = encoded([[2, 5, 3], [2, 5, 3, 6, 3]], token_types=[[0, 0, 1], [0, 0, 0, 1, 1]])
+    assert teacher_logits(CountsSeconds(), split, 0, tmp_path / "l.npy").tolist() == [[1.0], [2.0]]
+
+
+def test_the_teacher_is_evaluated_without_dropout(rows, encoded, bag, tmp_path):
+    teacher = bag()
+    teacher.head = nn.Sequential(nn.Dropout(0.9), teacher.head)
+    teacher.train()
+    one = teacher_logits(teacher, encoded(rows), 0, tmp_path / "one.npy")
+    assert np.array_equal(one, teacher_logits(teacher, encoded(rows), 0, tmp_path / "two.npy"))
+
+
+def test_a_second_call_does_not_run_the_teacher(rows, encoded, bag, tmp_path):
+    first = teacher_logits(bag(), encoded(rows), 0, tmp_path / "logits.npy")
+    broken = bag(seed=1)
+    broken.forward = lambda **_: pytest.fail("the teacher ran again")
+    assert np.array_equal(teacher_logits(broken, encoded(rows), 0, tmp_path / "logits.npy"), first)
+
+
+def test_a_teacher_that_fails_leaves_no_cache(rows, encoded, bag, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(MillisError, match=r"cannot write .*logits\.npy: No space left on device"):
+        teacher_logits(bag(), encoded(rows), 0, tmp_path / "logits.npy")
+    assert list(tmp_path.iterdir()) == []

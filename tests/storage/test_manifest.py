@@ -1,0 +1,104 @@
+import json
+
+import pytest
+
+from millis.errors import MillisError
+from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    (tmp_path / "weights").write_bytes(b"12345")
+    (tmp_path / "tokenizer.json").write_bytes(b"123")
+    manifest = Manifest(
+        name="tiny",
+        backend="eager",
+        spec={"family": "static"},
+        labels=("no", "yes"),
+        inputs=("input_ids", "attention_mask"),
+        max_length=16,
+        parity={"label_agreement": 1.0},
+    )
+    seal(tmp_path, manifest)
+    return tmp_path
+
+
+def edit(artifact, **changes):
+    path = artifact / FILE_NAME
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not ...}))
+
+
+def test_what_is_sealed_is_what_is_opened(artifact):
+    manifest = open_manifest(artifact)
+    assert (manifest.labels, manifest.parity) == (("no", "yes"), {"label_agreement": 1.0})
+    assert size_bytes(manifest) == 5 + 3
+    # SHA-256 of "123", from coreutils.
+    assert manifest.files["tokenizer.json"]["sha256"].startswith("a665a45920422f9d417e4867efdc4fb8")
+
+
+def test_keys_this_version_does_not_know_are_left_alone(artifact):
+    edit(artifact, colour="green")
+    assert open_manifest(artifact).name == "tiny"
+
+
+def test_a_folder_that_is_no_artifact(tmp_path):
+    with pytest.raises(MillisError, match=r"is not a millis artifact: it has no manifest.json. Make one with"):
+        open_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "other"}, r"has format 'other', expected 'millis-artifact': not made by millis"),
+        ({"format": ...}, r"has format None, expected 'millis-artifact'"),
+        ({"version": 2}, r"manifest version 2, this millis reads 1: load it with the millis that wrote it"),
+        ({"labels": "no"}, r"is damaged: labels is a str, expected list. Make the artifact again"),
+        ({"labels": []}, r"is damaged: labels and inputs are lists of strings, and labels are not empty"),
+        ({"labels": [1, 2]}, r"is damaged: labels and inputs are lists of strings"),
+        ({"spec": ...}, r"is damaged: .*no field 'spec'"),
+        ({"max_length": 0}, r"is damaged: max_length is 0, expected 1 or more"),
+        ({"max_length": True}, r"is damaged: max_length is a bool, expected int"),
+        ({"quantization": 8}, r"is damaged: quantization is a int, expected dict or NoneType"),
+        ({"files": {"../weights": {}}}, r"is damaged: file name '../weights' leads out of the artifact"),
+        ({"files": {"/etc/passwd": {}}}, r"is damaged: file name '/etc/passwd' leads out of the artifact"),
+        ({"files": {"weights": "abc"}}, r"is damaged: files\['weights'\] lacks sha256 and bytes"),
+    ],
+)
+def test_a_manifest_that_is_wrong(artifact, changes, message):
+    edit(artifact, **changes)
+    with pytest.raises(MillisError, match=message):
+        open_manifest(artifact)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe"])
+def test_a_manifest_that_is_not_one(artifact, text):
+    (artifact / FILE_NAME).write_bytes(text.encode("latin-1"))
+    with pytest.raises(MillisError, match=r"manifest.json is damaged: .* Make the artifact again"):
+        open_manifest(artifact)
+
+
+def test_a_missing_file(artifact):
+    (artifact / "weights").unlink()
+    with pytest.raises(MillisError, match=r"is damaged: weights is missing. Copy or make it again"):
+        open_manifest(artifact, verify=False)
+
+
+def test_a_file_nobody_listed(artifact):
+    (artifact / "hook.py").write_text("raise SystemExit")
+    with pytest.raises(MillisError, match=r"holds files its manifest does not list: hook.py. Remove them"):
+        open_manifest(artifact, verify=False)
+
+
+def test_a_folder_in_place_of_a_file(artifact):
+    (artifact / "weights").unlink()
+    (artifact / "weights").mkdir()
+    with pytest.raises(MillisError, match=r"is damaged: weights is not a file"):
+        open_manifest(artifact)
+
+
+def test_a_changed_file_is_found_unless_nobody_looks(artifact):
+    (artifact / "weights").write_bytes(b"12346")
+    with pytest.raises(MillisError, match=r"is damaged: weights does not match its checksum. Copy or make it again"):
+        open_manifest(artifact)
+    assert open_manifest(artifact, verify=False).name == "tiny"

@@ -1,0 +1,191 @@
+"""Who may import whom, what stays light, how large things grow, and what no file may name: read off the sources."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import millis
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Upper rows may import lower ones; names in one row do not import each other. `millis` itself is the version.
+ORDER = [
+    {"api"},
+    {"cli", "hydra_plugins"},
+    {"sweep", "report", "serve", "tracking"},
+    {"benchmark"},
+    {"backends"},
+    {"training"},
+    {"distillation", "pruning", "quantization", "early_exit", "factorization", "storage"},
+    {"tasks"},
+    {"data"},
+    {"models"},
+    {"metrics"},
+    {"frontier"},
+    {"record"},
+    {"store"},
+    {"types", "units", "errors"},
+    {"millis"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+WITHOUT_TRAINING = {"backends", "benchmark", "sweep", "report", "serve"}  # what runs where nothing is trained
+OWNERS = {
+    "hydra": {"cli", "hydra_plugins"},
+    "omegaconf": {"cli", "hydra_plugins"},
+    "wandb": {"tracking"},
+    "pytorch_lightning": {"data", "training"},
+    "optuna": {"sweep", "hydra_plugins"},
+}
+
+
+def part_of(module: str) -> str:
+    """`millis.data.batches` → `data`; `millis` and names in its `__init__` → `millis`."""
+    first, *rest = module.split(".")
+    if first != "millis":
+        return first
+    package = SOURCE / "millis"
+    inside = rest and ((package / rest[0]).is_dir() or (package / f"{rest[0]}.py").is_file())
+    return rest[0] if inside else "millis"
+
+
+def module_of(path: Path) -> str:
+    """`src/millis/data/__init__.py` → `millis.data`."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import in a file, those inside functions and for type checkers included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """(place, part that imports, part or library that is imported)."""
+    for path in FILES:
+        for line, name in imported(path):
+            yield f"{path.relative_to(ROOT)}:{line}", part_of(module_of(path)), part_of(name)
+
+
+def test_every_part_has_its_place_in_the_order():
+    parts = {part_of(module_of(path)) for path in FILES}
+    assert parts <= set(LEVEL), f"name a new part in ORDER: {parts - set(LEVEL)}"
+
+
+def test_no_exported_name_is_a_package_as_well():
+    # `millis.report` cannot be a function and a package: whichever is imported last would win.
+    both = [name for name in millis.__all__ if (SOURCE / "millis" / name).is_dir()]
+    assert not both
+
+
+def test_imports_go_one_way():
+    wrong = [
+        f"{place}: {source} imports {target}"
+        for place, source, target in imports()
+        if target in LEVEL and target != source and LEVEL[target] <= LEVEL[source]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_serves_and_measures_never_imports_training():
+    wrong = [place for place, source, target in imports() if source in WITHOUT_TRAINING and target == "training"]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_large_library_is_imported_in_its_own_place_only(library):
+    found = [(place, source) for place, source, target in imports() if target == library]
+    assert found, f"nothing imports {library}: take it off the list"
+    wrong = [f"{place}: {source} imports {library}" for place, source in found if source not in OWNERS[library]]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_reader_of_imports_sees_all_of_them(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import os, hydra.utils\nfrom millis import models, __version__\n"
+        "def f():\n    from millis.data.batches import Rows\n"
+    )
+    assert list(imported(tmp_path / "a.py")) == [
+        (1, "os"), (1, "hydra.utils"), (2, "millis.models"), (2, "millis.__version__"), (4, "millis.data.batches.Rows")
+    ]  # fmt: skip
+    names = ["hydra.utils", "millis.models", "millis.__version__", "millis.data.batches.Rows", "millis"]
+    assert [part_of(name) for name in names] == ["hydra", "models", "millis", "data", "millis"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import millis", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
+        ("from millis.cli.main import usage; usage()", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
+        (
+            "import millis.backends.onnxruntime, millis.backends.runner; import millis; millis.load",
+            "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate",
+        ),
+    ],
+)
+def test_what_must_start_quickly_stays_light(statement, heavy):
+    code = f"{statement}\nimport sys\nprint(*(set({heavy.split()}) & set(sys.modules)))"
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": ""}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.split() == []
+
+
+def test_files_stay_short():
+    long = {str(path.relative_to(ROOT)): count for path in FILES if (count := len(path.read_text().splitlines())) > 400}
+    assert not long, f"past 400 lines: is there a second idea inside? {long}"
+
+
+def test_functions_stay_short():
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno + 1 > 60
+    ]
+    assert not long, f"past 60 lines: {long}"
+
+
+def test_every_file_says_what_it_is():
+    silent = [
+        str(path.relative_to(ROOT)) for path in FILES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not silent
+
+
+# In pieces, so that this file does not name them either.
+FOLDERS = ["work", "tmp", "root", "home", "farm", "mnt"]
+HOSTS = ["py" + "pi.", "npm" + "js.", "debian" + r"\.org", "files.python" + "hosted"]
+FORBIDDEN = re.compile(rf"(?<![\w.}}~])/(?:{'|'.join(FOLDERS)})/|\b(?:{'|'.join(HOSTS)})", re.IGNORECASE)
+
+
+def test_no_file_names_a_machines_folders_or_a_registrys_host():
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        try:
+            lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        except (UnicodeDecodeError, OSError):  # no text, or deleted and not yet committed
+            continue
+        found += [
+            f"{name}:{number}: {line.strip()[:100]}" for number, line in enumerate(lines, 1) if FORBIDDEN.search(line)
+        ]
+    assert not found, "\n".join(found)
+
+
+def test_the_pattern_finds_what_it_should():
+    assert all(FORBIDDEN.search(f'path = "/{folder}/x"') for folder in FOLDERS)
+    assert all(FORBIDDEN.search(f"https://{host.replace(chr(92), '')}org/simple") for host in HOSTS)
+    assert not FORBIDDEN.search("see outputs/tmp/x, ~/home/ and paths.outputs=.../work/")

@@ -1,0 +1,119 @@
+"""Records: JSON lines out and in, and what is not a record."""
+
+import json
+import math
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millis.errors import MillisError
+from millis.record import Record, read_records, write_records
+
+VALUES = {
+    "id": "0123456789abcdef",
+    "name": "transformer 3x384 int8",
+    "kind": "student",
+    "metrics": {"accuracy": 93.4, "latency_p50_ms": 0.5},
+    "intervals": {"accuracy": (92.0, 94.5)},
+    "quality": "accuracy",
+    "config": {"student": {"layers": 3}},
+    "seed": 0,
+    "artifact": "artifacts/a",
+    "predictions": [0, 1],
+    "references": [0, 0],
+    "latency_ms": [[0.5, 0.6], [0.5]],
+    "reference_latency_ms": [[2.0, 2.1], [2.0]],
+    "stages_ms": {"tokenize": 0.1},
+    "parity": {"label_agreement": 1.0},
+    "environment": {"threads": 1},
+    "notes": ["2 texts truncated"],
+}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBER = st.floats(allow_nan=False)
+
+
+@given(
+    metrics=st.dictionaries(TEXT, NUMBER, max_size=4),
+    intervals=st.dictionaries(TEXT, st.tuples(NUMBER, NUMBER), max_size=4),
+    notes=st.lists(TEXT, max_size=3),
+)
+def test_a_file_gives_back_what_was_written(tmp_path_factory, metrics, intervals, notes):
+    records = [Record(**{**VALUES, "metrics": metrics, "intervals": intervals, "notes": notes}), Record(**VALUES)]
+    path = tmp_path_factory.mktemp("records") / "records.jsonl"
+    write_records(path, records)
+    assert read_records(path) == records
+
+
+def test_a_record_is_one_line_of_plain_json():
+    line = Record(**VALUES).to_json()
+    assert "\n" not in line
+    assert json.loads(line) == {**VALUES, "intervals": {"accuracy": [92.0, 94.5]}}
+
+
+def test_an_undefined_metric_survives():
+    record = Record(**{**VALUES, "metrics": {"matthews": math.nan}})
+    assert math.isnan(Record.from_json(record.to_json()).metrics["matthews"])
+
+
+def test_line_separators_inside_texts_do_not_cut_a_record(tmp_path):
+    record = Record(**{**VALUES, "notes": ["a\u2028b\x85c\nd"]})
+    write_records(tmp_path / "r.jsonl", [record])
+    assert read_records(tmp_path / "r.jsonl") == [record]
+
+
+def test_no_records_are_an_empty_file(tmp_path):
+    write_records(tmp_path / "r.jsonl", [])
+    assert (tmp_path / "r.jsonl").read_text() == ""
+    assert read_records(tmp_path / "r.jsonl") == []
+
+
+def test_unknown_kind():
+    with pytest.raises(MillisError) as caught:
+        Record(**{**VALUES, "kind": "pupil"})
+    assert str(caught.value) == (
+        "record 'transformer 3x384 int8' has kind 'pupil'; expected one of teacher, baseline, student"
+    )
+
+
+def test_notes_alone_may_be_missing():
+    without = {name: value for name, value in VALUES.items() if name != "notes"}
+    assert Record.from_json(json.dumps(without)).notes == []
+    for name in {field.name for field in fields(Record)} - {"notes"}:
+        lacking = json.dumps({key: value for key, value in VALUES.items() if key != name})
+        with pytest.raises(MillisError) as caught:
+            Record.from_json(lacking)
+        assert str(caught.value) == f"not a millis record: missing fields ['{name}']"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("", "Expecting value"),
+        ("5", "not iterable"),
+        (json.dumps({**VALUES, "speed": 1, "colour": 2}), r"unknown fields \['colour', 'speed'\]"),
+        (json.dumps({**VALUES, "intervals": {"accuracy": [1, 2, 3]}}), "too many values"),
+    ],
+)
+def test_what_is_not_a_record_is_refused_with_its_line(tmp_path, line, reason):
+    path = tmp_path / "records.jsonl"
+    path.write_text(Record(**VALUES).to_json() + "\n" + line + "\n" + Record(**VALUES).to_json() + "\n")
+    with pytest.raises(MillisError, match=rf"records\.jsonl, line 2: not a millis record: .*{reason}"):
+        read_records(path)
+
+
+def test_a_missing_file_says_what_makes_one(tmp_path):
+    path = tmp_path / "records.jsonl"
+    with pytest.raises(MillisError) as caught:
+        read_records(path)
+    assert str(caught.value) == (
+        f"no records at {path}: run `millis sweep` or `millis compress` first, or name another file"
+    )
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "records.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MillisError, match=r"records\.jsonl is not UTF-8 text"):
+        read_records(tmp_path / "records.jsonl")

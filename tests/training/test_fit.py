@@ -1,0 +1,218 @@
+"""Fit: it learns, keeps the best epoch, stops early, goes on where it was broken off, and says when it diverged."""
+
+import csv
+import os
+import random
+import signal
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+
+from millis.data.batches import Rows, model_inputs
+from millis.errors import MillisError
+from millis.training.fit import Fit, seed_everything
+
+
+@pytest.fixture
+def fit(separable, tmp_path):
+    """Trains a module on the separable problem in `tmp_path/<folder>`."""
+
+    def run(module, epochs=4, folder="checkpoints", patience=10, seed=0, flags=None, **options):
+        trainer = Fit(max_epochs=epochs, batch_size=8, patience=patience, accelerator="cpu", **(flags or {}))
+        return trainer(
+            module, separable(64), separable(32, seed=1), 0,
+            folder=tmp_path / folder, seed=seed, title="toy", **options,
+        )  # fmt: skip
+
+    return run
+
+
+def weights(module):
+    return torch.cat([parameter.detach().flatten() for parameter in module.model.parameters()])
+
+
+def scores(*values):
+    """A metric that gives these percentages epoch by epoch."""
+    following = iter(values)
+    return lambda *_: next(following)
+
+
+class After(pl.Callback):
+    """Does `action(module)` at the end of an epoch, before it is validated."""
+
+    def __init__(self, epoch, action):
+        self.epoch, self.action = epoch, action
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            self.action(pl_module)
+
+
+def fill(value):
+    def action(module):
+        with torch.no_grad():
+            for parameter in module.model.parameters():
+                parameter.fill_(value)
+
+    return action
+
+
+def test_a_separable_problem_is_learned(module, fit, separable):
+    built = module()
+    fitted = fit(built)
+    assert fitted.quality == 100.0
+    assert fitted.epochs == 4
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4]
+    assert fitted.history[-1]["train/objective"] < fitted.history[0]["train/objective"]
+    assert not built.model.training
+    tokens = torch.arange(2, 12).unsqueeze(1)
+    assert built.model(tokens, torch.ones_like(tokens)).argmax(-1).tolist() == [0, 1] * 5
+
+
+def test_one_seed_gives_one_result(module, fit):
+    one, two, three = module(), module(), module()
+    fit(one, folder="1")
+    fit(two, folder="2")
+    fit(three, folder="3", seed=1)
+    assert torch.equal(weights(one), weights(two))
+    assert not torch.equal(weights(one), weights(three))  # another order of batches
+
+
+def test_the_best_epoch_is_restored_and_not_the_last(module, fit):
+    built = module(score=scores(50.0, 90.0, 70.0, 70.0))
+    fitted = fit(built, callbacks=[After(1, fill(0.25))])
+    assert fitted.quality == 90.0
+    assert torch.equal(weights(built), torch.full_like(weights(built), 0.25))
+
+
+def test_training_stops_when_patience_ends(module, fit):
+    fitted = fit(module(score=scores(50.0, 60.0, 60.0, 55.0, 99.0)), epochs=5, patience=2)
+    assert (fitted.quality, fitted.epochs, len(fitted.history)) == (60.0, 4, 4)
+
+
+class Broken(Exception):
+    pass
+
+
+def break_off(_):
+    raise Broken
+
+
+def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(module, fit, tmp_path):
+    unbroken = module()
+    whole = fit(unbroken, folder="whole")
+    with pytest.raises(Broken):
+        fit(module(), folder="broken", callbacks=[After(2, break_off)])
+    assert (tmp_path / "broken" / "last.ckpt").is_file()
+
+    class Steps(pl.Callback):
+        seen = 0
+
+        def on_train_batch_start(self, *_):
+            self.seen += 1
+
+    resumed, steps = module(), Steps()
+    rest = fit(resumed, folder="broken", callbacks=[steps])
+    assert steps.seen == 2 * 8  # of 4 epochs of 64 / 8 steps, two were done
+    assert torch.equal(weights(resumed), weights(unbroken))
+    assert (rest.quality, rest.epochs) == (whole.quality, whole.epochs)
+    for one, other in zip(rest.history, whole.history, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    seconds = [row["seconds"] for row in rest.history]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= rest.seconds
+
+
+def test_a_resumed_run_remembers_an_earlier_best(module, fit):
+    with pytest.raises(Broken):
+        fit(module(score=scores(50.0, 90.0)), callbacks=[After(1, fill(0.25)), After(2, break_off)])
+    resumed = module(score=scores(60.0, 60.0))
+    assert fit(resumed).quality == 90.0
+    assert torch.equal(weights(resumed), torch.full_like(weights(resumed), 0.25))
+
+
+def test_a_run_that_was_done_is_not_done_again(module, fit):
+    first, again = module(), module()
+    done = fit(first)
+    fitted = fit(again, callbacks=[After(0, break_off)])
+    assert torch.equal(weights(again), weights(first))
+    assert (fitted.quality, fitted.epochs) == (done.quality, 4)
+
+
+def test_ctrl_c_stays_an_interrupt_and_works_twice(module, fit):
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(module(), callbacks=[After(1, lambda _: os.kill(os.getpid(), signal.SIGINT))])
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_weights_that_are_not_finite_are_refused(module, fit):
+    with pytest.raises(MillisError) as caught:
+        fit(module(), epochs=1, callbacks=[After(0, fill(float("nan")))])
+    assert str(caught.value) == "training diverged: weights are not finite. Lower optimizer.lr"
+
+
+def test_a_run_that_diverged_late_keeps_its_best_epoch(module, fit):
+    built = module()
+    fitted = fit(built, callbacks=[After(2, fill(float("inf")))])
+    assert fitted.quality == 100.0
+    assert torch.isfinite(weights(built)).all()
+
+
+def test_a_metric_that_is_not_finite_is_refused(module, fit):
+    with pytest.raises(MillisError) as caught:
+        fit(module(score=lambda *_: float("nan")), epochs=1)
+    assert str(caught.value) == ("training gave no finite validation metric; lower optimizer.lr or check the data")
+
+
+def test_every_term_is_logged_before_its_weight(module, separable, tmp_path):
+    # One step on all 64 rows with fresh weights, so the terms can be computed beside it.
+    built, beside = module(alpha=0.25), module(alpha=0.25)
+    teacher = torch.randn(64, 2).numpy()
+    logger = CSVLogger(tmp_path, "curves", version="v")
+    Fit(max_epochs=1, batch_size=64, accelerator="cpu", log_every_n_steps=1)(
+        built, separable(64), separable(32), 0,
+        folder=tmp_path, seed=0, title="toy", teacher_logits=teacher, logger=logger,
+    )  # fmt: skip
+    with (tmp_path / "curves" / "v" / "metrics.csv").open() as file:
+        logged = {name: float(value) for row in csv.DictReader(file) for name, value in row.items() if value}
+    batch = Rows(separable(64), 0, teacher).__getitems__(list(range(64)))
+    total, terms = beside.objective(beside.model(**model_inputs(batch)), batch)
+    assert logged["train/cross_entropy"] == pytest.approx(terms["cross_entropy"].item(), rel=1e-5)
+    assert logged["train/softened_kl"] == pytest.approx(terms["softened_kl"].item(), rel=1e-5)
+    assert logged["train/objective"] == pytest.approx(total.item(), rel=1e-5)
+    assert logged["train/objective"] == pytest.approx(
+        0.75 * logged["train/cross_entropy"] + 0.25 * logged["train/softened_kl"], rel=1e-5
+    )
+    assert "validation/quality" in logged
+
+
+@pytest.mark.parametrize("setting", [{"max_epochs": 0}, {"max_epochs": 1, "batch_size": 0}])
+def test_settings_without_sense(setting):
+    with pytest.raises(MillisError) as caught:
+        Fit(**setting)
+    expected = {"batch_size": 32, **setting}
+    assert str(caught.value) == (
+        f"trainer.max_epochs={expected['max_epochs']}, batch_size={expected['batch_size']}: expected at least 1"
+    )
+
+
+def test_flags_reach_the_trainer(module, fit):
+    class Steps(pl.Callback):
+        def on_train_end(self, trainer, _):
+            self.total = trainer.global_step
+
+    steps = Steps()
+    fit(module(), epochs=3, flags={"limit_train_batches": 1}, callbacks=[steps])
+    assert steps.total == 3
+
+
+def test_a_seed_reaches_every_generator():
+    drawn = []
+    for _ in range(2):
+        seed_everything(7)
+        drawn.append((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert drawn[0] == drawn[1]

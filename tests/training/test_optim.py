@@ -1,0 +1,131 @@
+"""AdamW's groups and schedule, by hand, on a model with the names that real encoders have."""
+
+import pytest
+from torch import nn
+
+from millis.errors import MillisError
+from millis.training.optim import AdamW
+
+
+class Toy(nn.Module):
+    """Names as in BERT: embeddings, three layers, a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Module()
+        self.encoder.embeddings = nn.Module()
+        self.encoder.embeddings.word_embeddings = nn.Embedding(5, 2)
+        self.encoder.embeddings.LayerNorm = nn.LayerNorm(2)
+        self.encoder.layer = nn.ModuleList(nn.ModuleDict({"dense": nn.Linear(2, 2)}) for _ in range(3))
+        self.encoder.final_norm = nn.LayerNorm(2)
+        self.head = nn.Linear(2, 2)
+
+
+def settings_of(optimizer_settings, model=None):
+    """Parameter name → (peak rate, weight decay)."""
+    model = model or Toy()
+    optimizer, _ = optimizer_settings(model, 10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(parameter)]: (group["initial_lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+
+
+def test_rates_fall_by_the_layer_and_biases_and_norms_do_not_decay():
+    found = settings_of(AdamW(lr=0.08, head_lr=0.5, layer_decay=0.5, weight_decay=0.01))
+    # layer l of 3: 0.08 · 0.5^(2 - l); embeddings one below layer 0.
+    assert found == {
+        "encoder.embeddings.word_embeddings.weight": (0.01, 0.01),
+        "encoder.embeddings.LayerNorm.weight": (0.01, 0.0),
+        "encoder.embeddings.LayerNorm.bias": (0.01, 0.0),
+        "encoder.layer.0.dense.weight": (0.02, 0.01),
+        "encoder.layer.0.dense.bias": (0.02, 0.0),
+        "encoder.layer.1.dense.weight": (0.04, 0.01),
+        "encoder.layer.1.dense.bias": (0.04, 0.0),
+        "encoder.layer.2.dense.weight": (0.08, 0.01),
+        "encoder.layer.2.dense.bias": (0.08, 0.0),
+        "encoder.final_norm.weight": (0.08, 0.0),
+        "encoder.final_norm.bias": (0.08, 0.0),
+        "head.weight": (0.5, 0.01),
+        "head.bias": (0.5, 0.0),
+    }
+
+
+def test_without_layer_decay_two_rates_are_left():
+    found = settings_of(AdamW(lr=0.1, head_lr=0.2))
+    assert {rate for name, (rate, _) in found.items() if not name.startswith("head.")} == {0.1}
+    assert {rate for name, (rate, _) in found.items() if name.startswith("head.")} == {0.2}
+
+
+def test_a_model_without_layers_has_one_rate_but_for_its_embeddings(bag):
+    # No layers: depth 0, so embeddings are 0 below the top.
+    assert settings_of(AdamW(lr=0.1, head_lr=0.2, layer_decay=0.5), bag()) == {
+        "embedding.weight": (0.1, 0.01),
+        "head.weight": (0.2, 0.01),
+        "head.bias": (0.2, 0.0),
+    }
+
+
+def test_frozen_embeddings_are_neither_optimised_nor_given_a_gradient():
+    model = Toy()
+    found = settings_of(AdamW(lr=0.1, head_lr=0.1, freeze_embeddings=True), model)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if name.startswith("encoder.embeddings.")}
+    assert found.keys() == {name for name, _ in model.named_parameters()} - frozen
+
+
+def rates(warmup, total):
+    """The rate of every step, as a share of the peak."""
+    weight = nn.Linear(1, 1)
+    optimizer, schedule = AdamW(lr=1.0, head_lr=1.0, warmup=warmup)(weight, total)
+    found = []
+    for _ in range(total + 1):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_the_schedule_by_hand():
+    # 10 steps, 4 of them warm-up: 1/4 … 4/4, then 6 down: (10 - step) / 6, zero after the last.
+    expected = [1 / 4, 2 / 4, 3 / 4, 1, 6 / 6, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]
+    assert rates(0.4, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0.0, 4), (0.1, 4)])
+def test_no_warm_up_starts_at_the_peak(warmup, total):
+    assert rates(warmup, total) == pytest.approx([1, 3 / 3, 2 / 3, 1 / 3, 0])
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.99])
+def test_one_step_is_a_full_step(warmup):
+    assert rates(warmup, 1) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"lr": 0.0}, "optimizer.lr=0.0, head_lr=0.1: expected above 0"),
+        ({"head_lr": -1.0}, "optimizer.lr=0.1, head_lr=-1.0: expected above 0"),
+        ({"layer_decay": 0.0}, "optimizer.layer_decay=0.0: expected above 0, up to 1 (plain AdamW)"),
+        ({"layer_decay": 1.1}, "optimizer.layer_decay=1.1: expected above 0, up to 1 (plain AdamW)"),
+        ({"warmup": 1.0}, "optimizer.warmup=1.0: expected a fraction of the steps, 0 up to 1"),
+    ],
+)
+def test_settings_without_sense(setting, message):
+    with pytest.raises(MillisError) as caught:
+        AdamW(**{"lr": 0.1, "head_lr": 0.1, **setting})
+    assert str(caught.value) == message
+
+
+def test_steps_move_weights_by_their_own_rate():
+    # AdamW's first step moves each weight by about its rate, whatever the gradient's size (1711.05101).
+    model = nn.ModuleDict({"body": nn.Linear(1, 1, bias=False), "head": nn.Linear(1, 1, bias=False)})
+    before = {name: parameter.item() for name, parameter in model.named_parameters()}
+    optimizer, _ = AdamW(lr=0.01, head_lr=0.1, weight_decay=0.0, warmup=0.0)(model, 10)
+    (3 * model["body"].weight + 50 * model["head"].weight).sum().backward()
+    optimizer.step()
+    assert before["body.weight"] - model["body"].weight.item() == pytest.approx(0.01, rel=1e-3)
+    assert before["head.weight"] - model["head"].weight.item() == pytest.approx(0.1, rel=1e-3)
