@@ -148,4 +148,4 @@ def test_a_bag_of_words_stays_well_below_a_sentence_encoder(files: dict[str, lis
     classifier = LogisticRegression(C=16, max_iter=100).fit(features, targets["train"])
     accuracy = 100 * classifier.score(vectoriser.transform(texts["test"]), targets["test"])
     # CARD.md: 68 here, 9x for the fine-tuned encoder. Far above chance, yet words alone do not do.
-    assert 60 <= accuracy <= 82
+    assert 70 <= accuracy <= 84
