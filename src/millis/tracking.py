@@ -115,14 +115,7 @@ def log_sweep(
             config=dict(config or {}),
             settings={"mode": mode} if mode else None,
         ) as run:
-            shown = {"records": _wandb_table(records), "frontier": _wandb_table(frontier)}
-            run.log(shown if figure is None else {**shown, "frontier_chart": wandb.Plotly(figure)})
-            run.summary.update(summary(frontier, trials))
-            for record, folder in models:
-                artifact = wandb.Artifact(_artifact_name(study, record), type="model", metadata=_metadata(record))
-                # Artifacts are sealed and never rewritten, so W&B need not stage a second copy of their weights.
-                artifact.add_dir(str(folder), policy="immutable")
-                run.log_artifact(artifact)
+            _log_study(run, study, records, frontier, models, trials, figure)
             place = None if run.disabled else Path(run.dir).parent
     except (wandb.errors.Error, OSError) as error:
         raise MillisError(
@@ -131,6 +124,27 @@ def log_sweep(
         ) from error
     wandb.teardown()  # an offline run's file may still be on its way to the disk when the run has finished
     return place
+
+
+def _log_study(  # what `log_sweep` says of its arguments
+    run: Any,
+    study: str,
+    records: Sequence[Record],
+    frontier: Sequence[Record],
+    models: Sequence[tuple[Record, Path]],
+    trials: Mapping[str, int],
+    figure: Any | None,
+) -> None:
+    import wandb
+
+    shown = {"records": _wandb_table(records), "frontier": _wandb_table(frontier)}
+    run.log(shown if figure is None else {**shown, "frontier_chart": wandb.Plotly(figure)})
+    run.summary.update(summary(frontier, trials))
+    for record, folder in models:
+        artifact = wandb.Artifact(_artifact_name(study, record), type="model", metadata=_metadata(record))
+        # Artifacts are sealed and never rewritten, so W&B need not stage a second copy of their weights.
+        artifact.add_dir(str(folder), policy="immutable")
+        run.log_artifact(artifact)
 
 
 def table(records: Sequence[Record]) -> tuple[list[str], list[list[Any]]]:

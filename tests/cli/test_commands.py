@@ -143,7 +143,9 @@ def test_a_sweep_goes_on_where_it_was(place, swept, capsys):
 
 def test_report_draws_the_records_again(place, swept, capsys):
     page = place / "again.html"
-    assert millis(place, "report", f"records={swept / 'records.jsonl'}", f"html={page}", "budget.latency_p50_ms=1000") == 0
+    assert (
+        millis(place, "report", f"records={swept / 'records.jsonl'}", f"html={page}", "budget.latency_p50_ms=1000") == 0
+    )
     assert page.is_file()
     assert "keeps the budget (p50 ≤ 1000 ms)" in capsys.readouterr().out
 
@@ -160,12 +162,11 @@ def test_a_sweep_under_an_impossible_budget_names_the_nearest(place, swept, caps
     ("command", "arguments", "message"),
     [
         ("train", ["data.text=txt"], "has no column 'txt': found text, label"),
-        ("train", ["model=hub", "model.name=no/such-model"], "model=scratch"),
         ("predict", ["artifact=nowhere"], "nowhere is not a millis artifact"),
         ("report", ["records=nothing.jsonl"], "no records at nothing.jsonl"),
         ("benchmark", ["artifacts=[nowhere]"], "nowhere is not a millis artifact"),
         ("compress", ["student.layers=3"], "student.layers=3"),
-        ("compress", ["distillation.alpha=2"], "distillation.alpha=2: expected 0 (labels only) to 1 (teacher only)"),
+        ("compress", ["student.layers=1", "distillation.alpha=2"], "distillation.alpha=2: expected 0 (labels only) to 1 (teacher only)"),
     ],
 )
 def test_faults_are_one_line_without_traceback(place, capsys, command, arguments, message):
@@ -175,3 +176,11 @@ def test_faults_are_one_line_without_traceback(place, capsys, command, arguments
     assert message in error
     assert "Traceback" not in error
     assert error.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_without_the_hub_an_unknown_model_says_what_to_do(place, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    data = ["data=local", f"data.path={place / 'data'}", "logger=none"]
+    assert millis(place, "train", *data, "model=hub", "model.name=no/such-model") == 1
+    error = capsys.readouterr().err
+    assert "no/such-model" in error and "model=scratch" in error and "Traceback" not in error

@@ -183,7 +183,10 @@ def test_shares_are_counts_of_the_teachers(teacher):
         ({"heads": 5}, "student.heads=5 is larger than the teacher's 4"),
         ({"ffn_size": 65}, "student.ffn_size=65 is larger than the teacher's 64"),
         ({"layers": [0, 4]}, "student.layers=[0, 4] asks for layer 4; the teacher has 4, counted from 0 to 3"),
-        ({"layers": 0}, "student.layers=0 is no size; expected a count of at least 1, a share of the teacher's above 0"),
+        (
+            {"layers": 0},
+            "student.layers=0 is no size; expected a count of at least 1, a share of the teacher's above 0",
+        ),
         ({"layers": []}, "student.layers=0 is no size"),
         (
             {"init": "techer"},

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from millis.errors import MillisError
@@ -47,7 +47,8 @@ class Eager:
             MillisError: int8 was asked for and this PyTorch has it no more.
         """
         tensors = _fp32(model) if quantization is None else _int8(model, quantization)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / FILE_NAME)
+        # As bytes: a full disk is then the file system's own error, not one of safetensors'.
+        (folder / FILE_NAME).write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
 
 
 class EagerSession:

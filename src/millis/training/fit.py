@@ -19,6 +19,7 @@ from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError
 from millis.training.callbacks import Progress
+from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.module import VALIDATION, TextModule
 
 PREFIX = "model."  # of the weights inside a TextModule's checkpoint
@@ -50,7 +51,7 @@ class Fit:
         batch_size: B.
         patience: Epochs without a better validation metric before stopping.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16).
-        accelerator, devices, strategy: Lightning's: `auto`; `gpu`; `ddp` with `devices=2` uses two processes.
+        accelerator, devices, strategy: Lightning's, for one process: `auto`, `gpu`, `cpu`.
         gradient_clip_val: Largest gradient norm.
         flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
     """
@@ -114,6 +115,7 @@ class Fit:
                 progress,
                 *callbacks,
             ],
+            plugins=[AtomicCheckpoints()],
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,

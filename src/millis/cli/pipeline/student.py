@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save
 from torch import nn
 
 from millis import models
@@ -58,10 +58,10 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn
         if not history.is_file():
             model, fitted = train_student(cfg, teacher, planned)
             with atomic_file(weights) as temporary:
-                save_model(model, str(temporary))
+                temporary.write_bytes(save(model.state_dict()))
             write_json(history, asdict(fitted))
     model = models.build(planned.spec)
-    load_model(model, str(weights))
+    model.load_state_dict(load_file(weights))
     return model.eval(), Fitted(**json.loads(history.read_text()))
 
 
