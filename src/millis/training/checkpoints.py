@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: Lightning moves its own across file systems, which a full disk cuts short."""
+"""Checkpoints that are whole or not there: Lightning moves its own across file systems, and a full disk cuts them."""
 
 import io
 from pathlib import Path

