@@ -15,8 +15,8 @@ OFFLINE := HF_HUB_OFFLINE=1
 frontier: .venv/ready  ## the main job: search the frontier of the bundled corpus and report it
 	$(OFFLINE) $(BIN)/millis sweep
 
-test: .venv/ready  ## all tests
-	$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile
+test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/ready  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .

@@ -1,17 +1,38 @@
+from dataclasses import replace
+
+import pytest
+
 from millis.backends.runner import load
+from millis.benchmark import quality
 from millis.benchmark.quality import answer
 
 
 def test_every_text_is_answered_and_long_ones_are_counted(artifact):
-    seen = []
-    answers = answer(load(artifact("tiny")), ["a", "a a a", " ".join("a" * 12)], progress=seen.append)
+    answers = answer(load(artifact("tiny")), ["a", "a a a", " ".join("a" * 12)])
     # Logits are (0, number of tokens); 8 is the longest.
     assert answers.logits.tolist() == [[0, 1], [0, 3], [0, 8]]
     assert answers.predictions == [1, 1, 1]
     assert answers.truncated == 1
-    assert seen == [1, 2, 3]
 
 
 def test_no_texts(artifact):
     answers = answer(load(artifact("tiny")), [])
     assert (answers.predictions, answers.logits.shape, answers.truncated) == ([], (0, 2), 0)
+
+
+@pytest.mark.parametrize("together", [1, 2, 32])
+def test_texts_that_share_a_pass_get_their_own_answers(artifact, monkeypatch, together):
+    monkeypatch.setattr(quality, "TOGETHER", together)
+    runner = load(artifact("tiny"))
+    texts = ["a a", "a", "", "a a a", "a", "", "a a"]
+    assert answer(runner, texts).logits.tolist() == runner.logits(texts).tolist()
+
+
+def test_int8_is_asked_one_text_at_a_time(artifact, monkeypatch):
+    runner = load(artifact("tiny"))
+    monkeypatch.setattr(runner, "manifest", replace(runner.manifest, quantization={"weights": 8}))
+    sizes = []
+    compute = runner.compute
+    monkeypatch.setattr(runner, "compute", lambda features: sizes.append(len(features.ids)) or compute(features))
+    answer(runner, ["a", "a", "a"])
+    assert sizes == [1, 1, 1]

@@ -24,7 +24,7 @@ def test_logits_by_hand():
 
 def test_before_training_a_token_alone_gets_the_teachers_logits(teacher):
     """With all 32 components nothing is lost: student(t) = teacher([2] t [3])."""
-    student = StaticStudent(size=32)
+    student = StaticStudent(size=32, source="encoder")
     model = models.build(student.spec(teacher.spec)).eval()
     student.initialise(model, teacher)
     with torch.no_grad():

@@ -1,13 +1,20 @@
-"""Quality on the very path that is deployed: every text goes through the runner, one at a time."""
+"""Quality on the path that is deployed: every text goes through the runner's own stages.
 
-from collections.abc import Callable, Sequence
+An int8 model is asked one text at a time, for its activations get their range from whatever is computed together. In
+fp32 rows do not touch each other, so texts of equal length share a pass: no padding, the same answer to the last few
+bits, and a third of the time.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.backends.runner import Runner
-from millis.types import Text
+from millis.types import Features, Text
+
+TOGETHER = 32  # texts a pass: enough to fill the arithmetic units, little memory
 
 
 class Answers(NamedTuple):
@@ -24,20 +31,32 @@ class Answers(NamedTuple):
     truncated: int
 
 
-def answer(runner: Runner, texts: Sequence[Text], progress: Callable[[int], object] | None = None) -> Answers:
-    """Put `texts` through `runner`.
-
-    Args:
-        runner: The artifact as deployed.
-        texts: N texts.
-        progress: Called with the number of texts answered so far, after each.
-    """
+def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
+    """Put N `texts` through `runner`."""
+    encodings = [runner.tokenize(text) for text in texts]
+    features = [runner.feed(encoding) for encoding in encodings]
     logits = np.empty((len(texts), len(runner.labels)), np.float32)
-    truncated = 0
-    for row, text in enumerate(texts):
-        encoding = runner.tokenize(text)
-        truncated += bool(encoding.overflowing)
-        logits[row] = runner.compute(runner.feed(encoding))[0]
-        if progress is not None:
-            progress(row + 1)
+    together = TOGETHER if runner.manifest.quantization is None else 1
+    for rows in _equally_long(features, together):
+        logits[rows] = runner.compute(_stack([features[row] for row in rows]))
+    truncated = sum(bool(encoding.overflowing) for encoding in encodings)
     return Answers(logits.argmax(axis=1).tolist(), logits, truncated)
+
+
+def _equally_long(features: Sequence[Features], together: int) -> Iterator[list[int]]:
+    """Rows of one length and one mask, at most `together` of them."""
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for row, one in enumerate(features):
+        groups.setdefault((one.ids.shape[1], bool(one.mask.all())), []).append(row)
+    for rows in groups.values():
+        yield from (rows[i : i + together] for i in range(0, len(rows), together))
+
+
+def _stack(features: Sequence[Features]) -> Features:
+    """[1, S] each to [B, S]."""
+    types = [one.token_types for one in features if one.token_types is not None]
+    return Features(
+        np.concatenate([one.ids for one in features]),
+        np.concatenate([one.mask for one in features]),
+        np.concatenate(types) if types else None,
+    )

@@ -81,7 +81,7 @@ class StaticStudent:
     trains: ClassVar[bool] = True
 
     size: Size = 0.5
-    source: str = "encoder"
+    source: str = "embeddings"
     dropout: float = 0.1
 
     def __post_init__(self) -> None:

@@ -12,9 +12,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis import __version__, tracking
-from millis.benchmark.latency import Measurement, measure
+from millis.benchmark.latency import Measurement
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import plain
+from millis.cli.pipeline.measure import bench
 from millis.cli.pipeline.teacher import Teacher
 from millis.frontier import Choice, Frontier
 from millis.metrics import scorer
@@ -109,10 +110,9 @@ def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -
     path = teacher.inputs.cache / "latency" / f"{key}.json"
     with locked(path):
         if not path.is_file():
-            artifacts = {record.name: Path(record.artifact) for record in contenders}
-            reference = next(record.name for record in contenders if record.kind == "teacher")
-            texts = teacher.inputs.dataset.test.texts
-            found = measure(artifacts, texts, reference, instantiate(cfg.benchmark))
+            artifacts = {record.name: Path(record.artifact) for record in contenders if record.kind != "teacher"}
+            reference = {record.name: teacher.folder for record in contenders if record.kind == "teacher"}
+            found = bench(teacher, instantiate(cfg.benchmark)).measure({**reference, **artifacts})
             write_json(path, {name: asdict(measurement) for name, measurement in found.items()})
     return {name: Measurement(**values) for name, values in json.loads(path.read_text()).items()}
 
