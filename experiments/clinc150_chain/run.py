@@ -1,12 +1,13 @@
 """The ladder teacher → distilled student → int8 → ONNX Runtime → ONNX Runtime int8 on CLINC150, and its verdict.
 
-    python experiments/clinc150_chain/run.py data.path=FOLDER_OF_CLINC150
+    python experiments/clinc150_chain/run.py data.path=FOLDER_OF_CLINC150 [seeds=[0]]
 
 The rule was written before the first run (README.md, "The rule"); `verdict` below is that rule. Everything trained is
 kept under `outputs/`, so an interrupted run goes on, and a finished one only measures again.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from statistics import mean, stdev
@@ -45,15 +46,22 @@ RESAMPLES = 2000
 
 
 def main() -> int:
-    settings = OmegaConf.to_container(OmegaConf.load(HERE / "chain.yaml"))
-    runs = [run_seed(seed, settings, sys.argv[1:]) for seed in settings["seeds"]]
+    own = [argument for argument in sys.argv[1:] if argument.startswith("seeds=")]
+    settings: Any = OmegaConf.to_container(
+        OmegaConf.merge(OmegaConf.load(HERE / "chain.yaml"), OmegaConf.from_dotlist(own))
+    )
+    overrides = [argument for argument in sys.argv[1:] if argument not in own]
+    runs = [run_seed(seed, settings, overrides) for seed in settings["seeds"]]
     summary = summarise(runs)
     print_ladder(summary, json.loads((HERE / "published.json").read_text()))
     word, reasons = verdict(summary)
     for reason in reasons:
         print(f"  {reason}")
     print(f"verdict: {word}")
-    write_json(Path("outputs/clinc150_chain.json"), {**summary, "verdict": word, "reasons": reasons})
+    write_json(
+        Path(os.environ.get("MILLIS_OUTPUTS", "outputs")) / "clinc150_chain" / "result.json",
+        {**summary, "verdict": word, "reasons": reasons},
+    )
     return 0
 
 

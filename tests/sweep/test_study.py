@@ -305,7 +305,7 @@ def test_another_space_of_the_same_name_is_refused() -> None:
     [
         ("study.db", "'study.db', which is not a URL; write sqlite:///<path>"),
         ("sqlite://", "names no file"),
-        ("sqlite:////proc/none/study.db", "cannot keep a study at /proc/none/study.db"),
+        ("sqlite:////proc/none/study.db", "cannot write /proc/none/study.db"),
         ("oracel://x/y", "cannot read the study at oracel://x/y"),
     ],
 )
