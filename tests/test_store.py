@@ -1,6 +1,7 @@
 """Fingerprints, atomic writes and locks; a file system that refuses."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from millis import store
 from millis.errors import MillisError
-from millis.store import atomic_file, atomic_folder, file_sha256, fingerprint, locked, write_json
+from millis.store import atomic_file, atomic_folder, cached, file_sha256, fingerprint, locked, write_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -200,3 +201,10 @@ def test_a_lock_is_released_after_a_failure(tmp_path):
 def test_write_json_keeps_letters_as_they_are(tmp_path):
     write_json(tmp_path / "a.json", {"label": "größe"})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n "label": "größe"\n}\n'
+
+
+def test_a_damaged_cache_file_says_what_to_delete(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("{")
+    with pytest.raises(MillisError, match=r"a\.json is damaged or gone \(JSONDecodeError: .*Delete it"), cached(path):
+        json.loads(path.read_text())

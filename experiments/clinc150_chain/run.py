@@ -14,6 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich import box
@@ -42,6 +43,7 @@ STEPS = (("student", "teacher"), ("student onnx", "student"), ("student onnx int
 ENOUGH, TOO_LITTLE = 4.0, 2.5  # speed-up of the whole chain
 MARGIN, TOO_MUCH = 0.5, 1.5  # accuracy points below the teacher
 STEP = 1.15  # speed-up of every single step
+SEEDS = 3
 RESAMPLES = 2000
 
 
@@ -80,7 +82,10 @@ def run_seed(seed: int, settings: dict[str, Any], overrides: list[str]) -> dict[
             folders[rung] = folder
     dataset = teacher.inputs.dataset
     measured = measure(folders, dataset.test.texts, "teacher", instantiate(cfg.benchmark))
-    answers = {rung: answer(load(folder), dataset.test.texts).predictions for rung, folder in folders.items()}
+    answers = {
+        rung: answer(load(folder, torch.get_num_threads()), dataset.test.texts).predictions
+        for rung, folder in folders.items()
+    }
     return {
         "seed": seed,
         "latency_p50_ms": {rung: found.metrics["latency_p50_ms"] for rung, found in measured.items()},
@@ -141,6 +146,8 @@ def verdict(summary: dict[str, Any]) -> tuple[str, list[str]]:
         f"{difference['high']:+.2f} (reproduced if above -{MARGIN:g}, not below -{TOO_MUCH:g})",
         f"steps {steps} (each above {STEP:g}x)",
     ]
+    if len(summary["seeds"]) < SEEDS:
+        return "inconclusive", [*reasons, f"{len(summary['seeds'])} seeds (at least {SEEDS})"]
     if total < TOO_LITTLE or difference["high"] < -TOO_MUCH:
         return "not reproduced", reasons
     if total >= ENOUGH and not slow and difference["low"] > -MARGIN:

@@ -48,6 +48,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
         temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -109,6 +111,24 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def cached(path: Path) -> Iterator[None]:
+    """Read `path`, which a stage wrote earlier, within this.
+
+    Raises:
+        MillisError: it is damaged or gone; says which file to delete.
+    """
+    try:
+        yield
+    except MillisError:
+        raise
+    except Exception as error:  # JSON, NumPy, zip and safetensors each have their own
+        raise MillisError(
+            f"{path} is damaged or gone ({type(error).__name__}: {error}). Delete it, if it is there, and run again: "
+            "it is made anew"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

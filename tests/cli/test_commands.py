@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ def test_compress_then_benchmark_then_predict(place, capsys, monkeypatch):
     assert "stop my order" in capsys.readouterr().out
 
 
+def test_what_was_deleted_is_made_again(place, capsys):
+    recipe = [*common(place), "student.layers=1", "quantization=dynamic"]
+    assert millis(place, "compress", *recipe) == 0
+    artifact = Path(artifact_of(capsys.readouterr().out))
+    shutil.rmtree(artifact)
+    assert millis(place, "compress", *recipe) == 0
+    captured = capsys.readouterr()
+    assert (artifact / "manifest.json").is_file()
+    assert "epoch" not in captured.err, "only the artifact was gone, not the weights"
+
+
+def test_a_damaged_cache_file_is_named(place, capsys):
+    recipe = [*common(place), "student.layers=1"]
+    assert millis(place, "compress", *recipe) == 0
+    (weights, *_) = (place / "outputs" / "cache" / "student").glob("*.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    capsys.readouterr()
+    assert millis(place, "compress", *recipe) == 1
+    error = capsys.readouterr().err
+    assert f"{weights} is damaged or gone" in error and "Delete it" in error and "Traceback" not in error
+    weights.write_bytes(whole)
+
+
 def test_a_budget_that_is_broken_stops_before_training(place, capsys):
     assert millis(place, "compress", *common(place), "student=bilstm", "budget.latency_p50_ms=0.0001") == 0
     captured = capsys.readouterr()
@@ -167,6 +192,8 @@ def test_a_sweep_under_an_impossible_budget_names_the_nearest(place, swept, caps
         ("report", ["records=nothing.jsonl"], "no records at nothing.jsonl"),
         ("benchmark", ["artifacts=[nowhere]"], "nowhere is not a millis artifact"),
         ("compress", ["student.layers=3"], "student.layers=3"),
+        ("compress", ["budget.latency_p50_ms=2ms"], "budget.latency_p50_ms=2ms: expected a positive number"),
+        ("train", ["distillation@teacher.objective=logits"], "a teacher has no teacher"),
         ("compress", ["student.layers=1", "distillation.alpha=2"], "distillation.alpha=2: expected 0 (labels only)"),
     ],
 )

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from millis.backends.parity import parity
 from millis.backends.runner import load
 from millis.benchmark.latency import measure
 from millis.benchmark.quality import answer
@@ -30,9 +30,11 @@ def run(cfg: DictConfig) -> list[Record]:
     inputs = load_inputs(cfg)
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
     _check_labels(manifests, inputs.dataset.labels)
+    threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
     measured = measure(artifacts, inputs.dataset.test.texts, reference, instantiate(cfg.benchmark))
     answers = {
-        name: answer(load(folder, verify=False), inputs.dataset.test.texts) for name, folder in artifacts.items()
+        name: answer(load(folder, threads, verify=False), inputs.dataset.test.texts)
+        for name, folder in artifacts.items()
     }
     records = []
     for name, folder in artifacts.items():
@@ -56,7 +58,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 latency_ms=found.latency_ms,
                 reference_latency_ms=found.reference_latency_ms,
                 stages_ms=found.stages_ms,
-                parity=parity(answers[name].logits, answers[reference].logits),
+                parity=manifests[name].parity,
                 notes=[*inputs.dataset.notes, *found.notes],
                 environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
             )
@@ -73,7 +75,7 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     """Artifacts by manifest name; two of one name are told apart by their folders."""
     names = [open_manifest(folder, verify=False).name for folder in folders]
     return {
-        name if names.count(name) == 1 else f"{name} ({folder.name})": folder
+        name if names.count(name) == 1 else f"{name} ({folder})": folder
         for name, folder in zip(names, folders, strict=True)
     }
 

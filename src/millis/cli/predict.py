@@ -40,12 +40,15 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
 
 def _lines(cfg: DictConfig) -> Iterator[str]:
     if cfg.texts is not None:
-        yield from cfg.texts
+        yield from [cfg.texts] if isinstance(cfg.texts, str) else cfg.texts
     elif cfg.file is not None:
         path = Path(cfg.file)
         if not path.is_file():
             raise MillisError(f"file={path} is not there; expected a file with one text a line")
-        yield from path.read_text(encoding="utf-8").splitlines()
+        try:
+            yield from path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise MillisError(f"file={path} is not UTF-8 text: {error}") from error
     else:
         if sys.stdin.isatty():
             print("reading texts from standard input, one a line; end with Ctrl-D", file=sys.stderr)

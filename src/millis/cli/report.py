@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from millis.cli.pipeline.inputs import plain
 from millis.errors import MillisError
 from millis.metrics import scorer
-from millis.record import read_records
+from millis.record import Record, read_records
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
@@ -22,7 +22,7 @@ def run(cfg: DictConfig) -> Path:
         raise MillisError(f"{source} holds no records: run `millis sweep` first")
     quality = records[0].quality
     score = None if quality == "accuracy" else scorer(quality, _labels(records[0].artifact, source.parent))
-    found = frontier(records, {quality: "maximize", cfg.latency: "minimize"}, score)
+    found = frontier(records, _objectives(records[0], cfg.latency), score)
     budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
     page = Path(cfg.html) if cfg.html else source.parent / "frontier.html"
     write_html(page, records, found, title=cfg.title, budget=budget)
@@ -32,6 +32,14 @@ def run(cfg: DictConfig) -> Path:
         console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     return page
+
+
+def _objectives(record: Record, latency: str | None) -> dict[str, str]:
+    """What the records' own study searched for; quality against `latency` where that is given or no study made them."""
+    study = record.config.get("study", {}).get("directions", {})
+    if latency is None and study:
+        return {record.quality if name == "quality" else name: way for name, way in study.items()}
+    return {record.quality: "maximize", latency or "latency_p50_ms": "minimize"}
 
 
 def newest(outputs: Path) -> Path:

@@ -6,7 +6,15 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from millis.cli.pipeline.compress import Skipped, baseline_record, compress, read_record, teacher_record
+from millis.cli.pipeline.compress import (
+    Skipped,
+    baseline_record,
+    check_budget,
+    compress,
+    read_record,
+    record_path,
+    teacher_record,
+)
 from millis.cli.pipeline.study import Outcome, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
@@ -47,6 +55,7 @@ class Listener:
             del cfg["hydra"]
         self.cfg = cfg
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
+        check_budget(cfg)
         self.teacher = ensure_teacher(cfg)
         self.references = [teacher_record(cfg, self.teacher), baseline_record(cfg, self.teacher)]
         for record in self.references:
@@ -67,7 +76,7 @@ class Listener:
         latency = next((name for name in self.cfg.study.directions if name.startswith("latency")), "latency_p50_ms")
         if error is not None or metrics is None:
             self.say(f"{head}\n  failed: {(error or 'no result').splitlines()[0]}")
-        elif "quality" not in metrics:
+        elif "quality" in self.cfg.study.directions and "quality" not in metrics:
             self.say(f"{head}\n  over budget before training ({show(latency, metrics[latency])}): skipped")
         else:
             self.best.append((metrics["quality"], metrics[latency], recipe))
@@ -77,7 +86,10 @@ class Listener:
         """Measure the contenders side by side; print and write everything."""
         trials = finished(study)
         cache = self.teacher.inputs.cache
-        records = [read_record(cache, trial["attrs"]["record"]) for trial in trials if "record" in trial["attrs"]]
+        ids = [trial["attrs"]["record"] for trial in trials if "record" in trial["attrs"]]
+        records = [read_record(cache, id) for id in ids if record_path(cache, id).is_file()]
+        if gone := len(ids) - len(records):
+            self.say(f"{gone} finished trials are left out: their records are no longer under {cache}")
         states = Counter(
             "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
         )

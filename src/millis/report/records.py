@@ -19,7 +19,8 @@ def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
         low, high = record.intervals.get(name, (0.0, 0.0))
         spread = f" ± {(high - low) / 2:.1f}" if name not in COLUMNS and high > low else ""
         cells.append(show(name, record.metrics[name]) + spread if name in record.metrics else "")
-    return [*cells, f"{record.parity['label_agreement']:.1%}"]
+    agreement = record.parity.get("label_agreement")
+    return [*cells, "" if agreement is None else f"{agreement:.1%}"]
 
 
 def record_metrics(records: Sequence[Record]) -> list[str]:

@@ -16,7 +16,16 @@ STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
 PERCENTILES = (1, 25, 50, 75, 99)
-NOT_RECIPE = ("paths", "hydra", "logger")  # groups of a config that say where things go, not what they are
+NOT_RECIPE = (
+    "paths",
+    "hydra",
+    "logger",
+    "study",
+    "budget",
+    "benchmark",
+    "group",
+    "name",
+)  # groups of a config that say where things go, not what they are
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,13 @@ from millis.cli.pipeline.student import Plan, ensure_student, plan
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.errors import MillisError
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
+from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import seal
-from millis.store import atomic_file, fingerprint, locked
+from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
 _PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8"}
@@ -64,6 +66,7 @@ class Compressed:
 
 def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
+    check_budget(cfg)
     teacher = teacher or ensure_teacher(cfg)
     planned = plan(cfg, teacher)
     name = recipe_name(cfg, planned)
@@ -80,6 +83,20 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
         drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
         excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
     return Compressed(record, fitted.seconds, excess)
+
+
+def check_budget(cfg: DictConfig) -> None:
+    """Refuse a limit that is no positive number, before anything is trained.
+
+    Raises:
+        MillisError: names the limit.
+    """
+    for name, limit in cfg.budget.items():
+        number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if limit is not None and not (number and (limit > 0 or (limit == 0 and name == "quality_drop"))):
+            raise MillisError(
+                f"budget.{name}={limit}: expected a positive number in the unit of its name, or null for no limit"
+            )
 
 
 def teacher_record(cfg: DictConfig, teacher: Teacher) -> Record:
@@ -111,11 +128,16 @@ def _record(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, 
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms)
     path = record_path(teacher.inputs.cache, key)
     with locked(path):
-        if not path.is_file():
+        if not (path.is_file() and _is_whole(read_record(teacher.inputs.cache, key))):
             record = _judge(cfg, teacher, planned, model, measured, kind, key)
             with atomic_file(path) as temporary:
                 temporary.write_text(record.to_json() + "\n", encoding="utf-8")
     return read_record(teacher.inputs.cache, key)
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether the artifact a record speaks of is still there."""
+    return (Path(record.artifact) / MANIFEST).is_file()
 
 
 def record_path(cache: Path, id: str) -> Path:
@@ -125,7 +147,9 @@ def record_path(cache: Path, id: str) -> Path:
 
 def read_record(cache: Path, id: str) -> Record:
     """A record that was kept."""
-    return Record.from_json(record_path(cache, id).read_text(encoding="utf-8"))
+    path = record_path(cache, id)
+    with cached(path):
+        return Record.from_json(path.read_text(encoding="utf-8"))
 
 
 def _judge(
@@ -170,7 +194,7 @@ def _judge(
         reference_latency_ms=measured.reference_latency_ms,
         stages_ms=measured.stages_ms,
         parity=agreement,
-        environment={**measured.environment, "data": inputs.data_fingerprint},
+        environment={**measured.environment, "data": inputs.data_fingerprint, "measuring": measured.notes},
         notes=notes,
     )
 

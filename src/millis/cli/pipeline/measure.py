@@ -7,6 +7,7 @@ backend, the tokenizer and the machine. A student with fresh weights tells what 
 import atexit
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.student import Plan
 from millis.cli.pipeline.teacher import Teacher
 from millis.storage.manifest import Manifest
-from millis.store import fingerprint, locked, write_json
+from millis.store import cached, fingerprint, locked, write_json
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
@@ -38,9 +39,10 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
                     artifact = teacher.folder
                 else:
                     write(cfg, teacher, models.build(planned.spec), artifact, planned)
-                found = bench(teacher, options).measure({planned.name: artifact})[planned.name]
+                found = measure(teacher, options, {planned.name: artifact})[planned.name]
             write_json(path, asdict(found))
-    return Measurement(**json.loads(path.read_text()))
+    with cached(path):
+        return Measurement(**json.loads(path.read_text()))
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -71,13 +73,17 @@ def recipe_name(cfg: DictConfig, planned: Plan) -> str:
 _benches: dict[tuple[Path, Options], Bench] = {}
 
 
-def bench(teacher: Teacher, options: Options) -> Bench:
-    """The open bench of this process: the reference's worker starts once, not once a trial."""
+def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -> dict[str, Measurement]:
+    """Measure `artifacts` beside the teacher; the reference's worker starts once a process, not once a trial."""
     key = (teacher.folder, options)
     if key not in _benches:
         _benches[key] = Bench(teacher.folder, teacher.inputs.dataset.test.texts, options)
         atexit.register(_benches[key].close)
-    return _benches[key]
+    try:
+        return _benches[key].measure(artifacts)
+    except BaseException:  # an interrupt too: a worker that died or was cut off mid-answer is no use to the next trial
+        _benches.pop(key).close()
+        raise
 
 
 def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> str:

@@ -14,7 +14,7 @@ from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.pipeline.tracked import tracked_logger
 from millis.distillation.objective import Distillation
-from millis.store import atomic_file, fingerprint, locked, write_json
+from millis.store import atomic_file, cached, fingerprint, locked, write_json
 from millis.training.callbacks import OnlineTeacher
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
@@ -55,14 +55,16 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn
     weights = teacher.inputs.cache / "student" / f"{planned.fingerprint}.safetensors"
     history = weights.with_suffix(".json")
     with locked(weights):
-        if not history.is_file():
+        if not (history.is_file() and weights.is_file()):
             model, fitted = train_student(cfg, teacher, planned)
             with atomic_file(weights) as temporary:
                 temporary.write_bytes(save(model.state_dict()))
             write_json(history, asdict(fitted))
     model = models.build(planned.spec)
-    model.load_state_dict(load_file(weights))
-    return model.eval(), Fitted(**json.loads(history.read_text()))
+    with cached(weights):
+        model.load_state_dict(load_file(weights))
+    with cached(history):
+        return model.eval(), Fitted(**json.loads(history.read_text()))
 
 
 def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn.Module, Fitted]:

@@ -15,7 +15,7 @@ from millis import __version__, tracking
 from millis.benchmark.latency import Measurement
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import bench
+from millis.cli.pipeline.measure import measure
 from millis.cli.pipeline.teacher import Teacher
 from millis.frontier import Choice, Frontier
 from millis.metrics import scorer
@@ -23,7 +23,7 @@ from millis.record import Record, write_records
 from millis.report.figures import frontier_figure
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
-from millis.store import fingerprint, locked, write_json
+from millis.store import atomic_folder, cached, fingerprint, locked, write_json
 from millis.sweep.frontier import frontier, pick
 
 CONTENDER = 0.05  # chance of being on the frontier from which a model is worth measuring once more
@@ -106,15 +106,16 @@ def _side_by_side(
 def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -> dict[str, Measurement]:
     """One interleaved run over `contenders`, the teacher as the reference; kept under their ids."""
     nodes = plain(cfg.benchmark)
-    key = fingerprint("together", __version__, sorted(record.id for record in contenders), nodes)
+    key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), nodes)
     path = teacher.inputs.cache / "latency" / f"{key}.json"
     with locked(path):
         if not path.is_file():
             artifacts = {record.name: Path(record.artifact) for record in contenders if record.kind != "teacher"}
             reference = {record.name: teacher.folder for record in contenders if record.kind == "teacher"}
-            found = bench(teacher, instantiate(cfg.benchmark)).measure({**reference, **artifacts})
+            found = measure(teacher, instantiate(cfg.benchmark), {**reference, **artifacts})
             write_json(path, {name: asdict(measurement) for name, measurement in found.items()})
-    return {name: Measurement(**values) for name, values in json.loads(path.read_text()).items()}
+    with cached(path):
+        return {name: Measurement(**values) for name, values in json.loads(path.read_text()).items()}
 
 
 def _remeasured(record: Record, measured: Measurement) -> Record:
@@ -125,7 +126,8 @@ def _remeasured(record: Record, measured: Measurement) -> Record:
         latency_ms=measured.latency_ms,
         reference_latency_ms=measured.reference_latency_ms,
         stages_ms=measured.stages_ms,
-        notes=[*record.notes, *(note for note in measured.notes if note not in record.notes)],
+        notes=[*(note for note in record.notes if note not in record.environment["measuring"]), *measured.notes],
+        environment={**measured.environment, "data": record.environment["data"], "measuring": measured.notes},
     )
 
 
@@ -143,10 +145,10 @@ def _distinct(records: Sequence[Record]) -> list[Record]:
 
 def _keep(record: Record, folder: Path) -> Record:
     """Copy a member's artifact beside the report."""
-    target = folder / "artifacts" / slug(record.name)
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(record.artifact, target)
+    target = folder / "artifacts" / f"{slug(record.name)}-{record.id[:6]}"
+    if not target.exists():  # an artifact is never rewritten: a tracked run may refer to it
+        with atomic_folder(target) as temporary:
+            shutil.copytree(record.artifact, temporary, dirs_exist_ok=True)
     return replace(record, artifact=str(target))
 
 

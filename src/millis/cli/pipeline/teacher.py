@@ -22,14 +22,15 @@ from millis.cli.pipeline.tracked import tracked_logger
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits
+from millis.errors import MillisError
 from millis.models import max_length
 from millis.storage.manifest import Manifest, open_manifest
-from millis.store import fingerprint, locked, write_json
+from millis.store import cached, file_sha256, fingerprint, locked, write_json
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
 
 PAD_TOKENS = ("[PAD]", "<pad>")
-_opened: dict[Path, "Teacher"] = {}  # a sweep asks for its teacher in every trial
+_opened: dict[str, "Teacher"] = {}  # a sweep asks for its teacher in every trial
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,24 @@ def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
     """Of everything that determines the teacher's weights."""
     task = (inputs.task.metric, inputs.task.max_length)
     return fingerprint(
-        "teacher", __version__, plain(cfg.model), plain(cfg.teacher), cfg.seed, task, inputs.data_fingerprint
+        "teacher",
+        _local_files(cfg.model),
+        __version__,
+        plain(cfg.model),
+        plain(cfg.teacher),
+        cfg.seed,
+        task,
+        inputs.data_fingerprint,
+    )
+
+
+def _local_files(model: DictConfig) -> list[str]:
+    """Checksums of a model that is a folder: its name says nothing of what lies there today."""
+    folder = Path(str(model.get("name", "")))
+    return (
+        [file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()]
+        if "name" in model and folder.is_dir()
+        else []
     )
 
 
@@ -92,12 +110,14 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     folder = inputs.cache / "teacher" / key
     history = folder.with_suffix(".json")
     with locked(folder):
-        if not history.is_file():
+        if not (history.is_file() and folder.is_dir()):
             fitted = _train(cfg, inputs, folder, key)
             write_json(history, asdict(fitted))
-    if folder not in _opened:
-        _opened[folder] = Teacher(inputs, key, folder, Fitted(**json.loads(history.read_text())))
-    return _opened[folder]
+    same = fingerprint(str(folder), plain(cfg.task), plain(cfg.data))
+    if same not in _opened:
+        with cached(history):
+            _opened[same] = Teacher(inputs, key, folder, Fitted(**json.loads(history.read_text())))
+    return _opened[same]
 
 
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
@@ -108,7 +128,10 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
     )
-    objective = instantiate(cfg.teacher.objective).objective(inputs.class_counts)
+    supervised = instantiate(cfg.teacher.objective)
+    if supervised.alpha > 0:
+        raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
+    objective = supervised.objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
     fit: Fit = instantiate(cfg.teacher.trainer)
     checkpoints = folder.with_suffix(".checkpoints")
