@@ -23,18 +23,21 @@ from millis.report.text import print_frontier, wide_console
 from millis.sweep.study import finished
 from millis.units import show
 
+SHOWN = ("quality", "latency_p50_ms", "speedup")  # of every trial, whatever the search is for
+
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """One trial: what the sampler is told, and where the record lies."""
     outcome = compress(cfg)
     if isinstance(outcome, Skipped):
-        metrics = {name: value for name, value in outcome.measurement.metrics.items() if name in cfg.study.directions}
+        measured = outcome.measurement.metrics
+        metrics = {name: measured[name] for name in {*cfg.study.directions, "latency_p50_ms"} if name in measured}
         return {"metrics": metrics, "constraints": outcome.excess, "attrs": {"name": outcome.name}}
     record = outcome.record
     known = {**record.metrics, "quality": record.metrics[f"validation_{record.quality}"]}
     attrs = {"name": record.name, "record": record.id, "training_s": outcome.seconds}
     return {
-        "metrics": {name: known[name] for name in {*cfg.study.directions, "speedup"}},
+        "metrics": {name: known[name] for name in {*cfg.study.directions, *SHOWN}},
         "constraints": outcome.excess,
         "attrs": attrs,
     }
@@ -46,7 +49,6 @@ class Listener:
     def __init__(self) -> None:
         self.console = wide_console(stderr=True)
         self.best: list[tuple[float, float, str]] = []
-        self.told_count = 0
 
     def start(self, config: Any) -> None:
         """Train the teacher where needed; measure it and the untouched baseline."""
@@ -70,13 +72,12 @@ class Listener:
         error: str | None,
     ) -> None:
         """One line a trial, with the best so far."""
-        self.told_count += 1
         recipe = ", ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in params.items())
         head = f"trial {trial_number + 1}/{n_trials}  {recipe}"
         latency = next((name for name in self.cfg.study.directions if name.startswith("latency")), "latency_p50_ms")
         if error is not None or metrics is None:
             self.say(f"{head}\n  failed: {(error or 'no result').splitlines()[0]}")
-        elif "quality" in self.cfg.study.directions and "quality" not in metrics:
+        elif "quality" not in metrics:
             self.say(f"{head}\n  over budget before training ({show(latency, metrics[latency])}): skipped")
         else:
             self.best.append((metrics["quality"], metrics[latency], recipe))
@@ -95,7 +96,7 @@ class Listener:
         )
         self.say("measuring the teacher, the baseline and the frontier side by side ...")
         outcome = conclude(self.cfg, self.teacher, [*self.references, *records], _skip_notes(trials), states)
-        report(outcome, len(trials))
+        report(outcome)
 
     def say(self, text: str) -> None:
         """To standard error: standard output is for the result."""
@@ -109,16 +110,12 @@ class Listener:
         quality = max(self.best)
         fastest = min(self.best, key=lambda found: found[1])
         return (
-            (
-                f"[best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
-                f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f}]"
-            )
-            .replace("[", "(")
-            .replace("]", ")")
+            f"(best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
+            f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f})"
         )
 
 
-def report(outcome: Outcome, trials: int) -> None:
+def report(outcome: Outcome) -> None:
     """The table, what the budget picks, and the files."""
     console = wide_console()
     print_frontier(frontier_rows(outcome.records, outcome.frontier), console)

@@ -29,7 +29,7 @@ class AdamW:
         weight_decay: Not applied to biases and norms.
         warmup: Fraction of all steps spent warming up.
         freeze_embeddings: Leave the embedding tables as they are. They hold half of MiniLM's weights, and on a CPU
-            their update costs as much as a layer's.
+            every step would update all of a table for the few tokens in a batch.
     """
 
     lr: float
