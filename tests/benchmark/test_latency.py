@@ -1,4 +1,5 @@
 import statistics
+from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from millis.benchmark.latency import Bench, Options, measure
 from millis.errors import MillisError
 
 TEXTS = ["a", "a a", "a a a", "a a a a"]
-QUICK = Options(rounds=4, requests=3, settle_ms=0.5, steady_windows=1, cold_starts=1)
+QUICK = Options(rounds=4, requests=3, settle_ms=0.5, steady_windows=1, processes=2)
 
 
 class Fake:
@@ -79,6 +80,21 @@ def test_each_round_gives_everyone_the_same_texts_in_a_new_order(fake):
     assert len({tuple(name for name, _ in turns) for turns in rounds}) == 6  # every order of turns occurs
 
 
+def test_processes_take_the_rounds_in_turn(fake, monkeypatch):
+    original, served = Fake.ask, []
+
+    def ask(self, request):
+        if "burst" in request and self.name == "small":
+            served.append(id(self))
+        return original(self, request)
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", replace(QUICK, rounds=5))
+    first, second = served[:2]
+    assert first != second
+    assert served == [first, second, first, second, first]
+
+
 def test_drift_is_noted_and_the_speedup_stands(fake, monkeypatch):
     original = Fake.ask
 
@@ -108,7 +124,7 @@ def test_waits_are_noted(fake, monkeypatch):
 
 def test_slow_artifacts_get_fewer_requests_and_a_note(fake):
     # 40 rounds of 100 ms are 4 s a request; 10 s allow 2, and 3 is the least.
-    options = Options(rounds=40, requests=10, seconds=10)
+    options = Options(rounds=40, requests=10, seconds=10, processes=1)
     slow = measure({"slow": fake(100), "fast": fake(1)}, TEXTS, "slow", options)["slow"]
     assert [len(samples) for samples in slow.latency_ms] == [3] * 40
     assert "3 requests a round instead of 10, to stay within 10 s an artifact" in slow.notes[0]
@@ -117,9 +133,9 @@ def test_slow_artifacts_get_fewer_requests_and_a_note(fake):
 
 def test_a_bench_keeps_the_reference_and_ends_the_candidates(fake):
     with Bench(fake(8), TEXTS, QUICK) as bench:
-        assert Fake.alive == 1
+        assert Fake.alive == 2
         assert bench.measure({"one": fake(2)})["one"].metrics["speedup"] == 4.0
-        assert Fake.alive == 1
+        assert Fake.alive == 2
         assert bench.measure({"two": fake(16)})["two"].metrics["speedup"] == 0.5
     assert Fake.alive == 0
 
@@ -176,6 +192,9 @@ def test_no_texts(fake):
 def test_options_that_measure_nothing():
     with pytest.raises(MillisError, match=r"benchmark.rounds=0 measures nothing: expected 1 or more"):
         Options(rounds=0)
+    with pytest.raises(MillisError, match=r"benchmark.processes=3 take turns in benchmark.rounds=2: some would never be"):
+        Options(rounds=2, processes=3)
+
 
 
 def test_cpus_are_the_last_allowed_unless_named(monkeypatch):

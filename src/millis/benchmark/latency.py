@@ -42,8 +42,8 @@ class Options:
     """How to measure. The defaults take about 7 s a small model, of which a 13 ms reference's share is 5.
 
     Many short rounds rather than few long ones: a neighbour's load comes and goes within seconds, and both sides of a
-    ratio must have met the same. Two runs, on two cores shared by four processes: medians agreed within 5 %, speed-ups
-    within 6 %.
+    ratio must have met the same. Several processes rather than one: where its memory came to lie makes one of a small
+    model (0.1 ms) faster by some percent than the next, for as long as it lives.
 
     Args:
         threads: For one request's arithmetic.
@@ -55,7 +55,7 @@ class Options:
         steady_tolerance: ... lie within this share of each other ...
         warmup_seconds: ... or after this long, which is then noted.
         seconds: Most time an artifact is timed for; slower ones (and whom they are compared with) get fewer requests.
-        cold_starts: Fresh processes a cold start is the median of.
+        processes: Fresh ones of each artifact, which take the rounds in turn; a cold start is their median.
         drift: Share by which the reference's medians may range over the rounds before it is noted.
         seed: Of the texts drawn and the order of turns.
     """
@@ -69,14 +69,19 @@ class Options:
     steady_tolerance: float = 0.05
     warmup_seconds: float = 3.0
     seconds: float = 10.0
-    cold_starts: int = 1
+    processes: int = 3
     drift: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("threads", "rounds", "requests", "steady_windows", "cold_starts"):
+        for name in ("threads", "rounds", "requests", "steady_windows", "processes"):
             if getattr(self, name) < 1:
                 raise MillisError(f"benchmark.{name}={getattr(self, name)} measures nothing: expected 1 or more")
+        if self.processes > self.rounds:
+            raise MillisError(
+                f"benchmark.processes={self.processes} take turns in benchmark.rounds={self.rounds}: some would never "
+                "be timed. Expected at most as many processes as rounds"
+            )
 
     def cpus(self) -> list[int]:
         """The CPUs that workers are pinned to; empty where the system cannot pin.
@@ -174,7 +179,7 @@ class Bench:
             everyone = [self._reference, *(self._start(name, artifacts[name], stack) for name in others)]
             requests = self._affordable(max(one.median_ms for one in everyone))
             taken = self._take_turns(everyone, requests)
-            peaks = [one.worker.ask({"peak": None}) for one in everyone]
+            peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
         shared = machine | self._environment(requests)
         notes = [] if requests == self.options.requests else [_slow_note(requests, self.options)]
         if not self.cpus:
@@ -204,26 +209,34 @@ class Bench:
         self.close()
 
     def _start(self, name: str, folder: Path, stack: ExitStack) -> "_Ready":
-        options = self.options
         size = size_bytes(open_manifest(folder, verify=False))
-        colds = []
-        for _ in range(options.cold_starts - 1):
-            with Worker(name, folder, self._texts[0], options.threads, self.cpus) as worker:
-                colds.append(worker.cold_start_ms)
-        worker = stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus))
-        colds.append(worker.cold_start_ms)
-        worker.ask({"texts": self._texts})
-        warm = worker.ask(
-            {
-                "warm": {
-                    "window": self._orders[0],
-                    "tolerance": options.steady_tolerance,
-                    "windows": options.steady_windows,
-                    "seconds": options.warmup_seconds,
-                }
-            }
+        options = self.options
+        workers = [
+            stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus))
+            for _ in range(options.processes)
+        ]
+        warm = [self._warm(worker) for worker in workers]
+        return _Ready(
+            name,
+            workers,
+            size,
+            cold_start_ms=median(worker.cold_start_ms for worker in workers),
+            median_ms=median(one["median_ms"] for one in warm),
+            steady=all(one["steady"] for one in warm),
+            warm_requests=sum(one["requests"] for one in warm),
         )
-        return _Ready(name, worker, size, median(colds), warm["median_ms"], warm["steady"], warm["requests"])
+
+    def _warm(self, worker: Worker) -> dict[str, Any]:
+        options = self.options
+        worker.ask({"texts": self._texts})
+        window = {
+            "window": self._orders[0],
+            "tolerance": options.steady_tolerance,
+            "windows": options.steady_windows,
+            "seconds": options.warmup_seconds,
+        }
+        answer: dict[str, Any] = worker.ask({"warm": window})
+        return answer
 
     def _affordable(self, slowest_ms: float) -> int:
         """Requests a round that keep the slowest artifact within `options.seconds`."""
@@ -234,12 +247,13 @@ class Bench:
         """Clock readings [artifacts][R][requests][6]."""
         chance = random.Random(self.options.seed)
         taken: list[list[list[list[int]]]] = [[] for _ in everyone]
-        for order in self._orders:
+        for turn, order in enumerate(self._orders):
             texts = [order[int((i + 0.5) * len(order) / requests)] for i in range(requests)]  # all, or evenly spaced
             burst = {"order": texts, "settle_ms": self.options.settle_ms}
             chance.shuffle(texts)
             for row in chance.sample(range(len(everyone)), len(everyone)):
-                taken[row].append(everyone[row].worker.ask({"burst": burst}))
+                worker = everyone[row].workers[turn % self.options.processes]
+                taken[row].append(worker.ask({"burst": burst}))
         return taken
 
     def _environment(self, requests: int) -> dict[str, Any]:
@@ -247,6 +261,7 @@ class Bench:
         return {
             "threads": options.threads,
             "affinity": self.cpus,
+            "processes": options.processes,
             "rounds": options.rounds,
             "requests_per_round": requests,
             "seed": options.seed,
@@ -295,10 +310,10 @@ def measure(
 
 @dataclass(frozen=True)
 class _Ready:
-    """A worker that is warm."""
+    """An artifact's workers, warm."""
 
     name: str
-    worker: Worker
+    workers: list[Worker]
     size_bytes: int
     cold_start_ms: float
     median_ms: float
