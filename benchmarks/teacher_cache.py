@@ -32,7 +32,7 @@ def main() -> int:
         online = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
         teacher = ensure_teacher(cached)
         started = time.monotonic()
-        teacher.training_logits()
+        teacher.logits(teacher.inputs.dataset.train)
         once = time.monotonic() - started
         with_cache, without = fitted(cached), fitted(online)
         seconds, slow = epoch_seconds(with_cache), epoch_seconds(without)

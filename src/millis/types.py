@@ -5,6 +5,7 @@ Axes (used in shapes everywhere):
     H heads    F feed-forward    C classes    V vocabulary    R rounds of a benchmark
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -50,6 +51,20 @@ class Backend(Protocol):
 
     name: str
 
-    def write(self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: Any | None) -> None:
-        """Write `model`'s weights for this runtime into the existing folder `folder`."""
+    def write(
+        self,
+        model: Any,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: Any | None,
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write `model`'s weights for this runtime into the existing folder `folder`.
+
+        Args:
+            calibration: Texts that quantization finds ranges on, where it needs them (`Quantization.calibrates`).
+
+        Returns:
+            What a reader of the record should know of how it was quantized, a sentence each.
+        """
         ...

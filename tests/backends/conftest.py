@@ -63,10 +63,11 @@ def static():
 def write(tmp_path, tokenizer, manifest, static):
     """Writes an artifact and returns its folder."""
 
-    def make(backend, quantization=None, model=None, **changes):
+    def make(backend, quantization=None, model=None, calibration=(), **changes):
         model = static if model is None else model
         changes = {"spec": model.spec} | changes
-        write_artifact(tmp_path / "artifact", model, tokenizer(), backend, manifest(**changes), quantization)
+        described = manifest(**changes)
+        write_artifact(tmp_path / "artifact", model, tokenizer(), backend, described, quantization, calibration)
         return tmp_path / "artifact"
 
     return make

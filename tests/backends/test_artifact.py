@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,17 +7,19 @@ from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.parity import parity
 from millis.backends.runner import load
-from millis.quantization.spec import Quantization
+from millis.errors import MillisError
+from millis.quantization.spec import Calibration, Quantization
 from millis.storage.manifest import open_manifest
+from millis.types import Features
 
 TEXTS = ["a", "b c", "", "a b c d e f g h", "h h h", "g a"]
 INT8 = Quantization()
 
 
-def expected(model, runner):
-    """The module's own logits for `TEXTS`, one at a time."""
+def expected(model, runner, texts=TEXTS):
+    """The module's own logits for `texts`, one at a time."""
     with torch.inference_mode():
-        rows = [model.eval()(*map(torch.from_numpy, runner.feed(runner.tokenize(text))[:2])) for text in TEXTS]
+        rows = [model.eval()(*map(torch.from_numpy, runner.feed(runner.tokenize(text))[:2])) for text in texts]
     return torch.cat(rows).numpy()
 
 
@@ -46,6 +49,23 @@ def test_a_model_in_half_precision_is_written_in_single(write, static):
     assert load(folder).logits(["a"]).dtype == "float32"
 
 
+def test_the_manifest_tells_what_was_asked_and_what_was_decided(write):
+    folder = write(OnnxRuntime(), Quantization(keep=("head",), reduce_range=True))
+    told = open_manifest(folder).quantization
+    assert (told["weights"], told["activations"], told["keep"]) == (8, "dynamic", ["head"])
+    assert told["notes"] == ["kept in fp32 by name: head", "weights have 7 bits, as asked (reduce_range)"]
+    assert open_manifest(write(Eager(), Quantization())).quantization["notes"] == []
+
+
+def test_calibration_texts_reach_the_backend(write, static):
+    static_int8 = Quantization(activations="static", calibration=Calibration())
+    with pytest.raises(MillisError, match="calibration got 0 batches and no text"):
+        write(OnnxRuntime(), static_int8)
+    texts = [Features(np.array([[2, 4, 5, 3]]), np.ones((1, 4), np.int64), None)]
+    runner = load(write(OnnxRuntime(), static_int8, calibration=texts))
+    assert parity(runner.logits(["a b"]), expected(static, runner, ["a b"]))["max_abs_logit_difference"] < 0.3
+
+
 def test_a_failure_leaves_nothing_and_keeps_what_was_there(write, static, tmp_path, tokenizer, manifest):
     folder = write(Eager())
     before = open_manifest(folder)
@@ -53,7 +73,7 @@ def test_a_failure_leaves_nothing_and_keeps_what_was_there(write, static, tmp_pa
     class Broken:
         name = "eager"
 
-        def write(self, model, folder, inputs, quantization):
+        def write(self, model, folder, inputs, quantization, calibration=()):
             (folder / "half").write_text("")
             raise RuntimeError("disk on fire")
 

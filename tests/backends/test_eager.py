@@ -8,7 +8,7 @@ from millis.backends import eager
 from millis.backends.eager import Eager
 from millis.backends.runner import load
 from millis.errors import MillisError
-from millis.quantization.spec import Quantization
+from millis.quantization.spec import Calibration, Quantization
 from millis.storage.manifest import open_manifest, seal
 
 
@@ -71,6 +71,20 @@ def test_int8_without_pytorch_support_is_refused(write, monkeypatch):
         MillisError, match=r"has no dynamic quantization \(torch.ao\) any more.* Use backend=onnxruntime"
     ):
         write(Eager(), Quantization())
+
+
+@pytest.mark.parametrize(
+    ("quantization", "told"),
+    [
+        (Quantization(activations="static", calibration=Calibration()), r"activations='static', calibration="),
+        (Quantization(weights=4, activations="none", block_size=32), "weights=4, activations='none', block_size=32"),
+        (Quantization(keep=("head",)), r"keep=\('head',\)"),
+        (Quantization(reduce_range=True), "reduce_range=True"),
+    ],
+)
+def test_a_quantization_of_another_kind_is_refused(write, quantization, told):
+    with pytest.raises(MillisError, match=rf"backend=eager got a quantization with {told}.* Use backend=onnxruntime"):
+        write(Eager(), quantization)
 
 
 def test_int8_on_a_machine_without_kernels_is_refused(write, monkeypatch):

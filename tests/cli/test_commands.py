@@ -1,41 +1,15 @@
 """Every command on real files, end to end, with a tiny teacher made from the data alone."""
 
 import io
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from tiny import TINY, millis, write_data
 
 from millis.cli.main import run
 from millis.record import read_records
-
-INTENTS = {
-    "refund": "i want my money back for this order please",
-    "track": "where is my parcel now it should be here",
-    "cancel": "stop my order before it ships i changed my mind",
-}
-TINY = [
-    "model=scratch", "model.layers=2", "model.hidden_size=32", "model.heads=2", "model.ffn_size=64",
-    "model.vocab_size=120",
-    "teacher.trainer.max_epochs=3", "trainer.max_epochs=2", "logger=none", "data=local",
-    "benchmark.rounds=3", "benchmark.requests=4", "benchmark.warmup_seconds=0.2", "benchmark.settle_ms=0",
-]  # fmt: skip
-
-
-def write_data(folder: Path, rows: int = 20) -> None:
-    """Three intents told apart by their words, each row a rotation of its sentence."""
-    folder.mkdir(parents=True)
-    for split, count in (("train", rows), ("validation", 5), ("test", 6)):
-        lines = []
-        for label, sentence in INTENTS.items():
-            words = sentence.split()
-            lines += [
-                json.dumps({"text": " ".join(words[i % len(words) :] + words[: i % len(words)]), "label": label})
-                for i in range(count)
-            ]
-        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +18,6 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     write_data(folder / "data")
     return folder
-
-
-def millis(place: Path, command: str, *arguments: str) -> int:
-    own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict",) else []
-    texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []
-    rest = [argument for argument in arguments if argument not in texts]
-    return run(command, [*rest, *own, f"hydra.run.dir={place / 'run'}", *texts])
 
 
 def common(place: Path) -> list[str]:

@@ -43,12 +43,24 @@ def choices(root):
 
 @cache
 def keys_of(group):
-    """[(root, key, option by default)] where a group is used; roots that are quick to compose first."""
+    """[(root, overrides under which the group is used, key, option by default)]; roots that are quick to compose first.
+
+    A group that no root has may be one inside another: `pruning/criterion` is used where an option of `pruning` is.
+    """
     small_first = sorted(ROOTS, key=lambda root: len(choices(root)))
+    found = _uses(group, [(root, ()) for root in small_first])
+    outer = str(Path(group).parent)
+    if found or outer == ".":
+        return found
+    options = [option for of, option in OPTIONS if of == outer]
+    return _uses(group, [(root, (f"{key}={option}",)) for root, _, key, _ in keys_of(outer) for option in options])
+
+
+def _uses(group, places):
     return [
-        (root, key, option)
-        for root in small_first
-        for key, option in choices(root).items()
+        (root, under, key, option)
+        for root, under in places
+        for key, option in composed(root, *under).hydra.runtime.choices.items()
         if key.split("@")[0] == group
     ]
 
@@ -129,10 +141,10 @@ def test_an_option_composes_wherever_its_group_is_used(group, option):
     uses = keys_of(group)
     assert uses, f"no root config has the group {group!r}"
     composes, failures = 0, []
-    for key in dict.fromkeys(key for _, key, _ in uses):
-        for root, default in [(root, default) for root, found, default in uses if found == key]:
+    for key in dict.fromkeys(key for _, _, key, _ in uses):
+        for root, under, default in [(root, under, default) for root, under, found, default in uses if found == key]:
             try:
-                cfg = composed(root) if default == option else composed(root, f"{key}={option}")
+                cfg = composed(root, *under) if default == option else composed(root, *under, f"{key}={option}")
             except (ConfigCompositionException, MissingConfigException) as error:  # an experiment may need one command
                 failures.append(f"{root}: {error}")
                 continue

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.distillation.logits import softened_kl
+from millis.distillation.logits import jensen_shannon, logit_mse, reverse_kl, softened_kl
 
 # p = softmax(ln 3, 0) = (3/4, 1/4) for the teacher, q = softmax(0, 0) = (1/2, 1/2) for the student:
 # KL(p ‖ q) = 3/4 ln((3/4) / (1/2)) + 1/4 ln((1/4) / (1/2)) = 3/4 ln 3 - ln 2 = 0.1308
@@ -68,3 +68,51 @@ def test_the_gradient_at_temperature_one_is_the_difference_of_probabilities():
     student = STUDENT.clone().requires_grad_()
     softened_kl(student, TEACHER, 1.0).backward()
     assert student.grad.tolist() == [pytest.approx([0.5 - 0.75, 0.5 - 0.25])]
+
+
+# The other divergences.
+
+
+def test_reverse_kl_by_hand():
+    # KL(q ‖ p), the student's q first: ln 2 - 1/2 ln 3; T = 2 with logits twice as large, times 4.
+    assert reverse_kl(STUDENT, TEACHER, 1.0).item() == pytest.approx(math.log(2) - math.log(3) / 2, abs=1e-6)
+    assert reverse_kl(2 * STUDENT, 2 * TEACHER, 2.0).item() == pytest.approx(
+        4 * (math.log(2) - math.log(3) / 2), abs=1e-6
+    )
+
+
+def test_jensen_shannon_by_hand():
+    # p = (3/4, 1/4), q = (1/2, 1/2), m = (5/8, 3/8):
+    # KL(p ‖ m) = 3/4 ln(6/5) + 1/4 ln(2/3), KL(q ‖ m) = 1/2 ln(4/5) + 1/2 ln(4/3), and half of their sum.
+    p = 0.75 * math.log(6 / 5) + 0.25 * math.log(2 / 3)
+    q = 0.5 * math.log(4 / 5) + 0.5 * math.log(4 / 3)
+    assert jensen_shannon(STUDENT, TEACHER, 1.0).item() == pytest.approx((p + q) / 2, abs=1e-6)
+    assert jensen_shannon(2 * STUDENT, 2 * TEACHER, 2.0).item() == pytest.approx(4 * (p + q) / 2, abs=1e-6)
+
+
+def test_logit_mse_by_hand():
+    # Differences 1, 2 | 0, 3: (1 + 4 + 0 + 9) / 4, at any temperature.
+    student, teacher = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0, 0.0], [3.0, 7.0]])
+    assert [logit_mse(student, teacher, temperature).item() for temperature in (1.0, 8.0)] == [3.5, 3.5]
+
+
+@given(LOGITS, st.floats(0.5, 8))
+def test_jensen_shannon_is_symmetric_and_bounded(student, temperature):
+    teacher = (student.flip(-1) * 3 + torch.arange(3.0)).double()
+    found = jensen_shannon(student.double(), teacher, temperature)
+    assert found.item() == pytest.approx(jensen_shannon(teacher, student.double(), temperature).item(), abs=1e-9)
+    assert -1e-9 <= found <= temperature**2 * math.log(2) + 1e-9
+
+
+@given(LOGITS, st.floats(0.5, 8))
+def test_what_is_equal_costs_nothing(logits, temperature):
+    for loss in (reverse_kl, jensen_shannon, logit_mse):
+        assert loss(logits, logits, temperature).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_logits_far_apart_keep_jensen_shannon_finite():
+    student = torch.tensor([[80.0, -80.0]], requires_grad=True)
+    found = jensen_shannon(student, torch.tensor([[-80.0, 80.0]]), 1.0)
+    found.backward()
+    assert found.item() == pytest.approx(math.log(2), abs=1e-6)
+    assert torch.isfinite(student.grad).all()

@@ -7,9 +7,14 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
+from millis.distillation import logits as logits_module
+from millis.distillation.logit_distillation import LogitDistillation
 from millis.distillation.logits import softened_kl
 from millis.distillation.objective import Distillation, Objective, balanced_weights
+from millis.distillation.term import FeatureLoss, Match
+from millis.distillation.weight import Linear
 from millis.errors import MillisError
+from millis.models.features import Feature
 
 LN2, LN3 = math.log(2), math.log(3)
 # softmax(0, 0) = (1/2, 1/2) and softmax(ln 3, 0) = (3/4, 1/4).
@@ -26,6 +31,55 @@ def test_the_sum_is_weighted_and_its_terms_are_not():
     assert not any(value.requires_grad for value in terms.values())
     total.backward()
     assert logits.grad.tolist() == [[0.25, 2 * 2 * 5]]
+
+
+def test_weights_follow_progress():
+    objective = Objective({"a": (Linear(1.0, 0.0), lambda z, _: z.sum()), "b": (2.0, lambda z, _: z.sum() * 10)})
+    logits = torch.tensor([[1.0, 2.0]])
+    assert [objective(logits, {}, progress)[0].item() for progress in (0.0, 0.25, 1.0)] == [63.0, 62.25, 60.0]
+    assert objective(logits, {}, 1.0)[1]["a"].item() == 3.0  # logged before its weight
+
+
+def test_what_terms_learn_and_read_is_known():
+    plain = Distillation(alpha=0.5).objective([1, 1])
+    assert list(plain.parameters()) == []
+    assert plain.state_dict() == {}  # checkpoints of logit distillation hold the student alone
+    assert plain.student_features == plain.teacher_features == frozenset()
+    feature = Feature("hidden", 0)
+    bridge = torch.nn.Linear(2, 2, bias=False)
+    loss = FeatureLoss([Match((feature,), (Feature("hidden", 1),), lambda *_: torch.zeros(()))], bridge)
+    objective = Objective({"values": (1.0, loss), "labels": (1.0, lambda z, _: z.sum())})
+    assert objective.student_features == {feature}
+    assert objective.teacher_features == {Feature("hidden", 1)}
+    assert list(objective.state_dict()) == ["learned.term_values.projection.weight"]
+
+
+def test_one_stage_is_the_whole():
+    distillation = Distillation(alpha=0.3)
+    assert list(distillation.stages()) == [("distillation", 1.0, distillation)]
+    assert distillation.needs_logits
+    assert not Distillation(alpha=0.0).needs_logits
+
+
+@pytest.mark.parametrize("name", ["softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"])
+def test_other_losses_take_the_place_of_forward_kl(name):
+    batch = {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
+    objective = LogitDistillation(alpha=0.25, temperature=3.0, logit_loss=name).objective([1, 1])
+    total, terms = objective(LOGITS, batch)
+    assert list(terms) == ["cross_entropy", name]
+    assert terms[name] == getattr(logits_module, name)(LOGITS, LOGITS.flip(-1), 3.0)
+    assert total.item() == pytest.approx(0.75 * terms["cross_entropy"].item() + 0.25 * terms[name].item(), rel=1e-6)
+
+
+def test_an_unknown_loss_of_logits():
+    with pytest.raises(MillisError) as caught:
+        LogitDistillation(logit_loss="reversed_kl")
+    assert str(caught.value) == (
+        "distillation: logit_loss='reversed_kl' is unknown; expected one of softened_kl, reverse_kl, jensen_shannon, "
+        "logit_mse; did you mean 'reverse_kl'?"
+    )
+    with pytest.raises(MillisError, match=r"distillation.alpha=2"):
+        LogitDistillation(alpha=2)
 
 
 def test_distillation_weighs_labels_and_teacher():

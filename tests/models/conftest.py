@@ -34,6 +34,17 @@ CONFIGS = {
         "max_position_embeddings": 40,
         "pad_token_id": 0,
     },
+    "gpt2": {
+        "model_type": "gpt2",
+        "vocab_size": 100,
+        "n_embd": 32,
+        "n_layer": 4,
+        "n_head": 4,
+        "n_inner": 64,
+        "n_positions": 40,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    },
 }
 
 

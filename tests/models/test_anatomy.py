@@ -12,6 +12,10 @@ def test_full_shape_comes_from_the_config(spec, model_type):
     assert anatomy.full_shape(spec(model_type)["encoder"]) == spec(model_type)["shape"]
 
 
+def test_gpt2_that_names_no_ffn_has_four_times_its_width(spec):
+    assert anatomy.full_shape({**spec("gpt2")["encoder"], "n_inner": None})["ffn"] == [128] * 4
+
+
 @pytest.mark.parametrize("model_type", anatomy.supported())
 def test_parts_have_the_shapes_of_a_reshaped_encoder(spec, model, model_type):
     shape = {"head_size": 8, "heads": [4, 3, 2, 1], "ffn": [64, 48, 32, 16]}
@@ -28,7 +32,8 @@ def test_all_parameters_of_an_encoder_are_parts(spec, model, model_type):
     """Nothing that a student needs is forgotten: the parts hold every parameter of the encoder."""
     encoder, parts = model(spec(model_type)).encoder, anatomy.find(model_type)
     embeddings = parts.embeddings(encoder)
-    modules = [*embeddings.tables, embeddings.norm, *(part for layer in parts.layers(encoder) for part in layer[1:])]
+    norms = [norm for norm in (embeddings.norm, parts.final_norm(encoder)) if norm is not None]
+    modules = [*embeddings.tables, *norms, *(part for layer in parts.layers(encoder) for part in layer[1:])]
     found = {id(parameter) for module in modules for parameter in module.parameters()}
     assert found == {id(parameter) for parameter in encoder.parameters()}
 
@@ -84,6 +89,6 @@ def test_unknown_architecture_lists_the_supported():
         anatomy.find("robert")
     assert str(error.value) == (
         "millis cannot cut a 'robert' model: it knows the parts of bert, roberta, xlm-roberta, camembert, electra, "
-        "distilbert; did you mean 'roberta'?. Choose a model of these, a student that copies no layers "
+        "distilbert, gpt2; did you mean 'roberta'?. Choose a model of these, a student that copies no layers "
         "(student=convolution, bilstm, static), or describe the architecture in millis/models/anatomy.py"
     )

@@ -190,6 +190,53 @@ def test_every_term_is_logged_before_its_weight(module, separable, tmp_path):
     assert "validation/quality" in logged
 
 
+class Settling(pl.Callback):
+    """Has the model's final form from `epoch` on."""
+
+    def __init__(self, epoch):
+        self.epoch, self.settled = epoch, False
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.settled = trainer.current_epoch >= self.epoch
+
+
+def test_the_best_epoch_is_looked_for_once_the_model_is_settled(module, fit, tmp_path):
+    built = module(score=scores(99.0, 98.0, 60.0, 50.0))
+    fitted = fit(built, callbacks=[Settling(2), After(0, fill(0.1)), After(2, fill(0.25))])
+    assert (fitted.quality, fitted.epochs) == (60.0, 4)
+    assert torch.equal(weights(built), torch.full_like(weights(built), 0.25))
+
+
+def test_patience_counts_settled_epochs(module, fit):
+    # 99 is not to be beaten, and epochs 0 to 2 are not counted: 50 is the first, 60 better, then two that are not.
+    built = module(score=scores(99.0, 10.0, 10.0, 50.0, 60.0, 60.0, 55.0, 99.0))
+    fitted = fit(built, epochs=8, patience=2, callbacks=[Settling(3)])
+    assert (fitted.quality, fitted.epochs) == (60.0, 7)
+
+
+def test_all_callbacks_have_to_be_settled(module, fit):
+    fitted = fit(module(score=scores(99.0, 98.0, 97.0, 50.0)), callbacks=[Settling(1), Settling(3)])
+    assert fitted.quality == 50.0
+
+
+def test_a_run_broken_off_before_it_settled_goes_on(module, fit):
+    with pytest.raises(Broken):
+        fit(module(score=scores(99.0, 98.0)), callbacks=[Settling(3), After(2, break_off)])
+    resumed = module(score=scores(97.0, 60.0))
+    fitted = fit(resumed, callbacks=[Settling(3)])
+    assert (fitted.quality, len(fitted.history)) == (60.0, 4)
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3, 4]
+
+
+def test_a_run_that_never_settles_is_refused(module, fit):
+    with pytest.raises(MillisError) as caught:
+        fit(module(), epochs=2, callbacks=[Settling(2)])
+    assert str(caught.value) == (
+        "training ended after 2 epochs, before the model had its final form: shorten the schedule of pruning or "
+        "quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
+    )
+
+
 @pytest.mark.parametrize("setting", [{"max_epochs": 0}, {"max_epochs": 1, "batch_size": 0}])
 def test_settings_without_sense(setting):
     with pytest.raises(MillisError) as caught:

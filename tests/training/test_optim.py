@@ -2,6 +2,7 @@
 
 import pytest
 from torch import nn
+from torch.nn.utils import parametrize
 
 from millis.errors import MillisError
 from millis.training.optim import AdamW
@@ -74,6 +75,34 @@ def test_frozen_embeddings_are_neither_optimised_nor_given_a_gradient():
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert frozen == {name for name, _ in model.named_parameters() if name.startswith("encoder.embeddings.")}
     assert found.keys() == {name for name, _ in model.named_parameters()} - frozen
+
+
+def test_a_parametrized_weight_is_treated_as_the_plain_one():
+    class Same(nn.Module):
+        def forward(self, values):
+            return values
+
+    plain, model = Toy(), Toy()
+    for module in [*model.modules()]:
+        for name in [*module._parameters]:
+            parametrize.register_parametrization(module, name, Same())
+    optimizer = AdamW(lr=0.08, head_lr=0.5, layer_decay=0.5)
+    found = settings_of(optimizer, model)
+    expected = settings_of(optimizer, plain)
+    assert len(found) == len(expected)
+    for name, setting in expected.items():
+        place, parameter = name.rsplit(".", 1)
+        assert found[f"{place}.parametrizations.{parameter}.original"] == setting
+
+
+def test_a_module_may_ask_for_its_own_rate():
+    model = Toy()
+    model.scores = nn.ModuleDict({"norm": nn.Linear(1, 1)})
+    model.scores.own_lr = 0.3
+    model.gates = nn.Linear(1, 1)
+    found = settings_of(AdamW(lr=0.1, head_lr=0.2, layer_decay=0.5), model)
+    assert {found[f"scores.norm.{name}"] for name in ("weight", "bias")} == {(0.3, 0.0)}
+    assert found["gates.weight"] == (0.1, 0.01)
 
 
 def rates(warmup, total):

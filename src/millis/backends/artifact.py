@@ -1,6 +1,7 @@
 """Writing an artifact: weights, tokenizer and manifest appear together, or not at all."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from millis.backends.runner import TOKENIZER
 from millis.quantization.spec import Quantization
 from millis.storage.manifest import Manifest, seal
 from millis.store import atomic_folder
-from millis.types import Backend
+from millis.types import Backend, Features
 
 
 def write_artifact(
@@ -21,6 +22,7 @@ def write_artifact(
     backend: Backend,
     manifest: Manifest,
     quantization: Quantization | None,
+    calibration: Sequence[Features] = (),
 ) -> Manifest:
     """Write the deployable folder; an artifact that was there is replaced.
 
@@ -31,17 +33,19 @@ def write_artifact(
         backend: Writes the weights; the manifest names it.
         manifest: Without `backend`, `quantization` and `files`, which are filled in here.
         quantization: What the backend does to the weights.
+        calibration: Training texts, tokenised (`millis.quantization.calibration.sample`), for a quantization that
+            `calibrates`.
 
     Returns:
-        The manifest as written.
+        The manifest as written; its `quantization` also has `notes`, a list of sentences: what was decided on the way.
 
     Raises:
         MillisError: the file system refused, or the backend did; nothing is left behind.
     """
     with atomic_folder(folder) as temporary:
-        backend.write(_portable(model), temporary, manifest.inputs, quantization)
+        notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
-        described = None if quantization is None else asdict(quantization)
+        described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         return seal(temporary, replace(manifest, backend=backend.name, quantization=described))
 
 

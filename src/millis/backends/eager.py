@@ -10,7 +10,8 @@ On all-MiniLM-L6-v2, one thread of a processor with AVX-512 VNNI: fp32 18.5 ms, 
 
 import copy
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,15 +41,25 @@ class Eager:
 
     name = "eager"
 
-    def write(self, model: nn.Module, folder: Path, inputs: tuple[str, ...], quantization: Quantization | None) -> None:
-        """Write `model.safetensors` into `folder`.
+    def write(
+        self,
+        model: nn.Module,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: Quantization | None,
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write `model.safetensors` into `folder`; int8 is dynamic, of every linear layer, without calibration.
 
         Raises:
-            MillisError: int8 was asked for and this PyTorch has it no more.
+            MillisError: int8 was asked for and this PyTorch has it no more, or a quantization of another kind.
         """
+        if quantization is not None:
+            _check_supported(quantization)
         tensors = _fp32(model) if quantization is None else _int8(model, quantization)
         # As bytes: a full disk is then the file system's own error, not one of safetensors'.
         (folder / FILE_NAME).write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+        return ()
 
 
 class EagerSession:
@@ -91,6 +102,17 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
             f"the weights in {folder} do not fit the architecture in its manifest: {reason}. Make the artifact again"
         ) from error
     return EagerSession(model)
+
+
+def _check_supported(quantization: Quantization) -> None:
+    plain = Quantization(per_channel=quantization.per_channel)
+    asked, known = asdict(quantization), asdict(plain)
+    if others := [name for name in asked if asked[name] != known[name]]:
+        told = ", ".join(f"{name}={asked[name]!r}" for name in others)
+        raise MillisError(
+            f"backend=eager got a quantization with {told}; expected dynamic int8 of every linear layer "
+            "(quantization=dynamic), all that PyTorch computes. Use backend=onnxruntime for any other"
+        )
 
 
 def _fp32(model: nn.Module) -> dict[str, Tensor]:

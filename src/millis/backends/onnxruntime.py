@@ -9,6 +9,7 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 * graph: optimised when loaded, since an optimised graph saved to disk is bound to the machine that saved it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,23 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def write(self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None") -> None:
+    def write(
+        self,
+        model: Any,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
         """Write `model.onnx` into `folder`; see `millis.backends.onnx_export`.
 
         Raises:
-            MillisError: `onnx` is not installed, or the graph does not compute what the module does.
+            MillisError: `onnx` is not installed, the graph does not compute what the module does, or calibration texts
+                are missing.
         """
         from millis.backends import onnx_export
 
-        onnx_export.export(model, folder / FILE_NAME, inputs, quantization)
+        return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
 
 class OnnxSession:

@@ -12,8 +12,8 @@ from torch.utils.data import Sampler
 from millis.data.encode import Encoded
 
 Batch = dict[str, Tensor]
-"""`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `labels` [B], `rows` [B], and where a cached
-teacher is given `teacher_logits` [B, C]."""
+"""`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `labels` [B], `rows` [B], and where a
+teacher is heard `teacher_logits` [B, C] and its features, such as `teacher/hidden/3` [B, S, D]."""
 
 POOL = 50  # batches sorted by length together: large enough to bucket well, small enough to keep the order random
 

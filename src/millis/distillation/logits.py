@@ -1,10 +1,18 @@
-"""Distilling logits: the student matches the teacher's softened distribution.
+"""Distilling logits: four ways to measure how far the student's answers are from the teacher's.
 
-Hinton, Vinyals, Dean 2015 (1503.02531), section 2.
+All take logits [B, C] of both and a temperature T, average over the batch and carry T², so that a weight means the same
+at every temperature (Hinton, Vinyals, Dean 2015, 1503.02531, end of section 2).
 """
 
+import math
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+LogitLoss = Callable[[Tensor, Tensor, float], Tensor]
+"""Student's and teacher's logits [B, C] and the temperature in, a scalar out."""
 
 
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -27,3 +35,55 @@ def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         log_target=True,
     )
     return divergence * temperature**2
+
+
+def reverse_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · KL( softmax(student / T) ‖ softmax(teacher / T) ), averaged over the batch.
+
+    The student's distribution is the first argument: it pays for mass where the teacher has none and not for what it
+    leaves out, so a small student settles on the teacher's main mode (MiniLLM, 2306.08543, section 2.1).
+
+    Args:
+        student, teacher: Logits, [B, C].
+        temperature: T > 0.
+
+    Returns:
+        Scalar, in nats times T².
+    """
+    return softened_kl(teacher, student, temperature)
+
+
+def jensen_shannon(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · ( KL(p ‖ m) + KL(q ‖ m) ) / 2 with p, q the softened distributions and m = (p + q) / 2.
+
+    Symmetric, between forward and reverse, and never above T² · ln 2 a text, so that no text outweighs a batch
+    (generalised in 2306.13649, section 2, with β = 1/2).
+
+    Args:
+        student, teacher: Logits, [B, C].
+        temperature: T > 0.
+
+    Returns:
+        Scalar, in nats times T².
+    """
+    p, q = (F.log_softmax(logits / temperature, dim=-1) for logits in (teacher, student))
+    middle = torch.logaddexp(p, q) - math.log(2)
+    halves = [F.kl_div(middle, logs, reduction="batchmean", log_target=True) for logs in (p, q)]
+    return (halves[0] + halves[1]) / 2 * temperature**2
+
+
+def logit_mse(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · mean over batch and labels of ( (student - teacher) / T )², which T leaves alone: mean (student - teacher)².
+
+    What forward KL turns into for T far above the logits, up to the factor 2 C and where the logits' means agree
+    (1503.02531, equation 4); it also matches what a softmax hides, the logits' common level (2105.08919, section 3).
+
+    Args:
+        student, teacher: Logits, [B, C].
+        temperature: Of no effect.
+
+    Returns:
+        Scalar, in squared logits.
+    """
+    del temperature
+    return F.mse_loss(student, teacher)

@@ -6,31 +6,60 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from millis.data.batches import Batch
-from millis.distillation.logits import softened_kl
+from millis.distillation.contract import Pair, Stage
+from millis.distillation.logits import LogitLoss, softened_kl
+from millis.distillation.weight import Weight
 from millis.errors import MillisError
+from millis.models.features import Feature
 
 Term = Callable[[Tensor, Batch], Tensor]
 """Student logits [B, C] and the batch in, a scalar out."""
 
 
-class Objective:
-    """Σ weight · term.
+class Objective(nn.Module):
+    """Σ weight(progress) · term.
+
+    A term that is a module (a learned projection between widths) is trained with the student and lies in its
+    checkpoints, but is no part of the student. Terms say what they read by the attributes `student_features` and
+    `teacher_features`; without them, logits and labels are all they read.
 
     Args:
         terms: Name → (weight, term).
+        answers: Whether the terms train the logits; if not, validation quality says nothing about progress.
     """
 
-    def __init__(self, terms: Mapping[str, tuple[float, Term]]) -> None:
-        self.terms = dict(terms)
+    def __init__(self, terms: Mapping[str, tuple[Weight, Term]], answers: bool = True) -> None:
+        super().__init__()
+        self.terms, self.answers = dict(terms), answers
+        # Prefixed, for a ModuleDict has methods of its own that a term could be named like: "values", "keys".
+        self.learned = nn.ModuleDict(
+            {f"term_{name}": term for name, (_, term) in self.terms.items() if isinstance(term, nn.Module)}
+        )
+        self.student_features = self._union("student_features")
+        self.teacher_features = self._union("teacher_features")
 
-    def __call__(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and each term before its weight."""
+    def forward(self, logits: Tensor, batch: Batch, progress: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and each term before its weight.
+
+        Args:
+            logits: The student's, [B, C].
+            batch: With `teacher_logits` and features where terms read them.
+            progress: Share of the training that is done, in [0, 1].
+        """
         values = {name: term(logits, batch) for name, (_, term) in self.terms.items()}
-        total = torch.stack([self.terms[name][0] * value for name, value in values.items()]).sum()
+        weights = {name: _at(weight, progress) for name, (weight, _) in self.terms.items()}
+        total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
         return total, {name: value.detach() for name, value in values.items()}
+
+    def _union(self, attribute: str) -> frozenset[Feature]:
+        return frozenset().union(*(getattr(term, attribute, ()) for _, term in self.terms.values()))
+
+
+def _at(weight: Weight, progress: float) -> float:
+    return weight(progress) if callable(weight) else weight
 
 
 @dataclass(frozen=True)
@@ -60,19 +89,43 @@ class Distillation:
         if not 0 <= self.label_smoothing < 1:
             raise MillisError(f"distillation.label_smoothing={self.label_smoothing}: expected 0 up to 1, 1 excluded")
 
-    def objective(self, class_counts: Sequence[int]) -> Objective:
+    @property
+    def needs_logits(self) -> bool:
+        """Whether a teacher is needed."""
+        return self.alpha > 0
+
+    @property
+    def cache_limit_bytes(self) -> float:
+        """No features, so nothing to keep beside logits."""
+        return 0.0
+
+    def stages(self) -> Sequence[Stage]:
+        """Itself alone."""
+        return (Stage("distillation", 1.0, self),)
+
+    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
         """The terms that have weight.
 
         Args:
             class_counts: Training rows of each label, [C].
+            pair: Not read: any student can learn from any teacher's logits.
         """
-        terms: dict[str, tuple[float, Term]] = {}
+        return Objective(self.answer_terms(class_counts))
+
+    def answer_terms(self, class_counts: Sequence[int]) -> dict[str, tuple[Weight, Term]]:
+        """What teaches the student to answer: labels and the teacher's logits, as far as they have weight."""
+        terms: dict[str, tuple[Weight, Term]] = {}
         if self.alpha < 1:
             weights = balanced_weights(class_counts) if self.balanced else None
             terms["cross_entropy"] = (1 - self.alpha, partial(_cross_entropy, weights, self.label_smoothing))
         if self.alpha > 0:
-            terms["softened_kl"] = (self.alpha, partial(_softened_kl, self.temperature))
-        return Objective(terms)
+            name, loss = self.answer_loss()
+            terms[name] = (self.alpha, partial(_on_logits, loss, self.temperature))
+        return terms
+
+    def answer_loss(self) -> tuple[str, LogitLoss]:
+        """How far the student's logits are from the teacher's, and the name it is logged under."""
+        return "softened_kl", softened_kl
 
 
 def balanced_weights(class_counts: Sequence[int]) -> Tensor:
@@ -86,5 +139,5 @@ def _cross_entropy(weights: Tensor | None, smoothing: float, logits: Tensor, bat
     return F.cross_entropy(logits, batch["labels"], weight=weights, label_smoothing=smoothing)
 
 
-def _softened_kl(temperature: float, logits: Tensor, batch: Batch) -> Tensor:
-    return softened_kl(logits, batch["teacher_logits"], temperature)
+def _on_logits(loss: LogitLoss, temperature: float, logits: Tensor, batch: Batch) -> Tensor:
+    return loss(logits, batch["teacher_logits"], temperature)

@@ -5,7 +5,8 @@ finds them here. An architecture is one small class with the members of `Anatomy
 
 The attention modules of transformers infer the number of heads from the width of their projections
 (`view(..., -1, head_size)`), so a layer's heads are freed from the hidden size by resizing four linears and setting
-`attention_head_size` and `scaling`; `tests/models/test_anatomy.py` holds every supported architecture to that.
+the head size and `scaling`; `tests/models/test_anatomy.py` holds every supported architecture to that. A layer may
+have no heads or no neurons left: see `millis.models.empty`.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
+from millis.models import gpt2
+from millis.models.empty import Empty, NoHeads, replace_module
 from millis.types import Spec
 
 
@@ -27,9 +30,13 @@ class Keys(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """The parts of one block. Linears hold [out, in]; A = heads * head size."""
+    """The parts of one block. Linears hold [out, in]; A = heads * head size.
 
-    attention: nn.Module  # has attention_head_size and scaling
+    Where A or F is 0, the linears are `Empty`, which has their members. A layer norm follows its sublayer's residual
+    sum in post-norm blocks (`Anatomy.final_norm` is None), and precedes the sublayer in pre-norm ones.
+    """
+
+    attention: nn.Module  # has scaling
     query: nn.Linear  # [A, D]
     key: nn.Linear  # [A, D]
     value: nn.Linear  # [A, D]
@@ -44,7 +51,7 @@ class Embeddings(NamedTuple):
     """What is summed into the first hidden state; `tables[0]` holds the word vectors. E = D without projection."""
 
     tables: tuple[nn.Embedding, ...]  # each [*, E]
-    norm: nn.LayerNorm  # [E]
+    norm: nn.LayerNorm | None  # [E]
     projection: nn.Linear | None  # [D, E]
 
 
@@ -61,12 +68,33 @@ class Anatomy(Protocol):
         """Names of the sizes in their configs."""
         ...
 
+    @property
+    def after_heads(self) -> tuple[str, ...]:
+        """Names of the attention module's children that follow the heads: its output, where that is a part of it."""
+        ...
+
+    def prepare(self, encoder: nn.Module) -> None:
+        """Give a fresh encoder the parts that `Layer` speaks of, in place, where transformers builds it otherwise."""
+        ...
+
+    def blocks(self, encoder: nn.Module) -> list[nn.Module]:
+        """The blocks, first to last: hidden states [B, S, D] are their first argument and their result."""
+        ...
+
     def layers(self, encoder: nn.Module) -> list[Layer]:
-        """The blocks, first to last."""
+        """The parts of the blocks, first to last."""
         ...
 
     def embeddings(self, encoder: nn.Module) -> Embeddings:
         """The embedding tables and their layer norm."""
+        ...
+
+    def final_norm(self, encoder: nn.Module) -> nn.LayerNorm | None:
+        """The layer norm after the last block: pre-norm architectures have one."""
+        ...
+
+    def set_heads(self, attention: nn.Module, heads: int, head_size: int) -> None:
+        """Tell an attention module, whose projections have changed, of its heads."""
         ...
 
     def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
@@ -83,6 +111,13 @@ class Bert:
 
     model_types: tuple[str, ...] = ("bert",)
     keys = Keys("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+    after_heads: tuple[str, ...] = ()
+
+    def prepare(self, encoder: Any) -> None:
+        """Nothing to do: the parts are as `Layer` has them."""
+
+    def blocks(self, encoder: Any) -> list[nn.Module]:
+        return list(encoder.encoder.layer)
 
     def layers(self, encoder: Any) -> list[Layer]:
         return [
@@ -104,6 +139,13 @@ class Bert:
         parts = encoder.embeddings
         tables = (parts.word_embeddings, parts.position_embeddings, parts.token_type_embeddings)
         return Embeddings(tables, parts.LayerNorm, getattr(encoder, "embeddings_project", None))
+
+    def final_norm(self, encoder: Any) -> nn.LayerNorm | None:
+        return None
+
+    def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
+        attention.attention_head_size = head_size
+        attention.scaling = head_size**-0.5
 
     def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
         return {**config, self.keys.hidden: hidden}
@@ -136,11 +178,15 @@ class Electra(Bert):
         return {**config, "hidden_size": hidden, "embedding_size": hidden}
 
 
-class DistilBert:
+class DistilBert(Bert):
     """DistilBERT (Sanh et al. 2019, 1910.01108): BERT without token types, under other names."""
 
-    model_types: tuple[str, ...] = ("distilbert",)
+    model_types = ("distilbert",)
     keys = Keys("n_layers", "dim", "n_heads", "hidden_dim")
+    after_heads = ("out_lin",)
+
+    def blocks(self, encoder: Any) -> list[nn.Module]:
+        return list(encoder.transformer.layer)
 
     def layers(self, encoder: Any) -> list[Layer]:
         return [
@@ -162,14 +208,57 @@ class DistilBert:
         parts = encoder.embeddings
         return Embeddings((parts.word_embeddings, parts.position_embeddings), parts.LayerNorm, projection=None)
 
+
+class Gpt2:
+    """GPT-2 (Radford et al. 2019): pre-norm blocks whose tokens look back only; no norm after the embeddings."""
+
+    model_types: tuple[str, ...] = ("gpt2",)
+    keys = Keys("n_layer", "n_embd", "n_head", "n_inner")
+    after_heads: tuple[str, ...] = ("c_proj", "resid_dropout")
+
+    def prepare(self, encoder: Any) -> None:
+        gpt2.separate(encoder)
+
+    def blocks(self, encoder: Any) -> list[nn.Module]:
+        return list(encoder.h)
+
+    def layers(self, encoder: Any) -> list[Layer]:
+        return [
+            Layer(
+                attention=block.attn,
+                query=block.attn.c_attn.query,
+                key=block.attn.c_attn.key,
+                value=block.attn.c_attn.value,
+                attention_output=block.attn.c_proj,
+                attention_norm=block.ln_1,
+                ffn_in=block.mlp.c_fc,
+                ffn_out=block.mlp.c_proj,
+                ffn_norm=block.ln_2,
+            )
+            for block in encoder.h
+        ]
+
+    def embeddings(self, encoder: Any) -> Embeddings:
+        return Embeddings((encoder.wte, encoder.wpe), norm=None, projection=None)
+
+    def final_norm(self, encoder: Any) -> nn.LayerNorm | None:
+        norm: nn.LayerNorm = encoder.ln_f
+        return norm
+
+    def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
+        attention.num_heads, attention.head_dim, attention.split_size = heads, head_size, heads * head_size
+        attention.scaling = head_size**-0.5 if attention.scale_attn_weights else 1.0
+        if attention.scale_attn_by_inverse_layer_idx:
+            attention.scaling /= attention.layer_idx + 1
+
     def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
         return {**config, self.keys.hidden: hidden}
 
     def max_length(self, config: dict[str, Any]) -> int:
-        return int(config["max_position_embeddings"])
+        return int(config["n_positions"])
 
 
-ANATOMIES: tuple[Anatomy, ...] = (Bert(), Roberta(), Electra(), DistilBert())
+ANATOMIES: tuple[Anatomy, ...] = (Bert(), Roberta(), Electra(), DistilBert(), Gpt2())
 
 
 def supported() -> list[str]:
@@ -196,7 +285,8 @@ def find(model_type: str) -> Anatomy:
 def full_shape(config: dict[str, Any]) -> Spec:
     """The shape of an uncut model: `{"head_size": int, "heads": [H] * L, "ffn": [F] * L}` from its config."""
     keys = find(config["model_type"]).keys
-    layers, hidden, heads, ffn = (int(config[key]) for key in keys)
+    layers, hidden, heads = (int(config[key]) for key in keys[:3])
+    ffn = int(config.get(keys.ffn) or 4 * hidden)  # GPT-2 leaves it out: 4 D
     return {"head_size": hidden // heads, "heads": [heads] * layers, "ffn": [ffn] * layers}
 
 
@@ -206,20 +296,21 @@ def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Spec, std: float) -> No
     A linear that changes size gets fresh weights, N(0, std²) and bias 0, as BERT initialises them.
 
     Args:
-        encoder: The encoder, whatever its blocks' sizes.
+        encoder: A prepared encoder with at least one head and one neuron in each block.
         anatomy: Of its architecture.
-        shape: `{"head_size": int, "heads": [H of each layer], "ffn": [F of each layer]}`.
+        shape: `{"head_size": int, "heads": [H of each layer], "ffn": [F of each layer]}`; H or F may be 0.
         std: Standard deviation of fresh weights.
     """
     for layer, heads, ffn in zip(anatomy.layers(encoder), shape["heads"], shape["ffn"], strict=True):
         hidden, width = layer.ffn_out.out_features, heads * shape["head_size"]
         for linear in (layer.query, layer.key, layer.value):
-            _resize(linear, width, hidden, std)
-        _resize(layer.attention_output, hidden, width, std)
-        _resize(layer.ffn_in, ffn, hidden, std)
-        _resize(layer.ffn_out, hidden, ffn, std)
-        layer.attention.attention_head_size = shape["head_size"]
-        layer.attention.scaling = shape["head_size"] ** -0.5
+            _resize(encoder, linear, width, hidden, std)
+        _resize(encoder, layer.attention_output, hidden, width, std)
+        _resize(encoder, layer.ffn_in, ffn, hidden, std)
+        _resize(encoder, layer.ffn_out, hidden, ffn, std)
+        anatomy.set_heads(layer.attention, heads, shape["head_size"])
+        if heads == 0:
+            replace_module(encoder, layer.attention, NoHeads(layer.attention, anatomy.after_heads))
 
 
 def head_rows(heads: Tensor, head_size: int) -> Tensor:
@@ -243,8 +334,11 @@ def copy_norm(target: nn.LayerNorm, source: nn.LayerNorm, channels: Tensor) -> N
     target.bias.copy_(source.bias[channels])
 
 
-def _resize(linear: nn.Linear, outputs: int, inputs: int, std: float) -> None:
+def _resize(encoder: nn.Module, linear: nn.Linear, outputs: int, inputs: int, std: float) -> None:
     if (linear.out_features, linear.in_features) == (outputs, inputs):
+        return
+    if 0 in (outputs, inputs):
+        replace_module(encoder, linear, Empty(inputs, outputs))
         return
     linear.out_features, linear.in_features = outputs, inputs
     linear.weight = nn.Parameter(torch.empty(outputs, inputs).normal_(std=std))

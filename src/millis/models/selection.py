@@ -1,12 +1,17 @@
 """Selection: which layers, channels, heads and neurons of a transformer are kept; copying them into a smaller one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.transformer import Transformer
+from millis.types import Spec
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,44 @@ class Selection:
     hidden: Tensor
     heads: list[Tensor]
     ffn: list[Tensor]
+
+
+def whole(spec: Spec) -> Selection:
+    """The selection that keeps everything of a model of `spec`."""
+    config, shape = spec["encoder"], spec["shape"]
+    return Selection(
+        layers=list(range(len(shape["heads"]))),
+        hidden=torch.arange(config[anatomy.find(config["model_type"]).keys.hidden]),
+        heads=[torch.arange(heads) for heads in shape["heads"]],
+        ffn=[torch.arange(neurons) for neurons in shape["ffn"]],
+    )
+
+
+def selected_spec(spec: Spec, keep: Selection) -> Spec:
+    """The architecture that `keep` leaves of the one of `spec`.
+
+    Raises:
+        MillisError: indices that are not ascending or name parts that are not there; no layer or no hidden channel
+            left; hidden channels of an architecture that cannot lose any.
+    """
+    config, shape = spec["encoder"], spec["shape"]
+    parts = anatomy.find(config["model_type"])
+    hidden = config[parts.keys.hidden]
+    _check("layers", keep.layers, len(shape["heads"]), at_least=1)
+    _check("hidden", keep.hidden.tolist(), hidden, at_least=1)
+    for name, chosen in (("heads", keep.heads), ("ffn", keep.ffn)):
+        if len(chosen) != len(keep.layers):
+            raise MillisError(
+                f"a selection keeps {len(keep.layers)} layers but has {name} for {len(chosen)}: give each kept layer "
+                "its own"
+            )
+        for layer, indices in zip(keep.layers, chosen, strict=True):
+            _check(f"{name} of layer {layer}", indices.tolist(), shape[name][layer], at_least=0)
+    encoder = {**config, parts.keys.layers: len(keep.layers)}
+    if len(keep.hidden) != hidden:
+        encoder = parts.with_hidden(encoder, len(keep.hidden))
+    sizes = {"heads": [len(heads) for heads in keep.heads], "ffn": [len(ffn) for ffn in keep.ffn]}
+    return {**spec, "encoder": encoder, "shape": {**shape, **sizes}}
 
 
 @torch.no_grad()
@@ -47,13 +90,36 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
         anatomy.copy_linear(target.ffn_in, source.ffn_in, ffn, keep.hidden)
         anatomy.copy_linear(target.ffn_out, source.ffn_out, keep.hidden, ffn)
         anatomy.copy_norm(target.ffn_norm, source.ffn_norm, keep.hidden)
+        if (ratio := _scaling(source) / _scaling(target)) != 1:  # of a GPT-2 that scales by depth: the layer has moved
+            target.query.weight.mul_(ratio)
+            target.query.bias.mul_(ratio)
+    _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
     anatomy.copy_linear(small.head, large.head, columns=keep.hidden)
 
 
 def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:
-    channels = hidden if large.projection is None else torch.arange(large.norm.weight.numel())
+    channels = hidden if large.projection is None else torch.arange(large.tables[0].embedding_dim)
     for target, source in zip(small.tables, large.tables, strict=True):
         target.weight.copy_(source.weight[:, channels])
-    anatomy.copy_norm(small.norm, large.norm, channels)
+    _copy_norm(small.norm, large.norm, channels)
     if small.projection is not None and large.projection is not None:
         anatomy.copy_linear(small.projection, large.projection, rows=hidden)
+
+
+def _copy_norm(small: nn.LayerNorm | None, large: nn.LayerNorm | None, channels: Tensor) -> None:
+    if small is not None and large is not None:
+        anatomy.copy_norm(small, large, channels)
+
+
+def _scaling(layer: anatomy.Layer) -> float:
+    return float(cast(Any, layer.attention).scaling)
+
+
+def _check(name: str, indices: Sequence[int], whole: int, at_least: int) -> None:
+    ascending = all(low < high for low, high in pairwise(indices))
+    if len(indices) < at_least or not ascending or (indices and not 0 <= indices[0] <= indices[-1] < whole):
+        shown = list(indices) if len(indices) <= 8 else [*indices[:4], "...", *indices[-3:]]
+        raise MillisError(
+            f"a selection keeps {name} {shown}; expected {'at least one of ' if at_least else ''}0 to {whole - 1}, "
+            "each once, in ascending order"
+        )

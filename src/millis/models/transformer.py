@@ -4,7 +4,8 @@ Spec:
     family       "transformer"
     encoder      the architecture's config with its `model_type`, JSON-able
     shape        {"head_size": int, "heads": [H of each layer], "ffn": [F of each layer]}: what is left of the config's
-                 heads and neurons; absent where `millis.models.anatomy` does not know the architecture
+                 heads and neurons, maybe none; absent where `millis.models.anatomy` does not know the architecture
+    ranks        {dotted module name: r}: matrices held as two of rank r (`millis.models.low_rank`); absent where none
     affixes      [[ids before], [ids after]]: the special tokens put around a text, such as [[101], [102]]
     pooling      "mean" or "cls"
     dropout      before the head
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from millis.errors import MillisError, nearest
-from millis.models import anatomy, pooling
+from millis.models import anatomy, low_rank, pooling
 from millis.types import Spec
 
 POOLING = {"mean": pooling.mean, "cls": pooling.cls}
@@ -63,6 +64,7 @@ class Transformer(nn.Module):
         self.head = nn.Linear(self.encoder.config.hidden_size, spec["num_labels"])
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
+        low_rank.install(self, spec.get("ranks", {}))
         # RoBERTa has the parameter but one token type only: passing a pair's 1 would read past its table.
         self.takes_token_types = (
             "token_type_ids" in inspect.signature(self.encoder.forward).parameters
@@ -89,6 +91,7 @@ def _encoder(spec: Spec) -> Any:
     # One head divides every hidden size, which the constructors ask for; `reshape` then gives each block its own.
     narrow = {parts.keys.layers: len(shape["heads"]), parts.keys.heads: 1, parts.keys.ffn: 1}
     encoder = _from_config({**values, **narrow})
+    parts.prepare(encoder)
     anatomy.reshape(encoder, parts, shape, std=values.get("initializer_range", HEAD_STD))
     return encoder
 

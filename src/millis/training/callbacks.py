@@ -2,31 +2,59 @@
 
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from millis.data.batches import Batch, model_inputs
+from millis.data.batches import Batch, Rows, model_inputs
+from millis.distillation.feature_cache import FeatureCache
+from millis.distillation.term import teacher_key
+from millis.models.features import Feature, capture
 from millis.training.module import VALIDATION, TextModule
 
 
 class OnlineTeacher(pl.Callback):
     """Runs the teacher on every batch, for when its outputs cannot be cached.
 
+    Logits that a batch has already (cached, or of several teachers) are left as they are.
+
     Args:
         teacher: The fine-tuned teacher; held in evaluation mode, without gradients.
+        features: What of its inside the objective reads.
+        rows: The training rows in the teacher's token ids; None where the student's batches hold the same.
     """
 
-    def __init__(self, teacher: nn.Module) -> None:
-        self.teacher = teacher.eval()
+    def __init__(self, teacher: nn.Module, features: Collection[Feature] = (), rows: Rows | None = None) -> None:
+        self.teacher, self.features, self.rows = teacher.eval(), features, rows
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, *_: Any) -> None:
-        """Add `teacher_logits` [B, C] to the batch."""
+        """Add `teacher_logits` [B, C] and the features, each [B, S, width], to the batch."""
         self.teacher.to(pl_module.device)
-        with torch.no_grad():
-            batch["teacher_logits"] = self.teacher(**model_inputs(batch))
+        own = batch if self.rows is None else self.rows.__getitems__(batch["rows"].tolist())
+        inputs = {name: value.to(pl_module.device) for name, value in model_inputs(own).items()}
+        with torch.no_grad(), capture(self.teacher, self.features) as found:
+            logits = self.teacher(**inputs)
+        batch.setdefault("teacher_logits", logits)
+        batch.update({teacher_key(feature): value for feature, value in found.items()})
+
+
+class CachedTeacher(pl.Callback):
+    """Joins the teacher's cached features to every batch.
+
+    Args:
+        features: Of the training rows.
+    """
+
+    def __init__(self, features: FeatureCache) -> None:
+        self.features = features
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, *_: Any) -> None:
+        """Add the features, each [B, S, width], to the batch."""
+        found = self.features.batch(batch["rows"])
+        batch.update({teacher_key(feature): value.to(pl_module.device) for feature, value in found.items()})
 
 
 class Progress(pl.Callback):

@@ -1,5 +1,6 @@
 """Fit: one Lightning training run, resumable, that leaves the best weights in the model."""
 
+import copy
 import logging
 import signal
 import warnings
@@ -13,7 +14,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
@@ -21,6 +21,7 @@ from millis.errors import MillisError
 from millis.training.callbacks import Progress
 from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.module import VALIDATION, TextModule
+from millis.training.settled import EarlyStopping, ModelCheckpoint, settled
 
 PREFIX = "model."  # of the weights inside a TextModule's checkpoint
 
@@ -52,9 +53,21 @@ class Fitted:
     seconds: float
     history: list[dict[str, float]]
 
+    @classmethod
+    def of(cls, runs: "Sequence[Fitted]") -> "Fitted":
+        """Trainings that followed one another, as one; the last one's quality is what they led to."""
+        return cls(
+            runs[-1].quality,
+            sum(run.epochs for run in runs),
+            sum(run.seconds for run in runs),
+            [row for run in runs for row in run.history],
+        )
+
 
 class Fit:
     """Trains with early stopping on the validation metric and restores the best epoch's weights.
+
+    Epochs in which a callback still changes the model (`settled` is False) are neither stopped at nor restored.
 
     Args:
         max_epochs: Upper bound; the learning rate reaches zero there.
@@ -89,6 +102,17 @@ class Fit:
             "strategy": strategy, "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
         }  # fmt: skip
 
+    @property
+    def max_epochs(self) -> int:
+        """Upper bound of epochs."""
+        return int(self.flags["max_epochs"])
+
+    def with_epochs(self, max_epochs: int) -> "Fit":
+        """The same, for so many epochs."""
+        other = copy.copy(self)
+        other.flags = {**self.flags, "max_epochs": max_epochs}
+        return other
+
     def __call__(
         self,
         module: TextModule,
@@ -110,7 +134,7 @@ class Fit:
             teacher_logits: [N, C], joined to the training batches.
 
         Raises:
-            MillisError: the loss became NaN or infinite.
+            MillisError: the loss became NaN or infinite, or training ended before the model had its final form.
         """
         _quieten()
         seed_everything(seed)
@@ -136,6 +160,11 @@ class Fit:
         last = folder / "last.ckpt"
         with _interruptible():
             trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        if best.best_model_score is None and not settled(trainer):
+            raise MillisError(
+                f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "
+                "the schedule of pruning or quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
+            )
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
         return Fitted(float(best.best_model_score), trainer.current_epoch, progress.seconds, progress.history)

@@ -1,6 +1,6 @@
 """The LightningModule: a model, an objective and an optimizer. No compression method is named here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
 from millis.distillation.objective import Objective
+from millis.distillation.term import student_key
+from millis.models.features import capture
 from millis.training.optim import AdamW
 
 Score = Callable[[Sequence[int], Sequence[int]], float]
@@ -17,24 +19,48 @@ Score = Callable[[Sequence[int], Sequence[int]], float]
 VALIDATION = "validation/quality"
 
 
+class _Trained(nn.Module):
+    """Student and objective in one, to the optimizer: what the objective learns starts fresh, so it goes by the
+    classification head's rate, which is known by its name."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """The model's under its own names, the objective's as if they were the head's."""
+        yield from self.model.named_parameters()
+        yield from ((f"head.{name}", parameter) for name, parameter in self.objective.named_parameters())
+
+
 class TextModule(pl.LightningModule):
     """Trains `model` on batches of token ids.
 
     Args:
         model: `forward(input_ids, attention_mask[, token_type_ids]) -> logits` [B, C].
-        objective: What is minimised; every term is logged unweighted as `train/<term>`.
+        objective: What is minimised; every term is logged unweighted as `train/<term>`. What it learns itself (a
+            projection between widths) is trained at the head's rate.
         optimizer: Makes the optimizer and its schedule once the number of steps is known.
-        score: The quality metric, logged as `validation/quality` after every epoch.
+        score: The quality metric, logged as `validation/quality` after every epoch. Where the objective does not train
+            answers (the first of two stages), -(the epoch's mean objective) takes its place, for epochs to be selected
+            by: the metric would be that of an untrained head.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, optimizer: AdamW, score: Score) -> None:
         super().__init__()
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
+        self.steps = 1  # of the whole training, known once it begins
         self._seen: list[tuple[Tensor, Tensor]] = []
+        self._objectives: list[Tensor] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The objective on one batch."""
-        total, terms = self.objective(self.model(**model_inputs(batch)), batch)
+        with capture(self.model, self.objective.student_features) as found:
+            logits = self.model(**model_inputs(batch))
+        features = {student_key(feature): value for feature, value in found.items()}
+        total: Tensor
+        total, terms = self.objective(logits, {**batch, **features}, min(1.0, self.global_step / self.steps))
+        self._objectives.append(total.detach())
         self.log("train/objective", total.detach(), batch_size=len(batch["labels"]))
         for name, value in terms.items():
             self.log(f"train/{name}", value, batch_size=len(batch["labels"]))
@@ -47,15 +73,18 @@ class TextModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split at once."""
+        objectives = torch.stack(self._objectives) if self._objectives else torch.zeros(1)
+        self._objectives.clear()
         predictions, references = (torch.cat(parts).tolist() for parts in zip(*self._seen, strict=True))
         self._seen.clear()
-        self.log(VALIDATION, self.score(predictions, references))
+        answers = self.objective.answers
+        self.log(VALIDATION, self.score(predictions, references) if answers else -float(objectives.mean()))
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        steps = int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = self.optimizer(self.model, steps, fused=not scaled)
+        self.steps = max(1, int(self.trainer.estimated_stepping_batches))
+        optimizer, schedule = self.optimizer(_Trained(self.model, self.objective), self.steps, fused=not scaled)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -63,4 +92,4 @@ class TextModule(pl.LightningModule):
     ) -> None:
         """Clip by norm. Lightning refuses to with any fused optimizer under mixed precision; unscaled bf16 is safe."""
         if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)

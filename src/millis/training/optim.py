@@ -16,6 +16,7 @@ from millis.errors import MillisError
 LAYER = re.compile(r"\blayers?\.(\d+)\.")
 NO_DECAY = re.compile(r"bias$|norm", re.IGNORECASE)
 HEAD = "head."
+PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,23 @@ class AdamW:
         return optimizer, LambdaLR(optimizer, factor)
 
     def _groups(self, model: nn.Module) -> list[dict[str, object]]:
-        """One parameter group for each (rate, decay) pair."""
-        named = list(model.named_parameters())
+        """One parameter group for each (rate, decay) pair.
+
+        A parametrized weight has the group of the plain one. The parameters of a submodule with an attribute `own_lr`
+        (scores, gates, scales that a method trains beside the weights) have that peak rate and no decay.
+        """
+        named = [(PARAMETRIZATION.sub(r"\1", name), parameter) for name, parameter in model.named_parameters()]
         depth = 1 + max((int(match[1]) for name, _ in named if (match := LAYER.search(name))), default=-1)
+        own = _own_rates(model)
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in named:
             if "embedding" in name and self.freeze_embeddings:
                 parameter.requires_grad_(False)
                 continue
-            decay = 0.0 if NO_DECAY.search(name) else self.weight_decay
-            groups.setdefault((self._rate(name, depth), decay), []).append(parameter)
+            rate, decay = self._rate(name, depth), 0.0 if NO_DECAY.search(name) else self.weight_decay
+            if id(parameter) in own:
+                rate, decay = own[id(parameter)], 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
     def _rate(self, name: str, depth: int) -> float:
@@ -86,3 +94,14 @@ class AdamW:
         match = LAYER.search(name)
         below_top = depth - 1 - int(match[1]) if match else depth if "embedding" in name else 0
         return self.lr * self.layer_decay**below_top
+
+
+def _own_rates(model: nn.Module) -> dict[int, float]:
+    """id of a parameter → the rate that its module asks for."""
+    asking = [(module, getattr(module, "own_lr", None)) for module in model.modules()]
+    return {
+        id(parameter): float(rate)
+        for module, rate in asking
+        if isinstance(rate, int | float)
+        for parameter in module.parameters()
+    }

@@ -18,8 +18,9 @@ from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import latency_of, recipe_name, write
-from millis.cli.pipeline.student import Plan, ensure_student, plan
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.pipeline.plan import METHODS, Plan
+from millis.cli.pipeline.student import ensure_student, plan, settled
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.errors import MillisError
@@ -68,7 +69,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
     check_budget(cfg)
     teacher = teacher or ensure_teacher(cfg)
-    planned = plan(cfg, teacher)
+    planned = settled(cfg, teacher, plan(cfg, teacher))
     name = recipe_name(cfg, planned)
     measured = latency_of(cfg, teacher, planned)
     excess = {
@@ -117,7 +118,9 @@ def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> D
     cfg = cfg.copy()
     with open_dict(cfg):
         cfg.student = {"_target_": "millis.models.student.Teacher"}
-        cfg.backend, cfg.quantization = {"_target_": backend}, quantization
+        cfg.backend, cfg.quantization, cfg.ensemble = {"_target_": backend}, quantization, []
+        for method in METHODS:
+            cfg[method] = {"_target_": "millis.quantization.spec.none"}
     return cfg
 
 
@@ -163,7 +166,7 @@ def _judge(
     # PyTorch's thread count is the whole process's: as it is, or training would go on with the runner's.
     runner = load(folder, threads=torch.get_num_threads(), verify=False)
     tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_logits(teacher, model, dataset.test, PARITY_TEXTS)
+    expected = eager_logits(teacher, model, planned, dataset.test)
     agreement = parity(tested.logits[: len(expected)], expected)
     seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
@@ -173,7 +176,7 @@ def _judge(
             validated.predictions, dataset.validation.labels, dataset.labels
         ).items()
     }
-    notes = [*dataset.notes, *measured.notes]
+    notes = [*dataset.notes, *measured.notes, *(manifest.quantization or {}).get("notes", [])]
     if tested.truncated:
         notes.append(
             f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
@@ -206,11 +209,11 @@ def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], 
     return values, {metric: interval(scorer(metric, labels), predictions, references) for metric in values}
 
 
-def eager_logits(teacher: Teacher, model: nn.Module, split: Split, count: int) -> NDArray[np.float32]:
-    """What eager fp32 says of the first `count` texts, one at a time, [count, C]: backends are held against it."""
-    rows = Rows(teacher.encoded(split), teacher.pad_id)
+def eager_logits(teacher: Teacher, model: nn.Module, planned: Plan, split: Split) -> NDArray[np.float32]:
+    """What eager fp32 says of the first texts, one at a time, [PARITY_TEXTS, C]: backends are held against it."""
+    rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
     with torch.inference_mode():
-        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(count, len(split)))]
+        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(PARITY_TEXTS, len(split)))]
     return torch.cat(outputs).numpy()
 
 

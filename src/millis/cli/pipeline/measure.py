@@ -21,10 +21,12 @@ from millis.backends.artifact import write_artifact
 from millis.benchmark.environment import machine, packages
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.student import Plan
+from millis.cli.pipeline.plan import Plan
 from millis.cli.pipeline.teacher import Teacher
+from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
+from millis.types import Features
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
@@ -48,7 +50,8 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
     """Whether this is the teacher on eager fp32, which the bench times in every round anyway."""
     same = planned.spec == teacher.manifest.spec and instantiate(cfg.backend).name == teacher.manifest.backend
-    return same and instantiate(cfg.quantization) is None
+    own = planned.tokenizer is teacher.tokenizer
+    return same and own and instantiate(cfg.quantization) is None
 
 
 def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
@@ -59,14 +62,18 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
         teacher.manifest, name=recipe_name(cfg, planned), backend=backend.name, spec=planned.spec,
         recipe=plain(cfg), fingerprint=planned.fingerprint, files={},
     )  # fmt: skip
-    return write_artifact(folder, model, teacher.tokenizer, backend, manifest, quantization)
+    texts: list[Features] = []
+    if quantization is not None and quantization.calibrates:
+        train = teacher.encoded(teacher.inputs.dataset.train, planned.tokenizer)
+        texts = sample(train, quantization.calibration.texts)
+    return write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
 
 
 def recipe_name(cfg: DictConfig, planned: Plan) -> str:
     """Architecture, bits and, where it is not the usual one, backend: `transformer 3x384 int8`."""
     quantization = instantiate(cfg.quantization)
     backend = instantiate(cfg.backend).name
-    bits = "fp32" if quantization is None else f"int{quantization.weights}"
+    bits = "fp32" if quantization is None else quantization.describe()
     return f"{planned.name} {bits}" + ("" if backend == "onnxruntime" else f" {backend}")
 
 
@@ -89,7 +96,7 @@ def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -
 def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> str:
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
     same: dict[str, Any] = {
-        "tokenizer": teacher.manifest.files["tokenizer.json"]["sha256"],
+        "tokenizer": planned.tokenizer.to_str(),
         "max_length": teacher.manifest.max_length,
         "reference": teacher.manifest.spec,
         "machine": (machine()["cpu"], machine()["cpu_flags"], packages()),

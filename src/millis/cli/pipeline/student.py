@@ -1,89 +1,213 @@
-"""Students: cut or built from the teacher, distilled once for each fingerprint."""
+"""Students: made from the teacher, distilled once for each fingerprint, and brought to the form that is deployed."""
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
-from safetensors.torch import load_file, save
-from torch import nn
+from tokenizers import Tokenizer
 
-from millis import models
-from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.teacher import Teacher
+from millis.cli.pipeline import start
+from millis.cli.pipeline.kept import keep, restore
+from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.cli.pipeline.tracked import tracked_logger
-from millis.distillation.objective import Distillation
-from millis.store import atomic_file, cached, fingerprint, locked, write_json
-from millis.training.callbacks import OnlineTeacher
+from millis.data.batches import Rows
+from millis.data.dataset import Split
+from millis.distillation.contract import Pair, Stage
+from millis.distillation.ensemble import ensemble_logits
+from millis.distillation.stages import split_epochs
+from millis.errors import MillisError
+from millis.pruning.shrink import shrink
+from millis.quantization.qat import convert
+from millis.store import cached, fingerprint, locked, write_json
+from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
+from millis.training.pruning import KeepZeros, PruningCallback
+from millis.training.quantization import QuantizationCallback
+from millis.training.teaching import teaching
 from millis.types import Spec
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a recipe asks for, before anything is trained.
-
-    Args:
-        spec: The architecture, all that latency depends on beside the backend.
-        name: Short human name of the architecture.
-        trains: False where the student is the teacher itself, untouched.
-        fingerprint: Of everything that determines the weights.
-    """
-
-    spec: Spec
-    name: str
-    trains: bool
-    fingerprint: str
 
 
 def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
     """The student that `cfg` describes."""
-    student = instantiate(cfg.student)
-    spec = student.spec(teacher.manifest.spec)
-    if not student.trains:
-        return Plan(spec, student.describe(spec), False, teacher.fingerprint)
-    parts = [plain(node) for node in (cfg.student, cfg.distillation, cfg.optimizer, cfg.trainer)]
-    return Plan(spec, student.describe(spec), True, fingerprint("student", teacher.fingerprint, parts, cfg.seed))
+    recipe = Recipe.of(cfg)
+    spec, tokenizer = start.shape(cfg, teacher, recipe)
+    final = recipe.pruning.final_spec(spec) if recipe.pruning is not None else spec
+    key = teacher.fingerprint
+    if recipe.student.trains or recipe.reshapes:
+        key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed)
+    return Plan(final or spec, tokenizer, _name(recipe, final or spec), recipe.student.trains, final is not None, key)
 
 
-def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn.Module, Fitted]:
-    """The trained student: trained now, continued, or read where it lies already."""
+def _name(recipe: Recipe, spec: Spec) -> str:
+    return " ".join([recipe.student.describe(spec), *recipe.words])
+
+
+def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any, Fitted]:
+    """The student as it is deployed: trained now, continued, or read where it lies already."""
+    recipe = Recipe.of(cfg)
     if not planned.trains:
-        return teacher.module, teacher.fitted
+        return (start.start(cfg, teacher, recipe)[0] if recipe.reshapes else teacher.module), teacher.fitted
     weights = teacher.inputs.cache / "student" / f"{planned.fingerprint}.safetensors"
     history = weights.with_suffix(".json")
     with locked(weights):
         if not (history.is_file() and weights.is_file()):
             model, fitted = train_student(cfg, teacher, planned)
-            with atomic_file(weights) as temporary:
-                temporary.write_bytes(save(model.state_dict()))
+            keep(weights, model)
             write_json(history, asdict(fitted))
-    model = models.build(planned.spec)
-    with cached(weights):
-        model.load_state_dict(load_file(weights))
     with cached(history):
-        return model.eval(), Fitted(**json.loads(history.read_text()))
+        return restore(weights), Fitted(**json.loads(history.read_text()))
 
 
-def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[nn.Module, Fitted]:
+def settled(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Plan:
+    """`planned` with the architecture that training left, where only training could tell."""
+    if planned.settled:
+        return planned
+    spec = ensure_student(cfg, teacher, planned)[0].spec
+    recipe = Recipe.of(cfg)
+    return replace(planned, spec=spec, name=_name(recipe, spec), settled=True)
+
+
+def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any, Fitted]:
     """Train a student whatever lies there already; a killed run is continued from its last epoch."""
-    inputs, dataset = teacher.inputs, teacher.inputs.dataset
+    recipe = Recipe.of(cfg)
     seed_everything(cfg.seed)
-    model = models.build(planned.spec)
-    instantiate(cfg.student).initialise(model, teacher.module)
-    distillation: Distillation = instantiate(cfg.distillation)
-    module = TextModule(model, distillation.objective(inputs.class_counts), instantiate(cfg.optimizer), inputs.score)
+    model, tokenizer = start.start(cfg, teacher, recipe)
+    lesson = Lesson.of(cfg, teacher, recipe, tokenizer)
+    checkpoints = teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
+    phases = phases_of(recipe)
     fit: Fit = instantiate(cfg.trainer)
-    taught = distillation.alpha > 0
-    checkpoints = inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
+    fits = [fit.with_epochs(epochs) for epochs in split_epochs([phase.stage for phase in phases], fit.max_epochs)]
+    fitted = []
     with tracked_logger(cfg, f"{planned.name}-{planned.fingerprint[:6]}") as logger:
-        fitted = fit(
-            module, teacher.encoded(dataset.train), teacher.encoded(dataset.validation), teacher.pad_id,
-            folder=checkpoints, seed=cfg.seed, title=planned.name, logger=logger,
-            teacher_logits=teacher.training_logits() if taught and distillation.cache else None,
-            callbacks=[OnlineTeacher(teacher.module)] if taught and not distillation.cache else (),
-        )  # fmt: skip
+        for index, (phase, fit) in enumerate(zip(phases, fits, strict=True)):
+            folder = checkpoints / str(index)
+            title = planned.name if len(phases) == 1 else f"{planned.name}, {phase.stage.name}"
+            model, done = lesson.train(phase, model, fit, folder=folder, title=title, logger=logger)
+            fitted.append(done)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return model, fitted
+    return model, Fitted.of(fitted)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training: what is minimised, and which methods change the model meanwhile."""
+
+    stage: Stage
+    adapts: bool = False
+    prunes: bool = False
+    quantizes: bool = False
+
+
+def phases_of(recipe: Recipe) -> list[Phase]:
+    """The stages of the distillation; methods act in the last, one after the other where pruning and rounding meet."""
+    *before, last = recipe.distillation.stages()
+    phases = [Phase(stage) for stage in before]
+    prunes = recipe.pruning is not None
+    if not (prunes and recipe.aware):
+        return [*phases, Phase(last, recipe.adapter is not None, prunes, recipe.aware)]
+    share = last.share * QUANTIZING_SHARE
+    return [
+        *phases,
+        Phase(last._replace(name="pruning", share=last.share - share), prunes=True),
+        Phase(last._replace(name="quantization", share=share), quantizes=True),
+    ]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What every phase of a student's training shares.
+
+    Args:
+        tokenizer: The student's.
+        texts: The training split, extra texts included.
+    """
+
+    cfg: DictConfig
+    teacher: Teacher
+    recipe: Recipe
+    tokenizer: Tokenizer
+    texts: Split
+
+    @classmethod
+    def of(cls, cfg: DictConfig, teacher: Teacher, recipe: Recipe, tokenizer: Tokenizer) -> "Lesson":
+        """With the texts that `cfg.augmentation` adds; the teacher's answers are their labels."""
+        texts = teacher.inputs.dataset.train
+        if recipe.augmentation is not None:
+            extra = recipe.augmentation(texts.texts, teacher.tokenizer, teacher.word_table)
+            if not extra:
+                raise MillisError("augmentation changed no text of the training split; choose another, or none")
+            answers = teacher.logits(Split(extra, [0] * len(extra))).argmax(axis=1).tolist()
+            texts = Split([*texts.texts, *extra], [*texts.labels, *answers])
+        return cls(cfg, teacher, recipe, tokenizer, texts)
+
+    def logits(self) -> NDArray[np.float32]:
+        """The teacher's, or those of all teachers of the ensemble as one, on every row."""
+        own = self.teacher.logits(self.texts)
+        if not self.cfg.ensemble:
+            return own
+        others = {str(seed): self._colleague(seed).logits(self.texts) for seed in self.cfg.ensemble}
+        return ensemble_logits({"teacher": own, **others}, self.recipe.distillation.temperature)
+
+    def train(self, phase: Phase, model: Any, fit: Fit, *, folder: Path, title: str, logger: Any) -> tuple[Any, Fitted]:
+        """One phase; the model comes back in the form that its methods were for."""
+        inputs, method = self.teacher.inputs, phase.stage.distillation
+        rows = Rows(self.teacher.encoded(self.texts, self.tokenizer), pad_id(self.tokenizer))
+        teacher_rows = rows
+        if self.tokenizer is not self.teacher.tokenizer:
+            teacher_rows = Rows(self.teacher.encoded(self.texts), self.teacher.pad_id)
+        pair = Pair(model, self.teacher.module, rows, teacher_rows)
+        objective = method.objective(inputs.class_counts, pair)
+        taught = teaching(method, objective, pair, self._features_folder(), self.logits)
+        if taught.message:
+            print(f"  {taught.message}", flush=True)
+        callbacks = [*self._methods(phase, model), *taught.callbacks]
+        module = TextModule(model, objective, instantiate(self.cfg.optimizer), inputs.score)
+        fitted = fit(
+            module, rows.encoded, self.teacher.encoded(inputs.dataset.validation, self.tokenizer), rows.pad_id,
+            folder=folder, seed=self.cfg.seed, title=title, logger=logger,
+            teacher_logits=taught.teacher_logits, callbacks=callbacks,
+        )  # fmt: skip
+        return self._finished(phase, module.model), fitted
+
+    def _methods(self, phase: Phase, model: Any) -> Sequence[Any]:
+        callbacks: list[Any] = []
+        if phase.adapts:
+            callbacks += self.recipe.adapter.wrap(model)
+        if phase.prunes:
+            assert self.recipe.pruning is not None
+            callbacks.append(PruningCallback(self.recipe.pruning))
+        if phase.quantizes:
+            assert self.recipe.quantization is not None
+            if self.recipe.pruning is not None:
+                callbacks.append(KeepZeros(model))
+            callbacks.append(QuantizationCallback(self.recipe.quantization))
+        return callbacks
+
+    def _finished(self, phase: Phase, model: Any) -> Any:
+        if phase.adapts:
+            model = merge(model)
+        if phase.prunes:
+            assert self.recipe.pruning is not None
+            model, selection = self.recipe.pruning.finish(model)
+            model = model if selection is None else shrink(model, selection)
+        if phase.quantizes:
+            model = convert(model)
+        return model.eval()
+
+    def _colleague(self, seed: int) -> Teacher:
+        cfg = self.cfg.copy()
+        cfg.seed = seed
+        return ensure_teacher(cfg)
+
+    def _features_folder(self) -> Path:
+        key = fingerprint(self.teacher.fingerprint, self.texts.texts)
+        return self.teacher.inputs.cache / "teacher_features" / key

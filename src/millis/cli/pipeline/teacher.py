@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from millis.errors import MillisError
 from millis.models import max_length
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
+from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
 
@@ -67,15 +69,26 @@ class Teacher:
         """Token id of padding."""
         return pad_id(self.tokenizer)
 
-    def encoded(self, split: Split) -> Encoded:
-        """A split's token ids."""
-        return encode(split, self.tokenizer, self.manifest.max_length, self.inputs.cache / "tokens")
+    @property
+    def word_table(self) -> NDArray[np.float32]:
+        """Its word vectors, [V, D]: what augmentation finds neighbours in."""
+        module: Any = self.module
+        table: NDArray[np.float32] = module.encoder.get_input_embeddings().weight.detach().numpy()
+        return table
 
-    def training_logits(self) -> NDArray[np.float32]:
-        """Its outputs on the training rows, [N, C], computed once."""
-        path = self.inputs.cache / "teacher_logits" / f"{self.fingerprint}.npy"
+    def encoded(self, split: Split, tokenizer: Tokenizer | None = None) -> Encoded:
+        """A split's token ids, under a student's own `tokenizer` where it has one."""
+        chosen = self.tokenizer if tokenizer is None else tokenizer
+        return encode(split, chosen, self.manifest.max_length, self.inputs.cache / "tokens")
+
+    def logits(self, split: Split) -> NDArray[np.float32]:
+        """Its outputs on every text of a split, [N, C], computed once."""
+        of = self.fingerprint
+        if split is not self.inputs.dataset.train:
+            of = fingerprint(self.fingerprint, split.texts)
+        path = self.inputs.cache / "teacher_logits" / f"{of}.npy"
         with locked(path):
-            return teacher_logits(self.module, self.encoded(self.inputs.dataset.train), self.pad_id, path)
+            return teacher_logits(self.module, self.encoded(split), self.pad_id, path)
 
 
 def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
@@ -86,11 +99,19 @@ def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
         _local_files(cfg.model),
         __version__,
         plain(cfg.model),
-        plain(cfg.teacher),
+        _trained(cfg),
         cfg.seed,
         task,
         inputs.data_fingerprint,
     )
+
+
+def _trained(cfg: DictConfig) -> dict[str, Any]:
+    """How it is trained. Without the adapter that is `none`: teachers trained before there were any stay found."""
+    settings: dict[str, Any] = plain(cfg.teacher)
+    if instantiate(cfg.teacher.adapter) is None:
+        settings.pop("adapter")
+    return settings
 
 
 def _local_files(model: DictConfig) -> list[str]:
@@ -134,12 +155,16 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     objective = supervised.objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
     fit: Fit = instantiate(cfg.teacher.trainer)
+    adapter = instantiate(cfg.teacher.adapter)
+    callbacks = [] if adapter is None else adapter.wrap(model)
     checkpoints = folder.with_suffix(".checkpoints")
     with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
         fitted = fit(
             module, train, validation, pad_id(tokenizer),
-            folder=checkpoints, seed=cfg.seed, title=f"teacher ({dataset.name})", logger=logger,
+            folder=checkpoints, seed=cfg.seed, title=f"teacher ({dataset.name})", logger=logger, callbacks=callbacks,
         )  # fmt: skip
+    if adapter is not None:
+        merge(model)
     manifest = Manifest(
         name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
         inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,

@@ -1,0 +1,191 @@
+"""fp32 ONNX graph → integers, as a `Quantization` asks: dynamic, static or weights alone.
+
+dynamic: ONNX Runtime's `quantize_dynamic`. Matrix products, convolutions, recurrent layers and embedding tables; u8
+activations whose range is taken as they come.
+
+static: `millis.backends.onnx_static`. Products with a stored matrix; everything else stays fp32. Ranges are collected
+one text at a time (`millis.quantization.calibration`): ONNX Runtime's own collectors need texts of one length, whose
+padding would count.
+
+weights alone: `millis.backends.onnx_blocks`.
+
+Static and weights alone have no form for convolutions and recurrent layers, which stay fp32 there.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.backends.onnx_blocks import product
+from millis.backends.onnx_layers import arrays, replace, weights_of
+from millis.backends.onnx_static import round_products
+from millis.backends.onnx_tables import store_tables
+from millis.backends.processor import reduces_range
+from millis.quantization.calibration import ranges
+from millis.quantization.ptq import Prepared
+from millis.quantization.spec import Quantization
+from millis.types import Features
+
+UNCHANGED = {"Conv": "convolutions", "LSTM": "recurrent layers"}  # what only `dynamic` has integers for
+
+
+def quantize(source: Path, target: Path, prepared: Prepared, quantization: Quantization) -> tuple[str, ...]:
+    """Write the graph `source` to `target` with integers.
+
+    Args:
+        source: fp32, exported from `prepared.model`.
+        target: The `.onnx` file.
+        prepared: The layers that stay fp32, and calibration texts.
+        quantization: The request.
+
+    Returns:
+        What a reader of the record should know, a sentence each.
+    """
+    notes = list(prepared.notes)
+    reduce_range, note = reduces_range(quantization)
+    if note:
+        notes.append(note)
+    kept: set[str] = set()
+    if prepared.kept or quantization.activations != "dynamic":
+        source = _with_products(source, target)
+        kept = weights_of(_load(source).graph, prepared.model, prepared.kept)
+    job = Job(source, target, prepared.requests, quantization, kept, reduce_range)
+    notes += _WRITERS[quantization.activations](job)
+    if parameters := getattr(prepared.model, "quantization", None):
+        from millis.backends.onnx_parameters import set_parameters
+
+        set_parameters(target, parameters)
+    return tuple(notes)
+
+
+class Job(NamedTuple):
+    """A graph to quantize.
+
+    Args:
+        source, target: `.onnx` files.
+        requests: Calibration texts.
+        quantization: The request.
+        kept: Initializers that stay fp32.
+        reduce_range: Whether weights get 7 bits.
+    """
+
+    source: Path
+    target: Path
+    requests: Sequence[Features]
+    quantization: Quantization
+    kept: set[str]
+    reduce_range: bool
+
+
+def _dynamic(job: Job) -> list[str]:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    excluded = [node.name for node in _load(job.source).graph.node if job.kept & set(node.input)] if job.kept else []
+    quantize_dynamic(
+        str(job.source),
+        str(job.target),
+        per_channel=job.quantization.per_channel,
+        reduce_range=job.reduce_range,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=excluded,
+    )
+    return []
+
+
+def _static(job: Job) -> list[str]:
+    import onnx
+
+    assert job.quantization.calibration is not None  # `Quantization` refuses static without
+    model = _load(job.source)
+    products = _products(model.graph, job.kept)
+    read = list(dict.fromkeys(node.input[0] for node in products))
+    found = ranges(_Probe(job.source, read), job.requests, job.quantization.calibration) if read else {}
+    round_products(model, products, found, job.quantization.per_channel, job.reduce_range)
+    store_tables(model, job.kept)
+    onnx.save(model, str(job.target))
+    return _told_unchanged(model.graph)
+
+
+def _weights_alone(job: Job) -> list[str]:
+    import onnx
+
+    assert job.quantization.block_size is not None  # `Quantization` refuses weights alone without
+    model = _load(job.source)
+    graph, weights = model.graph, arrays(model.graph)
+    chosen = {node.name for node in _products(graph, job.kept)}
+    nodes: list[Any] = []
+    made: dict[str, Any] = {}
+    for node in graph.node:
+        if node.name not in chosen:
+            nodes.append(node)
+            continue
+        block, tensors = product(node, weights[node.input[1]], job.quantization.weights, job.quantization.block_size)
+        nodes.append(block)
+        made |= {tensor.name: tensor for tensor in tensors}
+    replace(graph, nodes, list(made.values()))
+    store_tables(model, job.kept)
+    if chosen:
+        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, str(job.target))
+    return _told_unchanged(graph)
+
+
+_WRITERS: dict[str, Callable[[Job], list[str]]] = {"dynamic": _dynamic, "static": _static, "none": _weights_alone}
+
+
+class _Probe:
+    """Runs a graph and gives the tensors `names` of it."""
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        import onnx
+        from onnxruntime import InferenceSession, SessionOptions
+
+        model = _load(path)
+        present = {output.name for output in model.graph.output}
+        for name in names:
+            if name not in present:
+                model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+        options = SessionOptions()
+        options.log_severity_level = 3
+        self._names = list(names)
+        self._session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    def __call__(self, request: Features) -> dict[str, NDArray[np.float32]]:
+        feeds = {"input_ids": request.ids, "attention_mask": request.mask, "token_type_ids": request.token_types}
+        values = self._session.run(self._names, {name: feeds[name] for name in self._inputs})
+        return dict(zip(self._names, values, strict=True))
+
+
+def _with_products(source: Path, target: Path) -> Path:
+    """`source` with every `Gemm` written as `MatMul` and `Add`, and every node named, beside it."""
+    import onnx
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    model = ONNXModel(_load(source))
+    model.replace_gemm_with_matmul()
+    for index, node in enumerate(model.nodes()):
+        node.name = node.name or f"{node.op_type}_{index}"
+    path = source.with_name(f"products_{target.name}")
+    onnx.save(model.model, str(path))
+    return path
+
+
+def _products(graph: Any, kept: Collection[str]) -> list[Any]:
+    """The `MatMul`s with a stored matrix [K, N]."""
+    matrices = {name for name, array in arrays(graph).items() if array.ndim == 2 and name not in kept}
+    return [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices]
+
+
+def _told_unchanged(graph: Any) -> list[str]:
+    left = [what for kind, what in UNCHANGED.items() if any(node.op_type == kind for node in graph.node)]
+    return [f"{' and '.join(left)} stay fp32: only activations=dynamic has integers for them"] if left else []
+
+
+def _load(path: Path) -> Any:
+    import onnx
+
+    return onnx.load(str(path))

@@ -1,0 +1,35 @@
+"""Models kept on disk between stages: weights, architecture, and what quantization-aware training settled on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+
+from millis import models
+from millis.quantization.parameters import load_parameters, save_parameters
+from millis.store import atomic_file, cached
+
+SPEC = "spec"  # in the file's metadata
+
+
+def keep(path: Path, model: Any) -> None:
+    """Write `model` to `path`, a `.safetensors` file."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    content = save(tensors | save_parameters(model), {SPEC: json.dumps(model.spec)})
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def restore(path: Path) -> Any:
+    """The model that `keep` wrote, in evaluation mode.
+
+    Raises:
+        MillisError: a damaged file.
+    """
+    with cached(path):
+        with safe_open(path, "pt") as file:
+            model: Any = models.build(json.loads(file.metadata()[SPEC]))
+        model.load_state_dict(load_parameters(model, load_file(path)))
+    return model.eval()

@@ -1,0 +1,170 @@
+"""The recipe of a student, composed from config groups, and what is known of it before anything is trained.
+
+The order is fixed, for each step needs what the one before it leaves:
+
+    student         cut from the teacher: whole layers, heads and neurons are there to choose from
+    pruning         to a latency: importance is read off the teacher's own weights
+    factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
+    adapter         frozen weights with a few trainable ones beside them
+    distillation    stage by stage, on the augmented texts; in the last one pruning grows sparsity on schedule
+    merge, shrink   adapters into the weights, masks into a smaller dense model
+    quantization    aware training comes last: what is rounded must be what is deployed (2203.07259, section 4)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from tokenizers import Tokenizer
+
+from millis.cli.pipeline.inputs import plain
+from millis.errors import MillisError
+from millis.pruning.recipe import Pruning
+from millis.pruning.to_latency import ToLatency
+from millis.quantization.spec import Quantization
+from millis.types import Spec
+
+METHODS = ("factorization", "pruning", "adapter", "augmentation")  # groups whose `none` leaves a student as it was
+QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe asks for, before anything is trained.
+
+    Args:
+        spec: The architecture, all that latency depends on beside the backend.
+        tokenizer: The teacher's, or one for a smaller vocabulary.
+        name: Short human name of the architecture.
+        trains: False where the weights are the teacher's own, or made from them without training.
+        settled: False where training decides what is left of the architecture.
+        fingerprint: Of everything that determines the weights.
+    """
+
+    spec: Spec
+    tokenizer: Tokenizer
+    name: str
+    trains: bool
+    settled: bool
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The groups of a config as objects; None where a group is `none`.
+
+    Args:
+        to_latency: Pruning before training, for a stated speed-up.
+        pruning: Pruning that grows during training.
+    """
+
+    student: Any
+    to_latency: ToLatency | None
+    factorization: Any
+    adapter: Any
+    augmentation: Any
+    distillation: Any
+    pruning: Pruning | None
+    quantization: Quantization | None
+    backend: str
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "Recipe":
+        """The recipe that `cfg` describes.
+
+        Raises:
+            MillisError: methods that cannot be combined, with the reason.
+        """
+        pruning = instantiate(cfg.pruning)
+        recipe = cls(
+            student=instantiate(cfg.student),
+            to_latency=pruning if isinstance(pruning, ToLatency) else None,
+            factorization=instantiate(cfg.factorization),
+            adapter=instantiate(cfg.adapter),
+            augmentation=instantiate(cfg.augmentation),
+            distillation=instantiate(cfg.distillation),
+            pruning=pruning if isinstance(pruning, Pruning) else None,
+            quantization=instantiate(cfg.quantization),
+            backend=instantiate(cfg.backend).name,
+        )
+        recipe.check()
+        return recipe
+
+    @property
+    def aware(self) -> bool:
+        """Whether training rounds as the backend will."""
+        return self.quantization is not None and self.quantization.aware is not None
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether the student is made smaller once more before it is trained."""
+        return self.to_latency is not None or self.factorization is not None
+
+    @property
+    def words(self) -> list[str]:
+        """What the recipe's name tells beyond the architecture."""
+        words = [] if self.factorization is None else [self.factorization.describe()]
+        if self.to_latency is not None:
+            words.append(f"pruned {self.to_latency.target_speedup:g}x")
+        if self.pruning is not None:
+            words.append(f"pruned {self.pruning.sparsity:.0%}")
+        if self.augmentation is not None:
+            words.append("augmented")
+        return words
+
+    def parts(self, cfg: DictConfig) -> list[Any]:
+        """What a trained student's weights depend on, for its fingerprint.
+
+        Groups that are `none` are left out, so that a method which arrives does not orphan what lies trained.
+        """
+        parts = [plain(node) for node in (cfg.student, cfg.distillation, cfg.optimizer, cfg.trainer)]
+        chosen = {name: plain(cfg[name]) for name in METHODS if instantiate(cfg[name]) is not None}
+        if self.aware:
+            chosen["quantization"] = plain(cfg.quantization)
+        if self.to_latency is not None:  # the latencies that it goes by are of a backend
+            chosen["timed"] = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
+        if cfg.ensemble:
+            chosen["ensemble"] = plain(cfg.ensemble)
+        return [*parts, chosen] if chosen else parts
+
+    def check(self) -> None:
+        """Refuse combinations that contradict the order above.
+
+        Raises:
+            MillisError: with the reason and what to do.
+        """
+        untrained = [
+            name
+            for name, chosen in (
+                ("pruning", self.pruning),
+                ("adapter", self.adapter),
+                ("augmentation", self.augmentation),
+                ("quantization.aware", self.aware or None),
+            )
+            if chosen is not None
+        ]
+        if not self.student.trains and untrained:
+            raise MillisError(
+                f"{untrained[0]} happens while a student trains, and student=teacher is not trained: its weights are "
+                "converted as they are. Choose student=transformer student.layers=null for a trained copy of the "
+                f"teacher, or {untrained[0].split('.')[0]}={'dynamic' if 'aware' in untrained[0] else 'none'}"
+            )
+        if self.adapter is not None and (self.pruning is not None or self.aware):
+            other = "pruning" if self.pruning is not None else "quantization.aware"
+            raise MillisError(
+                f"adapter and {other} in one training contradict each other: an adapter freezes the weights that "
+                f"{other} must change. Choose adapter=none, or compress a teacher that was fine-tuned with "
+                "teacher.adapter"
+            )
+        if self.factorization is not None and self.pruning is not None and self.pruning.structural:
+            raise MillisError(
+                "factorization comes before training, and pruning whole heads, neurons, channels or layers after it "
+                "finds no matrices to cut: their rows and columns are mixed. Choose pruning=to_latency, which comes "
+                "before factorization, or a granularity of single weights"
+            )
+        if self.aware and self.backend != "onnxruntime":
+            raise MillisError(
+                f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend} computes "
+                "others. Choose backend=onnxruntime, or quantization=dynamic"
+            )

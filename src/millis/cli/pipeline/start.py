@@ -1,0 +1,134 @@
+"""Where a student starts: cut from its teacher, pruned to a latency, factorized; not yet trained."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+from tokenizers import Tokenizer
+
+from millis import models
+from millis.benchmark.latency import Measurement
+from millis.cli.pipeline.kept import keep, restore
+from millis.cli.pipeline.measure import latency_of
+from millis.cli.pipeline.plan import Plan, Recipe
+from millis.cli.pipeline.teacher import Teacher, pad_id
+from millis.data.batches import Batch, Rows
+from millis.errors import MillisError
+from millis.models.selection import Selection, selected_spec
+from millis.pruning import latency
+from millis.pruning.latency import LatencyTable
+from millis.pruning.to_latency import ToLatency
+from millis.store import atomic_file, cached, fingerprint, locked
+from millis.training.fit import seed_everything
+from millis.types import Spec
+
+BATCH = 32  # texts whose gradients are taken together
+
+
+def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
+    """Architecture and tokenizer that training starts from; weights are made only where they decide it."""
+    spec, tokenizer = recipe.student.spec(teacher.manifest.spec), teacher.tokenizer
+    if recipe.to_latency is None:
+        if recipe.factorization is None:
+            return spec, tokenizer
+        texts = teacher.inputs.dataset.train.texts
+        foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
+        if foretold is not None:
+            return foretold, shorter
+    model, tokenizer = start(cfg, teacher, recipe)
+    return model.spec, tokenizer
+
+
+def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+    """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
+    if not recipe.reshapes:
+        return _cut(cfg, teacher, recipe), teacher.tokenizer
+    parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]
+    path = teacher.inputs.cache / "start" / f"{fingerprint('start', *parts)}.safetensors"
+    tokens = path.with_suffix(".tokenizer.json")
+    with locked(path):
+        if not (path.is_file() and tokens.is_file()):
+            model, tokenizer = _reshaped(cfg, teacher, recipe)
+            with atomic_file(tokens) as temporary:
+                temporary.write_text(tokenizer.to_str(), encoding="utf-8")
+            keep(path, model)
+    with cached(tokens):
+        return restore(path), Tokenizer.from_file(str(tokens))
+
+
+def _cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
+    seed_everything(cfg.seed)
+    model = models.build(recipe.student.spec(teacher.manifest.spec))
+    recipe.student.initialise(model, teacher.module)
+    return model
+
+
+def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+    model, tokenizer = _cut(cfg, teacher, recipe).eval(), teacher.tokenizer
+    if recipe.to_latency is not None:
+        model = prune_to_latency(cfg, teacher, recipe.to_latency, model)
+    if recipe.factorization is not None:
+        texts = teacher.inputs.dataset.train.texts
+        model, tokenizer = recipe.factorization.apply(
+            model, tokenizer, texts, lambda used: training_batches(cfg, teacher, used)
+        )
+    return model, tokenizer
+
+
+def training_batches(
+    cfg: DictConfig, teacher: Teacher, tokenizer: Tokenizer, rows: list[int] | None = None
+) -> Iterator[Batch]:
+    """Labelled training texts under `tokenizer`: those at `rows`, or all, in a seeded order."""
+    data = Rows(teacher.encoded(teacher.inputs.dataset.train, tokenizer), pad_id(tokenizer))
+    order = np.random.default_rng(cfg.seed).permutation(len(data) if rows is None else rows).tolist()
+    for begin in range(0, len(order), BATCH):
+        yield data.__getitems__(order[begin : begin + BATCH])
+
+
+def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, model: Any) -> Any:
+    """The smaller dense model whose measured speed-up over `model`, on `cfg.backend`, is the target's.
+
+    Raises:
+        MillisError: a student without heads and neurons, or a speed-up that no structure reaches.
+    """
+    if "shape" not in model.spec:
+        raise MillisError(
+            f"pruning=to_latency removes heads and neurons, and a {model.spec['family']} student of this architecture "
+            "has none that millis knows. Choose student=transformer, or pruning=none"
+        )
+    rows = pruning.rows(len(teacher.inputs.dataset.train), cfg.seed)
+    batches = list(training_batches(cfg, teacher, teacher.tokenizer, rows))
+    importance = pruning.importance(model, batches)
+    dense = latency_of(cfg, teacher, _probe(teacher, model.spec))
+    table = latency_table(cfg, teacher, model.spec, dense)
+    target_ms = pruning.first_target_ms(dense.metrics["latency_p50_ms"])
+    found: dict[float, Selection] = {}  # distance from the target → what to keep
+    for _ in range(1 + pruning.refine):
+        kept = pruning.choose(table, importance, target_ms)
+        timed = latency_of(cfg, teacher, _probe(teacher, selected_spec(model.spec, kept)))
+        speedup = timed.metrics["speedup"] / dense.metrics["speedup"]
+        found.setdefault(abs(speedup / pruning.target_speedup - 1), kept)
+        if pruning.reached(speedup):
+            break
+        target_ms = pruning.next_target_ms(target_ms, speedup)
+    return pruning.apply(model, found[min(found)], batches)
+
+
+def latency_table(cfg: DictConfig, teacher: Teacher, spec: Spec, dense: Measurement) -> LatencyTable:
+    """What heads and neurons cost on `cfg.backend`: some 25 models are timed, once.
+
+    Their speed-ups are what is read, not their milliseconds: the machine is another from minute to minute.
+    """
+    quick = cfg.copy()
+    quick.benchmark.processes = 1  # the fit over all of them evens out one process's luck
+    probes = latency.probe_specs(spec, latency.head_grid(spec), latency.ffn_grid(spec))
+    speedups = {
+        name: latency_of(quick, teacher, _probe(teacher, probe)).metrics["speedup"] for name, probe in probes.items()
+    }
+    scale = dense.metrics["latency_p50_ms"] * dense.metrics["speedup"]
+    return LatencyTable.from_probes(spec, {name: scale / speedup for name, speedup in speedups.items()})
+
+
+def _probe(teacher: Teacher, spec: Spec) -> Plan:
+    return Plan(spec, teacher.tokenizer, "probe", trains=False, settled=True, fingerprint="")

@@ -1,0 +1,31 @@
+"""Distilling logits by another divergence than forward KL."""
+
+from dataclasses import dataclass
+
+from millis.distillation.logits import LogitLoss, jensen_shannon, logit_mse, reverse_kl, softened_kl
+from millis.distillation.objective import Distillation
+from millis.distillation.term import choose
+
+LOSSES: dict[str, LogitLoss] = {
+    function.__name__: function for function in (softened_kl, reverse_kl, jensen_shannon, logit_mse)
+}
+
+
+@dataclass(frozen=True)
+class LogitDistillation(Distillation):
+    """(1 - α) · cross-entropy with the labels + α · loss(student's logits, teacher's logits, T).
+
+    Args:
+        logit_loss: A function of `millis.distillation.logits`, whose docstrings give their formulas. It is logged
+            under its name.
+    """
+
+    logit_loss: str = "softened_kl"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choose("logit_loss", self.logit_loss, LOSSES)
+
+    def answer_loss(self) -> tuple[str, LogitLoss]:
+        """The chosen function."""
+        return self.logit_loss, LOSSES[self.logit_loss]

@@ -1,0 +1,52 @@
+"""What a factorization is: a change of the architecture, made once, before training, from the weights that are there.
+
+Adding one is adding a class with the members of `Factorization` in a file here, and its YAML in `conf/factorization/`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from tokenizers import Tokenizer
+
+from millis.data.batches import Batch
+from millis.types import Spec, Text
+
+Batches: TypeAlias = Callable[[Tokenizer], Iterable[Batch]]
+"""Labelled training batches under a tokenizer; called only by what needs gradients."""
+
+
+class Factorization(Protocol):
+    """Makes a student smaller at initialisation.
+
+    `spec` and `apply` agree: what `apply` returns has the spec and the tokenizer that `spec` foretold, and
+    `models.build(model.spec)` with the model's state dict is the model again.
+    """
+
+    def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
+        """The architecture after `apply`, None where the weights decide it, and the tokenizer, changed or not.
+
+        Args:
+            spec: Of the student.
+            tokenizer: Of the teacher.
+            texts: Of the training split.
+        """
+        ...
+
+    def apply(self, model: Any, tokenizer: Tokenizer, texts: Sequence[Text], batches: Batches) -> tuple[Any, Tokenizer]:
+        """The smaller model, its weights made from those of `model`, and its tokenizer; `model` is left as it was.
+
+        Args:
+            model: The initialised student.
+            tokenizer: Of the teacher.
+            texts: Of the training split.
+            batches: Labelled training rows.
+        """
+        ...
+
+    def describe(self) -> str:
+        """A few words for the recipe's name, such as `fwsvd 0.5`."""
+        ...
+
+
+def none() -> None:
+    """Nothing factorized: what `conf/factorization/none.yaml` asks for."""

@@ -1,0 +1,68 @@
+"""The parts of a transformer that go as a whole, found through `millis.models.anatomy` with their names."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
+
+from torch import nn
+
+from millis.errors import MillisError
+from millis.models import anatomy
+from millis.models.low_rank import LowRankLinear
+
+LINEARS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+
+
+def blocks(model: Any, unit: str) -> list[anatomy.Layer]:
+    """The blocks of a student, first to last.
+
+    Args:
+        unit: What is to be pruned, for the message.
+
+    Raises:
+        MillisError: the student is no transformer, its architecture's parts are not known, or they have been
+            factorized.
+    """
+    parts = known(model, unit)
+    layers = parts.layers(model.encoder)
+    for layer in layers:
+        for role in LINEARS:
+            if isinstance(getattr(layer, role), LowRankLinear):
+                raise MillisError(
+                    f"pruning {unit} needs whole matrices, but {name_of(model, getattr(layer, role))!r} has been "
+                    "factorized: choose factorization=none, or a pruning of single weights such as pruning=magnitude"
+                )
+    return layers
+
+
+def known(model: Any, unit: str) -> anatomy.Anatomy:
+    """The anatomy of a student.
+
+    Raises:
+        MillisError: the student is no transformer, or its architecture's parts are not known.
+    """
+    spec = getattr(model, "spec", {})
+    if "encoder" not in spec:
+        raise MillisError(
+            f"pruning {unit} needs a transformer; a student of family {spec.get('family')!r} has none. Choose a "
+            "pruning of single weights or blocks, such as pruning=magnitude, or student=transformer"
+        )
+    return anatomy.find(spec["encoder"]["model_type"])
+
+
+def numbered(layers: list[anatomy.Layer], output: str) -> Iterator[tuple[int, anatomy.Layer]]:
+    """(index, block) of the blocks whose linear `output` has inputs left."""
+    return ((index, layer) for index, layer in enumerate(layers) if getattr(layer, output).in_features > 0)
+
+
+def name_of(model: nn.Module, part: nn.Module) -> str:
+    """Dotted name of a part."""
+    name: str = next(name for name, module in model.named_modules() if module is part)
+    return name
+
+
+def block_of(model: nn.Module, layer: anatomy.Layer) -> str:
+    """Dotted name of a block: what the names of its two norms have in common."""
+    one, two = (name_of(model, norm).split(".") for norm in (layer.attention_norm, layer.ffn_norm))
+    shared: Iterator[tuple[str, str]] = takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))
+    return ".".join(part for part, _ in shared)

@@ -1,0 +1,64 @@
+"""Post-training quantization, the part that no backend differs in: smoothing, and which layers stay fp32."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from millis.quantization.calibration import requests
+from millis.quantization.keep import matching
+from millis.quantization.sensitivity import Chosen, Ranking
+from millis.quantization.smooth import smooth
+from millis.quantization.spec import Quantization
+from millis.types import Features
+
+
+class Prepared(NamedTuple):
+    """A model that waits for a backend's integers.
+
+    Args:
+        model: Computes what it computed before.
+        kept: Names of the layers that stay fp32.
+        requests: Calibration texts, [1, S] each; none where none are needed.
+        notes: What was done, a sentence each.
+    """
+
+    model: nn.Module
+    kept: tuple[str, ...]
+    requests: list[Features]
+    notes: tuple[str, ...]
+
+
+def prepare(model: nn.Module, quantization: Quantization, calibration: Sequence[Features]) -> Prepared:
+    """Smooth a copy of `model` and choose the layers that stay fp32, as `quantization` asks.
+
+    Args:
+        model: In evaluation mode, on the CPU, in fp32; left as it was.
+        quantization: The request.
+        calibration: Texts, padded or not; read where the request needs them.
+
+    Raises:
+        MillisError: texts are needed and none are given, or a pattern describes no layer.
+    """
+    texts = requests(calibration) if quantization.calibrates else []
+    kept = matching(model, quantization.keep)
+    notes = [f"kept in fp32 by name: {', '.join(kept)}"] if kept else []
+    if quantization.smooth is not None:
+        done = smooth(model, texts, quantization, quantization.smooth)
+        model = done.model
+        notes.append(
+            f"smoothed {done.smoothed} of {done.tensors} activations (α = {quantization.smooth:g}); the rest round no "
+            "better smoothed"
+        )
+    if quantization.fallback is not None:
+        chosen = Ranking(model, texts, quantization, fixed=kept).choose(quantization.fallback)
+        kept += chosen.names
+        notes.append(_told(chosen, len(texts)))
+    return Prepared(model, kept, texts, tuple(notes))
+
+
+def _told(chosen: Chosen, texts: int) -> str:
+    if not chosen.names:
+        return f"no layer had to stay fp32: KL {chosen.before:.2g} nats on {texts} texts"
+    layers = ", ".join(f"{name} ({kl:.2g} alone)" for name, kl in zip(chosen.names, chosen.alone, strict=True))
+    return f"kept in fp32 by measurement: {layers}; KL {chosen.before:.2g} → {chosen.after:.2g} nats on {texts} texts"

@@ -1,0 +1,213 @@
+"""Quantization-aware training: the model computes with deployed integers while it learns (1712.05877, section 3).
+
+`prepare` puts rounding into a model, training goes on as before (`millis.training.quantization` drives it), `convert`
+takes the rounding out and leaves plain weights on their grids, which the backend then stores as the integers they are.
+What is rounded, and how, is `millis.quantization.arithmetic`; how ranges are found, `millis.quantization.ranges`.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from millis.errors import MillisError, nearest
+from millis.quantization import layers
+from millis.quantization.arithmetic import Arithmetic, Stored, arithmetic
+from millis.quantization.calls import Call, by_tensor, calls
+from millis.quantization.inputs import (
+    BlockInput,
+    DynamicInput,
+    Input,
+    LearnedInput,
+    SharedInput,
+    StaticInput,
+    Tokens,
+)
+from millis.quantization.keep import matching
+from millis.quantization.layers import StoredTensor, stored_tensors
+from millis.quantization.observers import full_extent
+from millis.quantization.parameters import Parameters
+from millis.quantization.ranges import RANGES
+from millis.quantization.spec import Quantization
+from millis.quantization.steps import RangeSteps
+from millis.quantization.weights import Integers, WeightQuantizer
+
+
+@dataclass(frozen=True)
+class Aware:
+    """How training gets to know the rounding.
+
+    Args:
+        ranges: How a grid's range is found. Of weights, whole at every step: `min_max` and `moving_average` take all of
+            it, `percentile` clips, `lsq` learns the step. Of static activations, seen a batch at a time: `min_max` the
+            widest so far, `moving_average` over batches, `percentile` a moving average of the batches' percentiles,
+            `lsq` learned. Dynamic activations have the range of the request at hand, whatever is said here.
+        embeddings: Round embedding tables too. The backend rounds them in any case; False spares training a
+            millisecond a step and leaves it unaware of them.
+        start_after: Share of training before rounding begins; ranges are observed from the first batch on.
+        freeze_after: Share of training after which observed ranges and learned steps no longer move, so that the
+            weights settle on the grid that will be deployed.
+        momentum: Share of the old range that a batch leaves in a moving average: 0.98 is about the last 50 batches.
+        percentile: Of a tensor's values, on either side, that its range covers. A weight's row of 384 values is clipped
+            at 99.7 and below only, a block of 32 at 96 and below.
+    """
+
+    ranges: str = "moving_average"
+    embeddings: bool = True
+    start_after: float = 0.0
+    freeze_after: float = 0.8
+    momentum: float = 0.98
+    percentile: float = 99.9
+
+    def __post_init__(self) -> None:
+        if self.ranges not in RANGES:
+            raise MillisError(
+                f"quantization.aware.ranges={self.ranges!r} is unknown; expected one of {', '.join(RANGES)}"
+                f"{nearest(str(self.ranges), RANGES)}"
+            )
+        if not 0 <= self.start_after < self.freeze_after < 1:
+            raise MillisError(
+                f"quantization.aware.start_after={self.start_after}, freeze_after={self.freeze_after}: expected shares "
+                "of the training, 0 <= start_after < freeze_after < 1"
+            )
+        if not 0 <= self.momentum < 1:
+            raise MillisError(
+                f"quantization.aware.momentum={self.momentum}: expected 0 (the last batch alone) up to 1, 1 excluded"
+            )
+        if not 50 < self.percentile <= 100:
+            raise MillisError(
+                f"quantization.aware.percentile={self.percentile}: expected above 50, up to 100 (nothing is clipped); "
+                "99 to 99.99 is usual"
+            )
+
+
+def prepare(model: nn.Module, quantization: Quantization) -> None:
+    """Let `model` compute, from now on, what the backend will compute for `quantization`, with gradients.
+
+    Every layer that a forward pass calls is rounded as `millis.quantization.arithmetic` says. The names of parameters
+    change where a parametrization sits on a weight; `convert` restores them. Optimizers and checkpoints of a prepared
+    model belong to a prepared model.
+
+    Args:
+        model: `forward(input_ids, attention_mask, ...)`, of any family.
+        quantization: With `aware` set.
+
+    Raises:
+        MillisError: no `aware`, a model that is prepared already or has nothing to quantize, or static activations of a
+            layer that reads two different tensors.
+    """
+    aware = quantization.aware
+    if aware is None:
+        raise MillisError(
+            "quantization-aware training got a quantization without `aware`. Choose a recipe that has it, such as "
+            "quantization=qat"
+        )
+    if is_prepared(model):
+        raise MillisError("this model is prepared for quantization-aware training already: convert it first")
+    plan = arithmetic(quantization)
+    if not aware.embeddings:
+        plan = replace(plan, table=None)
+    kept = matching(model, quantization.keep)
+    found = [call for call in calls(model) if call.name not in kept]
+    called = {call.name: call.layer for call in found}
+    quantized = {name for name, layer in called.items() if layers.attach(layer, plan, _maker(aware))}
+    if not quantized:
+        raise MillisError(
+            f"nothing in this {type(model).__name__} can be quantized for quantization-aware training: it calls no "
+            "linear layer. Choose another student, or a quantization without `aware`"
+        )
+    _attach_inputs(model, plan, aware, [call for call in found if call.name in quantized])
+
+
+def is_prepared(model: nn.Module) -> bool:
+    """Whether `model` rounds its weights in the forward pass."""
+    return any(isinstance(module, WeightQuantizer) for module in model.modules())
+
+
+@torch.no_grad()
+def convert(model: nn.Module) -> nn.Module:
+    """Take the rounding out of a prepared model, in place: plain layers, plain names, weights on their grids.
+
+    `model.quantization` then holds what a backend could not find again from the weights alone
+    (`millis.quantization.parameters`); it is empty where requantizing the weights by their range gives the same
+    integers and no activation is static.
+
+    Returns:
+        `model`.
+
+    Raises:
+        MillisError: not prepared, or static activations that no training batch went through.
+    """
+    if not is_prepared(model):
+        raise MillisError("convert got a model that is not prepared for quantization-aware training")
+    found = _input_parameters(model)
+    static = bool(found)
+    for stored in list(stored_tensors(model)):
+        integers = stored.bake()
+        if static or not _found_again(stored, integers):
+            found |= {f"{stored.name}.{part}": tensor.cpu() for part, tensor in integers._asdict().items()}
+    for module in list(model.modules()):
+        layers.strip(module)
+    model.quantization = found  # type: ignore[assignment]
+    return model
+
+
+def _found_again(stored: StoredTensor, integers: Integers) -> bool:
+    """Whether a backend that takes the whole range of the baked tensor arrives at `integers`."""
+    quantizer = stored.quantizer
+    whole = RangeSteps(quantizer.steps.rule, full_extent, quantizer.steps.grid, covers=True)
+    again = WeightQuantizer(quantizer.grouping, whole).integers(stored.value)
+    same_grid = torch.equal(again.zero_point, integers.zero_point) and torch.allclose(again.scale, integers.scale, 1e-6)
+    return same_grid and torch.equal(again.values, integers.values)
+
+
+def _input_parameters(model: nn.Module) -> Parameters:
+    """Step and zero point of every static activation, under the name of each layer that reads it."""
+    found: Parameters = {}
+    for shared in [module for module in model.modules() if isinstance(module, SharedInput)]:
+        if not isinstance(shared.quantizer, StaticInput | LearnedInput):
+            continue
+        scale, zero_point = shared.quantizer.grid_of()
+        for reader in shared.readers:
+            found[f"{reader}.input.scale"] = scale.detach().cpu().clone()  # safetensors wants each its own memory
+            found[f"{reader}.input.zero_point"] = zero_point.to(torch.uint8).cpu().clone()
+    return found
+
+
+def _maker(aware: Aware) -> layers.MakeQuantizer:
+    def make(how: Stored, weight: Tensor, sharing: int) -> WeightQuantizer:
+        steps = RANGES[aware.ranges].steps(aware, how, how.grouping.split(weight.detach().float()), sharing)
+        return WeightQuantizer(how.grouping, steps.to(weight.device))
+
+    return make
+
+
+def _input(plan: Arithmetic, aware: Aware, features: int) -> Input:
+    if plan.block_size is not None:
+        return BlockInput(plan.block_size)
+    return DynamicInput() if plan.activations == "dynamic" else RANGES[aware.ranges].input(aware, features)
+
+
+def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list[Call]) -> None:
+    """Round what enters the called layers, once for each tensor that is read."""
+    tokens = Tokens()
+    model.register_forward_pre_hook(tokens.read, with_kwargs=True)
+    model.register_forward_hook(tokens.forget)
+    served: set[str] = set()
+    for group in by_tensor(found):
+        if plan.activations == "static" and (twice := [call.name for call in group if call.name in served]):
+            raise MillisError(
+                f"the layer {twice[0]} reads more than one tensor in a forward pass, and a static activation has one "
+                "range for each layer. Choose quantization.activations=dynamic"
+            )
+        new = [call for call in group if call.name not in served]
+        if not new:  # a layer that blocks share: its quantizer takes each tensor as it comes
+            continue
+        first, x = new[0].layer, new[0].reads
+        assert x is not None
+        quantizer = _input(plan, aware, x.shape[-1]).to(x.device)
+        padded = None if isinstance(first, layers.CHANNELS_FIRST) else tokens
+        shared = SharedInput(quantizer, padded, [call.name for call in new])
+        layers.read_through([call.layer for call in new], shared)
+        model.register_forward_hook(shared.forget)
+        served |= {call.name for call in new}

@@ -1,0 +1,112 @@
+"""Rounding for a moment: chosen linear layers compute with the integers that a backend would give them, then no more.
+
+The arithmetic is that of `millis.quantization.arithmetic`, the one that quantization-aware training trains with. Inputs
+are requests of equal length without padding, so a row's range is a request's range.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from millis.quantization.arithmetic import Arithmetic, Stored, arithmetic
+from millis.quantization.calibration import Range, ranges
+from millis.quantization.fake_quantize import UINT8, fake_quantize
+from millis.quantization.inputs import DynamicInput
+from millis.quantization.keep import linears
+from millis.quantization.observers import full_extent
+from millis.quantization.spec import Quantization
+from millis.quantization.steps import RangeSteps, affine
+from millis.quantization.weights import WeightQuantizer
+from millis.types import Features
+
+Round = Callable[[Tensor], Tensor]
+"""A tensor in, the tensor on its grid out."""
+
+
+class Simulation:
+    """How each linear layer of a model would be rounded.
+
+    Args:
+        model: In evaluation mode, on the CPU; left as it is but inside `rounded`.
+        quantization: What a backend would be asked for.
+        requests: Calibration texts; read where activations are static.
+    """
+
+    def __init__(self, model: nn.Module, quantization: Quantization, requests: Sequence[Features]) -> None:
+        self.model, self.layers = model, linears(model)
+        plan = arithmetic(quantization)
+        self._weight = weight_rounding(plan.matrix)
+        self._inputs: dict[str, Round] = {}
+        if plan.activations == "static" and quantization.calibration is not None:
+            found = ranges(partial(layer_inputs, model, self.layers), requests, quantization.calibration)
+            self._inputs = {name: partial(_static, found[name]) for name in found}
+        elif plan.activations == "dynamic":
+            self._inputs = dict.fromkeys(self.layers, input_rounding(plan))
+
+    @contextmanager
+    def rounded(self, names: Collection[str]) -> Iterator[None]:
+        """Within, the layers `names` compute with rounded weights and inputs."""
+        with ExitStack() as stack:
+            for name in names:
+                layer = self.layers[name]
+                stack.callback(setattr, layer.weight, "data", layer.weight.data)
+                layer.weight.data = self._weight(layer.weight.data)
+                if name in self._inputs:
+                    hook = partial(_round_input, self._inputs[name])
+                    stack.callback(layer.register_forward_pre_hook(hook).remove)
+            yield
+
+
+@torch.no_grad()
+def logits(model: nn.Module, batches: Sequence[Features]) -> Tensor:
+    """Logits [N, C] of batches without padding, in their order."""
+    return torch.cat([model(*tensors(batch)) for batch in batches])
+
+
+def tensors(features: Features) -> tuple[Tensor, ...]:
+    """A batch as a model's `forward` takes it."""
+    return tuple(torch.from_numpy(array) for array in features if array is not None)
+
+
+@torch.no_grad()
+def layer_inputs(
+    model: nn.Module, layers: Mapping[str, nn.Module], request: Features
+) -> dict[str, NDArray[np.float32]]:
+    """What enters each of `layers` on one request, by name; layers that are not called are left out."""
+    found: dict[str, NDArray[np.float32]] = {}
+
+    def note(name: str, _: nn.Module, args: tuple[Any, ...]) -> None:
+        found[name] = args[0].numpy()
+
+    handles = [layer.register_forward_pre_hook(partial(note, name)) for name, layer in layers.items()]
+    try:
+        model(*tensors(request))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def weight_rounding(stored: Stored) -> Round:
+    """Rounds a weight on the range of its groups."""
+    return WeightQuantizer(stored.grouping, RangeSteps(stored.rule, full_extent, stored.grid, covers=True))
+
+
+def input_rounding(plan: Arithmetic) -> Round:
+    """Rounds an activation [B, ...] on the range of each row; not at all where activations stay as they are."""
+    return partial(DynamicInput(), real=None) if plan.activations != "none" else torch.nn.Identity()
+
+
+def _static(found: Range, x: Tensor) -> Tensor:
+    scale, zero_point = affine(torch.tensor(found[0]), torch.tensor(found[1]), UINT8)
+    return fake_quantize(x, scale, zero_point, UINT8)
+
+
+def _round_input(rounding: Round, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (rounding(args[0]), *args[1:])

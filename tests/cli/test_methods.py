@@ -1,0 +1,70 @@
+"""Every compression method through `millis compress`, on a tiny teacher: what is asked for is what is deployed."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tiny import TINY, millis, write_data
+
+from millis.backends.runner import load
+from millis.record import read_records
+
+FAST = ["trainer.max_epochs=4", "trainer.patience=4", "student.layers=2", "benchmark.processes=1"]
+METHODS = {
+    "element": ["pruning=magnitude", "pruning.sparsity=0.5"],
+    "movement": ["pruning=movement", "pruning.sparsity=0.5"],
+    "n_m": ["pruning=wanda_24"],
+    "heads": ["pruning=heads"],
+    "neurons": ["pruning=neurons"],
+    "layers": ["pruning=layers"],
+    "hidden": ["pruning=hidden"],
+    "l0": ["pruning=l0"],
+    "svd": ["factorization=svd"],
+    "fwsvd": ["factorization=fwsvd"],
+    "embedding": ["factorization=embedding", "factorization.rank.rank=8"],
+    "vocabulary": ["factorization=vocabulary"],
+    "lora": ["adapter=lora"],
+    "adalora": ["adapter=adalora"],
+    "typos": ["augmentation=typos"],
+    "hidden states": ["distillation=hidden"],
+    "relations": ["distillation=minilmv2"],
+    "two stages": ["distillation=tinybert"],
+    "pruned to a latency": [
+        "pruning=to_latency",
+        "pruning.target_speedup=1.05",
+        "pruning.tolerance=0.5",
+        "pruning.samples=40",
+    ],
+    "static": ["quantization=static"],
+    "weight only": ["quantization=weight_only_4"],
+    "smooth": ["quantization=smooth"],
+    "qat": ["quantization=qat"],
+    "lsq": ["quantization=qat_lsq"],
+    "static qat": ["quantization=qat_static"],
+    "joint": ["recipe=joint"],
+    "pruned weights, then rounded": ["pruning=magnitude", "quantization=qat"],
+    "ensemble": ["ensemble=[1]"],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Data and outputs that all tests here share, the teacher among them."""
+    folder = tmp_path_factory.mktemp("methods")
+    write_data(folder / "data")
+    return folder
+
+
+def compress(place, capsys, *overrides):
+    """The student's record."""
+    assert millis(place, "compress", *TINY, f"data.path={place / 'data'}", *FAST, *overrides) == 0
+    output = capsys.readouterr().out
+    return next(r for r in read_records(Path(re.search(r"records: (\S+)", output)[1])) if r.kind == "student")
+
+
+@pytest.mark.parametrize("overrides", METHODS.values(), ids=METHODS)
+def test_method_ends_in_an_artifact_that_answers_as_its_model_does(place, capsys, overrides):
+    record = compress(place, capsys, *overrides)
+    assert record.parity["label_agreement"] >= 0.8  # of 18 texts; the tests of each method are sharper
+    runner = load(Path(record.artifact), 1)
+    assert runner.predict("where is my parcel now").label in {"refund", "track", "cancel"}

@@ -1,0 +1,41 @@
+"""Every file in `conf/factorization` makes what `Factorization` promises; a new one is tested without an edit here."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from millis import models
+from millis.cli.hydra_app import conf_dir
+
+FILES = sorted((Path(conf_dir()) / "factorization").glob("*.yaml"))
+GIVEN = {"svd_latency": {"rank": {"latency_ms": {2: 1.0, 4: 2.0, 8: 4.0}, "target_ms": 2.5}}}  # what they leave open
+TEXTS = ["the cat sat in the barn.", "a dog."]
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def method(request):
+    cfg = OmegaConf.merge(OmegaConf.load(request.param), GIVEN.get(request.param.stem, {}))
+    made = instantiate(cfg)
+    if made is None:
+        assert request.param.stem == "none"
+        pytest.skip("nothing asked for")
+    return made
+
+
+def test_spec_foretells_apply_and_restores_the_model(method, model, spec, tokenizer, batches):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    foretold, changed = method.spec(spec, tokenizer, TEXTS)
+    small, same = method.apply(model, tokenizer, TEXTS, batches)
+    assert foretold in (None, small.spec)
+    assert same.to_str() == changed.to_str()
+    restored = models.build(json.loads(json.dumps(small.spec))).eval()
+    restored.load_state_dict(small.state_dict())
+    ids = torch.tensor([same.encode(TEXTS[0]).ids])
+    assert torch.equal(restored(ids, torch.ones_like(ids)), small(ids, torch.ones_like(ids)))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert model.spec == spec
+    assert method.describe()
