@@ -14,7 +14,13 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("millis ")]
 FAST = ["debug=fast", "logger=none"]
 SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=2"]}
-SMALL["benchmark"] = ["data.limit=64", "benchmark.rounds=2", "benchmark.requests=3", "benchmark.warmup_seconds=0.2"]
+SMALL["benchmark"] = [
+    "data.limit=64",
+    "benchmark.rounds=2",
+    "benchmark.processes=1",
+    "benchmark.requests=3",
+    "benchmark.warmup_seconds=0.2",
+]
 
 
 @pytest.fixture(scope="module")

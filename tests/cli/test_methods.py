@@ -36,6 +36,7 @@ METHODS = {
         "pruning.samples=40",
     ],
     "static": ["quantization=static"],
+    "fallback": ["quantization=fallback"],
     "weight only": ["quantization=weight_only_4"],
     "smooth": ["quantization=smooth"],
     "qat": ["quantization=qat"],

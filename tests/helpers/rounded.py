@@ -35,10 +35,12 @@ FAMILIES = {
     "convolution": {"embedding_size": 16, "filters": 8, "widths": [1, 3, 5]},
     "bilstm": {"embedding_size": 16, "hidden_size": 8},
 }
-KINDS = [*ENCODERS, *FAMILIES]
+RANKS = {"encoder.embeddings.word_embeddings": 4, "encoder.encoder.layer.0.intermediate.dense": 6}
+KINDS = [*ENCODERS, "low rank", *FAMILIES]
 RECIPES = {
     "dynamic": {},
     "one scale": {"per_channel": False},
+    "7 bits": {"reduce_range": True},
     "static": {"activations": "static", "calibration": Calibration(texts=8)},
     "8 bits alone": {"activations": "none", "block_size": 32},
     "4 bits alone": {"weights": 4, "activations": "none", "block_size": 16},
@@ -48,6 +50,8 @@ RECIPES = {
 def spec(kind="bert"):
     if kind in FAMILIES:
         return {"family": kind, "vocab_size": VOCABULARY, "dropout": 0.0, "num_labels": 3, **FAMILIES[kind]}
+    if kind == "low rank":
+        return spec("bert") | {"ranks": RANKS}
     shape = {} if kind == "albert" else {"shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]}}
     return {
         "family": "transformer", "encoder": ENCODERS[kind], "affixes": [[], []], "pooling": "mean", "dropout": 0.0,

@@ -44,7 +44,7 @@ def test_what_no_backend_computes_is_refused(values, message):
         (lambda: Calibration(percentile=50), r"calibration.percentile=50: expected above 50, up to 100"),
         (lambda: Calibration(texts=0), r"calibration.texts=0: expected at least 1; 128 is usual"),
         (lambda: Fallback(damage=-1), r"fallback.damage=-1, layers=4: expected damage of at least 0 nats"),
-        (lambda: Fallback(layers=0), r"fallback.damage=0.001, layers=0: .* or quantization.fallback=null"),
+        (lambda: Fallback(layers=0), r"fallback.damage=0.01, layers=0: .* or quantization.fallback=null"),
     ],
 )
 def test_its_parts_are_checked_too(make, message):

@@ -158,3 +158,19 @@ def test_steps_move_weights_by_their_own_rate():
     optimizer.step()
     assert before["body.weight"] - model["body"].weight.item() == pytest.approx(0.01, rel=1e-3)
     assert before["head.weight"] - model["head"].weight.item() == pytest.approx(0.1, rel=1e-3)
+
+
+def test_gpt2_names_have_layers_norms_and_tables():
+    """Layers 0 and 1, a decay of 0.5: rates 1/2 and 1, tables below them 1/4 or frozen; norms do not decay."""
+    from transformers import AutoModel, GPT2Config
+
+    model = AutoModel.from_config(GPT2Config(vocab_size=9, n_positions=8, n_embd=4, n_layer=2, n_head=1))
+    optimizer, _ = AdamW(lr=1.0, head_lr=1.0, layer_decay=0.5, weight_decay=0.1)(model, 10)
+    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    first, second = (of[id(block.mlp.c_fc.weight)] for block in model.h)
+    assert (first["initial_lr"], second["initial_lr"]) == (0.5, 1.0)
+    assert of[id(model.wte.weight)]["initial_lr"] == 0.25
+    assert (first["weight_decay"], of[id(model.h[0].ln_1.weight)]["weight_decay"]) == (0.1, 0.0)
+    AdamW(lr=1.0, head_lr=1.0, freeze_embeddings=True)(model, 10)
+    assert not model.wte.weight.requires_grad
+    assert not model.wpe.weight.requires_grad

@@ -29,7 +29,7 @@ def vocabulary_size(teacher_spec: Spec) -> int:
 def dimensions(teacher_spec: Spec) -> int:
     """Width of a transformer teacher's vectors; where word vectors and hidden ones differ, of the narrower."""
     config = teacher_spec["encoder"]
-    return min(int(config[name]) for name in ("hidden_size", "dim", "embedding_size") if name in config)
+    return min(int(config[name]) for name in ("hidden_size", "dim", "n_embd", "embedding_size") if name in config)
 
 
 def principal_components(table: Tensor, size: int, option: str) -> Components:

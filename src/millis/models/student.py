@@ -168,8 +168,8 @@ def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:
     """Importance of each head, [H]; formula above."""
     hidden, width = layer.attention_output.weight.shape
     heads = width // head_size
-    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(heads, -1), dim=1)
-    written = torch.linalg.vector_norm(layer.attention_output.weight.reshape(hidden, heads, -1), dim=(0, 2))
+    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(heads, head_size * hidden), dim=1)
+    written = torch.linalg.vector_norm(layer.attention_output.weight.reshape(hidden, heads, head_size), dim=(0, 2))
     importance: Tensor = gathered * written
     return importance
 

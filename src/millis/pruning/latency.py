@@ -10,7 +10,9 @@ whose layers are all alike are timed as they are deployed, text to answer, so th
 caches and the runtime make of a sublayer, and is used as it is. Layers of one size are taken to cost the same wherever
 they stand.
 
-The table steers a search; what is reported is measured.
+The table steers a search; what is reported is measured. all-MiniLM-L6-v2 on ONNX Runtime int8, 16 tokens, one busy
+core: of four models with uneven random layers a table of 14 probes foretold 2 to 11 % too much, one of
+multiply-accumulates 7 to 18 % too little.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Which layers a model calls, and which of them read the very same tensor: found by running it on one short text."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,24 +14,22 @@ class Call(NamedTuple):
     name: str
     layer: nn.Module
     reads: Tensor | None  # its first argument, where that holds floats
+    writes: Any  # what it returns
 
 
 def calls(model: nn.Module) -> list[Call]:
-    """Every call of every module in a forward pass on three tokens, in order; the model's mode is left as it was.
+    """Every call of every module in a forward pass on three tokens, as they end; the model's mode is left as it was.
 
     Args:
         model: `forward(input_ids, attention_mask, ...)`.
     """
     found: list[Call] = []
 
-    def note(name: str, layer: nn.Module, args: tuple[Any, ...]) -> None:
+    def note(name: str, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         floats = args and isinstance(args[0], Tensor) and args[0].is_floating_point()
-        found.append(Call(name, layer, args[0] if floats else None))
+        found.append(Call(name, layer, args[0] if floats else None, output))
 
-    handles = [
-        module.register_forward_pre_hook(lambda layer, args, name=name: note(name, layer, args))
-        for name, module in model.named_modules()
-    ]
+    handles = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules()]
     training = model.training
     try:
         ids = torch.zeros(1, 3, dtype=torch.int64, device=next(model.parameters()).device)

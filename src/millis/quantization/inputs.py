@@ -72,6 +72,19 @@ class DynamicInput(Input):
         return scale.view(shape), zero_point.view(shape)
 
 
+class TableInput(Input):
+    """Rows of an embedding table, rounded already: ONNX Runtime multiplies the table's own integers."""
+
+    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+        """x."""
+        return x
+
+    @torch.no_grad()
+    def factors(self, x: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x, and 1."""
+        return x, torch.ones((), device=x.device)
+
+
 class BlockInput(Input):
     """s8 with a step for every few neighbouring values, s = max|x| / 127: what `MatMulNBits` does as it multiplies.
 
@@ -106,6 +119,7 @@ class StaticInput(Input):
     def __init__(self, observer: Observer) -> None:
         super().__init__()
         self.observer = observer
+        self._observed = False  # spares asking the device at every call
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         """As `Input.forward`; in training mode the observer sees `x` first."""
@@ -120,7 +134,8 @@ class StaticInput(Input):
         Raises:
             MillisError: nothing was observed yet.
         """
-        if not self.observer.batches:
+        self._observed = self._observed or bool(self.observer.batches)
+        if not self._observed:
             raise _unseen()
         return affine(self.observer.range[0], self.observer.range[1], UINT8)
 
@@ -137,7 +152,7 @@ class LearnedInput(Input):
     def __init__(self, steps: LearnedSteps) -> None:
         super().__init__()
         self.steps = steps
-        self._started = False  # spares asking the device at every call
+        self._started = False  # as `_observed`
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         """As `Input.forward`."""

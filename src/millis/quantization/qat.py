@@ -21,6 +21,7 @@ from millis.quantization.inputs import (
     LearnedInput,
     SharedInput,
     StaticInput,
+    TableInput,
     Tokens,
 )
 from millis.quantization.keep import matching
@@ -116,7 +117,7 @@ def prepare(model: nn.Module, quantization: Quantization) -> None:
             f"nothing in this {type(model).__name__} can be quantized for quantization-aware training: it calls no "
             "linear layer. Choose another student, or a quantization without `aware`"
         )
-    _attach_inputs(model, plan, aware, [call for call in found if call.name in quantized])
+    _attach_inputs(model, plan, aware, found, quantized)
 
 
 def is_prepared(model: nn.Module) -> bool:
@@ -157,7 +158,9 @@ def _found_again(stored: StoredTensor, integers: Integers) -> bool:
     quantizer = stored.quantizer
     whole = RangeSteps(quantizer.steps.rule, full_extent, quantizer.steps.grid, covers=True)
     again = WeightQuantizer(quantizer.grouping, whole).integers(stored.value)
-    same_grid = torch.equal(again.zero_point, integers.zero_point) and torch.allclose(again.scale, integers.scale, 1e-6)
+    same_grid = torch.equal(again.zero_point, integers.zero_point) and torch.allclose(
+        again.scale, integers.scale, rtol=1e-6, atol=0
+    )
     return same_grid and torch.equal(again.values, integers.values)
 
 
@@ -182,19 +185,22 @@ def _maker(aware: Aware) -> layers.MakeQuantizer:
     return make
 
 
-def _input(plan: Arithmetic, aware: Aware, features: int) -> Input:
+def _input(plan: Arithmetic, aware: Aware, x: Tensor, rows: bool) -> Input:
     if plan.block_size is not None:
         return BlockInput(plan.block_size)
-    return DynamicInput() if plan.activations == "dynamic" else RANGES[aware.ranges].input(aware, features)
+    if plan.activations == "dynamic":
+        return TableInput() if rows else DynamicInput()
+    return RANGES[aware.ranges].input(aware, x.shape[-1]).to(x.device)
 
 
-def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list[Call]) -> None:
-    """Round what enters the called layers, once for each tensor that is read."""
+def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list[Call], quantized: set[str]) -> None:
+    """Round what enters the quantized layers, once for each tensor that is read."""
+    rows = {id(call.writes) for call in found if isinstance(call.layer, nn.Embedding)}
     tokens = Tokens()
     model.register_forward_pre_hook(tokens.read, with_kwargs=True)
     model.register_forward_hook(tokens.forget)
     served: set[str] = set()
-    for group in by_tensor(found):
+    for group in by_tensor(call for call in found if call.name in quantized):
         if plan.activations == "static" and (twice := [call.name for call in group if call.name in served]):
             raise MillisError(
                 f"the layer {twice[0]} reads more than one tensor in a forward pass, and a static activation has one "
@@ -205,7 +211,8 @@ def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list
             continue
         first, x = new[0].layer, new[0].reads
         assert x is not None
-        quantizer = _input(plan, aware, x.shape[-1]).to(x.device)
+        products = not isinstance(first, nn.LSTM)  # which takes floats, and rounds them itself
+        quantizer = _input(plan, aware, x, products and id(x) in rows)
         padded = None if isinstance(first, layers.CHANNELS_FIRST) else tokens
         shared = SharedInput(quantizer, padded, [call.name for call in new])
         layers.read_through([call.layer for call in new], shared)

@@ -50,14 +50,17 @@ class Fallback:
     """Keep in fp32 the linear layers whose rounding costs most, chosen by measurement on the calibration texts.
 
     Layers are kept, the most damaging first, until the mean KL(fp32 ‖ quantized) a text is at most `damage`, or
-    `layers` of them are kept; see `millis.quantization.sensitivity`.
+    `layers` of them are kept; see `millis.quantization.sensitivity`. On all-MiniLM-L6-v2 with a fitted head (31 labels,
+    static int8) everything rounded costs 0.038 nats, all but the worst six layers 0.013, and smoothing alone 0.010.
+
+    How many layers are kept depends on the weights, so a latency measured with untrained ones does not hold.
 
     Args:
         damage: In nats.
         layers: At most this many.
     """
 
-    damage: float = 0.001
+    damage: float = 0.01
     layers: int = 4
 
     def __post_init__(self) -> None:

@@ -13,8 +13,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from millis.errors import MillisError
 
-LAYER = re.compile(r"\blayers?\.(\d+)\.")
-NO_DECAY = re.compile(r"bias$|norm", re.IGNORECASE)
+LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")  # `h` is GPT-2's
+NO_DECAY = re.compile(r"bias$|norm|\bln_", re.IGNORECASE)
+EMBEDDING = re.compile(r"embedding|\bw[tp]e\b")
 HEAD = "head."
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
@@ -79,7 +80,7 @@ class AdamW:
         own = _own_rates(model)
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in named:
-            if "embedding" in name and self.freeze_embeddings:
+            if EMBEDDING.search(name) and self.freeze_embeddings:
                 parameter.requires_grad_(False)
                 continue
             rate, decay = self._rate(name, depth), 0.0 if NO_DECAY.search(name) else self.weight_decay
@@ -92,7 +93,7 @@ class AdamW:
         if name.startswith(HEAD):
             return self.head_lr
         match = LAYER.search(name)
-        below_top = depth - 1 - int(match[1]) if match else depth if "embedding" in name else 0
+        below_top = depth - 1 - int(match[1]) if match else depth if EMBEDDING.search(name) else 0
         return self.lr * self.layer_decay**below_top
 
 

@@ -17,7 +17,7 @@ from millis.backends.runner import load
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
 from millis.cli.pipeline.inputs import Inputs, plain
-from millis.cli.pipeline.measure import latency_of, recipe_name, write
+from millis.cli.pipeline.measure import latency_of, recipe_name, weights_decide, write
 from millis.cli.pipeline.plan import METHODS, Plan
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
@@ -71,7 +71,8 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     teacher = teacher or ensure_teacher(cfg)
     planned = settled(cfg, teacher, plan(cfg, teacher))
     name = recipe_name(cfg, planned)
-    measured = latency_of(cfg, teacher, planned)
+    early = ensure_student(cfg, teacher, planned)[0] if weights_decide(cfg) else None
+    measured = latency_of(cfg, teacher, planned, early)
     excess = {
         limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in MEASURED if cfg.budget[limit] is not None
     }
@@ -126,7 +127,7 @@ def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> D
 
 def _record(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, kind: str) -> Record:
     """The record of a trained model on `cfg.backend`: written once, then read."""
-    measured = latency_of(cfg, teacher, planned)
+    measured = latency_of(cfg, teacher, planned, model)
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms)
     path = record_path(teacher.inputs.cache, key)

@@ -29,10 +29,15 @@ from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features
 
 
-def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
-    """Latency, size and memory of the architecture on `cfg.backend`, side by side with the teacher."""
+def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
+    """Latency, size and memory of the architecture on `cfg.backend`, side by side with the teacher.
+
+    Args:
+        model: The trained weights, read where `weights_decide` alone.
+    """
+    chosen = model if weights_decide(cfg) else None
     options: Options = instantiate(cfg.benchmark)
-    path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned)}.json"
+    path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned, chosen is not None)}.json"
     with locked(path):
         if not path.is_file():
             with tempfile.TemporaryDirectory() as folder:
@@ -40,11 +45,17 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Measurement:
                 if _is_reference(cfg, teacher, planned):
                     artifact = teacher.folder
                 else:
-                    write(cfg, teacher, models.build(planned.spec), artifact, planned)
+                    write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
                 found = measure(teacher, options, {planned.name: artifact})[planned.name]
             write_json(path, asdict(found))
     with cached(path):
         return Measurement(**json.loads(path.read_text()))
+
+
+def weights_decide(cfg: DictConfig) -> bool:
+    """Whether latency depends on the weights: they say which layers stay in fp32."""
+    quantization = instantiate(cfg.quantization)
+    return quantization is not None and quantization.fallback is not None
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -93,7 +104,7 @@ def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -
         raise
 
 
-def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> str:
+def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, trained: bool) -> str:
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
     same: dict[str, Any] = {
         "tokenizer": planned.tokenizer.to_str(),
@@ -101,4 +112,6 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan) -> st
         "reference": teacher.manifest.spec,
         "machine": (machine()["cpu"], machine()["cpu_flags"], packages()),
     }
+    if trained:
+        same["weights"] = planned.fingerprint
     return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)

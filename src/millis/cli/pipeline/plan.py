@@ -89,6 +89,11 @@ class Recipe:
             backend=instantiate(cfg.backend).name,
         )
         recipe.check()
+        if cfg.ensemble and not recipe.distillation.cache:
+            raise MillisError(
+                f"ensemble={list(cfg.ensemble)} with distillation.cache=false would hear one teacher only: an "
+                "ensemble needs cached answers. Choose distillation.cache=true, or ensemble=[]"
+            )
         return recipe
 
     @property

@@ -105,7 +105,12 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
     target_ms = pruning.first_target_ms(dense.metrics["latency_p50_ms"])
     found: dict[float, Selection] = {}  # distance from the target → what to keep
     for _ in range(1 + pruning.refine):
-        kept = pruning.choose(table, importance, target_ms)
+        try:
+            kept = pruning.choose(table, importance, target_ms)
+        except MillisError:
+            if not found:
+                raise
+            break  # the corrected target is out of reach: the nearest choice so far stays
         timed = latency_of(cfg, teacher, _probe(teacher, selected_spec(model.spec, kept)))
         speedup = timed.metrics["speedup"] / dense.metrics["speedup"]
         found.setdefault(abs(speedup / pruning.target_speedup - 1), kept)

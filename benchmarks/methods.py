@@ -1,0 +1,87 @@
+"""Every compression method by itself on one teacher: quality, latency, bytes.
+
+    python benchmarks/methods.py [only=svd,heads] data=local data.path=FOLDER task=intent ...
+
+Methods that need no training are applied to the teacher as it is. The others train a student of half its layers; `half`
+is that student with nothing else done to it, which is what they are to be compared with. All are deployed on ONNX
+Runtime. Prints a Markdown table; what is trained is kept, so an interrupted run goes on.
+"""
+
+import sys
+
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.compress import Compressed, baseline_record, compress, teacher_record
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.errors import MillisError
+from millis.record import Record
+
+AS_IT_IS = ["student=teacher", "quantization=dynamic"]
+HALF = ["student.layers=0.5", "quantization=dynamic", "distillation.alpha=0.9", "distillation.temperature=4"]
+METHODS = {
+    "fp32": ["student=teacher", "quantization=none"],
+    "static int8": ["student=teacher", "quantization=static"],
+    "SmoothQuant": ["student=teacher", "quantization=smooth"],
+    "static, sensitive layers fp32": ["student=teacher", "quantization=fallback"],
+    "weights int8": ["student=teacher", "quantization=weight_only_8"],
+    "weights int4": ["student=teacher", "quantization=weight_only_4"],
+    "to 1.5x the speed": [*AS_IT_IS, "pruning=to_latency", "pruning.target_speedup=1.5"],
+    "to 2x the speed": [*AS_IT_IS, "pruning=to_latency", "pruning.target_speedup=2"],
+    "to 3x the speed": [*AS_IT_IS, "pruning=to_latency", "pruning.target_speedup=3"],
+    "vocabulary": [*AS_IT_IS, "factorization=vocabulary"],
+    "embedding": [*AS_IT_IS, "factorization=embedding"],
+    "svd": [*AS_IT_IS, "factorization=svd"],
+    "fwsvd": [*AS_IT_IS, "factorization=fwsvd"],
+    "half": HALF,
+    "half, labels only": [*HALF, "distillation=none"],
+    "reverse KL": [*HALF, "distillation=reverse_kl"],
+    "hidden states": [*HALF, "distillation=hidden"],
+    "MiniLMv2": [*HALF, "distillation=minilmv2"],
+    "patient": [*HALF, "distillation=patient"],
+    "TinyBERT": [*HALF, "distillation=tinybert"],
+    "typos": [*HALF, "augmentation=typos", "augmentation.copies=1"],
+    "magnitude": [*HALF, "pruning=magnitude"],
+    "movement": [*HALF, "pruning=movement"],
+    "2:4": [*HALF, "pruning=wanda_24"],
+    "heads": [*HALF, "pruning=heads"],
+    "neurons": [*HALF, "pruning=neurons"],
+    "L0": [*HALF, "pruning=l0"],
+    "QAT": [*HALF, "quantization=qat"],
+    "QAT, LSQ": [*HALF, "quantization=qat_lsq"],
+    "joint": [*HALF, "pruning=neurons", "quantization=qat"],
+}
+
+
+def main() -> int:
+    only = next((a.removeprefix("only=").split(",") for a in sys.argv[1:] if a.startswith("only=")), list(METHODS))
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("only=")]
+    if unknown := [name for name in only if name not in METHODS]:
+        raise SystemExit(f"no method is called {unknown[0]!r}; there are {', '.join(METHODS)}")
+    cfg = composed("compress", ["logger=none", *overrides])
+    teacher = ensure_teacher(cfg)
+    reference = teacher_record(cfg, teacher)
+    print(f"| method | {reference.quality} | p50 ms | speed-up | MB |\n|---|---:|---:|---:|---:|")
+    print(row("teacher", reference))
+    print(row("dynamic int8", baseline_record(cfg, teacher)), flush=True)
+    for name in only:
+        try:
+            done = compress(composed("compress", ["logger=none", *METHODS[name], *overrides]), teacher)
+        except MillisError as error:
+            print(f"| {name} | {error} | | | |", flush=True)
+            continue
+        assert isinstance(done, Compressed)  # there is no budget to break
+        print(row(name, done.record), flush=True)
+    return 0
+
+
+def row(name: str, record: Record) -> str:
+    """A method's line."""
+    low, high = record.intervals[record.quality]
+    metrics = record.metrics
+    return (
+        f"| {name} | {metrics[record.quality]:.2f} ± {(high - low) / 2:.2f} | {metrics['latency_p50_ms']:.2f} | "
+        f"{metrics['speedup']:.2f}× | {metrics['size_bytes'] / 1e6:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What is asked for, and the grids that follow."""
+
+import pytest
+import rounded
+
+from millis.quantization.arithmetic import TABLE, Stored, arithmetic
+from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8
+from millis.quantization.steps import affine, extreme, symmetric
+from millis.quantization.weights import PerBlock, PerRow, PerTensor
+
+
+def told(stored):
+    return stored and (type(stored.grouping), stored.rule, stored.grid)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "matrix", "kernel"),
+    [
+        ("dynamic", (PerRow, symmetric, INT8_NARROW), (PerTensor, symmetric, INT8_NARROW)),
+        ("one scale", (PerTensor, symmetric, INT8_NARROW), (PerTensor, symmetric, INT8_NARROW)),
+        ("7 bits", (PerRow, symmetric, INT8_REDUCED), (PerTensor, symmetric, INT8_REDUCED)),
+        ("static", (PerRow, symmetric, INT8_NARROW), None),
+        ("8 bits alone", (PerBlock, extreme, INT8), None),
+        ("4 bits alone", (PerBlock, extreme, INT4), None),
+    ],
+)
+def test_grids_follow_from_what_is_asked_for(recipe, matrix, kernel):
+    quantization = rounded.quantization(recipe)
+    plan = arithmetic(quantization)
+    assert told(plan.matrix) == matrix
+    assert told(plan.kernel) == kernel
+    assert plan.recurrent == (plan.matrix if kernel else None)
+    assert plan.table is TABLE
+    assert (plan.activations, plan.block_size) == (quantization.activations, quantization.block_size)
+    if quantization.block_size is not None:
+        assert plan.matrix.grouping == PerBlock(quantization.block_size)
+
+
+def test_a_table_has_one_u8_grid():
+    assert told(TABLE) == (PerTensor, affine, UINT8)
+    assert isinstance(TABLE, Stored)
