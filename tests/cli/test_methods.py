@@ -8,6 +8,7 @@ from tiny import TINY, millis, write_data
 
 from millis.backends.runner import load
 from millis.record import read_records
+from millis.storage.manifest import open_manifest
 
 FAST = ["trainer.max_epochs=4", "trainer.patience=4", "student.layers=2", "benchmark.processes=1"]
 METHODS = {
@@ -34,6 +35,8 @@ METHODS = {
         "pruning.target_speedup=1.05",
         "pruning.tolerance=0.5",
         "pruning.samples=40",
+        "pruning.steps=2",
+        "pruning.steps=2",
     ],
     "static": ["quantization=static"],
     "fallback": ["quantization=fallback"],
@@ -69,3 +72,33 @@ def test_method_ends_in_an_artifact_that_answers_as_its_model_does(place, capsys
     assert record.parity["label_agreement"] >= 0.8  # of 18 texts; the tests of each method are sharper
     runner = load(Path(record.artifact), 1)
     assert runner.predict("where is my parcel now").label in {"refund", "track", "cancel"}
+
+
+def test_a_teacher_fine_tuned_by_adapters_is_the_plain_model(place, capsys):
+    artifacts = []
+    for adapter in ("none", "lora"):
+        overrides = [f"data.path={place / 'data'}", f"adapter@teacher.adapter={adapter}"]
+        assert millis(place, "train", *TINY, *overrides) == 0
+        artifacts.append(Path(re.search(r"artifact: (\S+)", capsys.readouterr().out)[1]))
+    plain, adapted = map(open_manifest, artifacts)
+    assert adapted.spec == plain.spec
+    assert adapted.fingerprint != plain.fingerprint
+    assert load(artifacts[1], 1).predict("where is my parcel now").label in plain.labels
+
+
+def test_bad_input_of_methods_is_one_sentence(place, capsys):
+    for overrides, message in (
+        (
+            ["pruning=magnitude", "pruning.sparsity=1.0"],
+            "pruning.sparsity=1.0: expected the share of weights to remove",
+        ),
+        (["pruning=wanda_24", "pruning.targets=[layr]"], "layr"),
+        (["pruning=to_latency", "pruning.target_speedup=50", "pruning.samples=20", "pruning.steps=2"], "times as fast"),
+        (["factorization=svd", "factorization.rank.ratio=2"], "factorization.rank.ratio=2"),
+        (["quantization=qat", "backend=eager"], "imitates ONNX Runtime"),
+        (["distillation=tinybert", "trainer.max_epochs=1"], "too few for 2 stages"),
+    ):
+        assert millis(place, "compress", *TINY, f"data.path={place / 'data'}", *FAST, *overrides) != 0
+        error = capsys.readouterr().err
+        assert error.splitlines()[-1].startswith("error: ")
+        assert message in error

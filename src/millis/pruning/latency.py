@@ -142,14 +142,14 @@ class LatencyTable:
         )  # fmt: skip
 
 
-def head_grid(spec: Spec) -> list[int]:
-    """Heads to time: from none to the largest layer's in at most `STEPS` equal steps."""
-    return _grid(max(spec["shape"]["heads"]))
+def head_grid(spec: Spec, steps: int = STEPS) -> list[int]:
+    """Heads to time: from none to the largest layer's in at most `steps` equal steps."""
+    return _grid(max(spec["shape"]["heads"]), steps)
 
 
-def ffn_grid(spec: Spec) -> list[int]:
+def ffn_grid(spec: Spec, steps: int = STEPS) -> list[int]:
     """Neurons to time, as `head_grid`."""
-    return _grid(max(spec["shape"]["ffn"]))
+    return _grid(max(spec["shape"]["ffn"]), steps)
 
 
 def probe_specs(spec: Spec, head_grid: Sequence[int], ffn_grid: Sequence[int]) -> dict[str, Spec]:
@@ -194,8 +194,8 @@ def rising(values: Floats) -> Floats:
     return np.repeat([mean for mean, _ in blocks], [length for _, length in blocks])
 
 
-def _grid(largest: int) -> list[int]:
-    steps = min(STEPS, largest)
+def _grid(largest: int, steps: int) -> list[int]:
+    steps = min(steps, largest)
     return [round(largest * step / steps) for step in range(steps + 1)]
 
 

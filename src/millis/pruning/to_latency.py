@@ -27,7 +27,7 @@ from millis.models.selection import Selection
 from millis.models.transformer import Transformer
 from millis.pruning import fisher_mask
 from millis.pruning.choice import choose
-from millis.pruning.latency import LatencyTable
+from millis.pruning.latency import STEPS, LatencyTable
 from millis.pruning.reconstruct import reconstruct
 from millis.pruning.shrink import shrink
 
@@ -38,6 +38,7 @@ class ToLatency:
 
     Args:
         target_speedup: Latency of the unpruned model / latency of the pruned one, on the backend; above 1.
+        steps: Of the latency table: so many numbers of heads, and of neurons, are timed, in a model each.
         samples: Training texts for importance and reconstruction.
         rearrange: Swap units within sublayers by their joint importance (section 4.2).
         rescale: Refit the outputs of pruned sublayers (section 4.3).
@@ -49,6 +50,7 @@ class ToLatency:
     """
 
     target_speedup: float
+    steps: int = STEPS
     samples: int = 2048
     rearrange: bool = True
     rescale: bool = True
@@ -61,6 +63,8 @@ class ToLatency:
                 f"pruning.target_speedup={self.target_speedup}: expected above 1, such as 2 for half the latency; "
                 "pruning=none keeps the model"
             )
+        if self.steps < 1:
+            raise MillisError(f"pruning.steps={self.steps}: expected at least 1; 12 times every head of BERT-base")
         if self.samples < 1:
             raise MillisError(
                 f"pruning.samples={self.samples}: expected at least 1 training text; some 2,000 are usual"

@@ -3,6 +3,14 @@
 `prepare` puts rounding into a model, training goes on as before (`millis.training.quantization` drives it), `convert`
 takes the rounding out and leaves plain weights on their grids, which the backend then stores as the integers they are.
 What is rounded, and how, is `millis.quantization.arithmetic`; how ranges are found, `millis.quantization.ranges`.
+
+What is simulated is what is deployed: in evaluation a prepared model computes products of integers, as the runtime
+does. Of all-MiniLM-L6-v2 in dynamic int8, with a head fitted to the bundled corpus, 399 of 400 test texts get the label
+that their artifact gives them, and half of them the same logits to 3e-6. In the others the last bit of a layer norm has
+turned a rounding, after which logits differ as much as rounding moves them anyway.
+
+A training step of it (32 x 12 tokens, one core, embeddings frozen) takes 1.1 (dynamic, plain ranges) to 1.35 times
+(static, learned steps) a plain one in fp32, 1.2 to 1.6 times in bf16.
 """
 
 from dataclasses import dataclass, replace

@@ -101,7 +101,7 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
     batches = list(training_batches(cfg, teacher, teacher.tokenizer, rows))
     importance = pruning.importance(model, batches)
     dense = latency_of(cfg, teacher, _probe(teacher, model.spec))
-    table = latency_table(cfg, teacher, model.spec, dense)
+    table = latency_table(cfg, teacher, model.spec, dense, pruning.steps)
     target_ms = pruning.first_target_ms(dense.metrics["latency_p50_ms"])
     found: dict[float, Selection] = {}  # distance from the target → what to keep
     for _ in range(1 + pruning.refine):
@@ -120,14 +120,14 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
     return pruning.apply(model, found[min(found)], batches)
 
 
-def latency_table(cfg: DictConfig, teacher: Teacher, spec: Spec, dense: Measurement) -> LatencyTable:
-    """What heads and neurons cost on `cfg.backend`: some 25 models are timed, once.
+def latency_table(cfg: DictConfig, teacher: Teacher, spec: Spec, dense: Measurement, steps: int) -> LatencyTable:
+    """What heads and neurons cost on `cfg.backend`: 2 · (steps + 1) models are timed, once.
 
     Their speed-ups are what is read, not their milliseconds: the machine is another from minute to minute.
     """
     quick = cfg.copy()
     quick.benchmark.processes = 1  # the fit over all of them evens out one process's luck
-    probes = latency.probe_specs(spec, latency.head_grid(spec), latency.ffn_grid(spec))
+    probes = latency.probe_specs(spec, latency.head_grid(spec, steps), latency.ffn_grid(spec, steps))
     speedups = {
         name: latency_of(quick, teacher, _probe(teacher, probe)).metrics["speedup"] for name, probe in probes.items()
     }
