@@ -54,7 +54,9 @@ def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Token
                 temporary.write_text(tokenizer.to_str(), encoding="utf-8")
             keep(path, model)
     with cached(tokens):
-        return restore(path), Tokenizer.from_file(str(tokens))
+        tokenizer = Tokenizer.from_file(str(tokens))
+    same = tokenizer.to_str() == teacher.tokenizer.to_str()  # then texts need not be encoded a second time
+    return restore(path), teacher.tokenizer if same else tokenizer
 
 
 def _cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:

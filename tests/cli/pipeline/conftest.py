@@ -1,0 +1,21 @@
+"""A teacher of two layers, trained once, and configs of students under it."""
+
+import pytest
+from tiny import TINY, write_data
+
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.teacher import ensure_teacher
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory):
+    """Makes a config of `millis compress` from overrides."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_data(folder / "data")
+    common = [*TINY, f"data.path={folder / 'data'}", f"paths.outputs={folder / 'outputs'}", "benchmark.processes=1"]
+    return lambda *overrides: composed("compress", [*common, "student.layers=2", *overrides])
+
+
+@pytest.fixture(scope="session")
+def teacher(config):
+    return ensure_teacher(config())

@@ -1,0 +1,61 @@
+"""What is foretold is what is made; and a stated speed-up is found by measuring."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from millis.cli.pipeline import start
+from millis.cli.pipeline.plan import Recipe
+
+
+@pytest.mark.parametrize("factorization", ["svd", "fwsvd", "vocabulary", "embedding", "smallest"])
+def test_the_foretold_architecture_is_the_one_that_is_made(config, teacher, factorization):
+    overrides = [f"factorization={factorization}"]
+    overrides += ["factorization.rank.rank=8"] if factorization == "embedding" else []
+    cfg = config(*overrides)
+    recipe = Recipe.of(cfg)
+    spec, tokenizer = start.shape(cfg, teacher, recipe)
+    model, own = start.start(cfg, teacher, recipe)
+    assert model.spec == spec
+    assert own.to_str() == tokenizer.to_str()
+
+
+def test_a_student_that_keeps_the_vocabulary_shares_the_teachers_tokenizer(config, teacher):
+    cfg = config("factorization=svd")
+    assert start.start(cfg, teacher, Recipe.of(cfg))[1] is teacher.tokenizer
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Latency by a formula that no table's sum gives: 1 ms and 0.1 a head, and a neuron costs more the more there are."""
+    timed = []
+
+    def latency_of(cfg, teacher, planned, model=None):
+        heads, ffn = planned.spec["shape"]["heads"], planned.spec["shape"]["ffn"]
+        ms = 1 + sum(0.1 * count for count in heads) + sum(0.02 * count + 3e-4 * count**2 for count in ffn)
+        timed.append((tuple(heads), tuple(ffn)))
+        return SimpleNamespace(metrics={"latency_p50_ms": ms, "speedup": 20 / ms})
+
+    monkeypatch.setattr(start, "latency_of", latency_of)
+    return latency_of, timed
+
+
+@pytest.mark.parametrize("target", [1.3, 2.0, 3.0])
+def test_the_measured_speedup_is_the_one_asked_for(config, teacher, clock, target):
+    cfg = config("pruning=to_latency", f"pruning.target_speedup={target}", "pruning.tolerance=0.03", "pruning.steps=4")
+    recipe = Recipe.of(cfg)
+    small = start.prune_to_latency(cfg, teacher, recipe.to_latency, teacher.module)
+    latency_of, _ = clock
+    speedups = [
+        latency_of(cfg, teacher, start._probe(teacher, m.spec)).metrics["speedup"] for m in (small, teacher.module)
+    ]
+    assert speedups[0] / speedups[1] == pytest.approx(target, rel=0.1)
+
+
+def test_the_table_is_of_models_whose_layers_are_alike(config, teacher, clock):
+    cfg = config("pruning=to_latency")
+    latency_of, timed = clock
+    dense = latency_of(cfg, teacher, start._probe(teacher, teacher.manifest.spec))
+    table = start.latency_table(cfg, teacher, teacher.manifest.spec, dense, steps=2)
+    assert all(len(set(heads)) == len(set(ffn)) == 1 for heads, ffn in timed)
+    assert table.latency_ms([2, 2], [64, 64]) == pytest.approx(dense.metrics["latency_p50_ms"], rel=0.05)
