@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError
+from millis.training.averaging import Averaging
 from millis.training.callbacks import Progress
 from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.module import VALIDATION, TextModule
@@ -77,6 +78,8 @@ class Fit:
             `bf16-mixed` where the processor multiplies bf16 itself, elsewhere `32-true`.
         accelerator, devices, strategy: Lightning's, for one process: `auto`, `gpu`, `cpu`.
         gradient_clip_val: Largest gradient norm.
+        averaging: Decay of the moving average of weights that is validated and kept in place of the last ones
+            (`millis.training.averaging`), such as 0.999; None keeps the last ones.
         flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
     """
 
@@ -90,11 +93,12 @@ class Fit:
         devices: int | str = 1,
         strategy: str = "auto",
         gradient_clip_val: float | None = 1.0,
+        averaging: float | None = None,
         **flags: Any,
     ) -> None:
         if max_epochs < 1 or batch_size < 1:
             raise MillisError(f"trainer.max_epochs={max_epochs}, batch_size={batch_size}: expected at least 1")
-        self.batch_size, self.patience = batch_size, patience
+        self.batch_size, self.patience, self.averaging = batch_size, patience, averaging
         if precision == "auto":
             precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
         self.flags = {
@@ -134,7 +138,8 @@ class Fit:
             teacher_logits: [N, C], joined to the training batches.
 
         Raises:
-            MillisError: the loss became NaN or infinite, or training ended before the model had its final form.
+            MillisError: the loss became NaN or infinite, training ended before the model had its final form, or weights
+                are to be averaged over steps between which a callback changes the model.
         """
         _quieten()
         seed_everything(seed)
@@ -151,6 +156,7 @@ class Fit:
                 best,
                 progress,
                 *callbacks,
+                *self._averaging(callbacks),
             ],
             plugins=[AtomicCheckpoints()],
             enable_progress_bar=False,
@@ -168,6 +174,18 @@ class Fit:
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
         return Fitted(float(best.best_model_score), trainer.current_epoch, progress.seconds, progress.history)
+
+    def _averaging(self, others: Sequence[pl.Callback]) -> list[pl.Callback]:
+        """The averaging, if there is one, set up after `others` have given the model its form."""
+        if self.averaging is None:
+            return []
+        if changing := [type(one).__name__ for one in others if hasattr(one, "settled")]:
+            raise MillisError(
+                f"trainer.averaging={self.averaging} would mix weights from before and after {changing[0]} changed the "
+                "model: an average of masks or of rounding steps is neither. Choose trainer.averaging=null, or no "
+                "pruning and no quantization-aware training"
+            )
+        return [Averaging(self.averaging)]
 
 
 @contextmanager
