@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError
+from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
 from millis.training.callbacks import Progress
 from millis.training.checkpoints import AtomicCheckpoints
@@ -80,6 +81,8 @@ class Fit:
         gradient_clip_val: Largest gradient norm.
         averaging: Decay of the moving average of weights that is validated and kept in place of the last ones
             (`millis.training.averaging`), such as 0.999; None keeps the last ones.
+        adversarial: How far word vectors are moved against the model (`millis.training.adversarial`), such as 0.2; None
+            does not.
         flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
     """
 
@@ -94,11 +97,13 @@ class Fit:
         strategy: str = "auto",
         gradient_clip_val: float | None = 1.0,
         averaging: float | None = None,
+        adversarial: float | None = None,
         **flags: Any,
     ) -> None:
         if max_epochs < 1 or batch_size < 1:
             raise MillisError(f"trainer.max_epochs={max_epochs}, batch_size={batch_size}: expected at least 1")
-        self.batch_size, self.patience, self.averaging = batch_size, patience, averaging
+        self.batch_size, self.patience = batch_size, patience
+        self.averaging, self.adversarial = averaging, adversarial
         if precision == "auto":
             precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
         self.flags = {
@@ -155,6 +160,7 @@ class Fit:
                 EarlyStopping(VALIDATION, patience=self.patience, mode="max"),
                 best,
                 progress,
+                *([] if self.adversarial is None else [Adversarial(self.adversarial)]),
                 *callbacks,
                 *self._averaging(callbacks),
             ],

@@ -53,13 +53,18 @@ class TextModule(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._objectives: list[Tensor] = []
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The objective on one batch."""
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective on one batch, and its terms unweighted."""
         with capture(self.model, self.objective.student_features) as found:
             logits = self.model(**model_inputs(batch))
         features = {student_key(feature): value for feature, value in found.items()}
-        total: Tensor
-        total, terms = self.objective(logits, {**batch, **features}, min(1.0, self.global_step / self.steps))
+        loss: tuple[Tensor, dict[str, Tensor]]
+        loss = self.objective(logits, {**batch, **features}, min(1.0, self.global_step / self.steps))
+        return loss
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The objective on one batch, logged."""
+        total, terms = self.loss(batch)
         self._objectives.append(total.detach())
         self.log("train/objective", total.detach(), batch_size=len(batch["labels"]))
         for name, value in terms.items():

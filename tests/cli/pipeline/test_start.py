@@ -27,7 +27,7 @@ def test_a_student_that_keeps_the_vocabulary_shares_the_teachers_tokenizer(confi
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Latency by a formula that no table's sum gives: 1 ms and 0.1 a head, and a neuron costs more the more there are."""
+    """Latency by a formula that no table's sum gives: 1 ms, 0.1 a head, and neurons cost more the more there are."""
     timed = []
 
     def latency_of(cfg, teacher, planned, model=None):
