@@ -3,7 +3,7 @@
 For a text with word vectors s [S, D]: g = ∂loss/∂s, r = radius · g / ||g||, and what is minimised is
 loss(s) + loss(s + r) (Miyato, Dai and Goodfellow 2017, 1605.07725, equations 5 and 6: the direction is that of the true
 label's loss, its length the same for every text; word vectors are used as they are, not normalised as in section 3).
-A step costs two forward and two backward passes. Works against overfitting where small models learn short texts by heart.
+A step costs two forward and two backward passes.
 """
 
 from typing import Any
