@@ -1,0 +1,85 @@
+"""What is kept for the backward pass is counted byte by byte, and measuring leaves no trace."""
+
+import csv
+from contextlib import nullcontext
+
+import pytest
+import torch
+from pytorch_lightning.loggers import CSVLogger
+from torch import nn
+
+from millis.training.fit import Fit
+from millis.training.precision import Savings, _pass, savings
+
+
+class Exponential(nn.Module):
+    """exp(w · x), twice the same: keeps x, for w's gradient, and exp(w · x), which is its own derivative."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, input_ids, attention_mask):
+        return torch.exp(self.weight * input_ids.float())
+
+
+class Deep(nn.Module):
+    """Linear layers: what bf16 is for."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Linear(64, 64) for _ in range(8)))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, input_ids, attention_mask):
+        return self.layers(self.dropout(input_ids.float().expand(-1, 64)))
+
+
+def batch(rows=2, length=5):
+    ids = torch.arange(rows * length).view(rows, length) % 3
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros(rows)}
+
+
+def test_kept_bytes_are_those_of_distinct_activations():
+    model, inputs = Exponential(), batch()
+    inputs.pop("labels")
+    _, kept = _pass(model, inputs, nullcontext())
+    assert kept == 2 * (2 * 5 * 4)  # x and exp(w · x), [2, 5] of 4 bytes; w is a weight, not an activation
+
+
+def test_activations_of_linear_layers_take_half_the_memory():
+    saved = savings(Deep(), batch(rows=256, length=1), "bf16-mixed", "cpu")
+    assert saved.memory_ratio == pytest.approx(2, rel=0.3)  # all but dropout's own
+    assert saved.speedup > 0
+
+
+def test_measuring_leaves_no_trace():
+    model = Deep().eval()
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    before = [parameter.clone() for parameter in model.parameters()]
+    savings(model, batch(length=1), "bf16-mixed", "cpu")
+    assert torch.equal(torch.rand(3), expected)
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
+
+
+def test_savings_are_told_in_a_sentence():
+    said = str(Savings("bf16-mixed", speedup=1.6, memory_ratio=2.0))
+    assert said == "bf16-mixed: 1.60x fp32's speed, activations in 50% of the memory"
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_a_mixed_precision_run_logs_and_prints_them(module, separable, tmp_path, capsys, precision):
+    logger = CSVLogger(tmp_path, "curves", version="v")
+    Fit(max_epochs=1, batch_size=8, accelerator="cpu", precision=precision)(
+        module(), separable(64), separable(32, seed=1), 0,
+        folder=tmp_path / "run", seed=0, title="toy", logger=logger,
+    )  # fmt: skip
+    with (tmp_path / "curves" / "v" / "metrics.csv").open() as file:
+        names = set(csv.DictReader(file).fieldnames)
+    mixed = precision == "bf16-mixed"
+    assert ({"precision/speedup", "precision/memory_ratio"} <= names) is mixed
+    assert ("toy  bf16-mixed: " in capsys.readouterr().err) is mixed
