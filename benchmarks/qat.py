@@ -1,0 +1,77 @@
+"""Quantization-aware training beside what needs no training: what does int8 cost, and is the simulation true?
+
+    python benchmarks/qat.py data=local data.path=FOLDER ... trainer.max_epochs=2 optimizer.lr=5e-5
+
+The whole teacher is quantized, dynamically and statically; then a copy of it is trained on with the rounding, from its
+own answers. Prints the relative drop of the task's metric on the test split, and for the trained one how many test
+texts get the same label from training's simulation as from the deployed artifact. What is trained is kept.
+"""
+
+import copy
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+from millis.backends.runner import load
+from millis.benchmark.quality import answer
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.compress import Compressed, compress, teacher_record
+from millis.cli.pipeline.student import ensure_student, plan
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.data.batches import Rows, model_inputs
+from millis.quantization.phase import set_phase
+from millis.quantization.qat import Aware, prepare
+from millis.record import Record
+
+AS_IT_IS = ["student=teacher"]
+TRAINED = ["student.layers=null", "distillation.alpha=1", "distillation.temperature=1"]
+METHODS = {
+    "dynamic int8": [*AS_IT_IS, "quantization=dynamic"],
+    "static int8": [*AS_IT_IS, "quantization=static"],
+    "dynamic int8, QAT": [*TRAINED, "quantization=qat"],
+}
+
+
+def main() -> int:
+    overrides = ["logger=none", *sys.argv[1:]]
+    cfg = composed("compress", overrides)
+    teacher = ensure_teacher(cfg)
+    reference = teacher_record(cfg, teacher)
+    print(f"| method | {reference.quality} | relative drop % | simulation agrees % |\n|---|---:|---:|---:|")
+    print(row("teacher, fp32", reference, reference, None), flush=True)
+    for name, method in METHODS.items():
+        cfg = composed("compress", [*method, *overrides])
+        done = compress(cfg, teacher)
+        assert isinstance(done, Compressed)  # there is no budget to break
+        agreement = simulated(cfg, teacher, done.record) if "QAT" in name else None
+        print(row(name, done.record, reference, agreement), flush=True)
+    return 0
+
+
+def simulated(cfg: Any, teacher: Teacher, record: Record) -> float:
+    """Share of the test texts, in percent, that training's simulation labels as the artifact does."""
+    quantization = instantiate(cfg.quantization)
+    model = copy.deepcopy(ensure_student(cfg, teacher, plan(cfg, teacher))[0]).eval()
+    prepare(model, replace(quantization, aware=Aware(ranges="min_max")))  # its weights lie on their grids already
+    set_phase(model, enabled=True, frozen=True)
+    rows = Rows(teacher.encoded(teacher.inputs.dataset.test), teacher.pad_id)
+    with torch.inference_mode():
+        labels = [int(model(**model_inputs(rows[i])).argmax()) for i in range(len(rows))]
+    deployed = answer(load(record.artifact), teacher.inputs.dataset.test.texts).predictions
+    return 100 * float(np.mean(np.array(labels) == np.array(deployed)))
+
+
+def row(name: str, record: Record, reference: Record, agreement: float | None) -> str:
+    """A method's line."""
+    value, best = record.metrics[record.quality], reference.metrics[record.quality]
+    low, high = record.intervals[record.quality]
+    told = "" if agreement is None else f"{agreement:.2f}"
+    return f"| {name} | {value:.2f} ± {(high - low) / 2:.2f} | {100 * (best - value) / best:+.2f} | {told} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
