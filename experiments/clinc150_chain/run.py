@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.backends.runner import load
-from millis.benchmark.latency import measure
 from millis.benchmark.quality import answer
+from millis.benchmark.where import measure
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.measure import write
 from millis.cli.pipeline.student import ensure_student, plan

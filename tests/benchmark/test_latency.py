@@ -6,7 +6,8 @@ from typing import ClassVar
 import pytest
 
 from millis.benchmark import latency
-from millis.benchmark.latency import Bench, Options, measure
+from millis.benchmark.latency import Bench, Options
+from millis.benchmark.where import measure
 from millis.errors import MillisError
 
 TEXTS = ["a", "a a", "a a a", "a a a a"]
@@ -209,3 +210,15 @@ def test_cpus_are_the_last_allowed_unless_named(monkeypatch):
         Options(threads=2, affinity=(3,)).cpus()
     monkeypatch.setattr(latency, "available_cpus", list)
     assert Options(affinity=(3,)).cpus() == []  # a system that cannot pin
+
+
+@pytest.mark.parametrize("where", ["there", "http://", "ftp://host:1", "http://host:port", "http://host:1/?token=x"])
+def test_a_place_that_is_no_address(where):
+    with pytest.raises(MillisError, match=r"expected `here`, or the address of a measuring agent such as http://HOST"):
+        Options(where=where)
+
+
+def test_a_secret_in_the_address_is_refused_and_not_repeated():
+    with pytest.raises(MillisError, match="holds a user name or password, which records would show") as fault:
+        Options(where="http://user:secret@host:7331")
+    assert "secret" not in str(fault.value)

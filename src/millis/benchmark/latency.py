@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import numpy as np
 from filelock import FileLock
@@ -26,12 +27,13 @@ from millis.benchmark.environment import environment
 from millis.benchmark.isolate import Worker, available_cpus
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
 WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
 REFERENCE = "the reference"  # what messages call it
+HERE = "here"  # the machine that runs this
 FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
 # Two measurements at once would time each other: a user takes one lock on one machine.
 LOCK = Path(tempfile.gettempdir()) / f"millis-benchmark-{getattr(os, 'getuid', int)()}.lock"
@@ -58,6 +60,8 @@ class Options:
         processes: Fresh ones of each artifact, which take the rounds in turn; a cold start is their median.
         drift: Share by which the reference's medians may range over the rounds before it is noted.
         seed: Of the texts drawn and the order of turns.
+        where: `here`, or the address of a measuring agent (`millis agent`), as `http://HOST:PORT`: the machine that
+            the latencies are to be of. See `millis.benchmark.where`.
     """
 
     threads: int = 1
@@ -72,6 +76,7 @@ class Options:
     processes: int = 3
     drift: float = 0.2
     seed: int = 0
+    where: str = HERE
 
     def __post_init__(self) -> None:
         for name in ("threads", "rounds", "requests", "steady_windows", "processes"):
@@ -82,6 +87,8 @@ class Options:
                 f"benchmark.processes={self.processes} take turns in benchmark.rounds={self.rounds}: some would never "
                 "be timed. Expected at most as many processes as rounds"
             )
+        if self.where != HERE:
+            _check_address(self.where)
 
     def cpus(self) -> list[int]:
         """The CPUs that workers are pinned to; empty where the system cannot pin.
@@ -291,23 +298,6 @@ class Bench:
         )
 
 
-def measure(
-    artifacts: Mapping[str, Path], texts: Sequence[Text], reference: str, options: Options
-) -> dict[str, Measurement]:
-    """Measure `artifacts` (name → folder) against the one called `reference`, all in the same rounds.
-
-    Raises:
-        MillisError: `reference` is not among them, or as for `Bench`.
-    """
-    if reference not in artifacts:
-        raise MillisError(
-            f"the reference {reference!r} is not among the artifacts {', '.join(map(repr, artifacts))}"
-            f"{nearest(reference, artifacts)}. Name one of them"
-        )
-    with Bench(artifacts[reference], texts, options) as bench:
-        return bench.measure(artifacts)
-
-
 @dataclass(frozen=True)
 class _Ready:
     """An artifact's workers, warm."""
@@ -319,6 +309,23 @@ class _Ready:
     median_ms: float
     steady: bool
     warm_requests: int
+
+
+def _check_address(where: str) -> None:
+    try:
+        parts = urlsplit(where)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.username is not None or parts.password is not None:
+        raise MillisError(
+            "benchmark.where holds a user name or password, which records would show. The agent's token comes from "
+            "MILLIS_AGENT_TOKEN, and nothing else is needed: expected http://HOST:PORT"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise MillisError(
+            f"benchmark.where={where}: expected `here`, or the address of a measuring agent such as http://HOST:7331"
+        )
 
 
 def _slow_note(requests: int, options: Options) -> str:

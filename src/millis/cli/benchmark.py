@@ -8,8 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis.backends.runner import load
-from millis.benchmark.latency import measure
 from millis.benchmark.quality import answer
+from millis.benchmark.where import measure
 from millis.cli.pipeline.inputs import load_inputs, plain
 from millis.errors import MillisError, nearest
 from millis.metrics import scorer

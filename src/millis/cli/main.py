@@ -17,6 +17,7 @@ COMMANDS = {
     "sweep": "search many recipes for the accuracy-versus-latency frontier",
     "report": "draw records as one HTML page",
     "predict": "answer texts with an artifact and say how long each took",
+    "agent": "measure on this machine what training machines send",
 }
 
 

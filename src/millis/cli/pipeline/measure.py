@@ -18,8 +18,9 @@ from torch import nn
 
 from millis import __version__, models
 from millis.backends.artifact import write_artifact
-from millis.benchmark.environment import machine, packages
+from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
+from millis.benchmark.where import open_bench, site
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
 from millis.cli.pipeline.teacher import Teacher
@@ -88,14 +89,14 @@ def recipe_name(cfg: DictConfig, planned: Plan) -> str:
     return f"{planned.name} {bits}" + ("" if backend == "onnxruntime" else f" {backend}")
 
 
-_benches: dict[tuple[Path, Options], Bench] = {}
+_benches: dict[tuple[Path, Options], Bench | AgentBench] = {}
 
 
 def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -> dict[str, Measurement]:
     """Measure `artifacts` beside the teacher; the reference's worker starts once a process, not once a trial."""
     key = (teacher.folder, options)
     if key not in _benches:
-        _benches[key] = Bench(teacher.folder, teacher.inputs.dataset.test.texts, options)
+        _benches[key] = open_bench(teacher.folder, teacher.inputs.dataset.test.texts, options)
         atexit.register(_benches[key].close)
     try:
         return _benches[key].measure(artifacts)
@@ -105,13 +106,19 @@ def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -
 
 
 def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, trained: bool) -> str:
-    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
+    nodes = [plain(cfg.backend), plain(cfg.quantization), benchmark_fingerprint(cfg)]
     same: dict[str, Any] = {
         "tokenizer": planned.tokenizer.to_str(),
         "max_length": teacher.manifest.max_length,
         "reference": teacher.manifest.spec,
-        "machine": (machine()["cpu"], machine()["cpu_flags"], packages()),
     }
     if trained:
         same["weights"] = planned.fingerprint
     return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)
+
+
+def benchmark_fingerprint(cfg: DictConfig) -> str:
+    """Of how latency is measured and of the machine that measures. Not of its address: tunnels come and go."""
+    options: Options = instantiate(cfg.benchmark)
+    how = {name: value for name, value in plain(cfg.benchmark).items() if name != "where"}
+    return fingerprint(how, site(options))

@@ -15,7 +15,7 @@ from millis import __version__, tracking
 from millis.benchmark.latency import Measurement
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import measure
+from millis.cli.pipeline.measure import benchmark_fingerprint, measure
 from millis.cli.pipeline.teacher import Teacher
 from millis.frontier import Choice, Frontier
 from millis.metrics import scorer
@@ -105,8 +105,8 @@ def _side_by_side(
 
 def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -> dict[str, Measurement]:
     """One interleaved run over `contenders`, the teacher as the reference; kept under their ids."""
-    nodes = plain(cfg.benchmark)
-    key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), nodes)
+    how = benchmark_fingerprint(cfg)
+    key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), how)
     path = teacher.inputs.cache / "latency" / f"{key}.json"
     with locked(path):
         if not path.is_file():

@@ -1,0 +1,24 @@
+"""`millis agent`: measure, on this machine, what training machines send. They name it with `benchmark.where=`."""
+
+import signal
+import sys
+from typing import Any
+
+from omegaconf import DictConfig
+
+from millis.benchmark.agent.server import Agent
+from millis.benchmark.agent.token import take_token
+from millis.report.text import wide_console
+
+
+def run(cfg: DictConfig) -> None:
+    """Serve until interrupted or terminated; nothing that was sent is left behind."""
+    signal.signal(signal.SIGTERM, _leave)
+    with Agent(cfg.host, cfg.port, take_token(), cfg.max_file_bytes, cfg.max_kept_bytes) as agent:
+        address = f"http://{cfg.host}:{agent.port}"
+        wide_console(stderr=True).print(f"measuring for benchmark.where={address}", soft_wrap=True, highlight=False)
+        agent.serve()
+
+
+def _leave(*_: Any) -> None:
+    sys.exit(0)

@@ -1,0 +1,166 @@
+"""Both ends over loopback, with processes that are really timed."""
+
+import json
+import socket
+from dataclasses import replace
+from http import HTTPStatus
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from millis.benchmark import isolate
+from millis.benchmark.agent import client
+from millis.benchmark.agent.server import Answer
+from millis.benchmark.environment import machine, packages
+from millis.benchmark.latency import Options
+from millis.benchmark.where import measure, open_bench, site
+from millis.errors import MillisError
+from millis.storage.manifest import open_manifest, seal
+
+TEXTS = ["a", "a a", "a a a", "a a a a"]
+QUICK = Options(rounds=4, requests=3, settle_ms=0.5, steady_windows=1, processes=1)
+
+
+def sent(monkeypatch):
+    """The requests that reach the network from now on: [(method, path)]."""
+    original, asked = client._Line._once, []
+
+    def once(self, method, path, body):
+        asked.append((method, path.split("/")[0], body))
+        return original(self, method, path, body)
+
+    monkeypatch.setattr(client._Line, "_once", once)
+    return asked
+
+
+def test_an_agent_measures_as_this_machine_does(agent, artifact):
+    artifacts = {"light": artifact("light"), "heavy": artifact("heavy", work=100)}
+    with agent() as there:
+        measured = measure(artifacts, TEXTS, "light", replace(QUICK, where=there.where))
+    light, heavy = measured["light"], measured["heavy"]
+    assert heavy.metrics["speedup"] < 0.8 and light.metrics["speedup"] == 1
+    assert heavy.reference_latency_ms == light.latency_ms
+    assert isinstance(heavy.intervals["speedup"], tuple)
+    here = measure(artifacts, TEXTS, "light", QUICK)["heavy"]
+    assert set(here.metrics) == set(heavy.metrics) and set(here.environment) < set(heavy.environment)
+    assert here.metrics["size_bytes"] == heavy.metrics["size_bytes"]
+    assert heavy.environment["agent"]["where"] == there.where
+    assert heavy.environment["machine"] == machine() == heavy.environment["sent_from"]["machine"]
+    assert client.VARIABLE not in json.dumps(heavy.environment)
+
+
+def test_what_was_sent_once_is_not_sent_again_and_processes_stay(agent, artifact, monkeypatch):
+    reference, small = artifact("light"), artifact("heavy", work=1)
+    asked = sent(monkeypatch)
+    with agent() as there, open_bench(reference, TEXTS, replace(QUICK, where=there.where)) as bench:
+        bench.measure({"small": small})
+        files = [Path(body).name for _, kind, body in asked if kind == "blobs" and isinstance(body, Path)]
+        assert sorted(files) == ["model.onnx", "model.onnx", "tokenizer.json"], "they share a tokenizer"
+        kept = there._laboratory._bench
+        asked.clear()
+        again = bench.measure({"small": small, "itself": reference})
+        assert [kind for _, kind, _ in asked if kind == "blobs"] == []
+        assert there._laboratory._bench is kept
+        assert again["itself"].metrics["speedup"] == 1
+        place = Path(there._place.name)
+        assert len(list((place / "artifacts").iterdir())) == 1, "only the reference stays"
+    assert not place.exists()
+
+
+def test_the_site_is_the_agents(agent, monkeypatch):
+    here = [machine()["cpu"], machine()["cpu_flags"], packages()]
+    assert site(QUICK) == here
+    monkeypatch.setattr("millis.benchmark.agent.server.machine", lambda: {"cpu": "another", "cpu_flags": ["neon"]})
+    monkeypatch.setattr("platform.node", lambda: "phone")
+    with agent() as there:
+        assert site(replace(QUICK, where=there.where)) == ["another", ["neon"], packages(), "phone"]
+
+
+def test_a_wrong_token(agent, artifact, monkeypatch):
+    with agent() as there:
+        monkeypatch.setenv("MILLIS_AGENT_TOKEN", "another-token-of-the-tests")
+        with pytest.raises(
+            MillisError, match=rf"the agent at {there.where} refuses the token: MILLIS_AGENT_TOKEN"
+        ) as fault:
+            open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where))
+    assert "another-token" not in str(fault.value)
+
+
+def test_a_file_that_is_too_large_is_not_sent(agent, artifact, monkeypatch):
+    asked = sent(monkeypatch)
+    with (
+        agent(max_file_bytes=2000) as there,
+        open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where)) as bench,
+        pytest.raises(MillisError, match=r"model.onnx has \d+ bytes, and the agent at \S+ takes files of up to 2000"),
+    ):
+        bench.measure({"small": artifact("small")})
+    assert [method for method, _, _ in asked] == ["GET"]
+
+
+def test_nobody_answers(artifact, agent):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(
+            MillisError, match=rf"no measuring agent answers at {where}: .*refused.* Start `millis agent`"
+        ):
+            open_bench(artifact("light"), TEXTS, replace(QUICK, where=where))
+
+
+def test_an_agent_of_another_millis(agent, artifact, monkeypatch):
+    with agent() as there:
+        about = there.get("/v1/agent").content
+        monkeypatch.setattr(there, "get", lambda path: Answer(HTTPStatus.OK, {**about, "millis": "0.0.1"}))
+        with pytest.raises(
+            MillisError, match=rf"the agent at {there.where} is millis 0.0.1, this is .*Install the same"
+        ):
+            open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where))
+
+
+def test_a_backend_that_the_agent_lacks(agent, artifact):
+    folder = artifact("light")
+    seal(folder, replace(open_manifest(folder), backend="tensorrt"))
+    with (
+        agent() as there,
+        open_bench(artifact("reference"), TEXTS, replace(QUICK, where=there.where)) as bench,
+        pytest.raises(MillisError, match=r"refuses: artifact 'light' is for backend 'tensorrt', which the millis of"),
+    ):
+        bench.measure({"light": folder})
+
+
+def test_a_runtime_that_is_not_installed_there(agent, artifact, tmp_path, monkeypatch):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError")
+    with agent() as there, open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where)) as bench:
+        monkeypatch.setattr("millis.benchmark.isolate._environment", without_onnxruntime(tmp_path))
+        with pytest.raises(
+            MillisError, match=r"\) says: cannot measure the reference: this artifact runs on ONNX Runtime"
+        ):
+            bench.measure({"small": artifact("small")})
+
+
+def without_onnxruntime(folder):
+    original = isolate._environment
+    return lambda threads: {**(found := original(threads)), "PYTHONPATH": f"{folder}:{found['PYTHONPATH']}"}
+
+
+def test_an_artifact_that_changed_on_the_way(agent, artifact):
+    folder = artifact("light")
+    (folder / "model.onnx").write_bytes(b"another")
+    with (
+        agent() as there,
+        open_bench(artifact("reference"), TEXTS, replace(QUICK, where=there.where)) as bench,
+        pytest.raises(MillisError, match=r"have SHA-256 \w+: they changed or broke off on the way"),
+    ):
+        bench.measure({"light": folder})
+
+
+def test_what_answers_is_no_agent(artifact, agent):
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        thread = Thread(target=other.handle_request)
+        thread.start()
+        where = f"http://127.0.0.1:{other.server_address[1]}"
+        with pytest.raises(MillisError, match=rf"what answers at {where} is no measuring agent \(HTTP status 404\)"):
+            open_bench(artifact("light"), TEXTS, replace(QUICK, where=where))
+        thread.join()

@@ -1,0 +1,40 @@
+import pytest
+
+from millis.benchmark.agent import token
+from millis.errors import MillisError
+
+GOOD = "0123456789abcdef"
+
+
+def test_the_variable_wins_over_the_file(tmp_path):
+    (tmp_path / "token").write_text(GOOD[::-1] + "\n")
+    environ = {"MILLIS_AGENT_TOKEN_FILE": str(tmp_path / "token")}
+    assert token.read_token(environ) == GOOD[::-1]
+    assert token.read_token({**environ, "MILLIS_AGENT_TOKEN": GOOD}) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({}, "a measuring agent needs a token: set MILLIS_AGENT_TOKEN, or MILLIS_AGENT_TOKEN_FILE"),
+        ({"MILLIS_AGENT_TOKEN": "short"}, "has 5 characters; expected 16 or more"),
+        ({"MILLIS_AGENT_TOKEN": GOOD + "\nX-Evil: 1"}, "printable ASCII without spaces"),
+        ({"MILLIS_AGENT_TOKEN_FILE": "nowhere"}, "MILLIS_AGENT_TOKEN_FILE=nowhere cannot be read"),
+    ],
+)
+def test_tokens_that_are_none(environ, message):
+    with pytest.raises(MillisError, match=message) as fault:
+        token.read_token(environ)
+    assert GOOD not in str(fault.value)
+
+
+def test_processes_that_are_timed_do_not_inherit_it(monkeypatch):
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", GOOD)
+    assert token.take_token() == GOOD
+    with pytest.raises(MillisError, match="needs a token"):
+        token.read_token()
+
+
+def test_only_the_same_is_the_same():
+    assert token.same("Bearer a", "Bearer a")
+    assert not token.same("Bearer a", "Bearer b") and not token.same("", "Bearer a") and not token.same("é", "e")

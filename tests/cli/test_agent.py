@@ -1,0 +1,59 @@
+"""`millis agent` as a process, and a command that measures there."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import TINY, millis, write_data
+
+import millis as package
+from millis.record import read_records
+
+TOKEN = "a-token-of-the-tests"
+SERVE = "import sys; sys.argv[1:] = ['agent', 'port=0']; from millis.cli.main import main; main()"
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """A running agent's; it leaves nothing behind when it is terminated."""
+    temporary = tmp_path / "device"
+    temporary.mkdir()
+    environment = {
+        **os.environ,
+        "MILLIS_AGENT_TOKEN": TOKEN,
+        "TMPDIR": str(temporary),
+        "PYTHONPATH": str(Path(package.__file__).parents[1]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE], stderr=subprocess.PIPE, text=True, cwd=temporary, env=environment
+    )
+    said = process.stderr.readline()
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
+    yield re.search(r"benchmark.where=(\S+)", said)[1]
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert "measured transformer 1x32" in rest and TOKEN not in said + rest
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("millis-agent-")] == []
+
+
+def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, capsys):
+    write_data(tmp_path / "data")
+    common = [*TINY, f"data.path={tmp_path / 'data'}", "benchmark.processes=1", f"benchmark.where={address}"]
+    assert millis(tmp_path, "compress", *common, "student.layers=1", "quantization=dynamic") == 0
+    output = capsys.readouterr().out
+    records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
+    assert [record.environment["agent"]["where"] for record in records] == [address] * 3
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    assert written == []
+
+
+def test_without_a_token_it_does_not_start(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MILLIS_AGENT_TOKEN", raising=False)
+    monkeypatch.delenv("MILLIS_AGENT_TOKEN_FILE", raising=False)
+    assert millis(tmp_path, "agent", "port=0") == 1
+    assert "error: a measuring agent needs a token: set MILLIS_AGENT_TOKEN" in capsys.readouterr().err
