@@ -7,7 +7,7 @@ Axes (used in shapes everywhere):
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,16 @@ class Session(Protocol):
 class Backend(Protocol):
     """One runtime a file in `millis.backends`; the file's name is the backend's name in a manifest.
 
-    The file also has `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
+    A frozen dataclass; its fields, JSON-able, are the runtime's options. The file also has
+    `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     name: str
+
+    def missing(self) -> str | None:
+        """What has to be installed before this machine can write and load for this runtime; None where nothing has."""
+        ...
 
     def write(
         self,

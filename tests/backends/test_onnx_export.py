@@ -100,7 +100,7 @@ def test_the_newer_exporter_takes_over_where_tracing_errs(tmp_path):
 
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MillisError, match=r"backend=onnxruntime needs onnx: pip install 'millis\[onnx\]'"):
+    with pytest.raises(MillisError, match=r"writing an ONNX graph needs onnx: pip install 'millis\[onnx\]'"):
         export(Sums(), tmp_path / "m.onnx", INPUTS, None)
 
 

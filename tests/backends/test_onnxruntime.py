@@ -2,10 +2,12 @@ import sys
 
 import pytest
 
-from millis.backends.onnxruntime import FILE_NAME, OnnxRuntime
+from millis.backends.onnxruntime import OnnxRuntime, _session_options
 from millis.backends.runner import load
 from millis.errors import MillisError
-from millis.storage.manifest import open_manifest, seal
+from millis.storage.manifest import open_manifest
+
+STOP, ALLOW = "session.force_spinning_stop", "session.intra_op.allow_spinning"
 
 
 def test_a_missing_runtime_names_the_extra(write, monkeypatch):
@@ -13,17 +15,36 @@ def test_a_missing_runtime_names_the_extra(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MillisError, match=r"this artifact runs on ONNX Runtime: pip install 'millis\[onnx\]'"):
         load(folder)
+    assert OnnxRuntime().missing() == "onnxruntime is not installed: pip install 'millis[onnx]'"
 
 
-def test_a_damaged_graph_is_refused(write):
-    folder = write(OnnxRuntime())
-    (folder / FILE_NAME).write_bytes(b"not a graph")
-    seal(folder, open_manifest(folder, verify=False))
-    with pytest.raises(MillisError, match=r"ONNX Runtime cannot open .*model.onnx: .* Make the artifact again"):
-        load(folder)
+@pytest.mark.parametrize(("spinning", "entries"), [("request", {STOP: "1"}), ("never", {ALLOW: "0"}), ("always", {})])
+def test_spinning_reaches_the_session(spinning, entries):
+    options = _session_options(2, OnnxRuntime(spinning=spinning))
+    found = {}
+    for key in (STOP, ALLOW):
+        try:
+            found[key] = options.get_session_config_entry(key)
+        except RuntimeError:  # it was never set
+            continue
+    assert found == entries
 
 
-def test_two_threads_give_the_same_answers(write):
-    folder = write(OnnxRuntime())
-    one, two = (load(folder, threads).logits(["a b c", "d"]) for threads in (1, 2))
-    assert one == pytest.approx(two, abs=1e-6)
+def test_affinity_reaches_the_session_counted_from_one():
+    options = _session_options(3, OnnxRuntime(affinity=[1, 0]))
+    assert options.get_session_config_entry("session.intra_op_thread_affinities") == "2;1"
+
+
+def test_options_are_kept_in_the_manifest_and_served(write):
+    folder = write(OnnxRuntime(spinning="never", affinity=(0,)))
+    assert open_manifest(folder).options == {"spinning": "never", "affinity": [0]}
+    assert load(folder, threads=1).predict("a b").label in ("no", "yes")  # one thread: nobody to place
+    with pytest.raises(MillisError, match=r"backend.affinity=\[0\] for 3 threads: expected 2 CPUs"):
+        load(folder, threads=3)
+
+
+def test_options_that_cannot_be_are_refused():
+    with pytest.raises(MillisError, match=r"backend.spinning='alway' is not supported: .*; did you mean 'always'\?"):
+        OnnxRuntime(spinning="alway")
+    with pytest.raises(MillisError, match=r"backend.affinity=\[-1\]: expected numbers of CPUs, from 0 on"):
+        OnnxRuntime(affinity=[-1])

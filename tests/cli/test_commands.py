@@ -179,3 +179,20 @@ def test_without_the_hub_an_unknown_model_says_what_to_do(place, capsys, monkeyp
     assert millis(place, "train", *data, "model=hub", "model.name=no/such-model") == 1
     error = capsys.readouterr().err
     assert "no/such-model" in error and "model=scratch" in error and "Traceback" not in error
+
+
+def test_the_fastest_runtime_is_found_kept_and_told(place, capsys):
+    recipe = [*common(place), "student=static", "backend=auto", "backend.rounds=3", "backend.requests=3"]
+    assert millis(place, "compress", *recipe) == 0
+    records = read_records(Path(re.search(r"records: (\S+)", capsys.readouterr().out)[1]))
+    record = records[-1]
+    candidates = record.environment["backend_candidates"]
+    assert {candidate["name"] for candidate in candidates} == {"onnxruntime", "openvino", "eager"}
+    assert any(note.startswith(f"backend=auto took {candidates[0]['name']} ") for note in record.notes)
+    assert record.config["backend"]["_target_"].startswith(f"millis.backends.{candidates[0]['name']}.")
+    timed = [candidate["speedup"] for candidate in candidates if not candidate["refused"]]
+    assert timed == sorted(timed, reverse=True)
+    (kept,) = (place / "outputs" / "cache" / "runtime").glob("*.json")
+    before = kept.stat().st_mtime_ns
+    assert millis(place, "compress", *recipe) == 0
+    assert kept.stat().st_mtime_ns == before, "it was measured again"

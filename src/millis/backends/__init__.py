@@ -1,16 +1,25 @@
 """Runtimes that answer requests: one a file, and the file's name is what a manifest calls it.
 
-A runtime's file has a class whose `name` is the file's name (a `millis.types.Backend`, which writes weights) and
-`load(folder, manifest, threads) -> millis.types.Session` (which reads them). Adding a runtime is adding a file: nothing
-here lists them. The files that serve every runtime (`artifact`, `runner`, ...) have no such class.
+A runtime's file has a frozen dataclass whose `name` is the file's name (a `millis.types.Backend`, which writes
+weights) and `load(folder, manifest, threads) -> millis.types.Session` (which reads them). The dataclass's fields are
+its options: they lie in the manifest, and `load` gets them back from `options`, so that an artifact is served as it was
+measured. Adding a runtime is adding a file: nothing here lists them. The files that serve every runtime (`artifact`,
+`runner`, ...) have no such class.
 """
 
 import importlib
 import re
+from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from millis.errors import MillisError, nearest
+
+if TYPE_CHECKING:
+    from millis.storage.manifest import Manifest
+
+Chosen = TypeVar("Chosen")
 
 
 def names() -> list[str]:
@@ -33,3 +42,25 @@ def module(name: str) -> Any:
             "Load the artifact with the millis that wrote it, or make it again"
         )
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def options(backend: type[Chosen], manifest: "Manifest") -> Chosen:
+    """The runtime `backend` with the options that the artifact was written with; those it does not name by default.
+
+    Raises:
+        MillisError: an option that this millis does not know, or a value it refuses.
+    """
+    known = [field.name for field in fields(backend)]  # type: ignore[arg-type]  # a dataclass, by contract
+    if unknown := sorted(set(manifest.options) - set(known)):
+        raise MillisError(
+            f"artifact {manifest.name!r} has the option {unknown[0]!r}, which backend={manifest.backend} does not "
+            f"have; expected {'some of ' + ', '.join(known) if known else 'none'}. Load it with the millis that wrote "
+            "it, or make it again"
+        )
+    return backend(**manifest.options)
+
+
+def missing(extra: str, *packages: str) -> str | None:
+    """How to get those of `packages` that are not installed; None where all are."""
+    absent = [package for package in packages if find_spec(package) is None]
+    return f"{', '.join(absent)} is not installed: pip install 'millis[{extra}]'" if absent else None

@@ -30,8 +30,8 @@ def write_artifact(
         folder: Where; its parents are made.
         model: An `nn.Module` of `manifest.spec`, on any device; it is left as it was.
         tokenizer: Written as it is; truncation and padding are the runner's to set.
-        backend: Writes the weights; the manifest names it.
-        manifest: Without `backend`, `quantization` and `files`, which are filled in here.
+        backend: Writes the weights; the manifest names it and keeps its options, with which it will be loaded.
+        manifest: Without `backend`, `options`, `quantization` and `files`, which are filled in here.
         quantization: What the backend does to the weights.
         calibration: Training texts, tokenised (`millis.quantization.calibration.sample`), for a quantization that
             `calibrates`.
@@ -46,7 +46,8 @@ def write_artifact(
         notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
-        return seal(temporary, replace(manifest, backend=backend.name, quantization=described))
+        options: dict[str, Any] = asdict(backend)
+        return seal(temporary, replace(manifest, backend=backend.name, options=options, quantization=described))
 
 
 def _portable(model: Any) -> Any:

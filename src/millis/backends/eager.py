@@ -41,6 +41,10 @@ class Eager:
 
     name = "eager"
 
+    def missing(self) -> str | None:
+        """Nothing: PyTorch is always there."""
+        return None
+
     def write(
         self,
         model: nn.Module,
@@ -82,8 +86,9 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
     Raises:
         MillisError: weights that are damaged or belong to another architecture.
     """
-    from millis import models
+    from millis import backends, models
 
+    backends.options(Eager, manifest)
     torch.set_num_threads(threads)
     model = models.build(manifest.spec)
     try:

@@ -6,29 +6,24 @@ shape and is known to bake sizes in silently, and it is deprecated, so its graph
 shapes, and where it fails or errs the newer exporter takes over.
 """
 
-import contextlib
 import importlib
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from millis.backends.onnx_quantize import quantize
 from millis.backends.onnxruntime import open_session
+from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
 from millis.types import Features
 
 OPSET = 17  # the first with LayerNormalization as one operator; what every ONNX Runtime since 2022 reads
-SHAPES = ((1, 1), (1, 7), (3, 5))  # [B, S] to compare at; the example below is (2, 4)
-RELATIVE, ABSOLUTE = 1e-3, 1e-4  # fp32 graphs differ from eager by 1e-6 to 1e-5; a baked-in size errs by 1e-1
 
 
 def export(
@@ -58,7 +53,7 @@ def export(
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with TemporaryDirectory() as scratch, _quiet():
+        with TemporaryDirectory() as scratch, quiet():
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()
@@ -76,12 +71,12 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
         try:
             exporter(model, path, inputs)
             _keep_inputs(path, inputs)
-            difference = _difference(model, path, inputs)
+            fault = difference(model, open_session(path, threads=1), inputs)
         except Exception as error:  # exporters raise anything; whatever it is, the next one may do better
-            difference = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
-        if difference is None:
+            fault = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+        if fault is None:
             return
-        faults.append(f"{exporter.__name__.strip('_')}: {difference}")
+        faults.append(f"{exporter.__name__.strip('_')}: {fault}")
     raise MillisError(
         f"no ONNX exporter makes a graph that agrees with the model ({'; '.join(faults)}). "
         "Use backend=eager, or write the model's forward without loops and branches over its input"
@@ -92,7 +87,7 @@ def _trace(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     axes = {name: {0: "batch", 1: "sequence"} for name in inputs} | {"logits": {0: "batch"}}
     torch.onnx.export(
         model,
-        _example(inputs, batch=2, length=4),
+        example(inputs, batch=2, length=4),
         str(path),
         dynamo=False,
         input_names=list(inputs),
@@ -108,7 +103,7 @@ def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     _require("onnxscript")
     program: Any = torch.onnx.export(
         model,
-        _example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
+        example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
         dynamo=True,
         verbose=False,
         input_names=list(inputs),
@@ -119,16 +114,6 @@ def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     graph = onnx.load(str(path))
     del graph.graph.value_info[:]  # its inferred shapes contradict those that the quantizer infers
     onnx.save(graph, str(path))
-
-
-def _example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, ...]:
-    """Small ids, which every vocabulary has; a batch's last row ends in padding: masks are not optional."""
-    ids = torch.arange(batch * length).reshape(batch, length) % 3
-    mask = torch.ones_like(ids)
-    if batch > 1 and length > 1:
-        mask[-1, -1] = 0
-    values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-    return tuple(values[name] for name in inputs)
 
 
 def _keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
@@ -144,36 +129,9 @@ def _keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
         onnx.save(model, str(path))
 
 
-def _difference(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> str | None:
-    """What is wrong with the graph at `SHAPES`, or None."""
-    session = open_session(path, threads=1)
-    for batch, length in SHAPES:
-        example = _example(inputs, batch, length)
-        with torch.inference_mode():
-            expected = model(*example).numpy()
-        ids, mask, *types = (value.numpy() for value in example)
-        got = session(Features(ids, mask, types[0] if types else None))
-        if got.shape != expected.shape or not np.allclose(got, expected, rtol=RELATIVE, atol=ABSOLUTE):
-            return f"logits differ by {np.abs(got - expected).max():.1g} at batch {batch}, length {length}"
-    return None
-
-
 def _require(*packages: str) -> None:
     for package in packages:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            raise MillisError(f"backend=onnxruntime needs {package}: pip install 'millis[onnx]'") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' deprecation notices and advice, none of which a user can act on."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+            raise MillisError(f"writing an ONNX graph needs {package}: pip install 'millis[onnx]'") from error

@@ -4,9 +4,10 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 
 * request: `session.run` with the output's name and NumPy arrays: 12.1 µs on a model that does almost nothing, against
   11.9 with a kept I/O binding, 15.9 with a fresh one, 49 with OrtValues.
-* threads: `force_spinning_stop` lets the pool spin within a request and sleep between them. With two threads and
-  all-MiniLM-L6-v2 int8: 2.7 ms. Never spinning: 3.5. Always spinning: 2.6, but it burns a core for as long as it idles.
+* threads: `spinning=request` (`force_spinning_stop`). With two threads and all-MiniLM-L6-v2 int8: 2.7 ms. `never`: 3.5.
+  `always`: 2.6.
 * graph: optimised when loaded, since an optimised graph saved to disk is bound to the machine that saved it.
+* nothing else: `benchmarks/session_options.py` times what else there is, and none of it helps.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.errors import MillisError
+from millis import backends
+from millis.errors import MillisError, nearest
 from millis.types import Features
 
 if TYPE_CHECKING:
@@ -25,13 +27,45 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.onnx"
+SPINNING = {
+    "request": {"session.force_spinning_stop": "1"},
+    "never": {"session.intra_op.allow_spinning": "0"},
+    "always": {},
+}
 
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """Writes a module as an ONNX graph for `load`. Its options are measured and fixed; see above."""
+    """Writes a module as an ONNX graph for `load`.
+
+    Args:
+        spinning: What a thread does that waits for the others, with several: `request` spins within a request and
+            sleeps between them, `never` sleeps at once, `always` spins on, and burns a core for as long as it idles.
+        affinity: CPUs of the threads beyond the caller's own, one each; None leaves them to the system.
+
+    Raises:
+        MillisError: another way of waiting, or CPUs that cannot be.
+    """
 
     name = "onnxruntime"
+
+    spinning: str = "request"
+    affinity: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.spinning not in SPINNING:
+            raise MillisError(
+                f"backend.spinning={self.spinning!r} is not supported: expected one of {', '.join(SPINNING)}"
+                f"{nearest(str(self.spinning), SPINNING)}"
+            )
+        if self.affinity is not None:
+            object.__setattr__(self, "affinity", tuple(self.affinity))  # a config and a manifest give a list
+            if any(cpu < 0 for cpu in self.affinity):
+                raise MillisError(f"backend.affinity={list(self.affinity)}: expected numbers of CPUs, from 0 on")
+
+    def missing(self) -> str | None:
+        """What to install before a graph can be written and run."""
+        return backends.missing("onnx", "onnxruntime", "onnx")
 
     def write(
         self,
@@ -74,24 +108,42 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
     Raises:
         MillisError: onnxruntime is not installed, or the graph is damaged.
     """
-    return open_session(folder / FILE_NAME, threads)
+    return open_session(folder / FILE_NAME, threads, backends.options(OnnxRuntime, manifest))
 
 
-def open_session(path: Path, threads: int) -> OnnxSession:
+def open_session(path: Path, threads: int, chosen: OnnxRuntime | None = None) -> OnnxSession:
     """As `load`, for a graph anywhere."""
     try:
         import onnxruntime
     except ImportError as error:
         raise MillisError("this artifact runs on ONNX Runtime: pip install 'millis[onnx]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors only
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
+        options = _session_options(threads, chosen or OnnxRuntime())
         return OnnxSession(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    except MillisError:
+        raise
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
+
+
+def _session_options(threads: int, chosen: OnnxRuntime) -> Any:
+    from onnxruntime import ExecutionMode, GraphOptimizationLevel, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only
+    for key, value in SPINNING[chosen.spinning].items():
+        options.add_session_config_entry(key, value)
+    if chosen.affinity is not None and threads > 1:
+        if len(chosen.affinity) != threads - 1:
+            raise MillisError(
+                f"backend.affinity={list(chosen.affinity)} for {threads} threads: expected {threads - 1} CPUs, one for "
+                "each thread but the caller's. Name as many, or set backend.affinity=null"
+            )
+        cpus = ";".join(str(cpu + 1) for cpu in chosen.affinity)  # ONNX Runtime counts CPUs from 1
+        options.add_session_config_entry("session.intra_op_thread_affinities", cpus)
+    return options

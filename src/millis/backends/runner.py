@@ -122,3 +122,8 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
     return Runner(manifest, tokenizer, backend.load(folder, manifest, threads))
+
+
+def bound_threads(manifest: Manifest, wanted: int) -> int:
+    """As many threads as `wanted`, or as many as the artifact's code is made for (`millis.backends.inductor`)."""
+    return int(manifest.options.get("threads", wanted))

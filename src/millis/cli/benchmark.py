@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from millis.backends.runner import load
+from millis.backends.runner import bound_threads, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.inputs import load_inputs, plain
@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> list[Record]:
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
     measured = measure(artifacts, inputs.dataset.test.texts, reference, instantiate(cfg.benchmark))
     answers = {
-        name: answer(load(folder, threads, verify=False), inputs.dataset.test.texts)
+        name: answer(load(folder, bound_threads(manifests[name], threads), verify=False), inputs.dataset.test.texts)
         for name, folder in artifacts.items()
     }
     records = []

@@ -1,28 +1,25 @@
 """One recipe, start to end: latency first, then training, then the artifact, then its quality as deployed."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
 from torch import nn
 
 from millis import __version__
 from millis.backends.parity import parity
-from millis.backends.runner import load
+from millis.backends.runner import bound_threads, load
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
 from millis.cli.pipeline.inputs import Inputs, plain
-from millis.cli.pipeline.measure import latency_of, recipe_name, weights_decide, write
+from millis.cli.pipeline.measure import eager_logits, latency_of, own_threads, recipe_name, weights_decide, write
 from millis.cli.pipeline.plan import METHODS, Plan
+from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.student import ensure_student, plan, settled
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
-from millis.data.batches import Rows, model_inputs
-from millis.data.dataset import Split
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.errors import MillisError
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
@@ -32,6 +29,7 @@ from millis.storage.manifest import seal
 from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
+CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
 _PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8"}
 MEASURED = ("latency_p50_ms", "latency_p99_ms", "size_bytes")  # limits that are known before training
 
@@ -69,6 +67,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
     check_budget(cfg)
     teacher = teacher or ensure_teacher(cfg)
+    cfg, choice = settled_backend(cfg, teacher)
     planned = settled(cfg, teacher, plan(cfg, teacher))
     name = recipe_name(cfg, planned)
     early = ensure_student(cfg, teacher, planned)[0] if weights_decide(cfg) else None
@@ -79,7 +78,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     if any(over > 0 for over in excess.values()):
         return Skipped(name, measured, excess)
     model, fitted = ensure_student(cfg, teacher, planned)
-    record = _record(cfg, teacher, planned, model, "student")
+    record = _record(cfg, teacher, planned, model, "student", choice)
     if cfg.budget.quality_drop is not None:
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
         drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
@@ -125,18 +124,29 @@ def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> D
     return cfg
 
 
-def _record(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, kind: str) -> Record:
+def _record(
+    cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, kind: str, choice: Choice | None = None
+) -> Record:
     """The record of a trained model on `cfg.backend`: written once, then read."""
     measured = latency_of(cfg, teacher, planned, model)
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
-    key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms)
+    found = [] if choice is None else [asdict(choice)]
+    key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found)
     path = record_path(teacher.inputs.cache, key)
     with locked(path):
         if not (path.is_file() and _is_whole(read_record(teacher.inputs.cache, key))):
-            record = _judge(cfg, teacher, planned, model, measured, kind, key)
+            record = _told(_judge(cfg, teacher, planned, model, measured, kind, key), choice)
             with atomic_file(path) as temporary:
                 temporary.write_text(record.to_json() + "\n", encoding="utf-8")
     return read_record(teacher.inputs.cache, key)
+
+
+def _told(record: Record, choice: Choice | None) -> Record:
+    """The record with how its runtime was chosen."""
+    if choice is None:
+        return record
+    environment = {**record.environment, CHOICE: [asdict(candidate) for candidate in choice.candidates]}
+    return replace(record, notes=[*record.notes, choice.sentence()], environment=environment)
 
 
 def _is_whole(record: Record) -> bool:
@@ -164,10 +174,10 @@ def _judge(
     name = _PLAIN_NAMES.get(kind) or recipe_name(cfg, planned)
     folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
     manifest = write(cfg, teacher, model, folder, planned)
-    # PyTorch's thread count is the whole process's: as it is, or training would go on with the runner's.
-    runner = load(folder, threads=torch.get_num_threads(), verify=False)
-    tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_logits(teacher, model, planned, dataset.test)
+    with own_threads():
+        runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False)
+        tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
+    expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS)
     agreement = parity(tested.logits[: len(expected)], expected)
     seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
@@ -208,14 +218,6 @@ def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], 
     references, labels = inputs.dataset.test.labels, inputs.dataset.labels
     values = inputs.task.scores(predictions, references, labels)
     return values, {metric: interval(scorer(metric, labels), predictions, references) for metric in values}
-
-
-def eager_logits(teacher: Teacher, model: nn.Module, planned: Plan, split: Split) -> NDArray[np.float32]:
-    """What eager fp32 says of the first texts, one at a time, [PARITY_TEXTS, C]: backends are held against it."""
-    rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
-    with torch.inference_mode():
-        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(PARITY_TEXTS, len(split)))]
-    return torch.cat(outputs).numpy()
 
 
 def slug(name: str) -> str:

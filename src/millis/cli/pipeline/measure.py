@@ -7,12 +7,16 @@ backend, the tokenizer and the machine. A student with fresh weights tells what 
 import atexit
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import nn
 
@@ -23,7 +27,9 @@ from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
-from millis.cli.pipeline.teacher import Teacher
+from millis.cli.pipeline.teacher import Teacher, pad_id
+from millis.data.batches import Rows, model_inputs
+from millis.data.dataset import Split
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
@@ -122,3 +128,21 @@ def benchmark_fingerprint(cfg: DictConfig) -> str:
     options: Options = instantiate(cfg.benchmark)
     how = {name: value for name, value in plain(cfg.benchmark).items() if name != "where"}
     return fingerprint(how, site(options))
+
+
+def eager_logits(teacher: Teacher, model: nn.Module, planned: Plan, split: Split, texts: int) -> NDArray[np.float32]:
+    """What eager fp32 says of the first texts, one at a time, [texts, C]: backends are held against it."""
+    rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
+    with torch.inference_mode():
+        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(texts, len(split)))]
+    return torch.cat(outputs).numpy()
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """PyTorch's thread count is the whole process's: whatever a runner sets, training goes on with its own."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

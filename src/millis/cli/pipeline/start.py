@@ -43,7 +43,7 @@ def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Toke
 def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
     """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
     if not recipe.reshapes:
-        return _cut(cfg, teacher, recipe), teacher.tokenizer
+        return cut(cfg, teacher, recipe), teacher.tokenizer
     parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]
     path = teacher.inputs.cache / "start" / f"{fingerprint('start', *parts)}.safetensors"
     tokens = path.with_suffix(".tokenizer.json")
@@ -59,7 +59,8 @@ def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Token
     return restore(path), teacher.tokenizer if same else tokenizer
 
 
-def _cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
+def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
+    """The student as its teacher gives it, before anything else is done to it."""
     seed_everything(cfg.seed)
     model = models.build(recipe.student.spec(teacher.manifest.spec))
     recipe.student.initialise(model, teacher.module)
@@ -67,7 +68,7 @@ def _cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
 
 
 def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
-    model, tokenizer = _cut(cfg, teacher, recipe).eval(), teacher.tokenizer
+    model, tokenizer = cut(cfg, teacher, recipe).eval(), teacher.tokenizer
     if recipe.to_latency is not None:
         model = prune_to_latency(cfg, teacher, recipe.to_latency, model)
     if recipe.factorization is not None:

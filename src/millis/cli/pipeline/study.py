@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from millis import __version__, tracking
 from millis.benchmark.latency import Measurement
-from millis.cli.pipeline.compress import slug
+from millis.cli.pipeline.compress import CHOICE, slug
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.measure import benchmark_fingerprint, measure
 from millis.cli.pipeline.teacher import Teacher
@@ -119,6 +119,7 @@ def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -
 
 
 def _remeasured(record: Record, measured: Measurement) -> Record:
+    kept = {key: record.environment[key] for key in ("data", CHOICE) if key in record.environment}
     return replace(
         record,
         metrics={**record.metrics, **measured.metrics},
@@ -127,7 +128,7 @@ def _remeasured(record: Record, measured: Measurement) -> Record:
         reference_latency_ms=measured.reference_latency_ms,
         stages_ms=measured.stages_ms,
         notes=[*(note for note in record.notes if note not in record.environment["measuring"]), *measured.notes],
-        environment={**measured.environment, "data": record.environment["data"], "measuring": measured.notes},
+        environment={**measured.environment, **kept, "measuring": measured.notes},
     )
 
 

@@ -1,0 +1,55 @@
+"""What everything that traces a module shares: inputs to trace with, silence, and the comparison afterwards.
+
+Tracing and compiling may bake a size or a value in without a word, so what comes out is compared with the module on
+shapes that it was not traced with.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from millis.types import Features, Session
+
+SHAPES = ((1, 1), (1, 7), (3, 5))  # [B, S] to compare at; the example below is (2, 4)
+RELATIVE, ABSOLUTE = 1e-3, 1e-4  # fp32 graphs differ from eager by 1e-6 to 1e-5; a baked-in size errs by 1e-1
+
+
+def example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, ...]:
+    """Small ids, which every vocabulary has; a batch's last row ends in padding: masks are not optional."""
+    ids = torch.arange(batch * length).reshape(batch, length) % 3
+    mask = torch.ones_like(ids)
+    if batch > 1 and length > 1:
+        mask[-1, -1] = 0
+    values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    return tuple(values[name] for name in inputs)
+
+
+def difference(model: nn.Module, session: Session, inputs: tuple[str, ...]) -> str | None:
+    """Where what was made of `model` errs, at `SHAPES`; None where it agrees."""
+    for batch, length in SHAPES:
+        arguments = example(inputs, batch, length)
+        with torch.inference_mode():
+            expected = model(*arguments).numpy()
+        ids, mask, *types = (value.numpy() for value in arguments)
+        got = session(Features(ids, mask, types[0] if types else None))
+        if got.shape != expected.shape or not np.allclose(got, expected, rtol=RELATIVE, atol=ABSOLUTE):
+            return f"logits differ by {np.abs(got - expected).max():.1g} at batch {batch}, length {length}"
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporters' deprecation notices and advice, none of which a user can act on."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

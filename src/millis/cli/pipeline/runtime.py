@@ -1,0 +1,204 @@
+"""`backend=auto`: the fastest runtime that answers as eager does, found before anything is trained, and kept.
+
+Every candidate gets the student as it is cut from the teacher (latency does not depend on what training will do to the
+weights) with the recipe's quantization, and is timed in processes of its own, in turns with the teacher. A recipe that
+reshapes the student before training is chosen for by the student before that. Afterwards the rest of the pipeline
+sees the chosen runtime alone, as if it had been named: latencies, fingerprints and artifacts are the same either way.
+
+Agreement here is that of weights before training, whose labels are often near ties: its limit is to keep a broken or
+careless runtime out. What the trained model loses is the record's own `parity`.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
+
+from millis import __version__
+from millis.backends.parity import parity
+from millis.backends.runner import load
+from millis.benchmark.latency import Options
+from millis.benchmark.where import open_bench, site
+from millis.cli.pipeline.inputs import plain
+from millis.cli.pipeline.measure import eager_logits, own_threads, write
+from millis.cli.pipeline.plan import Plan, Recipe
+from millis.cli.pipeline.start import cut
+from millis.cli.pipeline.teacher import Teacher
+from millis.errors import MillisError
+from millis.store import cached, fingerprint, locked, write_json
+from millis.units import show
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Asks for the fastest runtime instead of naming one.
+
+    Args:
+        candidates: Name → a runtime of `millis.backends`.
+        agreement: Least share (0..1) of texts that must get eager's label.
+        texts: How many of the validation split are compared.
+        rounds, requests: Of the benchmark, in place of `benchmark.rounds` and `benchmark.requests`.
+
+    Raises:
+        MillisError: no candidates, or a share that is none.
+    """
+
+    candidates: Mapping[str, Any]
+    agreement: float = 0.9
+    texts: int = 128
+    rounds: int = 10
+    requests: int = 5
+
+    name = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            raise MillisError(
+                "backend=auto has no candidates: expected at least one, such as "
+                "+backend@backend.candidates.onnxruntime=onnxruntime"
+            )
+        if not 0 <= self.agreement <= 1:
+            raise MillisError(f"backend.agreement={self.agreement}: expected a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How a runtime did; without a speed-up where it could not be measured.
+
+    Args:
+        refused: Why it cannot be taken; empty where it can.
+    """
+
+    name: str
+    refused: str = ""
+    speedup: float = 0.0
+    latency_p50_ms: float = 0.0
+    label_agreement: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.speedup:
+            return f"{self.name}: {self.refused}"
+        text = (
+            f"{self.name} {show('latency_p50_ms', self.latency_p50_ms)}, {show('speedup', self.speedup)}, "
+            f"{self.label_agreement:.1%} the same label"
+        )
+        return f"{text} ({self.refused})" if self.refused else text
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `backend=auto` found.
+
+    Args:
+        name: Of the candidate that was taken.
+        candidates: All of them, the one taken first.
+    """
+
+    name: str
+    candidates: tuple[Candidate, ...]
+
+    def sentence(self) -> str:
+        """For the record's notes."""
+        taken, *others = self.candidates
+        told = "; ".join(map(str, others)) or "there was no other"
+        return f"backend=auto took {taken}. Before training, beside it: {told}"
+
+
+def settled_backend(cfg: DictConfig, teacher: Teacher) -> tuple[DictConfig, Choice | None]:
+    """`cfg` with the runtime that `backend=auto` takes, and how it was found; `cfg` itself where one is named.
+
+    Raises:
+        MillisError: no candidate can be taken; each one's reason is in the message.
+    """
+    chosen = instantiate(cfg.backend)
+    if not isinstance(chosen, Auto):
+        return cfg, None
+    path = teacher.inputs.cache / "runtime" / f"{_fingerprint(cfg, teacher)}.json"
+    with locked(path):
+        if not path.is_file():
+            write_json(path, [asdict(candidate) for candidate in _compare(cfg, teacher, chosen)])
+    with cached(path):
+        found = tuple(Candidate(**values) for values in json.loads(path.read_text()))
+    choice = choose(found)
+    return _with_backend(cfg, choice.name), choice
+
+
+def choose(candidates: tuple[Candidate, ...]) -> Choice:
+    """The fastest that is not refused.
+
+    Raises:
+        MillisError: all are.
+    """
+    ranked = sorted(candidates, key=lambda one: (bool(one.refused), -one.speedup))
+    if ranked[0].refused:
+        reasons = "; ".join(map(str, ranked))
+        raise MillisError(
+            f"backend=auto can take none of its candidates ({reasons}). Mend one of these, add a candidate, lower "
+            "backend.agreement, or name a backend"
+        )
+    return Choice(ranked[0].name, tuple(ranked))
+
+
+def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
+    recipe = Recipe.of(cfg)
+    model = cut(cfg, teacher, recipe).eval()
+    planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
+    found: list[Candidate] = []
+    folders: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, backend in auto.candidates.items():
+            try:
+                if lacking := backend.missing():
+                    raise MillisError(lacking)
+                folders[name] = Path(scratch) / name
+                write(_with_backend(cfg, name), teacher, model, folders[name], planned)
+            except MillisError as error:
+                folders.pop(name, None)
+                found.append(Candidate(name, str(error)))
+        return found + _measured(cfg, teacher, auto, model, planned, folders)
+
+
+def _measured(
+    cfg: DictConfig, teacher: Teacher, auto: Auto, model: Any, planned: Plan, folders: dict[str, Path]
+) -> list[Candidate]:
+    """Agreement first, which also shows what does not load; then the clock, all in turns."""
+    options: Options = instantiate(cfg.benchmark)
+    split = teacher.inputs.dataset.validation
+    expected = eager_logits(teacher, model, planned, split, auto.texts)
+    agreement: dict[str, float] = {}
+    found: list[Candidate] = []
+    for name, folder in folders.items():
+        try:
+            with own_threads():
+                got = load(folder, options.threads, verify=False).logits(split.texts[: len(expected)])
+            agreement[name] = parity(got, expected)["label_agreement"]
+        except MillisError as error:
+            found.append(Candidate(name, str(error)))
+    if not agreement:
+        return found
+    brief = replace(options, rounds=auto.rounds, requests=auto.requests, processes=1, warmup_seconds=1.0)
+    with open_bench(teacher.folder, teacher.inputs.dataset.test.texts, brief) as bench:
+        timed = bench.measure({name: folders[name] for name in agreement})
+    for name, share in agreement.items():
+        metrics = timed[name].metrics
+        low = f"agrees with eager on less than {auto.agreement:.0%}" if share < auto.agreement else ""
+        found.append(Candidate(name, low, metrics["speedup"], metrics["latency_p50_ms"], share))
+    return found
+
+
+def _with_backend(cfg: DictConfig, name: str) -> DictConfig:
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.backend = plain(cfg.backend)["candidates"][name]
+    return cfg
+
+
+def _fingerprint(cfg: DictConfig, teacher: Teacher) -> str:
+    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark, cfg.student)]
+    options: Options = instantiate(cfg.benchmark)
+    return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed, site(options))

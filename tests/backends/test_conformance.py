@@ -1,0 +1,207 @@
+"""What every runtime promises, tested on each that has a file in `millis.backends`; what cannot run here is skipped.
+
+A new runtime comes under these tests without an edit.
+"""
+
+import json
+from dataclasses import asdict, fields, replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from millis import backends
+from millis.backends.artifact import write_artifact
+from millis.backends.parity import parity
+from millis.backends.runner import TOKENIZER, load
+from millis.errors import MillisError
+from millis.models import build
+from millis.quantization.spec import Calibration, Quantization
+from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal
+from millis.types import Features
+
+SPEC = {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3}
+LABELS = ("a", "b", "c")
+INPUTS = ("input_ids", "attention_mask")
+TEXTS = ["a b c", "d", "e f g h a b", "c c", "h g"]
+INT8 = {
+    "dynamic": Quantization(),
+    "static": Quantization(activations="static", calibration=Calibration(texts=4)),
+    "weights": Quantization(activations="none", block_size=16),
+}
+
+
+def backend_of(name):
+    """The runtime with its options by default."""
+    module = backends.module(name)
+    (found,) = [value for value in vars(module).values() if isinstance(value, type) and vars(value).get("name") == name]
+    backend = found()
+    if lacking := backend.missing():
+        pytest.skip(f"{name}: {lacking}")
+    return backend
+
+
+@pytest.fixture(params=backends.names())
+def backend(request):
+    return backend_of(request.param)
+
+
+@cache
+def model():
+    """Wide-apart weights, so that int8 cannot change its mind by chance."""
+    torch.manual_seed(0)
+    made = build(SPEC)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_()
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Backend → its fp32 artifact, written once: some runtimes take seconds to compile."""
+    return {}, tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def artifact(backend, folders, tokenizer):
+    """The folder of the fp32 artifact; not to be changed."""
+    made, root = folders
+    if backend.name not in made:
+        made[backend.name] = write_model(root / backend.name, backend, tokenizer())
+    return made[backend.name]
+
+
+def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None):
+    manifest = Manifest("tiny", "", SPEC, LABELS, INPUTS, max_length=8)
+    write_artifact(folder, of or model(), tokenizer, backend, manifest, quantization, calibration)
+    return folder
+
+
+def altered(artifact, folder, change):
+    """A copy of the artifact under a manifest that fits it, `change`d."""
+    folder.mkdir()
+    for path in artifact.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    seal(folder, change(open_manifest(folder, verify=False)))
+    return folder
+
+
+def ids(*rows):
+    """Features of token ids padded to the longest row."""
+    length = max(map(len, rows))
+    padded = np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int64)
+    mask = np.array([[1] * len(row) + [0] * (length - len(row)) for row in rows], np.int64)
+    return Features(padded, mask, None)
+
+
+def eager(features):
+    with torch.inference_mode():
+        return model()(torch.from_numpy(features.ids), torch.from_numpy(features.mask)).numpy()
+
+
+def test_the_manifest_says_how_it_was_made(artifact, backend):
+    manifest = open_manifest(artifact)
+    assert manifest.backend == backend.name
+    assert manifest.options == json.loads(json.dumps(asdict(backend)))
+    assert manifest.quantization is None
+    assert {TOKENIZER} < set(manifest.files)
+
+
+def test_every_batch_and_length_answers_as_eager_does(artifact):
+    runner = load(artifact)
+    for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6], [7], [8, 9]), ids(*[[4, 5]] * 9), ids([2, 4, 5])):
+        got = runner.compute(features)
+        assert got.dtype == np.float32
+        assert got == pytest.approx(eager(features), abs=1e-4)
+
+
+def test_a_later_answer_leaves_an_earlier_one_alone(artifact):
+    runner = load(artifact)
+    first = runner.compute(ids([2, 4, 3]))
+    kept = first.copy()
+    runner.compute(ids([2, 9, 3]))
+    assert first.tolist() == kept.tolist()
+
+
+def test_what_is_padded_is_not_read(artifact):
+    runner = load(artifact)
+    alone, padded = runner.compute(ids([4, 5])), runner.compute(ids([4, 5], [6, 7, 8, 9]))
+    assert padded[0] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_a_text_without_tokens_has_an_answer(artifact):
+    assert np.isfinite(load(artifact).logits([""])).all()
+
+
+@pytest.mark.parametrize("kind", INT8)
+def test_int8_agrees_with_eager_or_is_refused_with_advice(backend, kind, tmp_path, tokenizer):
+    calibration = [ids([2, *(4 + "abcdefgh".index(letter) for letter in text.split()), 3]) for text in TEXTS]
+    try:
+        folder = write_model(tmp_path / "artifact", backend, tokenizer(), INT8[kind], calibration)
+    except MillisError as error:
+        assert f"backend={backend.name} got" in str(error) and "expected" in str(error) and "se backend=" in str(error)
+        assert not (tmp_path / "artifact").exists()
+        return
+    runner = load(folder)
+    expected = np.concatenate([eager(runner.feed(runner.tokenize(text))) for text in TEXTS])
+    found = parity(runner.logits(TEXTS), expected)
+    assert found["label_agreement"] == 1
+    assert found["max_abs_logit_difference"] < 0.05 * np.abs(expected).max()
+    assert open_manifest(folder).quantization["activations"] == INT8[kind].activations
+
+
+def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):
+    if any(field.name == "threads" for field in fields(backend)):  # the artifact is made for a number of them
+        two = load(write_model(tmp_path / "two", replace(backend, threads=2), tokenizer()), threads=2)
+    else:
+        two = load(artifact, threads=2)
+    one = load(artifact, threads=1)
+    assert one.logits(TEXTS) == pytest.approx(two.logits(TEXTS), abs=1e-5)
+
+
+def test_weights_that_are_damaged_are_refused(backend, artifact, tmp_path):
+    weights = max((path for path in artifact.iterdir() if path.name not in (TOKENIZER, FILE_NAME)), key=size)
+    folder = altered(artifact, tmp_path / "damaged", lambda manifest: manifest)
+    (folder / weights.name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")  # a pickle: must not be run
+    with pytest.raises(MillisError, match="does not match its checksum"):
+        load(folder)
+    seal(folder, open_manifest(folder, verify=False))
+    with pytest.raises(MillisError, match=r"Make (the artifact|it) again"):
+        load(folder)
+
+
+def size(path):
+    return path.stat().st_size
+
+
+def test_an_option_of_another_millis_is_refused(backend, artifact, tmp_path):
+    folder = altered(artifact, tmp_path / "other", lambda manifest: replace(manifest, options={"turbo": True}))
+    with pytest.raises(MillisError, match=rf"has the option 'turbo', which backend={backend.name} does not have"):
+        load(folder)
+
+
+def test_an_artifact_without_options_is_loaded_by_default(artifact, tmp_path):
+    folder = altered(artifact, tmp_path / "older", lambda manifest: replace(manifest, options={}))
+    assert load(folder).logits(["a b"]) == pytest.approx(load(artifact).logits(["a b"]), abs=1e-6)
+
+
+def test_a_model_that_cannot_be_traced_is_refused_with_advice(backend, tmp_path, tokenizer):
+    class Branching(nn.Module):
+        """Its path depends on what it is given: nothing that traces can follow."""
+
+        def __init__(self):
+            super().__init__()
+            self.spec = SPEC
+
+        def forward(self, input_ids, attention_mask, token_type_ids=None):
+            sums = [float(row.sum()) if row[0] % 2 else float(row.max()) for row in input_ids]
+            return torch.tensor([[value, 1.0, 0.0] for value in sums])
+
+    if backend.name == "eager":
+        pytest.skip("eager: runs any module")
+    with pytest.raises(MillisError, match=r"[Uu]se backend="):
+        write_model(tmp_path / "artifact", backend, tokenizer(), of=Branching())
+    assert not (tmp_path / "artifact").exists()
