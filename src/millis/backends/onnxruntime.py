@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError
+from millis.storage.archived import archive_of, read_tensors
 from millis.types import Features
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
+    from millis.storage.encodings import Array
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.onnx"
@@ -32,6 +34,12 @@ class OnnxRuntime:
     """Writes a module as an ONNX graph for `load`. Its options are measured and fixed; see above."""
 
     name = "onnxruntime"
+
+    def take_apart(self, folder: Path) -> "dict[str, Array]":
+        """The graph, and its weights by themselves, for an archive."""
+        from millis.backends.onnx_weights import split
+
+        return split(folder / FILE_NAME)
 
     def write(
         self,
@@ -53,10 +61,16 @@ class OnnxRuntime:
 
 
 class OnnxSession:
-    """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out."""
+    """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out.
 
-    def __init__(self, session: Any) -> None:
+    Args:
+        session: An `onnxruntime.InferenceSession`.
+        weights: What it computes with and does not own.
+    """
+
+    def __init__(self, session: Any, weights: Any = ()) -> None:
         self.run = session.run
+        self._weights = weights
         self.outputs = [output.name for output in session.get_outputs()]
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
@@ -78,7 +92,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
 
 
 def open_session(path: Path, threads: int) -> OnnxSession:
-    """As `load`, for a graph anywhere."""
+    """As `load`, for a graph anywhere, or in the archive beside where it would be."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -90,8 +104,21 @@ def open_session(path: Path, threads: int) -> OnnxSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    graph: str | bytes = str(path)
+    archive, weights = archive_of(path), []
+    if archive is not None:
+        tensors = read_tensors(archive, path.name, threads)
+        graph, weights = archive[path.name].tobytes(), [_value(tensor) for tensor in tensors.values()]
+        options.add_external_initializers(list(tensors), weights)
     try:
-        return OnnxSession(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+        return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), weights)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
+
+
+def _value(tensor: "Array") -> Any:
+    """A tensor as ONNX Runtime's own, without a copy: it holds on to the array."""
+    from onnxruntime import OrtValue
+
+    return OrtValue.ortvalue_from_numpy(tensor)

@@ -31,6 +31,7 @@ class Manifest:
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
         max_length: Longest token sequence the model takes; longer texts are truncated.
         quantization: How the weights are quantized, or None.
+        storage: What became of the files, where they lie in one archive: `bytes_before`, `notes`; or None.
         recipe: The resolved config that made the model.
         fingerprint: Of everything that determined the weights.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
@@ -44,6 +45,7 @@ class Manifest:
     inputs: tuple[str, ...]
     max_length: int
     quantization: dict[str, Any] | None = None
+    storage: dict[str, Any] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     parity: dict[str, float] = field(default_factory=dict)
