@@ -7,7 +7,7 @@ Axes (used in shapes everywhere):
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,4 +73,14 @@ class Backend(Protocol):
         Returns:
             What a reader of the record should know of how it was quantized, a sentence each.
         """
+        ...
+
+
+@runtime_checkable
+class Archivable(Backend, Protocol):
+    """A backend that can also read its weights from an archive (`millis.storage.archived`)."""
+
+    def take_apart(self, folder: Path) -> dict[str, NDArray[Any]]:
+        """Files of `folder` that `write` left: each one's bytes without its weights under the file's name, where it has
+        any, and its weights under `<file>#<name>`."""
         ...

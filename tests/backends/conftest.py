@@ -60,14 +60,25 @@ def static():
 
 
 @pytest.fixture
+def large():
+    """As `static`, with a table whose integers are past what a graph keeps to itself."""
+    torch.manual_seed(0)
+    model = build({"family": "static", "vocab_size": len(WORDS), "size": 128, "dropout": 0.0, "num_labels": 2})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    return model
+
+
+@pytest.fixture
 def write(tmp_path, tokenizer, manifest, static):
     """Writes an artifact and returns its folder."""
 
-    def make(backend, quantization=None, model=None, calibration=(), **changes):
+    def make(backend, quantization=None, model=None, calibration=(), storage=None, **changes):
         model = static if model is None else model
         changes = {"spec": model.spec} | changes
-        described = manifest(**changes)
-        write_artifact(tmp_path / "artifact", model, tokenizer(), backend, described, quantization, calibration)
+        described, folder = manifest(**changes), tmp_path / "artifact"
+        write_artifact(folder, model, tokenizer(), backend, described, quantization, calibration, storage)
         return tmp_path / "artifact"
 
     return make

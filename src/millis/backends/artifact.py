@@ -9,10 +9,12 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from millis.backends.runner import TOKENIZER
+from millis.errors import MillisError
 from millis.quantization.spec import Quantization
+from millis.storage.archived import Archived
 from millis.storage.manifest import Manifest, seal
 from millis.store import atomic_folder
-from millis.types import Backend, Features
+from millis.types import Archivable, Backend, Features
 
 
 def write_artifact(
@@ -23,6 +25,7 @@ def write_artifact(
     manifest: Manifest,
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
+    storage: Archived | None = None,
 ) -> Manifest:
     """Write the deployable folder; an artifact that was there is replaced.
 
@@ -35,19 +38,30 @@ def write_artifact(
         quantization: What the backend does to the weights.
         calibration: Training texts, tokenised (`millis.quantization.calibration.sample`), for a quantization that
             `calibrates`.
+        storage: Puts the files into one archive; None leaves them as the backend wrote them.
 
     Returns:
         The manifest as written; its `quantization` also has `notes`, a list of sentences: what was decided on the way.
 
     Raises:
-        MillisError: the file system refused, or the backend did; nothing is left behind.
+        MillisError: the file system refused, or the backend did, or it cannot read archives; nothing is left behind.
     """
+    archivable = backend if isinstance(backend, Archivable) else None
+    if storage is not None and archivable is None:
+        raise MillisError(
+            f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
+            "or eager"
+        )
     with atomic_folder(folder) as temporary:
         notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         options: dict[str, Any] = asdict(backend)
-        return seal(temporary, replace(manifest, backend=backend.name, options=options, quantization=described))
+        stored = None
+        if storage is not None and archivable is not None:
+            stored = storage.pack(temporary, archivable.take_apart(temporary))
+        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
+        return seal(temporary, written)
 
 
 def _portable(model: Any) -> Any:

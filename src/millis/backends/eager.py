@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
+from millis.storage.archived import SEPARATOR, archive_of, read_tensors
+from millis.storage.encodings import Array
 from millis.types import Features
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class Eager:
     def missing(self) -> str | None:
         """Nothing: PyTorch is always there."""
         return None
+
+    def take_apart(self, folder: Path) -> dict[str, Array]:
+        """The tensors of `model.safetensors` by themselves, for an archive."""
+        tensors = load_file(folder / FILE_NAME)
+        return {f"{FILE_NAME}{SEPARATOR}{name}": tensor.numpy() for name, tensor in tensors.items()}
 
     def write(
         self,
@@ -92,7 +99,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
     torch.set_num_threads(threads)
     model = models.build(manifest.spec)
     try:
-        tensors = load_file(folder / FILE_NAME)
+        tensors = _stored(folder / FILE_NAME, threads)
         names = [key.removesuffix(f".{SCALE}") for key in tensors if key.endswith(f".{SCALE}")]
         layers = {name: _int8_layer(model, name, tensors) for name in names}
         model.load_state_dict(tensors, strict=False)
@@ -107,6 +114,13 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
             f"the weights in {folder} do not fit the architecture in its manifest: {reason}. Make the artifact again"
         ) from error
     return EagerSession(model)
+
+
+def _stored(path: Path, threads: int) -> dict[str, Tensor]:
+    archive = archive_of(path)
+    if archive is None:
+        return load_file(path)
+    return {name: torch.from_numpy(tensor) for name, tensor in read_tensors(archive, path.name, threads).items()}
 
 
 def _check_supported(quantization: Quantization) -> None:

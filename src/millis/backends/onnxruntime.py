@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.errors import MillisError, nearest
+from millis.storage.archived import archive_of, read_tensors
 from millis.types import Features
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
+    from millis.storage.encodings import Array
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.onnx"
@@ -67,6 +69,12 @@ class OnnxRuntime:
         """What to install before a graph can be written and run."""
         return backends.missing("onnx", "onnxruntime", "onnx")
 
+    def take_apart(self, folder: Path) -> "dict[str, Array]":
+        """The graph, and its weights by themselves, for an archive."""
+        from millis.backends.onnx_weights import split
+
+        return split(folder / FILE_NAME)
+
     def write(
         self,
         model: Any,
@@ -87,10 +95,16 @@ class OnnxRuntime:
 
 
 class OnnxSession:
-    """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out."""
+    """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out.
 
-    def __init__(self, session: Any) -> None:
+    Args:
+        session: An `onnxruntime.InferenceSession`.
+        weights: What it computes with and does not own.
+    """
+
+    def __init__(self, session: Any, weights: Any = ()) -> None:
         self.run = session.run
+        self._weights = weights
         self.outputs = [output.name for output in session.get_outputs()]
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
@@ -112,16 +126,20 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
 
 
 def open_session(path: Path, threads: int, chosen: OnnxRuntime | None = None) -> OnnxSession:
-    """As `load`, for a graph anywhere."""
+    """As `load`, for a graph anywhere, or in the archive beside where it would be."""
     try:
         import onnxruntime
     except ImportError as error:
         raise MillisError("this artifact runs on ONNX Runtime: pip install 'millis[onnx]'") from error
+    options = _session_options(threads, chosen or OnnxRuntime())
+    graph: str | bytes = str(path)
+    archive, weights = archive_of(path), []
+    if archive is not None:
+        tensors = read_tensors(archive, path.name, threads)
+        graph, weights = archive[path.name].tobytes(), [_value(tensor) for tensor in tensors.values()]
+        options.add_external_initializers(list(tensors), weights)
     try:
-        options = _session_options(threads, chosen or OnnxRuntime())
-        return OnnxSession(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
-    except MillisError:
-        raise
+        return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), weights)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
@@ -147,3 +165,10 @@ def _session_options(threads: int, chosen: OnnxRuntime) -> Any:
         cpus = ";".join(str(cpu + 1) for cpu in chosen.affinity)  # ONNX Runtime counts CPUs from 1
         options.add_session_config_entry("session.intra_op_thread_affinities", cpus)
     return options
+
+
+def _value(tensor: "Array") -> Any:
+    """A tensor as ONNX Runtime's own, without a copy: it holds on to the array."""
+    from onnxruntime import OrtValue
+
+    return OrtValue.ortvalue_from_numpy(tensor)

@@ -16,6 +16,7 @@ from tokenizers import Encoding, Tokenizer
 
 from millis import backends
 from millis.errors import MillisError
+from millis.storage.archived import read_bytes
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Features, Prediction, Session, Text
 
@@ -118,7 +119,9 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     manifest = open_manifest(folder, verify)
     backend = backends.module(manifest.backend)
     try:
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        tokenizer = Tokenizer.from_buffer(read_bytes(folder / TOKENIZER))
+    except MillisError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
     return Runner(manifest, tokenizer, backend.load(folder, manifest, threads))

@@ -32,6 +32,7 @@ class Manifest:
         max_length: Longest token sequence the model takes; longer texts are truncated.
         quantization: How the weights are quantized, or None.
         options: The backend's constructor arguments: what was measured is what is served.
+        storage: What became of the files, where they lie in one archive: `bytes_before`, `notes`; or None.
         recipe: The resolved config that made the model.
         fingerprint: Of everything that determined the weights.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
@@ -46,6 +47,7 @@ class Manifest:
     max_length: int
     quantization: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    storage: dict[str, Any] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     parity: dict[str, float] = field(default_factory=dict)

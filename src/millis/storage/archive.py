@@ -1,0 +1,223 @@
+"""One file of compressed tensors: a short prefix, a JSON header, and the parts of each tensor, aligned.
+
+    offset  bytes
+    0       8      MILLISAR
+    8       4      version, u32
+    12      4      CRC-32 of the header as it lies
+    16      8      length of the header, u64
+    24      8      length of the whole file, u64
+    32      ...    the header: JSON, deflated
+            ...    parts, each at a multiple of `ALIGNMENT` from the end of the header
+
+All little endian. The header lists for each tensor name, dtype, shape, encoding and its parts: dtype, count, filter,
+codec, offset, bytes as stored, CRC-32. So one tensor is read without the others, all are decoded in parallel, a changed
+byte is found where it is read, and nothing in it is ever executed.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from millis.errors import MillisError, nearest
+from millis.storage.choose import Rule, Stored, StoredPart, restore, store
+from millis.storage.encodings import Array
+from millis.storage.filters import Filter
+from millis.store import atomic_file
+
+MAGIC, VERSION = b"MILLISAR", 1
+PREFIX = struct.Struct("<8sIIQQ")
+ALIGNMENT = 64  # a cache line: values that are stored raw are used where they lie
+DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<i8", "<u8", "<f8"})
+
+
+class Entry(NamedTuple):
+    """What the header says of a tensor; `parts` as JSON has them."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    encoding: str
+    numbers: dict[str, int]
+    parts: dict[str, dict[str, Any]]
+
+    @property
+    def bytes_before(self) -> int:
+        """Of the tensor in memory."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes_after(self) -> int:
+        """Of its parts in the file."""
+        return sum(part["bytes"] for part in self.parts.values())
+
+
+def write(path: Path, tensors: Mapping[str, Array], rule: Rule) -> list[Entry]:
+    """Write `tensors` to `path`, each in the way that `rule` finds cheapest.
+
+    Returns:
+        What the header says.
+
+    Raises:
+        MillisError: the file system refused (nothing is left behind), or a dtype that archives do not hold.
+    """
+    entries, blobs, offset = [], [], 0
+    for name, tensor in tensors.items():
+        if tensor.dtype.str not in DTYPES:
+            raise MillisError(f"tensor {name!r} is {tensor.dtype}; an archive holds {', '.join(sorted(DTYPES))}")
+        stored = store(np.ascontiguousarray(tensor).reshape(tensor.shape), rule)
+        parts = {}
+        for key, part in stored.parts.items():
+            parts[key] = _described(part, offset)
+            blobs.append(part.data + bytes(-len(part.data) % ALIGNMENT))
+            offset += len(blobs[-1])
+        entries.append(Entry(name, tensor.dtype.str, tensor.shape, stored.encoding, stored.numbers, parts))
+    header = zlib.compress(json.dumps([entry._asdict() for entry in entries], separators=(",", ":")).encode(), 9)
+    header += bytes(-(PREFIX.size + len(header)) % ALIGNMENT)
+    total = PREFIX.size + len(header) + offset
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        file.write(PREFIX.pack(MAGIC, VERSION, zlib.crc32(header), len(header), total))
+        file.write(header)
+        file.writelines(blobs)
+    return entries
+
+
+class Archive:
+    """An archive on disk; opening it reads the header alone.
+
+    Args:
+        path: The file.
+
+    Raises:
+        MillisError: not an archive, of a newer millis, cut short, or with a damaged header.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            prefix = file.read(PREFIX.size)
+            self._start, header = self._checked(prefix, file.read, path.stat().st_size)
+        try:
+            entries = [_entry(value) for value in json.loads(zlib.decompressobj().decompress(header))]
+        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            self._damaged(f"its header cannot be read ({error})", error)
+        self.entries = {entry.name: entry for entry in entries}
+
+    def __getitem__(self, name: str) -> Array:
+        """One tensor; nothing else is read.
+
+        Raises:
+            MillisError: no such tensor, or its bytes are damaged.
+        """
+        entry = self._find(name)
+        with self.path.open("rb") as file:
+            blobs = {}
+            for key, part in entry.parts.items():
+                file.seek(self._start + part["offset"])
+                blobs[key] = file.read(part["bytes"])
+        return self._decode(entry, blobs)
+
+    def read(self, names: Collection[str] | None = None, threads: int = 1) -> dict[str, Array]:
+        """Many tensors, or all: the file is read once, front to back, and decoded on `threads` threads.
+
+        Raises:
+            MillisError: as for one.
+        """
+        entries = [self._find(name) for name in names] if names is not None else list(self.entries.values())
+        whole = np.fromfile(self.path, np.uint8).data[self._start :]
+
+        def decode(entry: Entry) -> Array:
+            return self._decode(entry, {key: _slice(whole, part) for key, part in entry.parts.items()})
+
+        return dict(zip((entry.name for entry in entries), _mapped(decode, entries, threads), strict=True))
+
+    def _find(self, name: str) -> Entry:
+        if name not in self.entries:
+            raise MillisError(f"{self.path} has no tensor {name!r}{nearest(name, self.entries)}")
+        return self.entries[name]
+
+    def _decode(self, entry: Entry, blobs: Mapping[str, Any]) -> Array:
+        for key, part in entry.parts.items():
+            if len(blobs[key]) != part["bytes"] or zlib.crc32(blobs[key]) != part["crc32"]:
+                self._damaged(f"tensor {entry.name!r} does not match its checksum")
+        parts = {
+            key: StoredPart(
+                part["dtype"], part["count"], Filter(part["filter"], part["bits"]), part["codec"], blobs[key]
+            )
+            for key, part in entry.parts.items()
+        }
+        try:
+            return restore(Stored(entry.encoding, entry.numbers, parts), entry.shape, np.dtype(entry.dtype))
+        except MillisError:
+            raise
+        except Exception as error:  # each codec has its own; a header that lies makes NumPy raise anything
+            self._damaged(f"tensor {entry.name!r} cannot be decoded ({type(error).__name__}: {error})", error)
+
+    def _checked(self, prefix: bytes, read: Any, size: int) -> tuple[int, bytes]:
+        """Where parts begin, and the header."""
+        if not prefix.startswith(MAGIC[: len(prefix)]) or not prefix:
+            raise MillisError(
+                f"{self.path} is not a millis archive: it begins with {prefix[:8]!r}, expected {MAGIC!r}. Name a "
+                "file that `millis compress storage=archive` wrote"
+            )
+        if len(prefix) < PREFIX.size:
+            self._damaged(f"it was cut short at {size} bytes")
+        _, version, crc32, length, total = PREFIX.unpack(prefix)
+        if version != VERSION:
+            raise MillisError(
+                f"{self.path} has archive version {version}, this millis reads {VERSION}: load it with the millis that "
+                "wrote it, or make it again"
+            )
+        if size != total:
+            how = "was cut short" if size < total else "has grown"
+            self._damaged(f"it {how}: it has {size} bytes, its prefix says {total}")
+        header: bytes = read(min(length, size))
+        if len(header) != length or zlib.crc32(header) != crc32:
+            self._damaged("its header does not match its checksum")
+        return PREFIX.size + length, header
+
+    def _damaged(self, how: str, error: Exception | None = None) -> NoReturn:
+        raise MillisError(f"archive {self.path} is damaged: {how}. Copy or make it again") from error
+
+
+def _described(part: StoredPart, offset: int) -> dict[str, Any]:
+    return {
+        "dtype": part.dtype,
+        "count": part.length,
+        "filter": part.filter.name,
+        "bits": part.filter.bits,
+        "codec": part.codec,
+        "offset": offset,
+        "bytes": len(part.data),
+        "crc32": zlib.crc32(part.data),
+    }
+
+
+def _entry(value: dict[str, Any]) -> Entry:
+    entry = Entry(**{**value, "shape": tuple(value["shape"])})
+    dtypes = {entry.dtype, *(part["dtype"] for part in entry.parts.values())}
+    numbers = [
+        *entry.shape,
+        *(part[key] for part in entry.parts.values() for key in ("count", "bits", "offset", "bytes")),
+    ]
+    if not dtypes <= DTYPES:
+        raise ValueError(f"dtypes {sorted(dtypes - DTYPES)}")
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError(f"tensor {entry.name!r} has numbers that are no sizes")
+    return entry
+
+
+def _slice(whole: memoryview, part: dict[str, Any]) -> memoryview:
+    return whole[part["offset"] : part["offset"] + part["bytes"]]
+
+
+def _mapped(decode: Any, entries: list[Entry], threads: int) -> Iterable[Array]:
+    if threads == 1:
+        return map(decode, entries)
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(decode, entries))

@@ -1,0 +1,166 @@
+"""How a tensor is stored: the cheapest of all encodings, filters and codecs that apply, by what was measured on it.
+
+The rule: of everything that applies, the least of
+
+    stored bytes / bandwidth + seconds to decode
+
+that is, the time until the tensor is there, read from a medium of `bandwidth_mb_per_s`. A slow medium (or a small
+number, where bytes are dear) makes small win; a fast one makes quick to decode win. Filters and codecs are tried on a
+sample of each part, encodings are timed whole. What is tried later must be `MARGIN` cheaper than what was found before.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from millis.errors import MillisError
+from millis.storage import codecs, encodings, filters
+from millis.storage.encodings import Array, Parts
+from millis.storage.filters import Filter
+
+SAMPLE_BYTES, SAMPLE_PIECES = 1 << 18, 4  # of a part: enough for its statistics, a moment for the slowest codec
+TRIES = 3  # timings of each decoding, of which the least counts
+MARGIN = 0.02
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is weighed, and what may be used.
+
+    Args:
+        bandwidth_mb_per_s: Of the medium that archives are read from, in 10^6 bytes a second.
+        codecs: Which codecs may be used beside `raw`, in the order in which they are tried.
+
+    Raises:
+        MillisError: a bandwidth that is not positive, or a codec that is unknown or not installed.
+    """
+
+    bandwidth_mb_per_s: float = 50.0
+    codecs: tuple[str, ...] = ("zstd", "lz4", "zlib")
+
+    def __post_init__(self) -> None:
+        if not self.bandwidth_mb_per_s > 0:
+            raise MillisError(
+                f"storage.bandwidth_mb_per_s={self.bandwidth_mb_per_s}: expected a positive number, in MB a second"
+            )
+        object.__setattr__(self, "codecs", ("raw", *(name for name in self.codecs if name != "raw")))
+        for name in self.codecs:
+            codecs.codec(name)
+
+    def seconds(self, stored_bytes: float, decode_seconds: float) -> float:
+        """The cost that is minimised."""
+        return stored_bytes / (self.bandwidth_mb_per_s * 1e6) + decode_seconds
+
+
+class StoredPart(NamedTuple):
+    """A part as it lies in an archive."""
+
+    dtype: str
+    length: int
+    filter: Filter
+    codec: str
+    data: Any  # bytes
+
+
+class Stored(NamedTuple):
+    """A tensor as it lies in an archive."""
+
+    encoding: str
+    numbers: dict[str, int]
+    parts: dict[str, StoredPart]
+
+
+class _Way(NamedTuple):
+    seconds: float
+    filter: Filter
+    codec: str
+
+
+def store(array: Array, rule: Rule) -> Stored:
+    """Write a tensor down in the way that `rule` finds cheapest."""
+    best, least = None, np.inf
+    for name in encodings.names() if array.size else ("dense",):
+        module = encodings.module(name)
+        parts: Parts | None = module.encode(array)
+        if parts is None:
+            continue
+        ways = {part: _cheapest(flat, rule) for part, flat in parts.arrays.items()}
+        seconds = _time(partial(module.decode, parts, array.shape, array.dtype))
+        seconds += sum(way.seconds for way in ways.values())
+        if seconds < least * (1 - MARGIN):
+            best, least = (name, parts, ways), seconds
+    assert best is not None  # dense always applies
+    name, parts, ways = best
+    return Stored(name, parts.numbers, {part: _stored(flat, ways[part]) for part, flat in parts.arrays.items()})
+
+
+def restore(stored: Stored, shape: Sequence[int], dtype: np.dtype) -> Array:
+    """Inverse of `store`.
+
+    Raises:
+        Exception: of whatever kind, where the data is damaged.
+    """
+    arrays = {}
+    for name, part in stored.parts.items():
+        kind = np.dtype(part.dtype)
+        expected = filters.stored_bytes(part.filter, kind, part.length)
+        data = np.frombuffer(codecs.codec(part.codec).decompress(part.data, expected), np.uint8)
+        if data.size != expected:
+            raise ValueError(f"{name} has {data.size} bytes, expected {expected}")
+        arrays[name] = filters.undo(part.filter, data, kind, part.length)
+    array: Array = encodings.module(stored.encoding).decode(Parts(arrays, stored.numbers), tuple(shape), dtype)
+    if array.shape != tuple(shape) or array.dtype != dtype:
+        raise ValueError(f"decoded to {array.dtype} {array.shape}, expected {dtype} {tuple(shape)}")
+    return array
+
+
+def _cheapest(flat: Array, rule: Rule) -> _Way:
+    """Filter and codec of a part."""
+    sample, best = _sample(flat), None
+    scale = flat.nbytes / max(sample.nbytes, 1)
+    for used in filters.candidates(flat):
+        data = filters.apply(used, sample)
+        for name in rule.codecs:
+            codec = codecs.codec(name)
+            packed = codec.compress(data)
+
+            def decode(codec: Any = codec, packed: Any = packed, used: Filter = used, size: int = data.size) -> Any:
+                whole = np.frombuffer(codec.decompress(packed, size), np.uint8)
+                return filters.undo(used, whole, sample.dtype, sample.size)
+
+            seconds = rule.seconds(len(packed) * scale, _time(decode) * scale)
+            if best is None or seconds < best.seconds * (1 - MARGIN):
+                best = _Way(seconds, used, name)
+    assert best is not None  # raw is always among the codecs
+    return best
+
+
+def _stored(flat: Array, way: _Way) -> StoredPart:
+    data = filters.apply(way.filter, flat)
+    packed, name = codecs.codec(way.codec).compress(data), way.codec
+    if len(packed) >= data.size:  # the sample promised more
+        packed, name = data, "raw"
+    return StoredPart(flat.dtype.str, flat.size, way.filter, name, bytes(packed))
+
+
+def _sample(flat: Array) -> Array:
+    """Evenly spaced pieces of a long array; a short one whole."""
+    if flat.nbytes <= SAMPLE_BYTES:
+        return flat
+    length = SAMPLE_BYTES // SAMPLE_PIECES // flat.dtype.itemsize
+    starts = np.linspace(0, flat.size - length, SAMPLE_PIECES).astype(int)
+    return np.concatenate([flat[start : start + length] for start in starts])
+
+
+def _time(call: Callable[[], Any]) -> float:
+    """Least seconds of a few calls, in this thread's own time: other processes on the CPU do not count."""
+    taken = []
+    for _ in range(TRIES):
+        start = time.thread_time()
+        call()
+        taken.append(time.thread_time() - start)
+    return min(taken)
