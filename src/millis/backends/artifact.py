@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from millis.backends.runner import TOKENIZER
+from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.manifest import Manifest, seal
 from millis.store import atomic_folder
@@ -40,13 +41,26 @@ def write_artifact(
         The manifest as written; its `quantization` also has `notes`, a list of sentences: what was decided on the way.
 
     Raises:
-        MillisError: the file system refused, or the backend did; nothing is left behind.
+        MillisError: the file system refused, or the backend did, as one without segments does a model with exits;
+            nothing is left behind.
     """
     with atomic_folder(folder) as temporary:
-        notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
+        if manifest.spec.get("exits"):
+            notes = _segmented(backend)(_portable(model), temporary, manifest.inputs, quantization)
+        else:
+            notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         return seal(temporary, replace(manifest, backend=backend.name, quantization=described))
+
+
+def _segmented(backend: Any) -> Any:
+    if not hasattr(backend, "write_segments"):
+        raise MillisError(
+            f"the model has exits, and backend={backend.name} cannot write it in segments. Choose backend=onnxruntime or "
+            "eager, or early_exit=none"
+        )
+    return backend.write_segments
 
 
 def _portable(model: Any) -> Any:

@@ -54,11 +54,11 @@ def export(
         MillisError: `onnx` or `onnxruntime` is not installed, no exporter makes a graph that agrees with the module, or
             calibration texts are missing.
     """
-    _require("onnx", "onnxruntime")
+    require("onnx", "onnxruntime")
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with TemporaryDirectory() as scratch, _quiet():
+        with TemporaryDirectory() as scratch, quiet():
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()
@@ -75,7 +75,7 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
     for exporter in (_trace, _dynamo):
         try:
             exporter(model, path, inputs)
-            _keep_inputs(path, inputs)
+            keep_inputs(path, inputs)
             difference = _difference(model, path, inputs)
         except Exception as error:  # exporters raise anything; whatever it is, the next one may do better
             difference = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
@@ -92,7 +92,7 @@ def _trace(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     axes = {name: {0: "batch", 1: "sequence"} for name in inputs} | {"logits": {0: "batch"}}
     torch.onnx.export(
         model,
-        _example(inputs, batch=2, length=4),
+        example(inputs, batch=2, length=4),
         str(path),
         dynamo=False,
         input_names=list(inputs),
@@ -105,10 +105,10 @@ def _trace(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
 def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     import onnx
 
-    _require("onnxscript")
+    require("onnxscript")
     program: Any = torch.onnx.export(
         model,
-        _example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
+        example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
         dynamo=True,
         verbose=False,
         input_names=list(inputs),
@@ -121,7 +121,7 @@ def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     onnx.save(graph, str(path))
 
 
-def _example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, ...]:
+def example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, ...]:
     """Small ids, which every vocabulary has; a batch's last row ends in padding: masks are not optional."""
     ids = torch.arange(batch * length).reshape(batch, length) % 3
     mask = torch.ones_like(ids)
@@ -131,7 +131,7 @@ def _example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, 
     return tuple(values[name] for name in inputs)
 
 
-def _keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
+def keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
     """Give the graph the inputs that an exporter dropped as unused: callers feed them all."""
     import onnx
 
@@ -148,17 +148,22 @@ def _difference(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> str | 
     """What is wrong with the graph at `SHAPES`, or None."""
     session = open_session(path, threads=1)
     for batch, length in SHAPES:
-        example = _example(inputs, batch, length)
+        given = example(inputs, batch, length)
         with torch.inference_mode():
-            expected = model(*example).numpy()
-        ids, mask, *types = (value.numpy() for value in example)
+            expected = model(*given).numpy()
+        ids, mask, *types = (value.numpy() for value in given)
         got = session(Features(ids, mask, types[0] if types else None))
         if got.shape != expected.shape or not np.allclose(got, expected, rtol=RELATIVE, atol=ABSOLUTE):
             return f"logits differ by {np.abs(got - expected).max():.1g} at batch {batch}, length {length}"
     return None
 
 
-def _require(*packages: str) -> None:
+def require(*packages: str) -> None:
+    """Refuse to go on without `packages`.
+
+    Raises:
+        MillisError: one is not installed.
+    """
     for package in packages:
         try:
             importlib.import_module(package)
@@ -167,7 +172,7 @@ def _require(*packages: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporters' deprecation notices and advice, none of which a user can act on."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

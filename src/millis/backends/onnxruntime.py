@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.onnx"
+SEGMENT_INPUTS, SEGMENT_OUTPUTS = ("states", "attention_mask"), ("states_out", "logits")  # of all but the first segment
+
+
+def segment_path(folder: Path, position: int) -> Path:
+    """Where the graph of a model's segment lies."""
+    return folder / f"segment_{position}.onnx"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,18 @@ class OnnxRuntime:
 
         return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
+    def write_segments(
+        self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None"
+    ) -> tuple[str, ...]:
+        """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
+
+        Raises:
+            MillisError: as `write`.
+        """
+        from millis.backends import onnx_segments
+
+        return onnx_segments.export_segments(model, folder, inputs, quantization)
+
 
 class OnnxSession:
     """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out."""
@@ -61,11 +79,37 @@ class OnnxSession:
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C]."""
-        feeds = {"input_ids": features.ids, "attention_mask": features.mask}
-        if features.token_types is not None:
-            feeds["token_type_ids"] = features.token_types
-        logits: NDArray[np.float32] = self.run(self.outputs, feeds)[0]
+        logits: NDArray[np.float32] = self.run(self.outputs, _feeds(features))[0]
         return logits
+
+
+class OnnxSegment:
+    """The graph of a segment: what `millis.backends.stepwise` runs."""
+
+    def __init__(self, session: Any) -> None:
+        self.run = session.run
+
+    def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
+        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
+        feeds = _feeds(given) if isinstance(given, Features) else dict(zip(SEGMENT_INPUTS, (given, *mask), strict=True))
+        return self.run(SEGMENT_OUTPUTS, feeds)
+
+
+def _feeds(features: Features) -> dict[str, NDArray[np.int64]]:
+    feeds = {"input_ids": features.ids, "attention_mask": features.mask}
+    if features.token_types is not None:
+        feeds["token_type_ids"] = features.token_types
+    return feeds
+
+
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[OnnxSegment]:
+    """Open the graphs of an artifact's segments, first to last.
+
+    Raises:
+        MillisError: as `load`.
+    """
+    count = len(manifest.spec["exits"]) + 1
+    return [OnnxSegment(open_inference(segment_path(folder, position), threads)) for position in range(count)]
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
@@ -79,6 +123,15 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
 
 def open_session(path: Path, threads: int) -> OnnxSession:
     """As `load`, for a graph anywhere."""
+    return OnnxSession(open_inference(path, threads))
+
+
+def open_inference(path: Path, threads: int) -> Any:
+    """ONNX Runtime's own session for a graph, with the options above.
+
+    Raises:
+        MillisError: as `load`.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -91,7 +144,7 @@ def open_session(path: Path, threads: int) -> OnnxSession:
     options.log_severity_level = 3  # errors only
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return OnnxSession(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error

@@ -31,6 +31,8 @@ class Manifest:
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
         max_length: Longest token sequence the model takes; longer texts are truncated.
         quantization: How the weights are quantized, or None.
+        early_exit: Where `spec` has exits, when a text leaves: `policy`, `threshold`, and what was found of them on
+            validation (`millis.early_exit.threshold.Chosen`). None lets no text leave.
         recipe: The resolved config that made the model.
         fingerprint: Of everything that determined the weights.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
@@ -44,6 +46,7 @@ class Manifest:
     inputs: tuple[str, ...]
     max_length: int
     quantization: dict[str, Any] | None = None
+    early_exit: dict[str, Any] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     parity: dict[str, float] = field(default_factory=dict)

@@ -12,10 +12,13 @@ from omegaconf import DictConfig, open_dict
 from torch import nn
 
 from millis import __version__
+from millis.backends.eager import EagerSession, segments_of
 from millis.backends.parity import parity
 from millis.backends.runner import load
+from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
+from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import latency_of, recipe_name, weights_decide, write
 from millis.cli.pipeline.plan import METHODS, Plan
@@ -23,13 +26,15 @@ from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.storage.manifest import seal
+from millis.storage.manifest import Manifest, seal
 from millis.store import atomic_file, cached, fingerprint, locked
+from millis.types import Features, Session
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
 _PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8"}
@@ -129,6 +134,8 @@ def _record(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, 
     """The record of a trained model on `cfg.backend`: written once, then read."""
     measured = latency_of(cfg, teacher, planned, model)
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
+    if planned.spec.get("exits"):
+        nodes.append(plain(cfg.early_exit))
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms)
     path = record_path(teacher.inputs.cache, key)
     with locked(path):
@@ -167,7 +174,7 @@ def _judge(
     # PyTorch's thread count is the whole process's: as it is, or training would go on with the runner's.
     runner = load(folder, threads=torch.get_num_threads(), verify=False)
     tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_logits(teacher, model, planned, dataset.test)
+    expected = eager_logits(teacher, model, planned, dataset.test, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
     seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
@@ -178,6 +185,10 @@ def _judge(
         ).items()
     }
     notes = [*dataset.notes, *measured.notes, *(manifest.quantization or {}).get("notes", [])]
+    metrics = {**quality, **steering, **measured.metrics}
+    if planned.spec.get("exits"):
+        metrics |= exit_metrics(planned.spec, tested.steps)
+        notes += notes_of(manifest, metrics)
     if tested.truncated:
         notes.append(
             f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
@@ -186,7 +197,7 @@ def _judge(
         id=key,
         name=name,
         kind=kind,
-        metrics={**quality, **steering, **measured.metrics},
+        metrics=metrics,
         intervals={**intervals, **measured.intervals},
         quality=inputs.task.metric,
         config=plain(cfg),
@@ -210,12 +221,24 @@ def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], 
     return values, {metric: interval(scorer(metric, labels), predictions, references) for metric in values}
 
 
-def eager_logits(teacher: Teacher, model: nn.Module, planned: Plan, split: Split) -> NDArray[np.float32]:
-    """What eager fp32 says of the first texts, one at a time, [PARITY_TEXTS, C]: backends are held against it."""
+def eager_logits(
+    teacher: Teacher, model: nn.Module, planned: Plan, split: Split, manifest: Manifest
+) -> NDArray[np.float32]:
+    """What eager fp32 says of the first texts, one at a time, [PARITY_TEXTS, C]: backends are held against it.
+
+    A model with exits stops there as the artifact of `manifest` does.
+    """
     rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
-    with torch.inference_mode():
-        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(PARITY_TEXTS, len(split)))]
-    return torch.cat(outputs).numpy()
+    session: Session = EagerSession(model)
+    if manifest.early_exit is not None:
+        session = StepwiseSession(
+            segments_of(model.eval()), manifest.early_exit["policy"], manifest.early_exit["threshold"]
+        )
+    outputs = []
+    for row in range(min(PARITY_TEXTS, len(split))):
+        inputs = {name: tensor.numpy() for name, tensor in model_inputs(rows[row]).items()}
+        outputs.append(session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))))
+    return np.concatenate(outputs)
 
 
 def slug(name: str) -> str:

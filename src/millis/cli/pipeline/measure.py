@@ -1,7 +1,9 @@
 """Measured latency of an architecture, before it is trained, and kept so that it is measured once.
 
 Dense matrix products take the same time whatever the weights are, so latency is a function of the architecture, the
-backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost.
+backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost. Two things
+undo that, `weights_decide`: layers that stay in fp32 by measurement, and exits, where weights and texts say which layers
+are computed.
 """
 
 import atexit
@@ -20,13 +22,18 @@ from millis import __version__, models
 from millis.backends.artifact import write_artifact
 from millis.benchmark.environment import machine, packages
 from millis.benchmark.latency import Bench, Measurement, Options
+from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
 from millis.cli.pipeline.teacher import Teacher
+from millis.early_exit.saving import measured_saving
+from millis.models.exits import without_exits
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features
+
+WHOLE = "the same model in one piece"
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
@@ -46,16 +53,30 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
                     artifact = teacher.folder
                 else:
                     write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
-                found = measure(teacher, options, {planned.name: artifact})[planned.name]
+                if planned.spec.get("exits"):
+                    found = _beside_whole(cfg, teacher, planned, chosen, artifact)
+                else:
+                    found = measure(teacher, options, {planned.name: artifact})[planned.name]
             write_json(path, asdict(found))
     with cached(path):
         return Measurement(**json.loads(path.read_text()))
 
 
+def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, artifact: Path) -> Measurement:
+    """The measurement of an artifact with exits; `measured_saving_share` is against the same model in one piece."""
+    whole, folder = without_exits(model), artifact.with_name("whole")
+    write(cfg, teacher, whole, folder, replace(planned, spec=whole.spec))
+    found = measure(teacher, instantiate(cfg.benchmark), {planned.name: artifact, WHOLE: folder})
+    early = found[planned.name]
+    saving = measured_saving(early.latency_ms, found[WHOLE].latency_ms)
+    return replace(early, metrics={**early.metrics, "measured_saving_share": saving})
+
+
 def weights_decide(cfg: DictConfig) -> bool:
-    """Whether latency depends on the weights: they say which layers stay in fp32."""
+    """Whether latency depends on the weights: they say which layers stay in fp32, or which are computed."""
     quantization = instantiate(cfg.quantization)
-    return quantization is not None and quantization.fallback is not None
+    fallback = quantization is not None and quantization.fallback is not None
+    return fallback or instantiate(cfg.early_exit) is not None
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -77,7 +98,8 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
     if quantization is not None and quantization.calibrates:
         train = teacher.encoded(teacher.inputs.dataset.train, planned.tokenizer)
         texts = sample(train, quantization.calibration.texts)
-    return write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
+    written = write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
+    return settle(cfg, teacher, folder, written, planned.tokenizer) if planned.spec.get("exits") else written
 
 
 def recipe_name(cfg: DictConfig, planned: Plan) -> str:
@@ -114,4 +136,6 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, train
     }
     if trained:
         same["weights"] = planned.fingerprint
+        if planned.spec.get("exits"):
+            same["early_exit"] = plain(cfg.early_exit)
     return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)
