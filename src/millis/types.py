@@ -36,10 +36,58 @@ class Features(NamedTuple):
     token_types: NDArray[np.int64] | None  # [B, S]
 
 
+class TimedPrediction(NamedTuple):
+    """An answer to a request with a deadline.
+
+    Args:
+        label, index, score: As in `Prediction`.
+        step, steps: How many of how many steps were computed; both 1 where a model answers in one piece.
+        elapsed_ms: From text to answer.
+        kept: Whether `elapsed_ms` is within the deadline.
+    """
+
+    label: str
+    index: int  # type: ignore[assignment]
+    score: float
+    step: int
+    steps: int
+    elapsed_ms: float
+    kept: bool
+
+
+class Answered(NamedTuple):
+    """What a session that may stop early gives: logits, and how many of its steps each row took."""
+
+    logits: NDArray[np.float32]  # [B, C]
+    steps: NDArray[np.int64]  # [B], 1 or more
+
+
 class Session(Protocol):
     """Weights loaded on a backend: features in, logits out. Holds no text logic."""
 
     def __call__(self, features: Features) -> NDArray[np.float32]:  # [B, C]
+        ...
+
+
+class Stepwise(Session, Protocol):
+    """A session of several steps that may answer after any of them: segments with exits, or models from small to large."""
+
+    @property
+    def steps(self) -> Sequence[Any]:
+        """The steps, first to last."""
+        ...
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether deadlines can be kept already."""
+        ...
+
+    def learn_times(self, examples: Sequence[Features]) -> None:
+        """Measure the steps on requests [1, S], S ascending."""
+        ...
+
+    def answer(self, features: Features, until_ns: int | None = None) -> Answered:
+        """Logits [B, C] and steps [B]; no step begins that would end after `until_ns` (`time.perf_counter_ns`)."""
         ...
 
 
@@ -48,6 +96,10 @@ class Backend(Protocol):
 
     A frozen dataclass; its fields, JSON-able, are the runtime's options. The file also has
     `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
+
+    One that can run a model with exits in segments also has `write_segments(model, folder, inputs, quantization)`, with
+    arguments and result as `write`, and in its file `load_segments(folder, manifest, threads)`, which returns the
+    segments, first to last, as `millis.backends.stepwise.Step`s.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

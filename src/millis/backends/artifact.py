@@ -44,7 +44,8 @@ def write_artifact(
         The manifest as written; its `quantization` also has `notes`, a list of sentences: what was decided on the way.
 
     Raises:
-        MillisError: the file system refused, or the backend did, or it cannot read archives; nothing is left behind.
+        MillisError: the file system refused, or the backend did, as one without segments does a model with exits, or it
+            cannot read archives; nothing is left behind.
     """
     archivable = backend if isinstance(backend, Archivable) else None
     if storage is not None and archivable is None:
@@ -53,7 +54,10 @@ def write_artifact(
             "or eager"
         )
     with atomic_folder(folder) as temporary:
-        notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
+        if manifest.spec.get("exits"):
+            notes = _segmented(backend)(_portable(model), temporary, manifest.inputs, quantization)
+        else:
+            notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         options: dict[str, Any] = asdict(backend)
@@ -62,6 +66,15 @@ def write_artifact(
             stored = storage.pack(temporary, archivable.take_apart(temporary))
         written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
         return seal(temporary, written)
+
+
+def _segmented(backend: Any) -> Any:
+    if not hasattr(backend, "write_segments"):
+        raise MillisError(
+            f"the model has exits, and backend={backend.name} cannot write it in segments. Choose backend=onnxruntime or "
+            "eager, or early_exit=none"
+        )
+    return backend.write_segments
 
 
 def _portable(model: Any) -> Any:

@@ -72,6 +72,12 @@ class Eager:
         (folder / FILE_NAME).write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
         return ()
 
+    def write_segments(
+        self, model: nn.Module, folder: Path, inputs: tuple[str, ...], quantization: Quantization | None
+    ) -> tuple[str, ...]:
+        """As `write`: segments share the module's weights, so there is nothing to write by the piece."""
+        return self.write(model, folder, inputs, quantization)
+
 
 class EagerSession:
     """A module and the rule for calling it: [B, S] arrays in, logits [B, C] out."""
@@ -85,6 +91,32 @@ class EagerSession:
         types = None if features.token_types is None else torch.from_numpy(features.token_types)
         logits: Tensor = self.model(torch.from_numpy(features.ids), torch.from_numpy(features.mask), types)
         return logits.numpy()
+
+
+class EagerSegment:
+    """A segment of a module, on arrays: what `millis.backends.stepwise` runs."""
+
+    def __init__(self, segment: nn.Module) -> None:
+        self.segment = segment.eval()
+
+    @torch.inference_mode()
+    def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
+        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
+        arrays = [array for array in given if array is not None] if isinstance(given, Features) else [given, *mask]
+        states, logits = self.segment(*map(torch.from_numpy, arrays))
+        return states.numpy(), logits.numpy()
+
+
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[EagerSegment]:
+    """As `load`, cut where the exits are."""
+    return segments_of(load(folder, manifest, threads).model)
+
+
+def segments_of(model: Any) -> list[EagerSegment]:
+    """A model with exits as the steps of a session."""
+    from millis.models.exits import segments
+
+    return [EagerSegment(segment) for segment in segments(model)]
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:

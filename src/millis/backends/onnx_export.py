@@ -49,7 +49,7 @@ def export(
         MillisError: `onnx` or `onnxruntime` is not installed, no exporter makes a graph that agrees with the module, or
             calibration texts are missing.
     """
-    _require("onnx", "onnxruntime")
+    require("onnx", "onnxruntime")
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
@@ -70,7 +70,7 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
     for exporter in (_trace, _dynamo):
         try:
             exporter(model, path, inputs)
-            _keep_inputs(path, inputs)
+            keep_inputs(path, inputs)
             fault = difference(model, open_session(path, threads=1), inputs)
         except Exception as error:  # exporters raise anything; whatever it is, the next one may do better
             fault = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
@@ -100,7 +100,7 @@ def _trace(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
 def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     import onnx
 
-    _require("onnxscript")
+    require("onnxscript")
     program: Any = torch.onnx.export(
         model,
         example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
@@ -116,7 +116,7 @@ def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
     onnx.save(graph, str(path))
 
 
-def _keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
+def keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
     """Give the graph the inputs that an exporter dropped as unused: callers feed them all."""
     import onnx
 
@@ -129,7 +129,12 @@ def _keep_inputs(path: Path, inputs: tuple[str, ...]) -> None:
         onnx.save(model, str(path))
 
 
-def _require(*packages: str) -> None:
+def require(*packages: str) -> None:
+    """Refuse to go on without `packages`.
+
+    Raises:
+        MillisError: one is not installed.
+    """
     for package in packages:
         try:
             importlib.import_module(package)

@@ -34,6 +34,12 @@ SPINNING = {
     "never": {"session.intra_op.allow_spinning": "0"},
     "always": {},
 }
+SEGMENT_INPUTS, SEGMENT_OUTPUTS = ("states", "attention_mask"), ("states_out", "logits")  # of all but the first segment
+
+
+def segment_path(folder: Path, position: int) -> Path:
+    """Where the graph of a model's segment lies."""
+    return folder / f"segment_{position}.onnx"
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,10 @@ class OnnxRuntime:
         return backends.missing("onnx", "onnxruntime", "onnx")
 
     def take_apart(self, folder: Path) -> "dict[str, Array]":
-        """The graph, and its weights by themselves, for an archive."""
+        """The graph, or those of the segments, and their weights by themselves, for an archive."""
         from millis.backends.onnx_weights import split
 
-        return split(folder / FILE_NAME)
+        return {name: part for path in sorted(folder.glob("*.onnx")) for name, part in split(path).items()}
 
     def write(
         self,
@@ -93,6 +99,18 @@ class OnnxRuntime:
 
         return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
+    def write_segments(
+        self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None"
+    ) -> tuple[str, ...]:
+        """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
+
+        Raises:
+            MillisError: as `write`.
+        """
+        from millis.backends import onnx_segments
+
+        return onnx_segments.export_segments(model, folder, inputs, quantization)
+
 
 class OnnxSession:
     """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out.
@@ -109,11 +127,40 @@ class OnnxSession:
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C]."""
-        feeds = {"input_ids": features.ids, "attention_mask": features.mask}
-        if features.token_types is not None:
-            feeds["token_type_ids"] = features.token_types
-        logits: NDArray[np.float32] = self.run(self.outputs, feeds)[0]
+        logits: NDArray[np.float32] = self.run(self.outputs, _feeds(features))[0]
         return logits
+
+
+class OnnxSegment:
+    """The graph of a segment: what `millis.backends.stepwise` runs."""
+
+    def __init__(self, session: Any, weights: Any = ()) -> None:
+        self.run = session.run
+        self._weights = weights
+
+    def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
+        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
+        feeds = _feeds(given) if isinstance(given, Features) else dict(zip(SEGMENT_INPUTS, (given, *mask), strict=True))
+        return self.run(SEGMENT_OUTPUTS, feeds)
+
+
+def _feeds(features: Features) -> dict[str, NDArray[np.int64]]:
+    feeds = {"input_ids": features.ids, "attention_mask": features.mask}
+    if features.token_types is not None:
+        feeds["token_type_ids"] = features.token_types
+    return feeds
+
+
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[OnnxSegment]:
+    """Open the graphs of an artifact's segments, first to last.
+
+    Raises:
+        MillisError: as `load`.
+    """
+    count = len(manifest.spec["exits"]) + 1
+    chosen = backends.options(OnnxRuntime, manifest)
+    opened = (open_inference(segment_path(folder, position), threads, chosen) for position in range(count))
+    return [OnnxSegment(*one) for one in opened]
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
@@ -127,6 +174,15 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
 
 def open_session(path: Path, threads: int, chosen: OnnxRuntime | None = None) -> OnnxSession:
     """As `load`, for a graph anywhere, or in the archive beside where it would be."""
+    return OnnxSession(*open_inference(path, threads, chosen))
+
+
+def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) -> "tuple[Any, list[Any]]":
+    """ONNX Runtime's own session for such a graph, and the weights that it computes with and does not own.
+
+    Raises:
+        MillisError: as `load`.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -139,7 +195,7 @@ def open_session(path: Path, threads: int, chosen: OnnxRuntime | None = None) ->
         graph, weights = archive[path.name].tobytes(), [_value(tensor) for tensor in tensors.values()]
         options.add_external_initializers(list(tensors), weights)
     try:
-        return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), weights)
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), weights
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error

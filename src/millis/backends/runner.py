@@ -9,16 +9,19 @@ feed 2, compute 12, decode 1.5 µs.
 from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
+from time import perf_counter_ns
+from typing import Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from millis import backends
+from millis.backends import stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import Manifest, open_manifest
-from millis.types import Features, Prediction, Session, Text
+from millis.types import Answered, Features, Prediction, Session, Stepwise, Text, TimedPrediction
 
 TOKENIZER = "tokenizer.json"
 
@@ -47,14 +50,53 @@ class Runner:
         # A text without a single token, as training pads it: one position, masked out.
         blank = zeros[:, :1]
         self._blank = Features(blank, blank, blank if self._takes_types else None)
+        # Sessions that may stop early say which of their steps they took, and can be given a deadline.
+        self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None
 
-    def predict(self, text: Text) -> Prediction:
+    @overload
+    def predict(self, text: Text) -> Prediction: ...
+
+    @overload
+    def predict(self, text: Text, deadline_ms: float) -> TimedPrediction: ...
+
+    def predict(self, text: Text, deadline_ms: float | None = None) -> Prediction | TimedPrediction:
         """The answer to one request.
 
+        Args:
+            text: The request.
+            deadline_ms: Milliseconds from this call within which to answer. A model that may stop early takes as many
+                of its steps as were measured to fit, at least one; any other takes what it takes. Whether the deadline
+                was kept is in the answer. The first such request also measures the steps, before its time begins.
+
         Raises:
-            MillisError: `text` is neither a string nor a pair of strings.
+            MillisError: `text` is neither a string nor a pair of strings, or the deadline is no positive number.
         """
+        if deadline_ms is not None:
+            return self._predict_within(text, deadline_ms)
         return self.decode(self.compute(self.feed(self.tokenize(text))))
+
+    def _predict_within(self, text: Text, deadline_ms: float) -> TimedPrediction:
+        if not deadline_ms > 0:
+            raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
+        if self._stepwise is not None and not self._stepwise.knows_times:
+            self._stepwise.learn_times(self._examples())
+        start = perf_counter_ns()
+        answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
+        label, index, score = self.decode(answered.logits)
+        elapsed_ms = (perf_counter_ns() - start) / 1e6
+        steps = 1 if self._stepwise is None else len(self._stepwise.steps)
+        return TimedPrediction(
+            label, index, score, int(answered.steps[0]), steps, elapsed_ms, elapsed_ms <= deadline_ms
+        )
+
+    def _examples(self) -> list[Features]:
+        """A request of 1, 2, 4, ... tokens, up to the longest."""
+        longest = self.manifest.max_length
+        lengths = sorted({*(2**power for power in range(longest.bit_length()) if 2**power < longest), longest})
+        return [
+            Features(self._types[length], self._masks[length], self._types[length] if self._takes_types else None)
+            for length in lengths
+        ]
 
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Logits [N, C], one text at a time: the very path that answers requests."""
@@ -85,6 +127,17 @@ class Runner:
     def compute(self, features: Features) -> NDArray[np.float32]:
         """Inputs to logits [1, C]."""
         return self._session(features)
+
+    def answer(self, features: Features, until_ns: int | None = None) -> Answered:
+        """Inputs [B, S] to logits [B, C], and how many of the model's steps each row took.
+
+        Args:
+            features: The inputs.
+            until_ns: See `millis.types.Stepwise.answer`; no model of one piece heeds it.
+        """
+        if self._stepwise is not None:
+            return self._stepwise.answer(features, until_ns)
+        return Answered(self._session(features), np.ones(len(features.ids), np.int64))
 
     def decode(self, logits: NDArray[np.float32]) -> Prediction:
         """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max).
@@ -124,7 +177,14 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    return Runner(manifest, tokenizer, backend.load(folder, manifest, threads))
+    return Runner(manifest, tokenizer, _session(backend, folder, manifest, threads))
+
+
+def _session(backend: Any, folder: Path, manifest: Manifest, threads: int) -> Session:
+    if manifest.spec.get("exits"):
+        return stepwise.load(backend, folder, manifest, threads)
+    session: Session = backend.load(folder, manifest, threads)
+    return session
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:

@@ -24,11 +24,13 @@ class Answers(NamedTuple):
         predictions: Label indices, [N].
         logits: [N, C].
         truncated: How many texts were longer than the model takes.
+        steps: How many of the model's steps each text took, [N]; all 1 where it answers in one piece.
     """
 
     predictions: list[int]
     logits: NDArray[np.float32]
     truncated: int
+    steps: NDArray[np.int64]
 
 
 def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
@@ -36,11 +38,12 @@ def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     encodings = [runner.tokenize(text) for text in texts]
     features = [runner.feed(encoding) for encoding in encodings]
     logits = np.empty((len(texts), len(runner.labels)), np.float32)
+    steps = np.empty(len(texts), np.int64)
     together = TOGETHER if runner.manifest.quantization is None else 1
     for rows in _equally_long(features, together):
-        logits[rows] = runner.compute(_stack([features[row] for row in rows]))
+        logits[rows], steps[rows] = runner.answer(_stack([features[row] for row in rows]))
     truncated = sum(bool(encoding.overflowing) for encoding in encodings)
-    return Answers(logits.argmax(axis=1).tolist(), logits, truncated)
+    return Answers(logits.argmax(axis=1).tolist(), logits, truncated, steps)
 
 
 def _equally_long(features: Sequence[Features], together: int) -> Iterator[list[int]]:

@@ -117,11 +117,15 @@ class Method(Protocol):
 
 
 class Stage(NamedTuple):
-    """One of the trainings that make up a distillation: its name, its share of the epochs, what it minimises."""
+    """One of the trainings that make up a distillation: its name, its share of the epochs, what it minimises.
+
+    `trains` is what the names of the weights it trains begin with, all else being frozen; None trains every weight.
+    """
 
     name: str
     share: float
     distillation: Method
+    trains: str | None = None
 
 
 class FeatureTerm(Protocol):

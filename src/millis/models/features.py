@@ -7,6 +7,7 @@ Kinds, each [B, S, width] in one forward pass:
     query        l        block l's projections, all heads side by side: head h of size d owns    width A = H · d
     key          l        channels h·d .. (h+1)·d - 1
     value        l
+    exit         l        logits [B, C] of the classifier after block l (`millis.models.exits`)
 
 Attention probabilities are no kind: the fused kernels never give them out, and they follow from query and key
 (`scores`, `log_probabilities`), which take S·A numbers instead of H·S².
@@ -109,6 +110,8 @@ def capture(model: Any, wanted: Collection[Feature]) -> Iterator[dict[Feature, T
             layer = layers[feature.layer]
             if feature.kind in PROJECTIONS:
                 hook = getattr(layer, feature.kind).register_forward_hook(_keep_output(found, feature))
+            elif feature.kind == "exit":
+                hook = model.exits[str(feature.layer)].register_forward_hook(_keep_output(found, feature))
             elif feature.kind == "hidden":
                 hook = _block(model.encoder, names, layer).register_forward_hook(_keep_output(found, feature))
             else:

@@ -6,6 +6,8 @@ Spec:
     shape        {"head_size": int, "heads": [H of each layer], "ffn": [F of each layer]}: what is left of the config's
                  heads and neurons, maybe none; absent where `millis.models.anatomy` does not know the architecture
     ranks        {dotted module name: r}: matrices held as two of rank r (`millis.models.low_rank`); absent where none
+    exits        [layer, ...]: layers, counted from 0, after which a classifier may answer (`millis.models.exits`);
+                 absent where none
     affixes      [[ids before], [ids after]]: the special tokens put around a text, such as [[101], [102]]
     pooling      "mean" or "cls"
     dropout      before the head
@@ -28,6 +30,10 @@ HEAD_STD = 0.02  # BERT's initializer_range
 
 def build(spec: Spec) -> "Transformer":
     """Make the module with fresh weights, on the sizes of `spec["shape"]`."""
+    if spec.get("exits"):
+        from millis.models.exits import Exiting
+
+        return Exiting(spec)
     return Transformer(spec)
 
 

@@ -16,7 +16,7 @@ from millis.errors import MillisError
 LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")  # `h` is GPT-2's
 NO_DECAY = re.compile(r"bias$|norm|\bln_", re.IGNORECASE)
 EMBEDDING = re.compile(r"embedding|\bw[tp]e\b")
-HEAD = "head."
+HEADS = ("head.", "exits.")  # a model's classifiers, the early ones among them
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 
@@ -26,7 +26,7 @@ class AdamW:
 
     Args:
         lr: Peak rate of the topmost layer.
-        head_lr: Peak rate of the classification head, which starts untrained and so may move faster.
+        head_lr: Peak rate of the classification heads, which start untrained and so may move faster.
         layer_decay: Rate of layer l of L is lr · layer_decay^(L - 1 - l), embeddings one below; 1 is plain AdamW.
         weight_decay: Not applied to biases and norms.
         warmup: Fraction of all steps spent warming up.
@@ -90,7 +90,7 @@ class AdamW:
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
     def _rate(self, name: str, depth: int) -> float:
-        if name.startswith(HEAD):
+        if name.startswith(HEADS):
             return self.head_lr
         match = LAYER.search(name)
         below_top = depth - 1 - int(match[1]) if match else depth if EMBEDDING.search(name) else 0

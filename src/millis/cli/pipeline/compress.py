@@ -14,18 +14,20 @@ from millis.backends.parity import parity
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
+from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import eager_logits, latency_of, own_threads, recipe_name, weights_decide, write
 from millis.cli.pipeline.plan import METHODS, Plan
 from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.storage.manifest import seal
+from millis.storage.manifest import Manifest, seal
 from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
@@ -131,6 +133,8 @@ def _record(
     measured = latency_of(cfg, teacher, planned, model)
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
     found = [] if choice is None else [asdict(choice)]
+    if planned.spec.get("exits"):
+        nodes.append(plain(cfg.early_exit))
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found)
     path = record_path(teacher.inputs.cache, key)
     with locked(path):
@@ -177,7 +181,7 @@ def _judge(
     with own_threads():
         runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False)
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS)
+    expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
     seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
@@ -188,6 +192,10 @@ def _judge(
         ).items()
     }
     notes = [*dataset.notes, *measured.notes, *(manifest.quantization or {}).get("notes", [])]
+    metrics = {**quality, **steering, **measured.metrics}
+    if planned.spec.get("exits"):
+        metrics |= exit_metrics(planned.spec, tested.steps)
+        notes += notes_of(manifest, metrics)
     if tested.truncated:
         notes.append(
             f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
@@ -196,7 +204,7 @@ def _judge(
         id=key,
         name=name,
         kind=kind,
-        metrics={**quality, **steering, **measured.metrics},
+        metrics=metrics,
         intervals={**intervals, **measured.intervals},
         quality=inputs.task.metric,
         config=plain(cfg),

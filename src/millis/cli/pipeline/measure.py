@@ -1,7 +1,9 @@
 """Measured latency of an architecture, before it is trained, and kept so that it is measured once.
 
 Dense matrix products take the same time whatever the weights are, so latency is a function of the architecture, the
-backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost.
+backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost. Two things
+undo that, `weights_decide`: layers that stay in fp32 by measurement, and exits, where weights and texts say which layers
+are computed.
 """
 
 import atexit
@@ -22,18 +24,25 @@ from torch import nn
 
 from millis import __version__, models
 from millis.backends.artifact import write_artifact
+from millis.backends.eager import EagerSession, segments_of
+from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
+from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
 from millis.cli.pipeline.teacher import Teacher, pad_id
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.early_exit.saving import measured_saving
+from millis.models.exits import without_exits
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
-from millis.types import Features
+from millis.types import Features, Session
+
+WHOLE = "the same model in one piece"
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
@@ -53,16 +62,30 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
                     artifact = teacher.folder
                 else:
                     write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
-                found = measure(teacher, options, {planned.name: artifact})[planned.name]
+                if planned.spec.get("exits"):
+                    found = _beside_whole(cfg, teacher, planned, chosen, artifact)
+                else:
+                    found = measure(teacher, options, {planned.name: artifact})[planned.name]
             write_json(path, asdict(found))
     with cached(path):
         return Measurement(**json.loads(path.read_text()))
 
 
+def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, artifact: Path) -> Measurement:
+    """The measurement of an artifact with exits; `measured_saving_share` is against the same model in one piece."""
+    whole, folder = without_exits(model), artifact.with_name("whole")
+    write(cfg, teacher, whole, folder, replace(planned, spec=whole.spec))
+    found = measure(teacher, instantiate(cfg.benchmark), {planned.name: artifact, WHOLE: folder})
+    early = found[planned.name]
+    saving = measured_saving(early.latency_ms, found[WHOLE].latency_ms)
+    return replace(early, metrics={**early.metrics, "measured_saving_share": saving})
+
+
 def weights_decide(cfg: DictConfig) -> bool:
-    """Whether latency depends on the weights: they say which layers stay in fp32."""
+    """Whether latency depends on the weights: they say which layers stay in fp32, or which are computed."""
     quantization = instantiate(cfg.quantization)
-    return quantization is not None and quantization.fallback is not None
+    fallback = quantization is not None and quantization.fallback is not None
+    return fallback or instantiate(cfg.early_exit) is not None
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -84,7 +107,8 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
     if quantization is not None and quantization.calibrates:
         train = teacher.encoded(teacher.inputs.dataset.train, planned.tokenizer)
         texts = sample(train, quantization.calibration.texts)
-    return write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
+    written = write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
+    return settle(cfg, teacher, folder, written, planned.tokenizer) if planned.spec.get("exits") else written
 
 
 def recipe_name(cfg: DictConfig, planned: Plan) -> str:
@@ -120,6 +144,8 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, train
     }
     if trained:
         same["weights"] = planned.fingerprint
+        if planned.spec.get("exits"):
+            same["early_exit"] = plain(cfg.early_exit)
     return fingerprint("latency", __version__, planned.spec, nodes, same, teacher.inputs.data_fingerprint)
 
 
@@ -130,12 +156,23 @@ def benchmark_fingerprint(cfg: DictConfig) -> str:
     return fingerprint(how, site(options))
 
 
-def eager_logits(teacher: Teacher, model: nn.Module, planned: Plan, split: Split, texts: int) -> NDArray[np.float32]:
-    """What eager fp32 says of the first texts, one at a time, [texts, C]: backends are held against it."""
+def eager_logits(
+    teacher: Teacher, model: nn.Module, planned: Plan, split: Split, texts: int, manifest: Manifest | None = None
+) -> NDArray[np.float32]:
+    """What eager fp32 says of the first texts, one at a time, [texts, C]: backends are held against it.
+
+    A model with exits stops there as the artifact of `manifest` does.
+    """
     rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
-    with torch.inference_mode():
-        outputs = [model.eval()(**model_inputs(rows[i])) for i in range(min(texts, len(split)))]
-    return torch.cat(outputs).numpy()
+    session: Session = EagerSession(model)
+    if manifest is not None and manifest.early_exit is not None:
+        leaves = manifest.early_exit["policy"], manifest.early_exit["threshold"]
+        session = StepwiseSession(segments_of(model.eval()), *leaves)
+    outputs = []
+    for row in range(min(texts, len(split))):
+        inputs = {name: tensor.numpy() for name, tensor in model_inputs(rows[row]).items()}
+        outputs.append(session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))))
+    return np.concatenate(outputs)
 
 
 @contextmanager

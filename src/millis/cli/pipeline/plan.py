@@ -5,9 +5,11 @@ The order is fixed, for each step needs what the one before it leaves:
     student         cut from the teacher: whole layers, heads and neurons are there to choose from
     pruning         to a latency: importance is read off the teacher's own weights
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
+    early exit      classifiers between the layers that are left
     adapter         frozen weights with a few trainable ones beside them
     distillation    stage by stage, on the augmented texts; in the last one pruning grows sparsity on schedule
     merge, shrink   adapters into the weights, masks into a smaller dense model
+    exits alone     where they are trained after a model that is then frozen
     quantization    aware training comes last: what is rounded must be what is deployed (2203.07259, section 4)
 """
 
@@ -19,13 +21,22 @@ from omegaconf import DictConfig
 from tokenizers import Tokenizer
 
 from millis.cli.pipeline.inputs import plain
+from millis.distillation.contract import Stage
+from millis.early_exit.recipe import DEPLOYED, EarlyExit
 from millis.errors import MillisError
+from millis.pruning.granularity.layer import Layer
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization
 from millis.types import Spec
 
-METHODS = ("factorization", "pruning", "adapter", "augmentation")  # groups whose `none` leaves a student as it was
+METHODS = (
+    "factorization",
+    "pruning",
+    "adapter",
+    "augmentation",
+    "early_exit",
+)  # groups whose `none` leaves a student as it was
 QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
 
 
@@ -64,10 +75,11 @@ class Recipe:
     factorization: Any
     adapter: Any
     augmentation: Any
+    early_exit: EarlyExit | None
     distillation: Any
     pruning: Pruning | None
     quantization: Quantization | None
-    backend: str
+    backend: Any
 
     @classmethod
     def of(cls, cfg: DictConfig) -> "Recipe":
@@ -83,10 +95,11 @@ class Recipe:
             factorization=instantiate(cfg.factorization),
             adapter=instantiate(cfg.adapter),
             augmentation=instantiate(cfg.augmentation),
+            early_exit=instantiate(cfg.early_exit),
             distillation=instantiate(cfg.distillation),
             pruning=pruning if isinstance(pruning, Pruning) else None,
             quantization=instantiate(cfg.quantization),
-            backend=instantiate(cfg.backend).name,
+            backend=instantiate(cfg.backend),
         )
         recipe.check()
         if cfg.ensemble and not recipe.distillation.cache:
@@ -116,7 +129,15 @@ class Recipe:
             words.append(f"pruned {self.pruning.sparsity:.0%}")
         if self.augmentation is not None:
             words.append("augmented")
+        if self.early_exit is not None:
+            words.append(f"exits {self.early_exit.policy.replace('_', ' ')}")
         return words
+
+    @property
+    def stages(self) -> list[Stage]:
+        """What is trained one after the other."""
+        stages = list(self.distillation.stages())
+        return stages if self.early_exit is None else list(self.early_exit.training.stages(stages))
 
     def parts(self, cfg: DictConfig) -> list[Any]:
         """What a trained student's weights depend on, for its fingerprint.
@@ -125,6 +146,8 @@ class Recipe:
         """
         parts = [plain(node) for node in (cfg.student, cfg.distillation, cfg.optimizer, cfg.trainer)]
         chosen = {name: plain(cfg[name]) for name in METHODS if instantiate(cfg[name]) is not None}
+        if self.early_exit is not None:  # another policy or threshold needs no other weights
+            chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
         if self.aware:
             chosen["quantization"] = plain(cfg.quantization)
         if self.to_latency is not None:  # the latencies that it goes by are of a backend
@@ -145,6 +168,7 @@ class Recipe:
                 ("pruning", self.pruning),
                 ("adapter", self.adapter),
                 ("augmentation", self.augmentation),
+                ("early_exit", self.early_exit),
                 ("quantization.aware", self.aware or None),
             )
             if chosen is not None
@@ -168,8 +192,34 @@ class Recipe:
                 "finds no matrices to cut: their rows and columns are mixed. Choose pruning=to_latency, which comes "
                 "before factorization, or a granularity of single weights"
             )
-        if self.aware and self.backend != "onnxruntime":
+        if self.early_exit is not None:
+            self._check_exits()
+        if self.aware and self.backend.name != "onnxruntime":
             raise MillisError(
-                f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend} computes "
+                f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} computes "
                 "others. Choose backend=onnxruntime, or quantization=dynamic"
+            )
+
+    def _check_exits(self) -> None:
+        """Refuse what early exits cannot be combined with."""
+        if not hasattr(self.backend, "write_segments"):
+            raise MillisError(
+                f"early_exit stops between segments of a model, and backend={self.backend.name} runs it as a whole. "
+                "Choose backend=onnxruntime or eager, or early_exit=none"
+            )
+        if self.adapter is not None:
+            raise MillisError(
+                "early_exit trains classifiers beside the model, and an adapter freezes all but the last. Choose "
+                "adapter=none, or compress a teacher that was fine-tuned with teacher.adapter"
+            )
+        quantization = self.quantization
+        if quantization is not None and (quantization.calibrates or quantization.aware is not None):
+            raise MillisError(
+                f"early_exit deploys a model as several graphs, and quantization={quantization.describe()} finds its "
+                "ranges over one. Choose quantization=dynamic, weight_only_8 or weight_only_4"
+            )
+        if self.pruning is not None and isinstance(self.pruning.granularity, Layer):
+            raise MillisError(
+                "early_exit puts exits after layers, and pruning whole layers while they train would take the layers "
+                "away under them. Choose fewer layers from the start (student.layers) or another granularity"
             )

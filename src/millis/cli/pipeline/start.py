@@ -28,6 +28,11 @@ BATCH = 32  # texts whose gradients are taken together
 
 def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
     """Architecture and tokenizer that training starts from; weights are made only where they decide it."""
+    spec, tokenizer = _reshaped_spec(cfg, teacher, recipe)
+    return (spec if recipe.early_exit is None else recipe.early_exit.spec(spec)), tokenizer
+
+
+def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
     spec, tokenizer = recipe.student.spec(teacher.manifest.spec), teacher.tokenizer
     if recipe.to_latency is None:
         if recipe.factorization is None:
@@ -36,12 +41,20 @@ def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Toke
         foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
         if foretold is not None:
             return foretold, shorter
-    model, tokenizer = start(cfg, teacher, recipe)
+    model, tokenizer = _without_exits(cfg, teacher, recipe)
     return model.spec, tokenizer
 
 
 def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
     """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
+    model, tokenizer = _without_exits(cfg, teacher, recipe)
+    if recipe.early_exit is None:
+        return model, tokenizer
+    seed_everything(cfg.seed)  # exits start from fresh weights
+    return recipe.early_exit.attach(model), tokenizer
+
+
+def _without_exits(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
     if not recipe.reshapes:
         return cut(cfg, teacher, recipe), teacher.tokenizer
     parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]

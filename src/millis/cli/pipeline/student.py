@@ -29,6 +29,7 @@ from millis.quantization.qat import convert
 from millis.store import cached, fingerprint, locked, write_json
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
+from millis.training.freezing import TrainOnly
 from millis.training.module import TextModule
 from millis.training.pruning import KeepZeros, PruningCallback
 from millis.training.quantization import QuantizationCallback
@@ -108,17 +109,19 @@ class Phase:
 
 
 def phases_of(recipe: Recipe) -> list[Phase]:
-    """The stages of the distillation; methods act in the last, one after the other where pruning and rounding meet."""
-    *before, last = recipe.distillation.stages()
-    phases = [Phase(stage) for stage in before]
+    """The recipe's stages; methods act in the last that trains the whole model, one after the other where pruning and
+    rounding meet."""
+    *before, last = [stage for stage in recipe.stages if stage.trains is None]
+    phases, after = [Phase(stage) for stage in before], [Phase(stage) for stage in recipe.stages if stage.trains]
     prunes = recipe.pruning is not None
     if not (prunes and recipe.aware):
-        return [*phases, Phase(last, recipe.adapter is not None, prunes, recipe.aware)]
+        return [*phases, Phase(last, recipe.adapter is not None, prunes, recipe.aware), *after]
     share = last.share * QUANTIZING_SHARE
     return [
         *phases,
         Phase(last._replace(name="pruning", share=last.share - share), prunes=True),
         Phase(last._replace(name="quantization", share=share), quantizes=True),
+        *after,
     ]
 
 
@@ -180,6 +183,8 @@ class Lesson:
 
     def _methods(self, phase: Phase, model: Any) -> Sequence[Any]:
         callbacks: list[Any] = []
+        if phase.stage.trains:
+            callbacks.append(TrainOnly(model, phase.stage.trains))
         if phase.adapts:
             callbacks += self.recipe.adapter.wrap(model)
         if phase.prunes:

@@ -1,0 +1,146 @@
+"""Sessions that may stop: a model in segments, run one after the other until a policy is sure or the time is up.
+
+What is not run is not computed: a segment takes the states that the one before it left, and a row that has its answer
+takes no part in the next. At batch 1 that saves whole segments. In a batch a segment runs while one row still needs it,
+over the rows that do, so the saving in rows is the same and the saving in time is smaller: fixed costs are paid for
+fewer rows, and the batch is as slow as its slowest row.
+
+A deadline is kept by measured times: before each segment its time at this length is looked up, and where it would end
+too late the answer is the last one computed. The times are measured in the process that answers, for they are of this
+machine, these threads and this load, not of the one that wrote the artifact.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.early_exit import policy as policies
+from millis.errors import MillisError
+from millis.storage.manifest import Manifest
+from millis.types import Answered, Features
+
+Step = Callable[..., tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""(features) of the first segment, (states [B, S, D], mask [B, S]) of the others, in; (states, logits [B, C]) out."""
+
+NEVER = float("inf")
+TIMED = 9  # runs a length: enough for a ninth decile, and a model of 25 ms takes half a second in all
+QUANTILE = 0.9  # of a segment's times that is planned with: the median would be late every second time
+
+
+class StepwiseSession:
+    """Segments, and the policy that says when to stop.
+
+    Args:
+        steps: The segments, first to last.
+        policy: Name of a file of `millis.early_exit.policy`.
+        threshold: A row leaves where the policy's score reaches it; infinity lets none leave.
+    """
+
+    def __init__(self, steps: Sequence[Step], policy: str, threshold: float) -> None:
+        self.steps, self.threshold = list(steps), threshold
+        self._score = policies.named(policy).score
+        self._lengths: NDArray[np.int64] | None = None  # ascending, and beside them
+        self._step_ns: NDArray[np.float64] | None = None  # the segments' times, [lengths, steps]
+
+    def __call__(self, features: Features) -> NDArray[np.float32]:
+        """Logits [B, C] of the exit that each row leaves by."""
+        return self.answer(features).logits
+
+    def answer(self, features: Features, until_ns: int | None = None) -> Answered:
+        """Run segments until every row has left.
+
+        Args:
+            features: [B, S].
+            until_ns: Reading of `time.perf_counter_ns` by which to answer, as far as segments can be left out: the
+                first always runs. Needs `learn_times`.
+        """
+        states, logits = self.steps[0](features)
+        rows, mask = np.arange(len(logits)), features.mask
+        answers, taken = logits, np.ones(len(rows), np.int64)
+        passed = [logits]
+        for position in range(1, len(self.steps)):
+            stays = self._score(np.stack(passed)) < self.threshold
+            if not stays.any() or (until_ns is not None and self._ends_late(position, mask.shape[1], until_ns)):
+                break
+            if not stays.all():
+                rows, states, mask = rows[stays], states[stays], mask[stays]
+                passed = [each[stays] for each in passed]
+            states, logits = self.steps[position](states, mask)
+            passed.append(logits)
+            if len(rows) == len(answers):
+                answers = logits
+            else:
+                answers = answers.copy()
+                answers[rows] = logits
+            taken[rows] = position + 1
+        return Answered(answers, taken)
+
+    def every(self, features: Features) -> NDArray[np.float32]:
+        """Logits of every exit, [E, B, C], whatever the policy says."""
+        states, logits = self.steps[0](features)
+        passed = [logits]
+        for step in self.steps[1:]:
+            states, logits = step(states, features.mask)
+            passed.append(logits)
+        return np.stack(passed)
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether `learn_times` was called."""
+        return self._step_ns is not None
+
+    def learn_times(self, examples: Sequence[Features]) -> None:
+        """Measure every segment, its policy included, on requests of several lengths.
+
+        Args:
+            examples: [1, S] each, S ascending; between two of them a time is interpolated.
+        """
+        self._lengths = np.array([example.ids.shape[1] for example in examples])
+        self._step_ns = np.array([self._times(example) for example in examples])
+
+    def step_ms(self, length: int) -> list[float]:
+        """Planned time of every segment at `length` tokens, milliseconds."""
+        return [self._planned_ns(position, length) / 1e6 for position in range(len(self.steps))]
+
+    def _times(self, example: Features) -> NDArray[np.float64]:
+        runs = np.array([self._stamps(example) for _ in range(1 + TIMED)][1:])  # the first run plans memory
+        times: NDArray[np.float64] = np.quantile(np.diff(runs, axis=1), QUANTILE, axis=0)
+        return times
+
+    def _stamps(self, example: Features) -> list[int]:
+        stamps = [perf_counter_ns()]
+        states, logits = self.steps[0](example)
+        passed = [logits]
+        for step in self.steps[1:]:
+            self._score(np.stack(passed))
+            stamps.append(perf_counter_ns())
+            states, logits = step(states, example.mask)
+            passed.append(logits)
+        return [*stamps, perf_counter_ns()]
+
+    def _planned_ns(self, position: int, length: int) -> float:
+        assert self._lengths is not None and self._step_ns is not None, "deadlines need `learn_times`"
+        return float(np.interp(length, self._lengths, self._step_ns[:, position]))
+
+    def _ends_late(self, position: int, length: int, until_ns: int) -> bool:
+        return perf_counter_ns() + self._planned_ns(position, length) > until_ns
+
+
+def load(backend: Any, folder: Path, manifest: Manifest, threads: int) -> StepwiseSession:
+    """Open an artifact in segments on `backend`, a file of `millis.backends` with `load_segments`.
+
+    Raises:
+        MillisError: the backend has no segments, or what its loading raises.
+    """
+    if not hasattr(backend, "load_segments"):
+        raise MillisError(
+            f"this artifact is a model in segments, and backend={manifest.backend} runs whole models only. Make it again "
+            "with backend=onnxruntime or eager"
+        )
+    steps = backend.load_segments(folder, manifest, threads)
+    settings = manifest.early_exit or {}
+    return StepwiseSession(steps, settings.get("policy", "entropy"), settings.get("threshold", NEVER))

@@ -1,0 +1,74 @@
+"""Early exit as a recipe asks for it: where exits stand, how they are trained, and when a text leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from millis.early_exit import policy as policies
+from millis.early_exit.training import Training
+from millis.errors import MillisError
+from millis.models.exits import Exiting, check_exits, layer_count, with_exits
+from millis.types import Spec
+
+DEPLOYED = ("policy", "quality_drop", "confidence")  # decided after training, which they leave as it is
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """Classifiers after chosen layers of a transformer student, and a policy that stops at the first that is sure.
+
+    Args:
+        training: How the exits are trained, see `millis.early_exit.training`.
+        layers: Layers, counted from 0, after which an exit stands; None is every layer but the last.
+        policy: When an exit is sure enough: a file of `millis.early_exit.policy`.
+        quality_drop: Points that the validation split may lose against the last exit.
+        confidence: Of the upper bound on the drop that is reported.
+
+    Raises:
+        MillisError: values that cannot be.
+    """
+
+    training: Training
+    layers: Sequence[int] | None = None
+    policy: str = "entropy"
+    quality_drop: float = 0.5
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        policies.named(self.policy)
+        if not self.quality_drop >= 0:
+            raise MillisError(
+                f"early_exit.quality_drop={self.quality_drop}: expected points of the metric that may be lost, 0 or more"
+            )
+        if not 0 < self.confidence < 1:
+            raise MillisError(
+                f"early_exit.confidence={self.confidence}: expected a probability between 0 and 1, both excluded, such "
+                "as 0.95"
+            )
+
+    def spec(self, spec: Spec) -> Spec:
+        """The student's architecture with exits.
+
+        Raises:
+            MillisError: an exit layer that does not exist, or a student that can have none.
+        """
+        layers = self._chosen(spec)
+        check_exits(spec, layers)
+        return {**spec, "exits": layers}
+
+    def attach(self, model: Any) -> Exiting:
+        """`model` with fresh exits.
+
+        Raises:
+            MillisError: as `spec`.
+        """
+        return with_exits(model, self._chosen(model.spec))
+
+    def _chosen(self, spec: Spec) -> list[int]:
+        if self.layers is not None:
+            return [int(layer) for layer in self.layers]
+        return list(range(layer_count(spec) - 1)) if "shape" in spec else []
+
+
+def none() -> None:
+    """Every text goes through every layer: what `conf/early_exit/none.yaml` asks for."""

@@ -1,0 +1,190 @@
+"""Early exits: classifiers after chosen blocks, and the model cut into the segments between them.
+
+A model with exits computes its answer several times, each from a deeper state (Teerapittayanon et al. 2016,
+1709.01686; on BERT: DeeBERT, 2004.12993, and PABEE, 2006.04152):
+
+    segment 0      token ids → embeddings → blocks up to the first exit → states, logits
+    segment i      states → blocks up to the next exit → states, logits
+    last segment   states → the remaining blocks → states, the model's own logits
+
+`Exiting.forward` runs all of them, so that what is trained is what is deployed; whoever answers requests runs segment
+after segment and stops where a policy is sure (`millis.early_exit.policy`).
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import create_bidirectional_mask
+
+from millis.errors import MillisError
+from millis.models import anatomy
+from millis.models.transformer import HEAD_STD, Transformer
+from millis.types import Spec
+
+
+def layer_count(spec: Spec) -> int:
+    """L of a transformer's spec."""
+    return len(spec["shape"]["heads"])
+
+
+def spans(spec: Spec) -> list[range]:
+    """The layers of each segment: exits after 1 and 3 of six layers give 0..1, 2..3, 4..5."""
+    ends = [layer + 1 for layer in spec["exits"]]
+    return [range(begin, end) for begin, end in zip([0, *ends], [*ends, layer_count(spec)], strict=True)]
+
+
+def check_exits(spec: Spec, layers: list[int]) -> None:
+    """Refuse exits that a model of `spec` cannot have.
+
+    Raises:
+        MillisError: no transformer that exits are known for, a layer that does not exist, the last one, or none.
+    """
+    kind = spec["encoder"]["model_type"] if "encoder" in spec else spec.get("family")
+    known = [name for found in anatomy.ANATOMIES if isinstance(found, anatomy.Bert) for name in found.model_types]
+    if kind not in known or "shape" not in spec:
+        raise MillisError(
+            f"early exits stand between the layers of a transformer with post-norm blocks ({', '.join(known)}), and the "
+            f"student is a {kind!r} model. Choose student=transformer of a teacher among these, or early_exit=none"
+        )
+    last = layer_count(spec) - 1
+    if outside := [layer for layer in layers if not 0 <= layer < last]:
+        after = f"an exit may stand after layer {last - 1} or before" if last else "so no exit comes before its last"
+        raise MillisError(
+            f"early_exit.layers={layers} asks for an exit after layer {outside[0]}: the student has {last + 1} layers, "
+            f"counted from 0, and {after} (the last one's answer is the model's own). Choose among these"
+        )
+    if not layers or sorted(set(layers)) != layers:
+        raise MillisError(
+            f"early_exit.layers={layers}: expected at least one layer, each once, ascending; or null for every layer "
+            "but the last"
+        )
+
+
+class Exiting(Transformer):
+    """A transformer whose `spec["exits"]` names the layers after which a classifier may answer.
+
+    `exits` holds them by layer, each [D] → [C]; the last answer is `head`'s, as in the model without exits.
+
+    Raises:
+        MillisError: as `check_exits`.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        check_exits(spec, spec["exits"])
+        super().__init__(spec)
+        hidden, labels = self.encoder.config.hidden_size, spec["num_labels"]
+        self.exits = nn.ModuleDict({str(layer): nn.Linear(hidden, labels) for layer in spec["exits"]})
+        for classifier in self.exits.values():
+            nn.init.normal_(cast(nn.Linear, classifier).weight, std=HEAD_STD)
+            nn.init.zeros_(cast(nn.Linear, classifier).bias)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """The last exit's logits [B, C]."""
+        return self.exit_logits(input_ids, attention_mask, token_type_ids)[-1]
+
+    def exit_logits(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> list[Tensor]:
+        """Logits [B, C] of every exit, first to last; the last ones are the model's own."""
+        states = embedded(self, input_ids, token_type_ids)
+        blocks, found = _blocks(self), []
+        for span in spans(self.spec):
+            states = through(self.encoder.config, [blocks[layer] for layer in span], states, attention_mask)
+            found.append(self.classifier(span[-1])(self.dropout(self.pool(states, attention_mask))))
+        return found
+
+    def classifier(self, layer: int) -> nn.Module:
+        """What answers from the output of `layer`."""
+        return self.exits[str(layer)] if str(layer) in self.exits else self.head
+
+
+class Segment(nn.Module):
+    """Some blocks and the classifier after them; parts are shared with `model`, not copied.
+
+    Args:
+        model: In evaluation mode.
+        span: Its layers that this segment runs.
+    """
+
+    def __init__(self, model: Exiting, span: range) -> None:
+        super().__init__()
+        blocks = _blocks(model)
+        self.config, self.pool = model.encoder.config, model.pool
+        self.blocks = nn.ModuleList([blocks[layer] for layer in span])
+        self.classifier = model.classifier(span[-1])
+
+    def forward(self, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """States [B, S, D] and mask [B, S] to the states after this segment and logits [B, C]."""
+        states = through(self.config, list(self.blocks), states, attention_mask)
+        return states, self.classifier(self.pool(states, attention_mask))
+
+
+class Opening(nn.Module):
+    """The first segment, from token ids."""
+
+    def __init__(self, model: Exiting, span: range) -> None:
+        super().__init__()
+        self.encoder = nn.Module()
+        self.encoder.embeddings = model.encoder.embeddings
+        self.encoder.embeddings_project = getattr(model.encoder, "embeddings_project", None)
+        self.takes_token_types = model.takes_token_types
+        self.segment = Segment(model, span)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Token ids [B, S] to states [B, S, D] and logits [B, C]."""
+        found: tuple[Tensor, Tensor] = self.segment(embedded(self, input_ids, token_type_ids), attention_mask)
+        return found
+
+
+def segments(model: Exiting) -> list[nn.Module]:
+    """`model` in pieces: an `Opening`, then `Segment`s."""
+    first, *others = spans(model.spec)
+    return [Opening(model, first), *(Segment(model, span) for span in others)]
+
+
+def embedded(model: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    """The first block's input [B, S, D]."""
+    types = {"token_type_ids": token_type_ids} if model.takes_token_types else {}
+    states: Tensor = model.encoder.embeddings(input_ids=input_ids, **types)
+    project = getattr(model.encoder, "embeddings_project", None)
+    return states if project is None else cast(Tensor, project(states))
+
+
+def through(config: Any, blocks: list[nn.Module], states: Tensor, attention_mask: Tensor) -> Tensor:
+    """`states` [B, S, D] after `blocks`; where `attention_mask` [B, S] is 0 nobody looks."""
+    mask = create_bidirectional_mask(config=config, inputs_embeds=states, attention_mask=attention_mask)
+    for block in blocks:
+        output = block(states, attention_mask=mask)
+        states = output[0] if isinstance(output, tuple) else output
+    return states
+
+
+def _blocks(model: Transformer) -> list[nn.Module]:
+    return anatomy.find(model.spec["encoder"]["model_type"]).blocks(model.encoder)
+
+
+@torch.no_grad()
+def with_exits(model: Transformer, layers: list[int]) -> Exiting:
+    """`model` with fresh exits after `layers`; every other weight is copied.
+
+    Raises:
+        MillisError: as `check_exits`.
+    """
+    check_exits(model.spec, layers)
+    larger = Exiting({**model.spec, "exits": layers})
+    missing, unknown = larger.load_state_dict(model.state_dict(), strict=False)
+    assert not unknown and all(name.startswith("exits.") for name in missing)
+    return larger.train(model.training)
+
+
+@torch.no_grad()
+def without_exits(model: Exiting) -> Transformer:
+    """The same model with its last answer alone; every weight that is left is copied."""
+    whole = Transformer({name: value for name, value in model.spec.items() if name != "exits"})
+    whole.load_state_dict(
+        {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("exits.")}
+    )
+    return whole.train(model.training)
