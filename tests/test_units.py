@@ -15,6 +15,8 @@ from millis.units import label, show, show_limit
         ("speedup", 399.4, "399×"),
         ("accuracy", 93.44, "93.4"),
         ("quality_drop", 0.56, "0.6 points"),
+        ("expected_saving_share", 0.414, "41%"),
+        ("exit_layer_mean", 3.456, "3.46 layers"),
     ],
 )
 def test_show(name: str, value: float, text: str) -> None:

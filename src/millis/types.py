@@ -70,7 +70,7 @@ class Session(Protocol):
 
 
 class Stepwise(Session, Protocol):
-    """A session of several steps that may answer after any of them: segments with exits, or models from small to large."""
+    """A session of several steps that may answer after any of them: segments with exits, or ever larger models."""
 
     @property
     def steps(self) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """How a number is written: the unit at the end of a metric's name decides.
 
-`latency_p50_ms` → "0.412 ms", `size_bytes` → "8.1 MB", `speedup` → "12.3×", `accuracy` → "93.4" (percent).
+`latency_p50_ms` → "0.412 ms", `size_bytes` → "8.1 MB", `speedup` → "12.3×", `accuracy` → "93.4" (percent),
+`expected_saving_share` → "41%" (of 0..1).
 """
 
 import re
@@ -24,12 +25,13 @@ def label(name: str) -> str:
 
 
 def unit(name: str) -> str:
-    """The unit of a metric: "ms", "bytes", "×", "points" or, for quality metrics, "%"."""
+    """The unit of a metric: "ms", "bytes", "×", "points", "layers" or, for shares and quality metrics, "%"."""
     if name.endswith("_ms"):
         return "ms"
     if name.endswith("_bytes"):
         return "bytes"
-    return {"speedup": "×", "compression_ratio": "×", "quality_drop": "points"}.get(name, "%")
+    special = {"speedup": "×", "compression_ratio": "×", "quality_drop": "points", "exit_layer_mean": "layers"}
+    return special.get(name, "%")
 
 
 def show(name: str, value: float) -> str:
@@ -41,6 +43,10 @@ def show(name: str, value: float) -> str:
         return size(value)
     if kind == "×":
         return f"{significant(value)}×"
+    if name.endswith("_share"):
+        return f"{value:.0%}"
+    if kind == "layers":
+        return f"{value:.2f} layers"
     return f"{value:.1f} points" if kind == "points" else f"{value:.1f}"
 
 

@@ -146,3 +146,18 @@ def test_serving_on_onnx_runtime_imports_neither_torch_nor_transformers_nor_onnx
     label, imported = ran.stdout.split("\n")[:2]
     assert label in ("no", "yes")
     assert imported == "[]"
+
+
+def test_a_model_of_one_piece_says_whether_the_deadline_was_kept(echo):
+    runner, _ = echo()
+    kept = runner.predict("a", deadline_ms=60_000)
+    assert (kept.label, kept.step, kept.steps, kept.kept) == (runner.predict("a").label, 1, 1, True)
+    assert 0 < kept.elapsed_ms < 60_000
+    assert not runner.predict("a", deadline_ms=1e-6).kept
+
+
+@pytest.mark.parametrize("deadline_ms", [0, -1, float("nan")])
+def test_a_deadline_that_is_none_is_refused(echo, deadline_ms):
+    runner, _ = echo()
+    with pytest.raises(MillisError, match=f"deadline_ms={deadline_ms}: expected a positive number of milliseconds"):
+        runner.predict("a", deadline_ms=deadline_ms)

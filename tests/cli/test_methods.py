@@ -11,6 +11,8 @@ from millis.record import read_records
 from millis.storage.manifest import open_manifest
 
 FAST = ["trainer.max_epochs=4", "trainer.patience=4", "student.layers=2", "benchmark.processes=1"]
+# A teacher of seconds is sure of little; half of three labels is reached, and any drop is allowed.
+EXITS = ["early_exit.policy=maximum_probability", "early_exit.quality_drop=100"]
 METHODS = {
     "element": ["pruning=magnitude", "pruning.sparsity=0.5"],
     "movement": ["pruning=movement", "pruning.sparsity=0.5"],
@@ -48,6 +50,10 @@ METHODS = {
     "joint": ["recipe=joint"],
     "pruned weights, then rounded": ["pruning=magnitude", "quantization=qat"],
     "ensemble": ["ensemble=[1]"],
+    "exits": ["early_exit=joint", *EXITS],
+    "exits by turns, pruned": ["early_exit=alternating", "pruning=heads", *EXITS],
+    "exits alone, int8": ["early_exit=two_stage", "quantization=dynamic", *EXITS],
+    "exits from the last, eager": ["early_exit=self_distillation", "backend=eager", *EXITS],
 }
 
 
@@ -74,6 +80,22 @@ def test_method_ends_in_an_artifact_that_answers_as_its_model_does(place, capsys
     assert runner.predict("where is my parcel now").label in {"refund", "track", "cancel"}
 
 
+def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
+    record = compress(place, capsys, "early_exit=joint", *EXITS)
+    shares = [record.metrics[f"exit_after_{layers}_layers_share"] for layers in (1, 2)]
+    assert sum(shares) == pytest.approx(1)
+    assert record.metrics["exit_layer_mean"] == pytest.approx(shares[0] + 2 * shares[1])
+    assert record.metrics["expected_saving_share"] == pytest.approx(shares[0] / 2)
+    assert record.metrics["measured_saving_share"] < 1
+    assert any("with 95% confidence accuracy drops by at most" in note for note in record.notes)
+    settings = open_manifest(Path(record.artifact)).early_exit
+    assert settings["policy"] == "maximum_probability"
+    assert settings["accuracy_drop_bound"] >= settings["quality_drop"]
+    predict = ["predict", f"artifact={record.artifact}", "deadline_ms=60000", "texts=[where is my parcel]"]
+    assert millis(place, *predict) == 0
+    assert re.search(r"step [12]/2  where is my parcel", capsys.readouterr().out)
+
+
 def test_a_teacher_fine_tuned_by_adapters_is_the_plain_model(place, capsys):
     artifacts = []
     for adapter in ("none", "lora"):
@@ -96,6 +118,8 @@ def test_bad_input_of_methods_is_one_sentence(place, capsys):
         (["pruning=to_latency", "pruning.target_speedup=50", "pruning.samples=20", "pruning.steps=2"], "times as fast"),
         (["factorization=svd", "factorization.rank.ratio=2"], "factorization.rank.ratio=2"),
         (["quantization=qat", "backend=eager"], "imitates ONNX Runtime"),
+        (["early_exit=joint", "early_exit.layers=[7]"], "asks for an exit after layer 7: the student has 2 layers"),
+        (["early_exit=joint", "early_exit.policy=patience"], "lets one of 15 validation texts leave before the last"),
         (["distillation=tinybert", "trainer.max_epochs=1"], "too few for 2 stages"),
     ):
         assert millis(place, "compress", *TINY, f"data.path={place / 'data'}", *FAST, *overrides) != 0

@@ -137,7 +137,7 @@ class Runner:
         """
         if self._stepwise is not None:
             return self._stepwise.answer(features, until_ns)
-        return Answered(self._session(features), np.ones(len(features.ids), np.int64))
+        return Answered(self.compute(features), np.ones(len(features.ids), np.int64))
 
     def decode(self, logits: NDArray[np.float32]) -> Prediction:
         """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max).

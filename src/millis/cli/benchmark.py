@@ -11,6 +11,7 @@ from millis.backends.runner import bound_threads, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.inputs import load_inputs, plain
+from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError, nearest
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
@@ -41,6 +42,8 @@ def run(cfg: DictConfig) -> list[Record]:
         found, predictions = measured[name], answers[name].predictions
         references, labels = inputs.dataset.test.labels, inputs.dataset.labels
         scores = inputs.task.scores(predictions, references, labels)
+        spec = manifests[name].spec
+        left = exit_metrics(spec, answers[name].steps) if spec.get("exits") else {}
         bounds = {metric: interval(scorer(metric, labels), predictions, references) for metric in scores}
         records.append(
             Record(
@@ -48,7 +51,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 name=name,
                 kind="teacher" if name == reference else "student",
                 quality=inputs.task.metric,
-                metrics={**scores, **found.metrics},
+                metrics={**scores, **left, **found.metrics},
                 intervals={**bounds, **found.intervals},
                 config=manifests[name].recipe,
                 seed=int(manifests[name].recipe.get("seed", 0)),

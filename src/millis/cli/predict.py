@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.report.text import wide_console
-from millis.types import Prediction, Text
+from millis.types import Prediction, Text, TimedPrediction
 from millis.units import show
 
 
-def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
+def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPrediction]:
     """Answer each text and say how long it took.
 
     Args:
@@ -23,19 +23,30 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction]:
     console = wide_console()
     runner = load(Path(cfg.artifact), threads=cfg.threads)
     pairs = "token_type_ids" in runner.manifest.inputs
-    answers = []
+    answers: list[Prediction | TimedPrediction] = []
     for line in texts or _lines(cfg):
         text = _text(line, pairs)
         started = time.perf_counter_ns()
-        answer = runner.predict(text)
+        answer: Prediction | TimedPrediction = (
+            runner.predict(text) if cfg.deadline_ms is None else runner.predict(text, cfg.deadline_ms)
+        )
         elapsed = (time.perf_counter_ns() - started) / 1e6
+        if isinstance(answer, TimedPrediction):
+            elapsed = answer.elapsed_ms
         answers.append(answer)
         console.print(
-            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {line}",
+            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {_path(answer)}{line}",
             markup=False,
             soft_wrap=True,
         )
     return answers
+
+
+def _path(answer: Prediction | TimedPrediction) -> str:
+    """What a deadline led to: `step 2/6  ` or, where it was not kept, `step 1/1, late  `."""
+    if not isinstance(answer, TimedPrediction):
+        return ""
+    return f"step {answer.step}/{answer.steps}{'' if answer.kept else ', late'}  "
 
 
 def _lines(cfg: DictConfig) -> Iterator[str]:

@@ -38,7 +38,8 @@ class EarlyExit:
         policies.named(self.policy)
         if not self.quality_drop >= 0:
             raise MillisError(
-                f"early_exit.quality_drop={self.quality_drop}: expected points of the metric that may be lost, 0 or more"
+                f"early_exit.quality_drop={self.quality_drop}: expected points of the metric that may be lost, 0 or "
+                "more"
             )
         if not 0 < self.confidence < 1:
             raise MillisError(

@@ -13,7 +13,7 @@ def depths(spec: Spec) -> list[int]:
     return [*(layer + 1 for layer in spec["exits"]), len(spec["shape"]["heads"])]
 
 
-def exit_metrics(spec: Spec, steps: Sequence[int]) -> dict[str, float]:
+def exit_metrics(spec: Spec, steps: Sequence[int] | NDArray[np.int64]) -> dict[str, float]:
     """What a record says of exits.
 
     Args:

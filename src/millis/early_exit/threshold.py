@@ -149,6 +149,6 @@ def _refusal(policy: str, tried: Sequence[Chosen], quality_drop: float, texts: i
     mildest = min(tried, key=lambda found: found.quality_drop)
     return (
         f"no threshold of early_exit.policy={policy} keeps early_exit.quality_drop={quality_drop:g} on {texts} "
-        f"validation texts: the nearest loses {mildest.quality_drop:.2f} points and saves {mildest.saving_share:.0%} of "
-        "the layers. Allow a larger drop, train the exits longer, or put them after later layers (early_exit.layers)"
+        f"validation texts: the nearest loses {mildest.quality_drop:.2f} points and saves {mildest.saving_share:.0%} "
+        "of the layers. Allow a larger drop, train the exits longer, or put them after later layers (early_exit.layers)"
     )

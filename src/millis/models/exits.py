@@ -44,8 +44,8 @@ def check_exits(spec: Spec, layers: list[int]) -> None:
     known = [name for found in anatomy.ANATOMIES if isinstance(found, anatomy.Bert) for name in found.model_types]
     if kind not in known or "shape" not in spec:
         raise MillisError(
-            f"early exits stand between the layers of a transformer with post-norm blocks ({', '.join(known)}), and the "
-            f"student is a {kind!r} model. Choose student=transformer of a teacher among these, or early_exit=none"
+            f"early exits stand between the layers of a transformer with post-norm blocks ({', '.join(known)}), and "
+            f"the student is a {kind!r} model. Choose student=transformer of a teacher among these, or early_exit=none"
         )
     last = layer_count(spec) - 1
     if outside := [layer for layer in layers if not 0 <= layer < last]:
@@ -96,7 +96,7 @@ class Exiting(Transformer):
 
     def classifier(self, layer: int) -> nn.Module:
         """What answers from the output of `layer`."""
-        return self.exits[str(layer)] if str(layer) in self.exits else self.head
+        return self.exits[str(layer)] if layer in self.spec["exits"] else self.head
 
 
 class Segment(nn.Module):
@@ -127,7 +127,8 @@ class Opening(nn.Module):
         super().__init__()
         self.encoder = nn.Module()
         self.encoder.embeddings = model.encoder.embeddings
-        self.encoder.embeddings_project = getattr(model.encoder, "embeddings_project", None)
+        if (project := getattr(model.encoder, "embeddings_project", None)) is not None:
+            self.encoder.embeddings_project = project
         self.takes_token_types = model.takes_token_types
         self.segment = Segment(model, span)
 

@@ -94,8 +94,8 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
             target.query.weight.mul_(ratio)
             target.query.bias.mul_(ratio)
     _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
-    for target, source in zip(_classifiers(small), _classifiers(large), strict=True):
-        anatomy.copy_linear(target, source, columns=keep.hidden)
+    for classifier, larger in zip(_classifiers(small), _classifiers(large), strict=True):
+        anatomy.copy_linear(classifier, larger, columns=keep.hidden)
 
 
 def _classifiers(model: Any) -> list[nn.Linear]:

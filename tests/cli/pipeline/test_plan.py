@@ -1,5 +1,8 @@
 """What a recipe is made of, and which combinations are refused."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from millis.cli.hydra_app import composed
@@ -22,6 +25,11 @@ def recipe(*overrides):
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
         (["factorization=svd", "pruning=neurons"], "finds no matrices to cut: their rows and columns are mixed"),
         (["quantization=qat", "backend=eager"], "imitates ONNX Runtime's integers, and backend=eager computes others"),
+        (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
+        (["early_exit=joint", "adapter=lora"], "an adapter freezes all but the last. Choose adapter=none"),
+        (["early_exit=joint", "quantization=static"], "and quantization=int8 static finds its ranges over one"),
+        (["early_exit=two_stage", "quantization=qat"], "and quantization=int8 qat finds its ranges over one"),
+        (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
     ],
 )
@@ -39,6 +47,27 @@ def test_groups_that_are_none_leave_the_fingerprint_alone():
 def test_a_method_is_part_of_the_fingerprint(override):
     cfg = composed("compress", [override])
     assert len(Recipe.of(cfg).parts(cfg)) == 5
+
+
+@pytest.mark.parametrize("override", ["policy=patience", "quality_drop=2", "confidence=0.9"])
+def test_another_policy_or_drop_needs_no_other_weights(override):
+    plain, other = (composed("compress", ["early_exit=joint", *more]) for more in ([], [f"early_exit.{override}"]))
+    assert Recipe.of(plain).parts(plain) == Recipe.of(other).parts(other)
+    deeper = composed("compress", ["early_exit=joint", "early_exit.layers=[1]"])
+    assert Recipe.of(plain).parts(plain) != Recipe.of(deeper).parts(deeper)
+
+
+def test_a_backend_without_segments_is_refused_with_the_reason():
+    exits = recipe("early_exit=joint")
+    with pytest.raises(MillisError, match="backend=whole runs it as a whole. Choose backend=onnxruntime or eager"):
+        replace(exits, backend=SimpleNamespace(name="whole")).check()
+
+
+def test_exits_alone_come_after_what_changes_the_model():
+    phases = phases_of(recipe("early_exit=two_stage", "pruning=heads"))
+    assert [(phase.stage.name, phase.prunes, phase.stage.trains) for phase in phases] == [
+        ("distillation", True, None), ("exits", False, "exits.")
+    ]  # fmt: skip
 
 
 def test_quantization_after_training_is_not():
@@ -64,3 +93,4 @@ def test_names_tell_what_was_done():
     assert recipe("factorization=svd", "pruning=magnitude", "augmentation=typos").words == [
         "svd 0.5", "pruned 50%", "augmented"
     ]  # fmt: skip
+    assert recipe("early_exit=joint", "early_exit.policy=maximum_probability").words == ["exits maximum probability"]

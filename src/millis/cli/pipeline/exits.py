@@ -62,15 +62,16 @@ def notes_of(manifest: Manifest, metrics: Mapping[str, float]) -> list[str]:
     """
     assert manifest.early_exit is not None, "an artifact with exits has been settled"
     chosen = Chosen(**{name: manifest.early_exit[name] for name in Chosen.__dataclass_fields__})
+    settings = manifest.early_exit
     shares = ", ".join(
         f"{metrics[f'exit_after_{depth}_layers_share']:.0%} after {depth}" for depth in depths(manifest.spec)
     )
     return [
-        f"early exit by {manifest.early_exit['policy']} at {chosen.threshold:g}: the {chosen.texts} validation texts lose "
+        f"early exit by {settings['policy']} at {chosen.threshold:g}: the {chosen.texts} validation texts lose "
         f"{chosen.quality_drop:.2f} points and {chosen.saving_share:.0%} of their layers; with "
-        f"{manifest.early_exit['confidence']:.0%} confidence accuracy drops by at most {chosen.accuracy_drop_bound:.2f} "
+        f"{settings['confidence']:.0%} confidence accuracy drops by at most {chosen.accuracy_drop_bound:.2f} "
         "points (exact binomial limits that hold for every threshold tried)",
         f"test texts leave {shares} layers, {metrics['exit_layer_mean']:.2f} on average: "
-        f"{metrics['expected_saving_share']:.0%} of the layers saved, {metrics['measured_saving_share']:.0%} of the time "
-        "of the same model in one piece, one request at a time",
+        f"{metrics['expected_saving_share']:.0%} of the layers saved, and {metrics['measured_saving_share']:.0%} of "
+        "the time of the same model in one piece, one request at a time",
     ]

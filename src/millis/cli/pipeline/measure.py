@@ -2,8 +2,8 @@
 
 Dense matrix products take the same time whatever the weights are, so latency is a function of the architecture, the
 backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost. Two things
-undo that, `weights_decide`: layers that stay in fp32 by measurement, and exits, where weights and texts say which layers
-are computed.
+undo that (`weights_decide`): layers that stay in fp32 by measurement, and exits, where weights and texts say which
+layers are computed.
 """
 
 import atexit

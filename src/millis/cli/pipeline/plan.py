@@ -196,8 +196,8 @@ class Recipe:
             self._check_exits()
         if self.aware and self.backend.name != "onnxruntime":
             raise MillisError(
-                f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} computes "
-                "others. Choose backend=onnxruntime, or quantization=dynamic"
+                f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} "
+                "computes others. Choose backend=onnxruntime, or quantization=dynamic"
             )
 
     def _check_exits(self) -> None:

@@ -4,8 +4,8 @@ A policy's file has two functions:
 
     score(logits)         [E', B, C], the logits of the exits passed so far → how sure of the last one, [B]; larger is
                           surer. A row leaves where its score reaches the threshold.
-    thresholds(exits)     the thresholds to choose from for a model with so many exits besides its last, strict to loose.
-                          They are fixed before any data is seen, which the bound on the quality drop rests on.
+    thresholds(exits)     the thresholds to choose from for a model with so many exits besides its last, from strict to
+                          loose. They are fixed before any data is seen, which the bound on the quality drop rests on.
 
 The same `score` chooses the threshold and answers requests. NumPy alone: requests pay for it.
 """

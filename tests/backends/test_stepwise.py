@@ -1,0 +1,219 @@
+"""Sessions that stop: what is not needed is not run, rows leave a batch, deadlines are kept, every backend agrees."""
+
+import importlib
+from time import perf_counter_ns
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rounded
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millis.backends import stepwise
+from millis.backends.artifact import write_artifact
+from millis.backends.eager import Eager, segments_of
+from millis.backends.onnxruntime import OnnxRuntime, segment_path
+from millis.backends.runner import load
+from millis.backends.stepwise import StepwiseSession
+from millis.early_exit.threshold import leaving
+from millis.errors import MillisError
+from millis.models.exits import with_exits
+from millis.quantization.spec import Calibration, Quantization
+from millis.storage.manifest import Manifest
+from millis.types import Features
+
+INPUTS = ("input_ids", "attention_mask")
+LABELS = ("a", "b", "c")
+
+
+class Scripted:
+    """Steps that say what they are told, a row's logits being found by its first id; remembers the rows it was given."""
+
+    def __init__(self, logits):
+        self.logits, self.seen = logits, []  # [E, N, C]
+
+    def steps(self):
+        return [lambda *given, position=position: self.step(position, *given) for position in range(len(self.logits))]
+
+    def step(self, position, given, *mask):
+        rows = given.ids[:, 0] if isinstance(given, Features) else given[:, 0, 0].astype(int)
+        assert not mask or mask[0].shape == given.shape[:2]
+        self.seen.append((position, rows.tolist()))
+        states = np.repeat(rows[:, None, None], 2, axis=1).astype(np.float32)  # [B, 2, 1]
+        return states, self.logits[position][rows]
+
+
+def requests(rows):
+    ids = np.array([[row, 0] for row in rows])
+    return Features(ids, np.ones_like(ids), None)
+
+
+def scripted(*certain):
+    """Logits [E, N, 2] of exits that are certain (of label 1) of these rows, out of three, and of no other."""
+    logits = np.zeros((len(certain), 3, 2), np.float32)
+    for position, rows in enumerate(certain):
+        logits[position, list(rows), 1] = 20.0
+    return logits
+
+
+def test_what_comes_after_a_sure_exit_is_not_run():
+    script = Scripted(scripted([0], [1], [2]))
+    session = StepwiseSession(script.steps(), "maximum_probability", 0.99)
+    assert session.answer(requests([0])).steps.tolist() == [1]
+    assert script.seen == [(0, [0])]
+    assert session.answer(requests([2])).steps.tolist() == [3]
+    assert script.seen[1:] == [(0, [2]), (1, [2]), (2, [2])]
+
+
+def test_rows_that_have_left_take_no_part_in_what_follows():
+    script = Scripted(scripted([1], [0], [2]))
+    answered = StepwiseSession(script.steps(), "maximum_probability", 0.99).answer(requests([0, 1, 2]))
+    assert answered.steps.tolist() == [2, 1, 3]
+    assert script.seen == [(0, [0, 1, 2]), (1, [0, 2]), (2, [2])]
+    assert answered.logits.argmax(axis=1).tolist() == [1, 1, 1]  # each from the exit that was certain
+
+
+def test_without_a_threshold_nobody_leaves():
+    script = Scripted(scripted([0, 1, 2], [0, 1, 2]))
+    session = StepwiseSession(script.steps(), "entropy", stepwise.NEVER)
+    assert session.answer(requests([0, 1])).steps.tolist() == [2, 2]
+
+
+@given(st.integers(0, 500), st.sampled_from(["entropy", "maximum_probability", "patience"]), st.floats(0.05, 1.5))
+def test_a_batch_leaves_where_its_rows_would_alone_and_where_the_threshold_was_chosen(seed, policy, threshold):
+    logits = np.random.default_rng(seed).normal(size=(4, 6, 3)).astype(np.float32) * 2
+    session = StepwiseSession(Scripted(logits).steps(), policy, threshold)
+    together = session.answer(requests(range(6)))
+    alone = [session.answer(requests([row])) for row in range(6)]
+    leaves = leaving(policy, threshold, logits)
+    assert together.steps.tolist() == [int(one.steps[0]) for one in alone] == (leaves + 1).tolist()
+    assert together.logits.tolist() == [one.logits[0].tolist() for one in alone] == logits[leaves, range(6)].tolist()
+    assert session.every(requests(range(6))).tolist() == logits.tolist()
+
+
+def timed(milliseconds):
+    """A session that nobody leaves, whose steps were measured to take so long at one and at two tokens."""
+    session = StepwiseSession(Scripted(scripted([], [], [])).steps(), "entropy", 0.99)
+    session._lengths, session._step_ns = np.array([1, 3]), np.array(milliseconds) * 1e6
+    return session
+
+
+@pytest.mark.parametrize(("allowed_ms", "steps"), [(1_000, 1), (150_000, 2), (400_000, 3), (0, 1)])
+def test_no_step_begins_that_would_end_too_late(allowed_ms, steps):
+    # At 2 tokens, half-way: 100 s and 200 s for the second and third step, none of which the script really takes.
+    session = timed([[0, 50_000, 150_000], [0, 150_000, 250_000]])
+    until = perf_counter_ns() + allowed_ms * 1_000_000
+    assert session.answer(requests([0]), until).steps.tolist() == [steps]
+    assert session.step_ms(2) == [0, 100_000, 200_000]
+
+
+def test_times_are_learnt_at_every_length():
+    session = StepwiseSession(Scripted(scripted([0], [0], [0])).steps(), "entropy", 0.99)
+    assert not session.knows_times
+    session.learn_times([requests([0])])
+    assert session.knows_times
+    assert all(milliseconds > 0 for milliseconds in session.step_ms(2))
+
+
+# Every backend that has segments.
+
+QUANTIZED = {
+    "fp32": None,
+    "dynamic": Quantization(),
+    "weights": Quantization(activations="none", block_size=32),
+    "kept": Quantization(keep=("head", "exits.0")),
+}
+CASES = [
+    *((OnnxRuntime(), name) for name in QUANTIZED),
+    *((Eager(), name) for name in ("fp32", "dynamic")),
+]
+
+
+def exiting(kind="bert"):
+    made = with_exits(rounded.model(kind), [0])
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in made.exits.parameters():
+            parameter.normal_()
+    return made.eval()
+
+
+def written(folder, backend, model, quantization=None, tokenizer=None):
+    manifest = Manifest("tiny", backend.name, model.spec, LABELS, INPUTS, 12)
+    return write_artifact(folder, model, tokenizer, backend, manifest, quantization)
+
+
+@pytest.fixture
+def words(tokenizer):
+    return tokenizer()
+
+
+@pytest.mark.parametrize(("backend", "name"), CASES, ids=[f"{backend.name} {name}" for backend, name in CASES])
+def test_segments_answer_as_eager_fp32(backend, name, tmp_path, words):
+    model, quantization = exiting(), QUANTIZED[name]
+    manifest = written(tmp_path / "artifact", backend, model, quantization, words)
+    module = importlib.import_module(f"millis.backends.{backend.name}")
+    session = stepwise.load(module, tmp_path / "artifact", manifest, 1)
+    eager = StepwiseSession(segments_of(model), "entropy", stepwise.NEVER)
+    texts = rounded.requests(16)
+    got, expected = (np.concatenate([one.every(text) for text in texts], axis=1) for one in (session, eager))
+    # fp32 to rounding; int8 to a tenth of the logits' spread on the median text.
+    errors = np.abs(got - expected).max(axis=(0, 2))
+    assert np.median(errors) < (1e-4 if name == "fp32" else 0.1 * expected.std())
+
+
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "low rank"])
+def test_every_architecture_is_exported(kind, tmp_path, words):
+    model = exiting(kind)
+    manifest = written(tmp_path / "artifact", OnnxRuntime(), model, None, words)
+    session = stepwise.load(importlib.import_module("millis.backends.onnxruntime"), tmp_path / "artifact", manifest, 1)
+    ids, mask, _ = rounded.batch(rows=3)
+    with torch.no_grad():
+        expected = np.stack([logits.numpy() for logits in model.exit_logits(ids, mask)])
+    assert np.allclose(session.every(Features(ids.numpy(), mask.numpy(), None)), expected, atol=1e-4)
+
+
+def test_an_artifact_is_one_graph_a_segment_and_kept_layers_stay_fp32(tmp_path, words):
+    import onnx
+
+    manifest = written(tmp_path / "artifact", OnnxRuntime(), exiting(), QUANTIZED["kept"], words)
+    assert set(manifest.files) == {"segment_0.onnx", "segment_1.onnx", "tokenizer.json"}
+    for position in range(2):
+        tensors = onnx.load(segment_path(tmp_path / "artifact", position)).graph.initializer
+        shapes = [tuple(tensor.dims) for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT]
+        assert any(shape in ((16, 3), (3, 16)) for shape in shapes)  # the classifier, [D, C]
+
+
+def test_a_loaded_artifact_answers_and_tells_its_steps(tmp_path, words):
+    written(tmp_path / "artifact", OnnxRuntime(), exiting(), None, words)
+    runner = load(tmp_path / "artifact")
+    assert runner.predict("a b").label in LABELS
+    timely = runner.predict("a b c", deadline_ms=60_000)
+    assert (timely.step, timely.steps, timely.kept) == (2, 2, True)
+    assert runner.answer(runner.feed(runner.tokenize("a"))).steps.tolist() == [2]
+
+
+def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words):
+    whole = SimpleNamespace(name="whole", write=None)
+    with pytest.raises(MillisError, match="backend=whole cannot write it in segments. Choose backend=onnxruntime or"):
+        written(tmp_path / "artifact", whole, exiting(), None, words)
+    assert not (tmp_path / "artifact").exists()
+    manifest = Manifest("tiny", "whole", exiting().spec, LABELS, INPUTS, 12)
+    with pytest.raises(MillisError, match="is a model in segments, and backend=whole runs whole models only"):
+        stepwise.load(SimpleNamespace(), tmp_path, manifest, 1)
+
+
+def test_a_quantization_that_calibrates_is_refused(tmp_path, words):
+    static = Quantization(activations="static", calibration=Calibration(texts=8))
+    with pytest.raises(MillisError, match="got quantization=int8 static, which finds its ranges over one graph"):
+        written(tmp_path / "artifact", OnnxRuntime(), exiting(), static, words)
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_a_missing_segment_is_one_message(tmp_path, words):
+    written(tmp_path / "artifact", OnnxRuntime(), exiting(), None, words)
+    segment_path(tmp_path / "artifact", 1).unlink()
+    with pytest.raises(MillisError, match="segment_1.onnx is missing. Copy or make it again"):
+        load(tmp_path / "artifact")
