@@ -22,7 +22,7 @@ from millis.storage import codecs, encodings, filters
 from millis.storage.encodings import Array, Parts
 from millis.storage.filters import Filter
 
-SAMPLE_BYTES, SAMPLE_PIECES = 1 << 18, 4  # of a part: enough for its statistics, a moment for the slowest codec
+SAMPLE_BYTES, SAMPLE_PIECES = 1 << 16, 4  # of a part: enough for its statistics, a moment for the slowest codec
 TRIES = 3  # timings of each decoding, of which the least counts
 MARGIN = 0.02
 

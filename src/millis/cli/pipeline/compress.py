@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from torch import nn
 
@@ -16,7 +17,15 @@ from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import answer
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
-from millis.cli.pipeline.measure import eager_logits, latency_of, own_threads, recipe_name, weights_decide, write
+from millis.cli.pipeline.measure import (
+    deployed,
+    eager_logits,
+    latency_of,
+    own_threads,
+    recipe_name,
+    weights_decide,
+    write,
+)
 from millis.cli.pipeline.plan import METHODS, Plan
 from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.student import ensure_student, plan, settled
@@ -27,7 +36,7 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.storage.manifest import Manifest, seal
+from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
@@ -74,13 +83,15 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     name = recipe_name(cfg, planned)
     early = ensure_student(cfg, teacher, planned)[0] if weights_decide(cfg) else None
     measured = latency_of(cfg, teacher, planned, early)
-    excess = {
-        limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in MEASURED if cfg.budget[limit] is not None
-    }
+    limits = [limit for limit in MEASURED if cfg.budget[limit] is not None]
+    trained_size = instantiate(cfg.storage) is not None  # what an archive takes depends on the weights in it
+    known = [limit for limit in limits if not (trained_size and limit == "size_bytes")]
+    excess = {limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in known}
     if any(over > 0 for over in excess.values()):
         return Skipped(name, measured, excess)
     model, fitted = ensure_student(cfg, teacher, planned)
     record = _record(cfg, teacher, planned, model, "student", choice)
+    excess |= {limit: record.metrics[limit] / cfg.budget[limit] - 1 for limit in limits if limit not in known}
     if cfg.budget.quality_drop is not None:
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
         drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
@@ -121,6 +132,7 @@ def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> D
     with open_dict(cfg):
         cfg.student = {"_target_": "millis.models.student.Teacher"}
         cfg.backend, cfg.quantization, cfg.ensemble = {"_target_": backend}, quantization, []
+        cfg.storage = {"_target_": "millis.storage.archived.none"}
         for method in METHODS:
             cfg[method] = {"_target_": "millis.quantization.spec.none"}
     return cfg
@@ -131,7 +143,7 @@ def _record(
 ) -> Record:
     """The record of a trained model on `cfg.backend`: written once, then read."""
     measured = latency_of(cfg, teacher, planned, model)
-    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.task)]
+    nodes = [*deployed(cfg), plain(cfg.task)]
     found = [] if choice is None else [asdict(choice)]
     if planned.spec.get("exits"):
         nodes.append(plain(cfg.early_exit))
@@ -183,7 +195,7 @@ def _judge(
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
     expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
-    seal(folder, replace(manifest, name=name, parity=agreement))
+    manifest = seal(folder, replace(manifest, name=name, parity=agreement))
     quality, intervals = _quality(inputs, tested.predictions)
     steering = {
         f"validation_{metric}": value
@@ -191,8 +203,9 @@ def _judge(
             validated.predictions, dataset.validation.labels, dataset.labels
         ).items()
     }
-    notes = [*dataset.notes, *measured.notes, *(manifest.quantization or {}).get("notes", [])]
-    metrics = {**quality, **steering, **measured.metrics}
+    decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
+    notes = [*dataset.notes, *measured.notes, *decided]
+    metrics = {**quality, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
     if planned.spec.get("exits"):
         metrics |= exit_metrics(planned.spec, tested.steps)
         notes += notes_of(manifest, metrics)

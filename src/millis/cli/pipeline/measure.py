@@ -92,7 +92,7 @@ def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
     """Whether this is the teacher on eager fp32, which the bench times in every round anyway."""
     same = planned.spec == teacher.manifest.spec and instantiate(cfg.backend).name == teacher.manifest.backend
     own = planned.tokenizer is teacher.tokenizer
-    return same and own and instantiate(cfg.quantization) is None
+    return same and own and instantiate(cfg.quantization) is None and instantiate(cfg.storage) is None
 
 
 def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
@@ -107,16 +107,24 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
     if quantization is not None and quantization.calibrates:
         train = teacher.encoded(teacher.inputs.dataset.train, planned.tokenizer)
         texts = sample(train, quantization.calibration.texts)
-    written = write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts)
+    storage = instantiate(cfg.storage)
+    written = write_artifact(folder, model, planned.tokenizer, backend, manifest, quantization, texts, storage)
     return settle(cfg, teacher, folder, written, planned.tokenizer) if planned.spec.get("exits") else written
 
 
+def deployed(cfg: DictConfig) -> list[Any]:
+    """The groups that say how weights become an artifact. Without storage they are what they were before it was one."""
+    nodes = [plain(node) for node in (cfg.backend, cfg.quantization)]
+    return nodes if instantiate(cfg.storage) is None else [*nodes, plain(cfg.storage)]
+
+
 def recipe_name(cfg: DictConfig, planned: Plan) -> str:
-    """Architecture, bits and, where it is not the usual one, backend: `transformer 3x384 int8`."""
-    quantization = instantiate(cfg.quantization)
+    """Architecture, bits and, where they are not the usual ones, storage and backend: `transformer 3x384 int8`."""
+    quantization, storage = instantiate(cfg.quantization), instantiate(cfg.storage)
     backend = instantiate(cfg.backend).name
     bits = "fp32" if quantization is None else quantization.describe()
-    return f"{planned.name} {bits}" + ("" if backend == "onnxruntime" else f" {backend}")
+    words = [] if storage is None else [storage.describe()]
+    return " ".join([planned.name, bits, *words, *([] if backend == "onnxruntime" else [backend])])
 
 
 _benches: dict[tuple[Path, Options], Bench | AgentBench] = {}
@@ -136,7 +144,7 @@ def measure(teacher: Teacher, options: Options, artifacts: Mapping[str, Path]) -
 
 
 def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, trained: bool) -> str:
-    nodes = [plain(cfg.backend), plain(cfg.quantization), benchmark_fingerprint(cfg)]
+    nodes = [*deployed(cfg), benchmark_fingerprint(cfg)]
     same: dict[str, Any] = {
         "tokenizer": planned.tokenizer.to_str(),
         "max_length": teacher.manifest.max_length,

@@ -1,0 +1,90 @@
+"""Ways to store one model: bytes, and what the lossy ones cost in quality.
+
+    python benchmarks/storage.py ["only=archive,shared 4"] student=teacher quantization=dynamic data=local ...
+
+The model is that of `millis compress` under the same overrides (trained now, or read where it lies), written in each
+way and judged on the test split as it is deployed. Latency is not measured: what a request computes is the same. Prints
+a Markdown table; sizes are of whole artifacts, tokenizer included, and ratios are over the teacher in fp32.
+"""
+
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from millis.backends.runner import load
+from millis.benchmark.quality import answer
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.measure import recipe_name, write
+from millis.cli.pipeline.student import ensure_student, plan, settled
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.metrics import scorer
+from millis.metrics.bootstrap import interval
+from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
+
+TABLES = ["quantization.keep=[encoder.embeddings]"]  # they reach the archive in fp32
+WAYS = {  # name → (overrides of the model, overrides of its storage)
+    "files": ([], ["storage=none"]),
+    "archive": ([], ["storage=archive"]),
+    **{f"shared {bits}": ([], ["storage=shared", f"storage.lossy.0.bits={bits}"]) for bits in (6, 5, 4, 3, 2)},
+    "int8 tables": (TABLES, ["storage=smallest", "storage.lossy.0.bits=8", "storage.lossy.1.bits=8"]),
+    "int4 tables": (TABLES, ["storage=smallest", "storage.lossy.0.bits=4", "storage.lossy.1.bits=8"]),
+    "smallest": (TABLES, ["storage=smallest"]),
+    "smallest, 3 bits": (TABLES, ["storage=smallest", "storage.lossy.1.bits=3"]),
+}
+
+
+def main() -> int:
+    only = next((a.removeprefix("only=").split(",") for a in sys.argv[1:] if a.startswith("only=")), list(WAYS))
+    overrides = ["logger=none", *(argument for argument in sys.argv[1:] if not argument.startswith("only="))]
+    if unknown := [name for name in only if name not in WAYS]:
+        raise SystemExit(f"no way is called {unknown[0]!r}; there are {', '.join(WAYS)}")
+    cfg = composed("compress", overrides)
+    teacher = ensure_teacher(cfg)
+    planned = settled(cfg, teacher, plan(cfg, teacher))
+    model, _ = ensure_student(cfg, teacher, planned)
+    fp32, metric = size_bytes(teacher.manifest), teacher.inputs.task.metric
+    print(f"| {recipe_name(cfg, planned)} | MB | × smaller | {metric} |\n|---|---:|---:|---:|", flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        for name in only:
+            model_overrides, storage_overrides = WAYS[name]
+            plain = Path(place) / str(bool(model_overrides))
+            if not plain.exists():
+                write(composed("compress", [*overrides, *model_overrides]), teacher, model, plain, planned)
+            folder = Path(place) / "packed"
+            manifest = packed(plain, folder, composed("compress", storage_overrides))
+            size, quality = size_bytes(manifest), judged(folder, teacher)
+            print(f"| {name} | {size / 1e6:.2f} | {fp32 / size:.1f} | {quality} |", flush=True)
+            for note in (manifest.storage or {}).get("notes", []):
+                print(f"  {name}: {note}", file=sys.stderr, flush=True)
+            shutil.rmtree(folder)
+    return 0
+
+
+def packed(plain: Path, folder: Path, cfg: DictConfig) -> Manifest:
+    """A copy of the artifact `plain`, stored as `cfg.storage` says."""
+    manifest, storage = open_manifest(plain), instantiate(cfg.storage)
+    shutil.copytree(plain, folder)
+    if storage is None:
+        return manifest
+    (folder / FILE_NAME).unlink()
+    told = storage.pack(folder, instantiate(cfg.backend).take_apart(folder))
+    return seal(folder, replace(manifest, storage=told))
+
+
+def judged(folder: Path, teacher: Teacher) -> str:
+    """Quality on the test split, with its 95 % interval."""
+    inputs, test = teacher.inputs, teacher.inputs.dataset.test
+    predictions = answer(load(folder, torch.get_num_threads(), verify=False), test.texts).predictions
+    metric, labels = inputs.task.metric, inputs.dataset.labels
+    low, high = interval(scorer(metric, labels), predictions, test.labels)
+    return f"{inputs.task.scores(predictions, test.labels, labels)[metric]:.1f} ± {(high - low) / 2:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
