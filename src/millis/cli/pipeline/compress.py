@@ -36,7 +36,7 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.storage.manifest import Manifest, seal, size_bytes
+from millis.storage.manifest import seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
