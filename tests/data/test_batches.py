@@ -1,5 +1,7 @@
 """Batches: every row once, of like length, padded as by hand."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,26 @@ def test_every_row_comes_exactly_once_an_epoch(lengths, batch_size, seed, epoch)
     assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
     assert len(batches) == len(buckets)
     assert sum(len(rows) != batch_size for rows in batches) <= 1  # at most the remainder
+
+
+@given(LENGTHS, st.integers(1, 40), st.integers(1, 5), st.integers(0, 9))
+def test_processes_share_every_batch_without_gaps_or_repeats(lengths, batch_size, world, epoch):
+    world = min(world, batch_size, len(lengths))
+    shares = [order(LengthBuckets(lengths, batch_size, 1, rank, world), epoch) for rank in range(world)]
+    together = [sorted(chain(*parts)) for parts in zip(*shares, strict=True)]
+    assert sorted(chain(*together)) == list(range(len(lengths)))
+    assert len(together) == len(LengthBuckets(lengths, batch_size, 1, 0, world))
+    for parts in zip(*shares, strict=True):
+        sizes = [len(rows) for rows in parts]
+        assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+    if not 0 < len(lengths) % batch_size < world:
+        assert together == [sorted(rows) for rows in order(LengthBuckets(lengths, batch_size, 1), epoch)]
+
+
+def test_a_remainder_that_is_too_small_to_share_joins_the_batch_before():
+    # 9 rows in batches of 4 are 4, 4 and 1; two processes share 4 and 5.
+    shares = [order(LengthBuckets(np.arange(1, 10), 4, 0, rank, 2)) for rank in (0, 1)]
+    assert sorted(len(a) + len(b) for a, b in zip(*shares, strict=True)) == [4, 5]
 
 
 @given(LENGTHS, st.integers(0, 9))

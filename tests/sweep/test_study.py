@@ -306,12 +306,24 @@ def test_another_space_of_the_same_name_is_refused() -> None:
         ("study.db", "'study.db', which is not a URL; write sqlite:///<path>"),
         ("sqlite://", "names no file"),
         ("sqlite:////proc/none/study.db", "cannot write /proc/none/study.db"),
-        ("oracel://x/y", "cannot read the study at oracel://x/y"),
+        (
+            "postgresql://me:secret@host/db",
+            "storage, at host, holds a password, which records and runs would show",
+        ),
+        ("postgresql://host/db?password=secret", "storage, at host, holds a password, which records"),
+        (
+            "postgresql://127.0.0.1:9/db?connect_timeout=5",
+            r"cannot use the study at postgresql://127.0.0.1:9/db.*: .*refused",
+        ),
+        ("oracel://x/y", "cannot use the study at oracel://x/y"),
     ],
 )
 def test_impossible_storages(storage: str, message: str) -> None:
-    with pytest.raises(MillisError, match=message):
+    if "refused" in message:
+        pytest.importorskip("psycopg")
+    with pytest.raises(MillisError, match=message) as fault:
         share(storage)
+    assert "secret" not in str(fault.value)
 
 
 @pytest.mark.parametrize(

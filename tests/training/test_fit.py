@@ -263,3 +263,17 @@ def test_a_seed_reaches_every_generator():
         seed_everything(7)
         drawn.append((random.random(), np.random.rand(), torch.rand(()).item()))
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(("every", "steps"), [(1, 8), (3, 3)])  # batches 1-3, 4-6, 7-8 of an epoch make a step each
+def test_schedules_count_optimizer_steps_when_gradients_accumulate(module, fit, every, steps):
+    built, rates = module(), []
+
+    class Rates(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    fit(built, epochs=2, flags={"accumulate_grad_batches": every}, callbacks=[Rates()])
+    assert built.steps == len(rates) == 2 * steps
+    left = 2 * steps - max(1, round(0.1 * 2 * steps))  # after the warm-up, in equal steps to zero
+    assert rates[-1] == pytest.approx(0.05 / left)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from millis.data.encode import Encoded
+from millis.errors import MillisError
 
 Batch = dict[str, Tensor]
 """`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `labels` [B], `rows` [B], and where a
@@ -25,13 +26,30 @@ class LengthBuckets(Sampler[list[int]]):
         lengths: Tokens of each row, [N].
         batch_size: B; the last batch may be smaller.
         seed: Of the order; each epoch (`set_epoch`, called by Lightning) has its own.
+        rank: Which of the processes that train together this one is.
+        world: How many there are. Each takes every `world`-th row of every batch, so that together they see the very
+            batches that one process would, equally long, without gaps or repeats. Where the last batch has fewer rows
+            than there are processes, it is joined to the one before.
+
+    Raises:
+        MillisError: fewer rows, or a smaller B, than processes.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        if min(len(lengths), batch_size) < world:
+            raise MillisError(
+                f"{len(lengths)} rows in batches of {batch_size} cannot be shared among {world} processes: expected at "
+                "least one row each. Lower trainer.devices"
+            )
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+        self.rank, self.world = rank, world
 
     def __len__(self) -> int:
-        return math.ceil(len(self.lengths) / self.batch_size)
+        return math.ceil(len(self.lengths) / self.batch_size) - self._joins()
+
+    def _joins(self) -> bool:
+        """Whether the last batch is too small to be shared."""
+        return 0 < len(self.lengths) % self.batch_size < self.world
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
@@ -42,8 +60,11 @@ class LengthBuckets(Sampler[list[int]]):
             rows = order[start : start + pool]
             rows = rows[np.argsort(self.lengths[rows], kind="stable")]
             batches += [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        if self._joins():
+            last = batches.pop()
+            batches[-1] = np.concatenate([batches[-1], last])
         for i in generator.permutation(len(batches)):
-            yield batches[i].tolist()
+            yield batches[i][self.rank :: self.world].tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Give epoch `epoch` its own order."""

@@ -17,7 +17,8 @@ class SplitsModule(pl.LightningDataModule):
     Args:
         train, validation: Encoded splits.
         pad_id: Token id of padding.
-        batch_size: B, in training; validation uses four times as many, for it keeps no activations.
+        batch_size: B, in training, over all processes together; validation uses four times as many, for it keeps no
+            activations.
         seed: Of the order of training batches.
         teacher_logits: The teacher's cached outputs on the training rows, [N, C], or None.
     """
@@ -38,13 +39,17 @@ class SplitsModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, bucketed by length."""
-        buckets = LengthBuckets(self.train.encoded.lengths, self.batch_size, self.seed)
+        buckets = LengthBuckets(self.train.encoded.lengths, self.batch_size, self.seed, *self._place())
         return DataLoader(self.train, batch_sampler=buckets, collate_fn=_as_is)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every row once, bucketed by length."""
-        buckets = LengthBuckets(self.validation.encoded.lengths, 4 * self.batch_size, seed=0)
+        buckets = LengthBuckets(self.validation.encoded.lengths, 4 * self.batch_size, 0, *self._place())
         return DataLoader(self.validation, batch_sampler=buckets, collate_fn=_as_is)
+
+    def _place(self) -> tuple[int, int]:
+        """Rank and number of the processes that train together."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
 def _as_is(batch: Any) -> Any:

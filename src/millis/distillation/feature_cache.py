@@ -37,6 +37,11 @@ class FeatureCache:
     arrays: dict[Feature, NDArray[np.float16]]
     offsets: NDArray[np.int64]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What travels to another process: where the features lie. NumPy would send gigabytes of content."""
+        files = {feature: getattr(array, "filename") for feature, array in self.arrays.items()}  # noqa: B009 of a memmap
+        return _reopened, (files, self.offsets)
+
     def batch(self, rows: Tensor) -> dict[Feature, Tensor]:
         """Feature → [B, S, width] float16 of the rows [B], 0 at padding, S the longest row's tokens."""
         index = rows.cpu().numpy()
@@ -50,6 +55,12 @@ class FeatureCache:
             padded[mask] = array[positions]
             found[feature] = torch.from_numpy(padded)
         return found
+
+
+def _reopened(files: dict[Feature, str], offsets: NDArray[np.int64]) -> FeatureCache:
+    return FeatureCache(
+        {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in files.items()}, offsets
+    )
 
 
 def cache_bytes(features: Collection[Feature], sizes: Sizes, tokens: int) -> int:

@@ -1,31 +1,24 @@
-"""Where a study is kept, and who is working on it: one file, one lock, one lock a worker.
-
-Everything a worker writes to a study, it writes while it holds the study's lock, so counting trials and asking for the
-next are one step. Each worker also holds a lock of its own for as long as it lives. The operating system drops it
-however the worker ends, `kill -9` included, so "is the worker of this unfinished trial alive?" is "is its lock held?":
-no heartbeat to tune, no process number that a later process may carry.
-"""
+"""Where a study is kept: a file, a database server, or memory."""
 
 import hashlib
-import platform
 import sqlite3
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from millis.errors import MillisError
-from millis.store import locked
+from millis.sweep.locks import KEEPALIVE, FileLocks, Locks, NoLocks, ServerLocks, this_worker
 
 WAIT_S = 60  # how long SQLite waits for another writer; its own default of 5 s is short for a busy disk
+POSTGRESQL = "postgresql+psycopg"
 RECORD_START = b'{"op_code":'  # how every line of an Optuna journal begins
 
 
@@ -33,31 +26,28 @@ class Place:
     """An opened storage with its locks.
 
     Args:
-        url: `sqlite:///path`, `journal:///path` (three slashes, then the path as a shell would take it), the URL of a
-            database server, or None to keep the study in memory.
+        url: `sqlite:///path`, `journal:///path` (three slashes, then the path as a shell would take it),
+            `postgresql://user@host/database` for workers on several machines, another server's URL, or None to keep
+            the study in memory.
 
     Raises:
         MillisError: not a URL, nothing that can be opened, or a damaged file.
     """
 
     def __init__(self, url: str | None) -> None:
-        self.worker = {"id": uuid.uuid4().hex, "host": platform.node(), "boot": _boot()}
+        self.worker = this_worker()
         self.file: Path | None = None
         self.storage: BaseStorage = InMemoryStorage()
-        self._shared = url is not None
+        self._locks: Locks = NoLocks()
         if url is None:
             return
-        self.name, scheme, database = _parse(url)
-        if scheme in ("sqlite", "journal"):
-            self.file = Path(database).absolute()  # jobs may change the working directory
-            self._lock_name = self.file
-        else:  # a server: workers on one machine share the lock; machines may overshoot n_trials by one each
-            digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-            self._lock_name = Path(tempfile.gettempdir()) / f"millis-study-{digest}"
-        self._workers = self._lock_name.parent / f".{self._lock_name.name}.workers"
+        parts, self.name = _parse(url)
+        if parts.get_backend_name() in ("sqlite", "journal"):
+            self.file = Path(parts.database or "").absolute()  # jobs may change the working directory
         try:
-            with self.lock():  # two processes must not create the tables at once
-                self.storage = self._open(url, scheme)
+            self._locks = self._locks_of(parts)
+            with self.guarded(), self.lock():  # two processes must not create the tables at once
+                self.storage = self._open(parts)
         except OSError as error:
             raise MillisError(
                 f"cannot keep a study at {self.name}: {error.strerror or error}; "
@@ -67,80 +57,75 @@ class Place:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the study's lock: nobody else asks, tells or counts."""
-        if not self._shared:
-            yield
-            return
-        with locked(self._lock_name):
+        with self._locks.study():
             yield
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Be alive, as others see it."""
-        if not self._shared:
+        with self._locks.working():
             yield
-            return
-        mine = self._workers / self.worker["id"]
-        alive = FileLock(mine)  # dropped by a forked child, so that orphans do not keep their parent alive
-        with self.lock():  # nobody else tidies the folder meanwhile
-            self._workers.mkdir(parents=True, exist_ok=True)
-            alive.acquire()
-        try:
-            yield
-        finally:
-            with self.lock():
-                alive.release()
-                mine.unlink(missing_ok=True)
-                with suppress(OSError):
-                    self._workers.rmdir()  # refuses while others work
 
     def alive(self, worker: Mapping[str, str] | None) -> bool:
-        """Whether `worker` still works. One on another machine is taken to: its lock cannot be tried from here."""
+        """Whether `worker` still works."""
         if worker is None:  # died between asking for the trial and signing it
             return False
-        if worker["id"] == self.worker["id"] or not self._shared:
-            return True
-        if worker["host"] != self.worker["host"] and worker["boot"] != self.worker["boot"]:
-            return True
-        theirs = self._workers / worker["id"]
-        if not theirs.exists():
-            return False
-        try:
-            with FileLock(theirs, timeout=0):
-                pass
-        except Timeout:
-            return True
-        theirs.unlink(missing_ok=True)
-        return False
+        return worker["id"] == self.worker["id"] or self._locks.alive(worker)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turn the library's faults about a damaged or foreign file into one that names it."""
+        """Turn the libraries' faults about a damaged or foreign file, or a server, into one that names it."""
         try:
             yield
+        except ModuleNotFoundError as error:
+            if error.name != "psycopg":
+                raise
+            raise MillisError("a study on PostgreSQL needs its driver: pip install 'millis[postgresql]'") from error
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError, ValueError, KeyError, TypeError) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            if self.file is None:
+                raise MillisError(
+                    f"cannot use the study at {self.name}: {reason}. Check that the server runs and lets you in, or "
+                    "name another place with hydra.sweeper.storage=sqlite:///<path>"
+                ) from error
             raise MillisError(
                 f"cannot read the study at {self.name}: {reason}. If the file is damaged, move it away to start "
                 "afresh, or name another with hydra.sweeper.storage=sqlite:///<path>"
             ) from error
 
-    def _open(self, url: str, scheme: str) -> BaseStorage:
+    def _locks_of(self, parts: URL) -> Locks:
+        if self.file is not None:
+            return FileLocks(self.file, self.worker)
+        if parts.drivername == POSTGRESQL:
+            return ServerLocks(self._engine(parts), self.worker)
+        # Workers on one machine share the lock; machines may overshoot n_trials by one each.
+        digest = hashlib.sha256(str(parts).encode()).hexdigest()[:16]
+        return FileLocks(Path(tempfile.gettempdir()) / f"millis-study-{digest}", self.worker)
+
+    def _engine(self, parts: URL) -> Engine:
         with self.guarded():
-            if self.file is None:
-                return RDBStorage(url)
-            if scheme == "journal":
-                _drop_unfinished_line(self.file)
-                return JournalStorage(JournalFileBackend(str(self.file)))
-            with closing(sqlite3.connect(self.file, timeout=WAIT_S)) as database:
-                (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise ValueError(verdict)
-            return RDBStorage(f"sqlite:///{self.file}", engine_kwargs={"connect_args": {"timeout": WAIT_S}})
+            return create_engine(parts, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+
+    def _open(self, parts: URL) -> BaseStorage:
+        if self.file is None:
+            return RDBStorage(parts.render_as_string(hide_password=False), engine_kwargs={"pool_pre_ping": True})
+        if parts.drivername == "journal":
+            _drop_unfinished_line(self.file)
+            return JournalStorage(JournalFileBackend(str(self.file)))
+        with closing(sqlite3.connect(self.file, timeout=WAIT_S)) as database:
+            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise ValueError(verdict)
+        return RDBStorage(f"sqlite:///{self.file}", engine_kwargs={"connect_args": {"timeout": WAIT_S}})
 
 
-def _parse(url: str) -> tuple[str, str, str]:
-    """URL → (name for messages, without a password; scheme; database)."""
-    hint = "write sqlite:///<path>, journal:///<path>, a database server's URL, or null for memory only"
+def _parse(url: str) -> tuple[URL, str]:
+    """The parts of a URL, and its name for messages.
+
+    Raises:
+        MillisError: not a URL, no file, or a password that records would show.
+    """
+    hint = "write sqlite:///<path>, journal:///<path>, postgresql://<user>@<host>/<database>, or null for memory only"
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError) as error:
@@ -149,8 +134,17 @@ def _parse(url: str) -> tuple[str, str, str]:
     if scheme in ("sqlite", "journal"):
         if not parts.database or parts.database == ":memory:":
             raise MillisError(f"hydra.sweeper.storage is {url!r}, which names no file; {hint}")
-        return parts.database, scheme, parts.database
-    return parts.render_as_string(hide_password=True), scheme, parts.database or ""
+        return parts, parts.database
+    name = parts.render_as_string(hide_password=True)
+    if scheme not in ("postgresql", "postgres"):
+        return parts, name
+    if parts.password is not None or "password" in parts.query:
+        raise MillisError(
+            f"hydra.sweeper.storage, at {parts.host}, holds a password, which records and runs would show. "
+            "Leave it out: PostgreSQL takes it from PGPASSWORD or the file ~/.pgpass"
+        )
+    options = " ".join(filter(None, [parts.query.get("options"), KEEPALIVE]))  # type: ignore[list-item]
+    return parts.set(drivername=POSTGRESQL).update_query_dict({"options": options}), name
 
 
 def _drop_unfinished_line(journal: Path) -> None:
@@ -166,11 +160,3 @@ def _drop_unfinished_line(journal: Path) -> None:
         raise ValueError("it is not a journal of studies")
     with journal.open("r+b") as file:
         file.truncate(end)
-
-
-def _boot() -> str:
-    """The running kernel's identity: containers that share it share locks, whatever their host names."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return platform.node()

@@ -15,18 +15,21 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.strategies import DDPStrategy
 
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
-from millis.errors import MillisError
+from millis.errors import MillisError, nearest
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
 from millis.training.callbacks import Progress
 from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.module import VALIDATION, TextModule
-from millis.training.precision import Savings, native_bf16, savings
+from millis.training.precision import Savings, native_bf16, on_gpu, savings
+from millis.training.processes import Ranks, led
 from millis.training.settled import EarlyStopping, ModelCheckpoint, settled
 
+STRATEGIES = ("auto", "ddp")
 PREFIX = "model."  # of the weights inside a TextModule's checkpoint
 
 
@@ -65,11 +68,15 @@ class Fit:
 
     Args:
         max_epochs: Upper bound; the learning rate reaches zero there.
-        batch_size: B.
+        batch_size: B, over all devices together, so that more of them give the same training sooner.
         patience: Epochs without a better validation metric before stopping.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16); `auto` is
             `bf16-mixed` where the processor multiplies bf16 itself, elsewhere `32-true`.
-        accelerator, devices, strategy: Lightning's, for one process: `auto`, `gpu`, `cpu`.
+        accelerator: Lightning's: `auto`, `gpu`, `cpu`.
+        devices: GPUs, or processes on a CPU, that train together; `auto` is every GPU, or one process on a CPU.
+        strategy: `auto`, or `ddp`: each device holds the model and takes its share of every batch (data parallel,
+            Li et al. 2020, 2006.15704). `auto` is `ddp` where there are several. Gradients are the mean of the shares'
+            means: the same as one device's where shares are equal, and the objective a mean over rows.
         gradient_clip_val: Largest gradient norm.
         averaging: Decay of the moving average of weights that is validated and kept in place of the last ones
             (`millis.training.averaging`), such as 0.999; None keeps the last ones.
@@ -96,11 +103,12 @@ class Fit:
             raise MillisError(f"trainer.max_epochs={max_epochs}, batch_size={batch_size}: expected at least 1")
         self.batch_size, self.patience = batch_size, patience
         self.averaging, self.adversarial = averaging, adversarial
+        self.world = _world(accelerator, devices, strategy, batch_size)
         if precision == "auto":
             precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
         self.flags = {
-            "max_epochs": max_epochs, "precision": precision, "accelerator": accelerator, "devices": devices,
-            "strategy": strategy, "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
+            "max_epochs": max_epochs, "precision": precision, "accelerator": accelerator, "devices": self.world,
+            "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
         }  # fmt: skip
 
     @property
@@ -138,60 +146,109 @@ class Fit:
             MillisError: the loss became NaN or infinite, training ended before the model had its final form, or weights
                 are to be averaged over steps between which a callback changes the model.
         """
+        run = _Run(self, module, (train, validation), pad_id, folder, seed, title, teacher_logits, tuple(callbacks))
+        with led(self.world, run) as ranks:
+            best, progress, epochs = run(ranks, logger)
+        _restore(module, best)
+        assert best.best_model_score is not None  # `_restore` refuses a run without one
+        return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training, as every process of it carries it out; pickled whole for those that follow."""
+
+    fit: Fit
+    module: TextModule
+    splits: tuple[Encoded, Encoded]
+    pad_id: int
+    folder: Path
+    seed: int
+    title: str
+    teacher_logits: NDArray[np.float32] | None
+    callbacks: tuple[pl.Callback, ...]
+
+    def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, int]:
+        """Train; what became of it."""
         _quieten()
-        seed_everything(seed)
-        data = SplitsModule(train, validation, pad_id, self.batch_size, seed, teacher_logits)
-        progress = Progress(title)
+        seed_everything(self.seed + (0 if ranks is None else ranks.rank))  # or all would drop the same units out
+        data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
+        progress = Progress(self.title)
         best = ModelCheckpoint(
-            folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
+            self.folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
         )
         trainer = pl.Trainer(
-            **self.flags,
+            **self.fit.flags,
+            strategy="auto" if ranks is None else DDPStrategy(cluster_environment=ranks, find_unused_parameters=True),
             logger=logger,
             callbacks=[
-                EarlyStopping(VALIDATION, patience=self.patience, mode="max"),
+                EarlyStopping(VALIDATION, patience=self.fit.patience, mode="max"),
                 best,
                 progress,
-                *([] if self.adversarial is None else [Adversarial(self.adversarial)]),
-                *callbacks,
-                *self._averaging(callbacks),
+                *([] if self.fit.adversarial is None else [Adversarial(self.fit.adversarial)]),
+                *self.callbacks,
+                *self._averaging(),
             ],
             plugins=[AtomicCheckpoints()],
+            use_distributed_sampler=False,  # `SplitsModule` shares every batch out
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        last = folder / "last.ckpt"
-        if not last.is_file() and str(self.flags["precision"]).endswith("-mixed"):
-            _tell(self._savings(module, data), title, logger)
+        last = self.folder / "last.ckpt"
+        first = ranks is None or ranks.rank == 0
+        if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
+            _tell(self._savings(data), self.title, logger)
         with _interruptible():
-            trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+            trainer.fit(self.module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
         if best.best_model_score is None and not settled(trainer):
             raise MillisError(
                 f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "
                 "the schedule of pruning or quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
             )
-        _restore(module, best)
-        assert best.best_model_score is not None  # `_restore` refuses a run without one
-        return Fitted(float(best.best_model_score), trainer.current_epoch, progress.seconds, progress.history)
+        return best, progress, trainer.current_epoch
 
-    def _savings(self, module: TextModule, data: SplitsModule) -> Savings:
+    def _savings(self, data: SplitsModule) -> Savings:
         """What this precision saves on an average batch."""
-        rows = np.linspace(0, len(data.train) - 1, min(self.batch_size, len(data.train))).astype(int).tolist()
+        rows = np.linspace(0, len(data.train) - 1, min(self.fit.batch_size, len(data.train))).astype(int).tolist()
         batch = data.train.__getitems__(rows)
-        return savings(module.model, batch, self.flags["precision"], self.flags["accelerator"])
+        return savings(self.module.model, batch, self.fit.flags["precision"], self.fit.flags["accelerator"])
 
-    def _averaging(self, others: Sequence[pl.Callback]) -> list[pl.Callback]:
-        """The averaging, if there is one, set up after `others` have given the model its form."""
-        if self.averaging is None:
+    def _averaging(self) -> list[pl.Callback]:
+        """The averaging, if there is one, set up after the other callbacks have given the model its form."""
+        if self.fit.averaging is None:
             return []
-        if changing := [type(one).__name__ for one in others if hasattr(one, "settled")]:
+        if changing := [type(one).__name__ for one in self.callbacks if hasattr(one, "settled")]:
             raise MillisError(
-                f"trainer.averaging={self.averaging} would mix weights from before and after {changing[0]} changed the "
-                "model: an average of masks or of rounding steps is neither. Choose trainer.averaging=null, or no "
+                f"trainer.averaging={self.fit.averaging} would mix weights from before and after {changing[0]} changed "
+                "the model: an average of masks or of rounding steps is neither. Choose trainer.averaging=null, or no "
                 "pruning and no quantization-aware training"
             )
-        return [Averaging(self.averaging)]
+        return [Averaging(self.fit.averaging)]
+
+
+def _world(accelerator: str, devices: int | str, strategy: str, batch_size: int) -> int:
+    """How many processes train together.
+
+    Raises:
+        MillisError: a strategy that there is not, or devices that cannot share a batch.
+    """
+    if strategy not in STRATEGIES:
+        raise MillisError(
+            f"trainer.strategy={strategy}{nearest(strategy, STRATEGIES)}: expected one of {', '.join(STRATEGIES)}. "
+            "Strategies that shard a model over GPUs, such as fsdp, are for models larger than those trained here"
+        )
+    gpus = on_gpu(accelerator)
+    found = torch.cuda.device_count() if gpus else 1
+    wanted = found if devices == "auto" else devices
+    if not str(wanted).isdecimal() or int(wanted) < 1 or batch_size % int(wanted):
+        raise MillisError(
+            f"trainer.devices={devices} and batch_size={batch_size}: expected `auto`, or a number of devices that "
+            "divides batch_size, so that all get the same share of every batch"
+        )
+    if gpus and int(wanted) > found:
+        raise MillisError(f"trainer.devices={devices}: this machine has {found} GPUs. Lower it")
+    return int(wanted)
 
 
 def _tell(saved: Savings, title: str, logger: Any) -> None:

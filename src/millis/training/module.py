@@ -1,6 +1,7 @@
 """The LightningModule: a model, an objective and an optimizer. No compression method is named here."""
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import mean
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ from millis.distillation.objective import Objective
 from millis.distillation.term import student_key
 from millis.models.features import capture
 from millis.training.optim import AdamW
+from millis.training.processes import Gathered
 
 Score = Callable[[Sequence[int], Sequence[int]], float]
 """Predictions and references in, the quality metric in percent out."""
@@ -66,9 +68,10 @@ class TextModule(pl.LightningModule):
         """The objective on one batch, logged."""
         total, terms = self.loss(batch)
         self._objectives.append(total.detach())
-        self.log("train/objective", total.detach(), batch_size=len(batch["labels"]))
+        size = len(batch["labels"])
+        self.log("train/objective", total.detach(), batch_size=size, sync_dist=True)
         for name, value in terms.items():
-            self.log(f"train/{name}", value, batch_size=len(batch["labels"]))
+            self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
         return total
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -77,13 +80,15 @@ class TextModule(pl.LightningModule):
         self._seen.append((logits.argmax(-1).cpu(), batch["labels"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole validation split at once."""
+        """Score the whole validation split at once, in every process alike, whichever answered which row."""
+        gathered = Gathered(self.trainer.world_size)
         objectives = torch.stack(self._objectives) if self._objectives else torch.zeros(1)
+        objective = mean(gathered(float(objectives.mean())))
         self._objectives.clear()
-        predictions, references = (torch.cat(parts).tolist() for parts in zip(*self._seen, strict=True))
+        seen = [pair for pairs in gathered(self._seen) for pair in pairs]
+        predictions, references = (torch.cat(parts).tolist() for parts in zip(*seen, strict=True))
         self._seen.clear()
-        answers = self.objective.answers
-        self.log(VALIDATION, self.score(predictions, references) if answers else -float(objectives.mean()))
+        self.log(VALIDATION, self.score(predictions, references) if self.objective.answers else -objective)
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""

@@ -1,0 +1,79 @@
+"""A toy training that other processes can import: even tokens are label 0, odd tokens label 1."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from millis.data.encode import Encoded
+from millis.distillation.objective import Distillation
+from millis.training.module import TextModule
+from millis.training.optim import AdamW
+
+
+class Bag(nn.Module):
+    """Two layers over the mean of a text's token vectors: [B, S] → [B, 2]. No dropout: nothing but the data decides."""
+
+    def __init__(self, unused=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(12, 8)
+        self.dense = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 2)
+        if unused:
+            self.pooler = nn.Linear(8, 8)
+
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        mask = attention_mask.unsqueeze(-1)
+        mean = (self.embedding(input_ids) * mask).sum(1) / mask.sum(1)
+        return self.head(torch.relu(self.dense(mean)))
+
+
+def percent(predictions, references):
+    return 100 * float(np.mean(np.asarray(predictions) == np.asarray(references)))
+
+
+def toy_module(model=None, alpha=0.0, **settings):
+    objective = Distillation(alpha=alpha).objective([1, 1])
+    return TextModule(model or Bag(), objective, AdamW(**{"lr": 0.02, "head_lr": 0.02} | settings), percent)
+
+
+def toy_split(count, seed=0):
+    """Ragged rows of tokens 2..11; one in five has a label by chance, so that not all are ever right."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 2, count)
+    rows = [2 * generator.integers(1, 6, generator.integers(1, 6)) + label for label in labels]
+    flips = generator.random(count) < 0.2
+    return Encoded(
+        ids=np.concatenate(rows).astype(np.int32),
+        token_types=None,
+        offsets=np.cumsum([0, *map(len, rows)]),
+        labels=np.where(flips, 1 - labels, labels).astype(np.int64),
+        truncated=0,
+    )
+
+
+class DieAt(pl.Callback):
+    """Ends the process of one rank, or raises in it, at a step."""
+
+    def __init__(self, rank, step, error=None):
+        self.rank, self.step, self.error = rank, step, error
+
+    def on_train_batch_end(self, trainer, *_):
+        if (trainer.global_rank, trainer.global_step) == (self.rank, self.step):
+            if self.error is None:
+                import os
+
+                os.kill(os.getpid(), 9)
+            raise self.error
+
+
+class Unreadable(pl.Callback):
+    """Cannot be made again in another process."""
+
+    def __reduce__(self):
+        return (_refuse, ())
+
+
+def _refuse():
+    raise ValueError("this callback does not travel")

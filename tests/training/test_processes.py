@@ -1,0 +1,157 @@
+"""Two processes train as one does: over gloo, on CPUs."""
+
+import os
+import runpy
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy import Bag, DieAt, Unreadable, toy_module, toy_split
+
+from millis.errors import MillisError
+from millis.pruning.criterion.magnitude import Magnitude
+from millis.pruning.criterion.movement import Movement
+from millis.pruning.granularity.element import Element
+from millis.pruning.recipe import Pruning
+from millis.pruning.schedule import Linear
+from millis.training.fit import Fit
+from millis.training.processes import Gathered, led
+from millis.training.pruning import PruningCallback
+
+tiny_encoder = runpy.run_path(str(Path(__file__).parents[1] / "pruning" / "conftest.py"))["tiny_encoder"]
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains a toy module in `devices` processes."""
+
+    def run(devices, module=None, rows=64, epochs=3, callbacks=(), logits=None, folder=None, batch_size=8, **flags):
+        module = toy_module() if module is None else module
+        fit = Fit(max_epochs=epochs, batch_size=batch_size, patience=10, accelerator="cpu", devices=devices, **flags)
+        fitted = fit(
+            module, toy_split(rows), toy_split(31, seed=1), 0, folder=tmp_path / (folder or f"{devices}"), seed=3,
+            title="toy", teacher_logits=logits, callbacks=callbacks,
+        )  # fmt: skip
+        return module, fitted
+
+    return run
+
+
+def assert_same(two, one, atol=1e-5):
+    for (name, ours), (_, theirs) in zip(two.model.named_parameters(), one.model.named_parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def history(fitted):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in fitted.history]
+
+
+def test_two_processes_give_what_one_gives(train):
+    (one, alone), (two, together) = train(1), train(2)
+    assert_same(two, one)
+    assert together.quality == alone.quality, "31 rows are judged by two: 16 and 15"
+    assert 50 < together.quality < 100
+    for ours, theirs in zip(history(together), history(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    assert not torch.distributed.is_initialized()
+    assert "MASTER_PORT" not in os.environ
+
+
+def test_with_a_teacher_accumulation_and_parameters_that_nothing_reads(train):
+    logits = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    found = [
+        train(
+            devices,
+            toy_module(Bag(unused=True), alpha=0.5, freeze_embeddings=True),
+            logits=logits,
+            accumulate_grad_batches=3,
+        )
+        for devices in (1, 2)
+    ]
+    assert_same(found[1][0], found[0][0])
+    assert torch.equal(found[1][0].model.embedding.weight, Bag().embedding.weight), "frozen"
+
+
+@pytest.mark.parametrize("criterion", [Magnitude(), Movement()], ids=["magnitude", "movement"])
+def test_masks_are_the_same_in_all_processes(train, criterion):
+    pruning, found = Pruning(criterion, Element(), Linear(2, 4, 2), 0.5), []
+    for devices in (1, 2):
+        model = tiny_encoder(seed=0, num_labels=2)
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        module, _ = train(
+            devices, toy_module(model), callbacks=[PruningCallback(pruning)], folder=str(devices), epochs=2
+        )
+        module.model, _ = pruning.finish(module.model)
+        found.append(module)
+    one, two = found
+    assert_same(two, one, atol=1e-3)
+    for ours, theirs in zip(two.model.parameters(), one.model.parameters(), strict=True):
+        assert (
+            float(((ours == 0) != (theirs == 0)).float().mean()) < 0.01
+        )  # sums in another order may swap two at the edge
+
+
+def test_a_run_broken_in_two_goes_on_and_ends_as_an_unbroken_one(train):
+    whole, _ = train(1, folder="whole")
+    with pytest.raises(MillisError, match="stop here"):
+        train(2, folder="broken", callbacks=[DieAt(0, 17, MillisError("stop here"))])
+    resumed, fitted = train(2, folder="broken")  # nothing of the broken one is in its way
+    assert [row["epoch"] for row in fitted.history] == [1, 2, 3]
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (DieAt(1, 3), r"training process 1 ended in the middle of training \(status -9\). Signal 9 is most often"),
+        (DieAt(1, 3, ValueError("no such thing")), r"(?s)training process 1 ended in .*ValueError: no such thing"),
+        (Unreadable(), r"(?s)training process 1 did not start .*trainer.devices=1.*this callback does not travel"),
+    ],
+)
+def test_a_process_that_dies_is_named_with_its_last_words(train, callback, message):
+    with pytest.raises(MillisError, match=message):
+        train(2, callbacks=[callback])
+    assert not torch.distributed.is_initialized()
+
+
+def test_one_process_is_none_at_all():
+    before = threading.active_count()
+    with led(1, None) as ranks:
+        assert ranks is None
+        assert threading.active_count() == before
+    assert Gathered(1)("mine") == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"strategy": "fsdp"},
+            r"trainer.strategy=fsdp: expected one of auto, ddp. Strategies that shard a model over GPUs",
+        ),
+        ({"strategy": "dpd"}, r"trainer.strategy=dpd; did you mean 'ddp'\?: expected one of auto, ddp"),
+        ({"devices": 3}, r"trainer.devices=3 and batch_size=8: expected `auto`, or a number of devices that divides"),
+        ({"devices": 0}, r"trainer.devices=0 and batch_size=8"),
+        ({"devices": "two"}, r"trainer.devices=two and batch_size=8"),
+    ],
+)
+def test_what_cannot_be(settings, message):
+    with pytest.raises(MillisError, match=message):
+        Fit(max_epochs=1, batch_size=8, accelerator="cpu", **settings)
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(MillisError, match=r"trainer.devices=2: this machine has 1 GPUs"):
+        Fit(max_epochs=1, batch_size=8, devices=2)
+
+
+def test_a_split_with_fewer_rows_than_processes(train):
+    with pytest.raises(MillisError, match=r"1 rows in batches of 8 cannot be shared among 2 processes"):
+        train(2, rows=1)
