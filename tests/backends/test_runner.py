@@ -146,3 +146,11 @@ def test_serving_on_onnx_runtime_imports_neither_torch_nor_transformers_nor_onnx
     label, imported = ran.stdout.split("\n")[:2]
     assert label in ("no", "yes")
     assert imported == "[]"
+
+
+def test_more_threads_than_cpus_are_warned_of(write, monkeypatch):
+    folder = write(OnnxRuntime())
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3}, raising=False)
+    message = r"threads=3 on 2 CPUs: threads wait for each other. threads=2 is faster"
+    with pytest.warns(UserWarning, match=message):
+        load(folder, threads=3)
