@@ -41,9 +41,8 @@ PROFILE = [{"name": "/layer/MatMul", "kind": "MatMul", "share": 0.5, "microsecon
 @pytest.fixture
 def analysed(records):
     first, second, *rest = records
-    return [
-        replace(first, analysis={"limit": LIMIT, "profile": PROFILE}), replace(second, analysis={"curves": CURVES}), *rest
-    ]  # fmt: skip
+    told = replace(first, analysis={"limit": LIMIT, "profile": PROFILE})
+    return [told, replace(second, analysis={"curves": CURVES}), *rest]
 
 
 def test_rows_by_hand(analysed):
