@@ -38,6 +38,7 @@ class Record:
         stages_ms: Stage (`tokenize`, `feed`, `compute`, `decode`) → median milliseconds.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
         environment: Machine, threads, affinity, package versions, git commit, data fingerprint.
+        analysis: What `millis benchmark` was asked for beyond latency: `limit`, `profile`, `curves`.
         notes: Anything a reader must know (texts truncated, reference drifted, training skipped, and what that saved).
     """
 
@@ -58,6 +59,7 @@ class Record:
     parity: dict[str, float]
     environment: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    analysis: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

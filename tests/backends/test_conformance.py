@@ -205,3 +205,14 @@ def test_a_model_that_cannot_be_traced_is_refused_with_advice(backend, tmp_path,
     with pytest.raises(MillisError, match=r"[Uu]se backend="):
         write_model(tmp_path / "artifact", backend, tokenizer(), of=Branching())
     assert not (tmp_path / "artifact").exists()
+
+
+def test_operators_add_up_where_a_runtime_tells(backend, artifact):
+    tell = getattr(backends.module(backend.name), "operators", None)
+    if tell is None:
+        pytest.skip(f"{backend.name}: does not tell")
+    found = tell(artifact, open_manifest(artifact), 1, [ids([2, 4, 3]), ids([2, 4, 5, 3])])
+    assert sum(operator.share for operator in found) == pytest.approx(1)
+    assert any(
+        "mul" in operator.kind.lower() or "mm" in operator.kind or "Fully" in operator.kind for operator in found
+    )

@@ -161,3 +161,11 @@ def test_a_deadline_that_is_none_is_refused(echo, deadline_ms):
     runner, _ = echo()
     with pytest.raises(MillisError, match=f"deadline_ms={deadline_ms}: expected a positive number of milliseconds"):
         runner.predict("a", deadline_ms=deadline_ms)
+
+
+def test_more_threads_than_cpus_are_warned_of(write, monkeypatch):
+    folder = write(OnnxRuntime())
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3}, raising=False)
+    message = r"threads=3 on 2 CPUs: threads wait for each other. threads=2 is faster"
+    with pytest.warns(UserWarning, match=message):
+        load(folder, threads=3)

@@ -1,3 +1,4 @@
+import re
 import statistics
 from dataclasses import replace
 from itertools import chain
@@ -204,9 +205,8 @@ def test_cpus_are_the_last_allowed_unless_named(monkeypatch):
     assert Options(affinity=(3,)).cpus() == [3]
     with pytest.raises(MillisError, match=r"benchmark.affinity names CPUs \[4\], this process may use \[2, 3, 5, 7\]"):
         Options(affinity=(3, 4)).cpus()
-    with pytest.raises(MillisError, match=r"benchmark.threads=5 on 4 CPUs would time threads waiting for each other"):
-        Options(threads=5).cpus()
-    with pytest.raises(MillisError, match=r"benchmark.threads=2 on 1 CPUs"):
+    assert Options(threads=5).cpus() == [2, 3, 5, 7]
+    with pytest.raises(MillisError, match=r"benchmark.threads=2 on 1 CPUs would time threads waiting for each other"):
         Options(threads=2, affinity=(3,)).cpus()
     monkeypatch.setattr(latency, "available_cpus", list)
     assert Options(affinity=(3,)).cpus() == []  # a system that cannot pin
@@ -222,3 +222,9 @@ def test_a_secret_in_the_address_is_refused_and_not_repeated():
     with pytest.raises(MillisError, match="holds a user name or password, which records would show") as fault:
         Options(where="http://user:secret@host:7331")
     assert "secret" not in str(fault.value)
+
+
+def test_more_threads_than_cpus_are_noted_once(fake):
+    small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", replace(QUICK, threads=1000))["small"]
+    (note,) = [note for note in small.notes if "threads" in note]
+    assert re.fullmatch(r"threads=1000 on \d+ CPUs?: threads wait for each other. threads=\d+ is faster", note)

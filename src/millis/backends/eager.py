@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
@@ -153,6 +154,19 @@ def _stored(path: Path, threads: int) -> dict[str, Tensor]:
     if archive is None:
         return load_file(path)
     return {name: torch.from_numpy(tensor) for name, tensor in read_tensors(archive, path.name, threads).items()}
+
+
+def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
+    """What each of PyTorch's operators takes of its own, by kind: PyTorch does not name the places they run in."""
+    from torch.profiler import ProfilerActivity, profile
+
+    session = load(folder, manifest, threads)
+    for features in requests[:WARM]:
+        session(features)
+    with profile(activities=[ProfilerActivity.CPU]) as told:
+        for features in requests:
+            session(features)
+    return summed(((one.key, one.key, one.self_cpu_time_total) for one in told.key_averages()), len(requests))
 
 
 def _check_supported(quantization: Quantization) -> None:

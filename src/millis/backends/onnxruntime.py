@@ -10,15 +10,18 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 * nothing else: `benchmarks/session_options.py` times what else there is, and none of it helps.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
+from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError, nearest
 from millis.storage.archived import archive_of, read_tensors
 from millis.types import Features
@@ -199,6 +202,29 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
+
+
+def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
+    """What each node of the optimised graph takes, read from ONNX Runtime's own trace."""
+    from onnxruntime import InferenceSession
+
+    with TemporaryDirectory() as scratch:
+        options = _session_options(threads, backends.options(OnnxRuntime, manifest))
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(scratch) / "trace")
+        opened = InferenceSession(str(folder / FILE_NAME), options, providers=["CPUExecutionProvider"])
+        session = OnnxSession(opened)
+        for features in [*requests[:WARM], *requests]:
+            session(features)
+        events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))
+    runs = [event["ts"] for event in events if event["name"] == "model_run"]
+    begin = sorted(runs)[min(WARM, len(requests))]  # what ran before was warming up
+    times = (
+        (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"], float(event["dur"]))
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= begin
+    )
+    return summed(times, len(requests))
 
 
 def _session_options(threads: int, chosen: OnnxRuntime) -> Any:

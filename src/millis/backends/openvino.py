@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
+from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError, nearest
 from millis.types import Features
 
@@ -144,15 +145,29 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OpenVinoSession:
     return _open(folder / GRAPH, backends.options(OpenVino, manifest), threads)
 
 
-def _open(path: Path, options: OpenVino, threads: int) -> OpenVinoSession:
-    compiled = _compile(path, {
+def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
+    """What each node takes, over `requests`."""
+    session = _open(folder / GRAPH, backends.options(OpenVino, manifest), threads, PERF_COUNT=True)
+    for features in requests[:WARM]:
+        session(features)
+    times = []
+    for features in requests:
+        session(features)
+        for node in session.request.get_profiling_info():
+            times.append((node.node_name, node.node_type, node.real_time.total_seconds() * 1e6))
+    return summed(times, len(requests))
+
+
+def _open(path: Path, options: OpenVino, threads: int, **more: Any) -> OpenVinoSession:
+    settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "PERFORMANCE_HINT_NUM_REQUESTS": 1,
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": PRECISIONS[options.precision],
-    })  # fmt: skip
-    return OpenVinoSession(compiled)
+        **more,
+    }
+    return OpenVinoSession(_compile(path, settings))
 
 
 def _compile(path: Path, settings: dict[str, Any]) -> Any:

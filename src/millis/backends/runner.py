@@ -6,6 +6,8 @@ made once, one a length. One thread of a 2.6 GHz server core, 10 words, a model 
 feed 2, compute 12, decode 1.5 µs.
 """
 
+import os
+import warnings
 from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
@@ -160,7 +162,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
 
     Args:
         folder: The artifact.
-        threads: For one request's arithmetic.
+        threads: For one request's arithmetic; more than there are CPUs is warned of.
         verify: Hash every file first (about 1 s a GB).
 
     Raises:
@@ -169,6 +171,8 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     folder = Path(folder)
     if threads < 1:
         raise MillisError(f"threads={threads} cannot run anything: expected 1 or more")
+    if (warning := crowded(threads)) is not None:
+        warnings.warn(warning, stacklevel=2)
     manifest = open_manifest(folder, verify)
     backend = backends.module(manifest.backend)
     try:
@@ -190,3 +194,11 @@ def _session(backend: Any, folder: Path, manifest: Manifest, threads: int) -> Se
 def bound_threads(manifest: Manifest, wanted: int) -> int:
     """As many threads as `wanted`, or as many as the artifact's code is made for (`millis.backends.inductor`)."""
     return int(manifest.options.get("threads", wanted))
+
+
+def crowded(threads: int) -> str | None:
+    """What to know where `threads` are more than the CPUs this process may use; None where they are not."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or threads
+    if threads <= cpus:
+        return None
+    return f"threads={threads} on {cpus} CPU{'s' * (cpus > 1)}: threads wait for each other. threads={cpus} is faster"

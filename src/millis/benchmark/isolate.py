@@ -54,7 +54,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=_environment(threads),
+            env=worker_environment(threads),
         )
         try:
             waited_ns = self.ask({"first": first})
@@ -69,12 +69,26 @@ class Worker:
         Raises:
             MillisError: the worker refused, or died.
         """
-        assert self._process.stdin and self._process.stdout
-        try:
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Send `request`; its answer is for `receive`. For workers that are to be awake together."""
+        assert self._process.stdin
+        with contextlib.suppress(OSError):  # it closed its end: `receive` will tell
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
+
+    def receive(self) -> Any:
+        """Wait for the answer to what was sent.
+
+        Raises:
+            MillisError: the worker refused, or died.
+        """
+        assert self._process.stdout
+        try:
             line = self._process.stdout.readline()
-        except OSError:  # it closed its end
+        except OSError:
             line = b""
         if not line:
             raise self._died()
@@ -119,7 +133,7 @@ class Worker:
         return MillisError(f"the benchmark process of {self.name} {how}.{hint} Its last words:\n{words}")
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """The parent's, with thread counts set before any library reads them and this very millis importable."""
     source = str(Path(millis.__file__).parent.parent)
     paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

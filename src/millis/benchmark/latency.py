@@ -23,6 +23,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import Worker, available_cpus
 from millis.benchmark.sampling import stratified
@@ -93,8 +94,10 @@ class Options:
     def cpus(self) -> list[int]:
         """The CPUs that workers are pinned to; empty where the system cannot pin.
 
+        More threads than CPUs get all of them, and a note (`crowded`).
+
         Raises:
-            MillisError: CPUs that are not there, or fewer than threads.
+            MillisError: CPUs that are not there, or fewer named than threads.
         """
         allowed = available_cpus()
         if not allowed:
@@ -104,12 +107,16 @@ class Options:
             raise MillisError(
                 f"benchmark.affinity names CPUs {foreign}, this process may use {allowed}. Choose from these"
             )
-        if len(set(cpus)) < self.threads:
+        if self.affinity is not None and len(set(cpus)) < self.threads:
             raise MillisError(
                 f"benchmark.threads={self.threads} on {len(set(cpus))} CPUs would time threads waiting for each other: "
                 f"expected at most one thread a CPU, this process may use {allowed}. Lower threads or widen affinity"
             )
         return cpus
+
+    def crowded(self) -> str | None:
+        """A warning where there are more threads than CPUs to run them."""
+        return crowded(self.threads)
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,8 @@ class Bench:
             peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
         shared = machine | self._environment(requests)
         notes = [] if requests == self.options.requests else [_slow_note(requests, self.options)]
+        if (crowding := self.options.crowded()) is not None:
+            notes.append(crowding)
         if not self.cpus:
             notes.append("processes were not pinned: this system cannot")
         stages = [milliseconds(stamps) for stamps in taken]

@@ -9,6 +9,8 @@ Requests, one key each:
     texts: [text]             remember these; the numbers below are positions in this list
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
     burst: {...}              see `_Timer.burst`; value: [requests][6], nanoseconds
+    shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
+    stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
     peak: null                value: peak resident memory, bytes
 """
 
@@ -71,6 +73,41 @@ class _Timer:
             self.runner.predict(self.texts[order[done % len(order)]])
             done += 1
         return self.stamps(order)
+
+    def shape(self, batch: int, length: int, seconds: float) -> list[float]:
+        """Milliseconds of computing features of one shape [batch, length], again and again for `seconds`."""
+        from time import perf_counter
+
+        import numpy as np
+
+        from millis.types import Features
+
+        one = self.runner.feed(self.runner.tokenize(self.texts[0]))
+        ids = np.resize(one.ids, (batch, length))
+        types = None if one.token_types is None else np.zeros_like(ids)
+        features = Features(ids, np.ones_like(ids), types)
+        compute, taken = self.runner.compute, []
+        for _ in range(3):
+            compute(features)
+        end = perf_counter() + seconds
+        while len(taken) < 5 or perf_counter() < end:
+            waited, start = waited_ns(), perf_counter()
+            compute(features)
+            taken.append(1e3 * (perf_counter() - start) - (waited_ns() - waited) / 1e6)
+        return taken
+
+    def stream(self, seconds: float) -> dict[str, Any]:
+        """Answer one text after the other for `seconds`, as a busy server does. Waiting for the CPU is part of it."""
+        from time import perf_counter
+
+        predict, texts, taken = self.runner.predict, self.texts, []
+        begin = now = perf_counter()
+        while now < begin + seconds or not taken:
+            start = now
+            predict(texts[len(taken) % len(texts)])
+            now = perf_counter()
+            taken.append(1e3 * (now - start))
+        return {"seconds": now - begin, "latency_ms": taken}
 
     def stamps(self, order: Any) -> list[tuple[int, ...]]:
         """Readings of each request, [requests][6], nanoseconds: five of the clock around the four stages, and how long
@@ -166,6 +203,8 @@ def _serve(timer: _Timer, answers: IO[str]) -> None:
         "texts": timer.remember,
         "warm": lambda options: timer.warm(**options),
         "burst": lambda options: timer.burst(**options),
+        "shape": lambda options: timer.shape(**options),
+        "stream": lambda options: timer.stream(**options),
         "peak": lambda _: peak_memory_bytes(),
     }
     for line in sys.stdin:

@@ -10,12 +10,14 @@ from omegaconf import DictConfig
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
+from millis.cli.pipeline.analysis import analyse, check_goal, recommended
 from millis.cli.pipeline.inputs import load_inputs, plain
 from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError, nearest
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record, write_records
+from millis.report.analysis import print_analysis
 from millis.report.records import print_records
 from millis.report.text import wide_console
 from millis.storage.manifest import Manifest, open_manifest
@@ -32,7 +34,10 @@ def run(cfg: DictConfig) -> list[Record]:
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
     _check_labels(manifests, inputs.dataset.labels)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
-    measured = measure(artifacts, inputs.dataset.test.texts, reference, instantiate(cfg.benchmark))
+    check_goal(cfg)
+    options = instantiate(cfg.benchmark)
+    measured = measure(artifacts, inputs.dataset.test.texts, reference, options)
+    found_beyond = analyse(cfg, artifacts, manifests, inputs.dataset.test.texts, measured, options)
     answers = {
         name: answer(load(folder, bound_threads(manifests[name], threads), verify=False), inputs.dataset.test.texts)
         for name, folder in artifacts.items()
@@ -63,6 +68,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 stages_ms=found.stages_ms,
                 parity=manifests[name].parity,
                 notes=[*inputs.dataset.notes, *found.notes],
+                analysis=found_beyond[name],
                 environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
             )
         )
@@ -70,6 +76,11 @@ def run(cfg: DictConfig) -> list[Record]:
     write_records(path, records)
     console = wide_console()
     print_records(records, console=console)
+    print_analysis(records, console)
+    if (crowding := options.crowded()) is not None:
+        console.print(f"warning: {crowding}", soft_wrap=True)
+    for name, sentence in recommended(cfg, records):
+        console.print(f"{name}: {sentence}", soft_wrap=True)
     console.print(f"speed-ups are over {reference}; records: {path}", soft_wrap=True, highlight=False)
     return records
 

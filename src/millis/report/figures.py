@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import log10
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from millis.report.tables import STAGES, Row
 from millis.units import label, show, show_limit, significant, unit
@@ -23,6 +24,7 @@ COLOURS = {
     "budget": "#2e9e6b",
 }
 STAGE_COLOURS = dict(zip(STAGES, ("#e0a13c", "#8b6cc4", "#2f80c9", "#4fae8f"), strict=True))
+LINE_COLOURS = ("#2f80c9", "#c2553a", "#2e9e6b", "#8b6cc4", "#e0a13c", "#4fae8f")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 RECIPE_LINES = 10
 
@@ -125,6 +127,38 @@ def stages_figure(rows: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.35, legend_traceorder="normal")
     figure.update_xaxes(title="share of the median request, %", range=[0, 100])
     figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def curves_figure(
+    panels: Mapping[str, tuple[str, str, Sequence[tuple[str, Sequence[float], Sequence[float]]]]],
+) -> go.Figure:
+    """What settings do: one panel an axis, one line a model, both axes logarithmic.
+
+    Args:
+        panels: Axis → (title of x, title of y, lines as (name, x, y)), at most four.
+    """
+    figure = make_subplots(rows=2, cols=2, vertical_spacing=0.2, horizontal_spacing=0.12)
+    figure.update_layout(_layout(560))
+    names = list(dict.fromkeys(name for _, _, lines in panels.values() for name, _, _ in lines))
+    colours = {name: LINE_COLOURS[i % len(LINE_COLOURS)] for i, name in enumerate(names)}
+    drawn: set[str] = set()
+    for place, (x_title, y_title, lines) in enumerate(panels.values()):
+        row, column = place // 2 + 1, place % 2 + 1
+        for name, xs, ys in lines:
+            figure.add_scatter(
+                name=escape(name), legendgroup=name, showlegend=name not in drawn, x=list(xs), y=list(ys),
+                mode="lines+markers", line={"color": colours[name], "width": 1.5}, row=row, col=column,
+            )  # fmt: skip
+            drawn.add(name)
+        everything = [y for _, _, ys in lines for y in ys]
+        values = sorted({x for _, xs, _ in lines for x in xs})
+        figure.update_xaxes(
+            type="log", title=x_title, tickvals=values, ticktext=[f"{x:g}" for x in values], row=row, col=column
+        )
+        figure.update_yaxes(
+            type="log", title=y_title, row=row, col=column, **_log_ticks(min(everything), max(everything))
+        )
     return figure
 
 

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from millis.frontier import Choice, Frontier, pick, teacher_of
 from millis.record import Record
-from millis.report import figures, tables
+from millis.report import analysis, figures, tables
 from millis.report.text import percent
 from millis.store import atomic_file
 from millis.units import label, show, significant
@@ -69,6 +69,7 @@ def render(
         prices=_prices(tables.price_rows(rows, frontier.latency)),
         stages_chart=_chart(figures.stages_figure(tables.stage_rows(shown)), "stages"),
         latency_chart=_chart(figures.latency_figure(tables.latency_rows(shown)), "latency"),
+        analysis=_analysis(records),
         recipes=_recipes(rows),
         method=_method(records, frontier),
         caveats=_caveats(tables.caveats(records)),
@@ -172,6 +173,20 @@ def _recipes(rows: Sequence[tables.Row]) -> str:
             )
     note = '<p class="note">The settings that differ between the models of this study.</p>'
     return note + "".join(parts) if parts else "<p>Only the teacher has been measured.</p>"
+
+
+def _analysis(records: Sequence[Record]) -> str:
+    """Limit, profiles and curves, where `millis benchmark` was asked for them; otherwise nothing."""
+    parts = []
+    for title, header, cells in analysis.tables(records):
+        body = [[_text(row[0]), *map(_number, row[1:])] for row in cells]
+        parts.append(f"<h2>{escape(title)}</h2>{_table(header, body)}")
+    panels = {
+        axis: (*titles, lines) for axis, titles in analysis.AXES.items() if (lines := analysis.curves(records, axis))
+    }
+    if panels:
+        parts.append(f"<h2>What settings do</h2>{_chart(figures.curves_figure(panels), 'curves')}")
+    return "".join(parts)
 
 
 def _method(records: Sequence[Record], frontier: Frontier) -> str:

@@ -1,0 +1,130 @@
+"""Which runtime is fastest here? Every runtime and kind of integers, two models, some thread counts, each in one run.
+
+    python benchmarks/runtimes.py [FOLDER] [threads=1,2] [skip=NAME,NAME] [key=value of the benchmark's options ...]
+
+Latency does not depend on what weights hold, so the models are untrained: all-MiniLM-L6-v2 with a fresh head, and a
+student of two of its layers. Ratios are to eager fp32 of the same model, in the same interleaved run. Artifacts are
+kept in FOLDER, where one is given, and those that lie there are used.
+"""
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from millis import models
+from millis.backends.artifact import write_artifact
+from millis.backends.eager import Eager
+from millis.backends.inductor import Inductor
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.openvino import OpenVino
+from millis.backends.runner import load
+from millis.benchmark.latency import Options, measure
+from millis.data.bundled import Bundled
+from millis.errors import MillisError
+from millis.models.load import Packaged
+from millis.models.student import TransformerStudent
+from millis.quantization.spec import Calibration, Quantization
+from millis.storage.manifest import Manifest
+from millis.types import Features, Spec
+
+CALIBRATION = Calibration()
+DYNAMIC = Quantization()
+STATIC = Quantization(activations="static", calibration=CALIBRATION)
+BLOCKS = Quantization(activations="none", block_size=32)
+VARIANTS = {
+    "eager fp32": (Eager(), None),
+    "eager int8": (Eager(), DYNAMIC),
+    "inductor fp32": (Inductor(), None),
+    "inductor bf16": (Inductor(precision="bf16"), None),
+    "onnxruntime fp32": (OnnxRuntime(), None),
+    "onnxruntime int8": (OnnxRuntime(), DYNAMIC),
+    "onnxruntime int8 static": (OnnxRuntime(), STATIC),
+    "onnxruntime int8 weights": (OnnxRuntime(), BLOCKS),
+    "openvino fp32": (OpenVino(), None),
+    "openvino bf16": (OpenVino(precision="bf16"), None),
+    "openvino int8": (OpenVino(), DYNAMIC),
+    "openvino int8 static": (OpenVino(), STATIC),
+    "openvino int8 weights": (OpenVino(), BLOCKS),
+}
+REFERENCE = "eager fp32"
+
+
+def main() -> None:
+    settings = dict(argument.split("=") for argument in sys.argv[1:] if "=" in argument)
+    threads = [int(count) for count in settings.pop("threads", "1,2").split(",")]
+    for skipped in filter(None, settings.pop("skip", "").split(",")):
+        del VARIANTS[skipped]
+    options = Options(**{name: type(getattr(Options(), name))(value) for name, value in settings.items()})
+    named = [argument for argument in sys.argv[1:] if "=" not in argument]
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(named[0] if named else scratch)
+        texts = Bundled()().test.texts
+        for model, spec in specs().items():
+            for count in threads:
+                folders = write_artifacts(root / model.replace(" ", "-"), spec, count)
+                measured = measure(folders, texts, REFERENCE, replace(options, threads=count))
+                show(f"{model}, threads={count}", measured)
+
+
+def specs() -> dict[str, Spec]:
+    dataset = Bundled()()
+    teacher, _ = Packaged()(len(dataset.labels), dataset.train.texts)
+    return {"all-MiniLM-L6-v2": teacher.spec, "2 layers": TransformerStudent(layers=2).spec(teacher.spec)}
+
+
+def write_artifacts(folder: Path, spec: Spec, threads: int) -> dict[str, Path]:
+    """Variant → artifact, for those that can be made on this machine."""
+    dataset = Bundled()()
+    _, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
+    model, folders = models.build(spec), {}
+    for name, (backend, quantization) in VARIANTS.items():
+        file = name.replace(" ", "-")
+        if isinstance(backend, Inductor):
+            backend, file = replace(backend, threads=threads), f"{file}-{threads}"
+        manifest = Manifest(name, backend.name, spec, dataset.labels, ("input_ids", "attention_mask"), 128)
+        target = folder / file
+        try:
+            if lacking := backend.missing():
+                raise MillisError(lacking)
+            if not target.is_dir():
+                texts = calibration_texts(folders[REFERENCE], dataset.train.texts) if quantization else []
+                write_artifact(target, model, tokenizer, backend, manifest, quantization, texts)
+            folders[name] = target
+        except MillisError as error:
+            print(f"{name} is left out: {error}")
+    return folders
+
+
+def calibration_texts(artifact: Path, texts: list[str]) -> list[Features]:
+    runner = load(artifact)
+    return [runner.feed(runner.tokenize(text)) for text in texts[: CALIBRATION.texts]]
+
+
+def show(title: str, measured: dict) -> None:
+    table = Table("runtime", title=title, box=box.SIMPLE_HEAD)
+    for column in ("p50 ms", "compute ms", "× eager", "95 %", "MB", "cold start ms"):
+        table.add_column(column, justify="right")
+    for name, found in measured.items():
+        numbers, (low, high) = found.metrics, found.intervals["speedup"]
+        table.add_row(
+            name,
+            f"{numbers['latency_p50_ms']:.3f}",
+            f"{numbers['compute_p50_ms']:.3f}",
+            f"{numbers['speedup']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{numbers['size_bytes'] / 1e6:.1f}",
+            f"{numbers['cold_start_ms']:.0f}",
+        )
+    console = Console(width=110)
+    console.print(table)
+    for note in dict.fromkeys(note for found in measured.values() for note in found.notes):
+        console.print(f"note: {note}")
+
+
+if __name__ == "__main__":
+    main()

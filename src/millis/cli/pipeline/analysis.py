@@ -1,0 +1,89 @@
+"""What `millis benchmark` may be asked for beyond latency: the limit, a profile, curves, the setting for a goal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from omegaconf import DictConfig
+
+from millis.backends.profile import profile
+from millis.backends.runner import bound_threads, load
+from millis.benchmark.latency import Measurement, Options
+from millis.benchmark.limit import limit_of
+from millis.benchmark.rates import measure_rates
+from millis.benchmark.scaling import GOALS, Point, scale, tune
+from millis.cli.pipeline.measure import own_threads
+from millis.errors import MillisError, nearest
+from millis.record import Record
+from millis.storage.manifest import Manifest
+from millis.types import Text
+
+OPERATORS = 10
+REQUESTS = 50  # that a profile runs
+TEXTS = 200  # that a stream answers in turn
+SECONDS = 1.0  # a point of a curve
+
+
+def check_goal(cfg: DictConfig) -> None:
+    """Refuse what the curves could not answer, before anything is measured.
+
+    Raises:
+        MillisError: an unknown goal, one without its bound, or one without curves.
+    """
+    if cfg.goal is None:
+        return
+    if cfg.goal not in GOALS:
+        raise MillisError(f"goal={cfg.goal!r} is unknown: expected one of {', '.join(GOALS)}{nearest(cfg.goal, GOALS)}")
+    if cfg.goal == "throughput" and cfg.bound_ms is None:
+        raise MillisError("goal=throughput needs the latency it may cost: add bound_ms=..., a p99 in milliseconds")
+    if not cfg.curves:
+        raise MillisError(f"goal={cfg.goal} is read off the curves: add curves=true")
+
+
+def analyse(
+    cfg: DictConfig,
+    artifacts: Mapping[str, Path],
+    manifests: Mapping[str, Manifest],
+    texts: Sequence[Text],
+    measured: Mapping[str, Measurement],
+    options: Options,
+) -> dict[str, dict[str, Any]]:
+    """Artifact → what a record's `analysis` holds, JSON-able."""
+    found: dict[str, dict[str, Any]] = {name: {} for name in artifacts}
+    rates = {}
+    if cfg.limit:
+        cpus = options.cpus()
+        every = len(cpus) if len(cpus) > options.threads else None
+        rates = {count: measure_rates(count, cpus[-count:]) for count in {options.threads, every} - {None}}
+    for name, folder in artifacts.items():
+        manifest = manifests[name]
+        with own_threads():
+            runner = load(folder, bound_threads(manifest, options.threads), verify=False)
+            encoded = [runner.tokenize(text) for text in texts]
+            if cfg.limit:
+                tokens = max(1, round(median(len(one.ids) for one in encoded)))
+                limit = limit_of(manifest, tokens, measured[name].stages_ms, rates[options.threads])
+                found[name]["limit"] = {
+                    **asdict(limit), "floor_ms": limit.floor_ms, "over_floor": limit.over_floor,
+                    "rates": [asdict(rate) for rate in rates.values()],
+                }  # fmt: skip
+            if cfg.profile:
+                requests = [runner.feed(one) for one in encoded[:REQUESTS]]
+                operators = profile(folder, manifest, options.threads, requests, OPERATORS)
+                found[name]["profile"] = [operator._asdict() for operator in operators]
+        if cfg.curves:
+            found[name]["curves"] = [asdict(point) for point in scale(folder, texts[:TEXTS], SECONDS)]
+    return found
+
+
+def recommended(cfg: DictConfig, records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """(artifact, the setting that `cfg.goal` asks for, in words)."""
+    if cfg.goal is None:
+        return
+    for record in records:
+        best = tune([Point(**point) for point in record.analysis["curves"]], cfg.goal, cfg.bound_ms)
+        streams = f"{best.streams} streams of " if best.streams > 1 else ""
+        numbers = f"p50 {best.p50_ms:.3g} ms, p99 {best.p99_ms:.3g} ms, {best.per_second:.0f} texts a second"
+        yield record.name, f"for {cfg.goal} take {streams}threads={best.threads}: {numbers}"

@@ -1,0 +1,40 @@
+import pytest
+
+from millis.benchmark import rates
+from millis.benchmark.rates import Rates, best_seconds, largest_cache, measure_rates
+from millis.errors import MillisError
+
+
+def test_the_best_of_several_runs(monkeypatch):
+    # Readings: end = 0 + 1; then runs of 0.5, 0.2, 0.4, 0.3 and 0.6 s; five at least, though the time is over.
+    readings = iter([0.0, 0.0, 0.5, 0.5, 0.7, 0.7, 1.1, 1.1, 1.4, 1.4, 2.0, 2.0])
+    monkeypatch.setattr(rates, "busy_seconds", lambda: next(readings))
+    calls = []
+    assert best_seconds(lambda: calls.append(1), seconds=1.0) == pytest.approx(0.2)
+    assert len(calls) == 6  # one to warm up
+
+
+def test_the_largest_cache_is_read_off_the_system(tmp_path):
+    for index, text in enumerate(("32K", "1024K", "16M")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(text + "\n")
+    assert largest_cache(tmp_path) == 16 << 20
+    assert largest_cache(tmp_path / "nothing") == 0
+
+
+def test_a_process_of_its_own_measures(monkeypatch):
+    monkeypatch.setattr(rates, "__name__", "tests_stand_in")
+    with pytest.raises(
+        MillisError, match=r"the process that measures this machine failed. Its last words:\n.*No module"
+    ):
+        measure_rates(1, [])
+
+
+def test_numbers_are_rates(monkeypatch, capsys):
+    monkeypatch.setattr(rates, "SIZE", 32)
+    monkeypatch.setattr(rates, "ARRAY_BYTES", 1 << 12)
+    monkeypatch.setattr(rates, "best_seconds", lambda kernel: kernel() is None or 0.5)
+    rates.main(["1", ""])
+    found = Rates(**__import__("json").loads(capsys.readouterr().out))
+    assert found.fp32 == found.bf16 == found.int8 == 2 * 32**3 / 0.5
+    assert found.bandwidth == (1 << 12) / (0.5 / 3)  # a triad names three arrays
