@@ -82,10 +82,10 @@ def write_artifacts(folder: Path, spec: Spec, threads: int) -> dict[str, Path]:
     dataset = Bundled()()
     _, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
     model, folders = models.build(spec), {}
-    for name, (backend, quantization) in VARIANTS.items():
-        file = name.replace(" ", "-")
-        if isinstance(backend, Inductor):
-            backend, file = replace(backend, threads=threads), f"{file}-{threads}"
+    for name, (usual, quantization) in VARIANTS.items():
+        compiled = isinstance(usual, Inductor)  # for a number of threads
+        backend = replace(usual, threads=threads) if compiled else usual
+        file = name.replace(" ", "-") + (f"-{threads}" if compiled else "")
         manifest = Manifest(name, backend.name, spec, dataset.labels, ("input_ids", "attention_mask"), 128)
         target = folder / file
         try:

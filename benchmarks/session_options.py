@@ -2,9 +2,9 @@
 
     python benchmarks/session_options.py [rounds]
 
-all-MiniLM-L6-v2 with a fresh head on one thread, in one process: candidates take turns in rounds over the same texts, and
-what is compared is the median over rounds of the ratio to `OnnxRuntime` as it is, for fp32 and for dynamic int8. Time in
-which another process had the CPU is not counted.
+all-MiniLM-L6-v2 with a fresh head on one thread, in one process: candidates take turns in rounds over the same texts,
+and what is compared is the median over rounds of the ratio to `OnnxRuntime` as it is, for fp32 and for dynamic int8.
+Time in which another process had the CPU is not counted.
 """
 
 import sys

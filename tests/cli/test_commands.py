@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from tiny import TINY, millis, write_data
 
+from millis.benchmark.rates import Rates
+from millis.cli.hydra_app import composed
 from millis.cli.main import run
+from millis.cli.pipeline import analysis
+from millis.errors import MillisError
 from millis.record import read_records
 
 
@@ -196,3 +200,38 @@ def test_the_fastest_runtime_is_found_kept_and_told(place, capsys):
     before = kept.stat().st_mtime_ns
     assert millis(place, "compress", *recipe) == 0
     assert kept.stat().st_mtime_ns == before, "it was measured again"
+
+
+def test_benchmark_tells_more_where_it_is_asked(place, capsys, monkeypatch):
+    monkeypatch.setattr(analysis, "SECONDS", 0.05)
+    rates = lambda threads, cpus: Rates(threads, 1e9, 1e9, 1e9, 1e9, 1 << 20)  # noqa: E731
+    monkeypatch.setattr(analysis, "measure_rates", rates)
+    assert millis(place, "compress", *common(place), "student=static") == 0
+    arguments = [f"artifacts=[{artifact_of(capsys.readouterr().out)}]", "data=local", f"data.path={place / 'data'}"]
+    assert millis(place, "benchmark", *arguments, *TINY[-4:], "goal=latency") == 1
+    assert "goal=latency is read off the curves: add curves=true" in capsys.readouterr().err
+
+    asked = ["limit=true", "profile=true", "curves=true", "goal=latency", "benchmark.processes=1"]
+    assert millis(place, "benchmark", *arguments, *TINY[-4:], *asked) == 0
+    output = capsys.readouterr().out
+    for text in ("Against the limit", "The most expensive operators of", "Settings of", "for latency take threads="):
+        assert text in output
+    path = Path(re.search(r"records: (\S+)", output)[1])
+    (record,) = read_records(path)
+    assert set(record.analysis) == {"limit", "profile", "curves"}
+    assert record.analysis["limit"]["floor_ms"] > 0 and len(record.analysis["profile"]) <= 10
+    assert {point["axis"] for point in record.analysis["curves"]} == {"threads", "streams", "batch", "length"}
+    assert millis(place, "report", f"records={path}", f"html={place / 'more.html'}") == 0
+    assert 'id="curves-chart"' in (place / "more.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["goal=latent"], "goal='latent' is unknown: expected one of latency, throughput; did you mean 'latency'?"),
+        (["goal=throughput", "curves=true"], "goal=throughput needs the latency it may cost: add bound_ms=..."),
+    ],
+)
+def test_a_goal_that_cannot_be_stops_before_measuring(asked, message):
+    with pytest.raises(MillisError, match=re.escape(message)):
+        analysis.check_goal(composed("benchmark", ["artifacts=[a]", *asked]))

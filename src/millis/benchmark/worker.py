@@ -86,7 +86,8 @@ class _Timer:
         ids = np.resize(one.ids, (batch, length))
         types = None if one.token_types is None else np.zeros_like(ids)
         features = Features(ids, np.ones_like(ids), types)
-        compute, taken = self.runner.compute, []
+        compute = self.runner.compute
+        taken: list[float] = []
         for _ in range(3):
             compute(features)
         end = perf_counter() + seconds
@@ -100,7 +101,8 @@ class _Timer:
         """Answer one text after the other for `seconds`, as a busy server does. Waiting for the CPU is part of it."""
         from time import perf_counter
 
-        predict, texts, taken = self.runner.predict, self.texts, []
+        predict, texts = self.runner.predict, self.texts
+        taken: list[float] = []
         begin = now = perf_counter()
         while now < begin + seconds or not taken:
             start = now

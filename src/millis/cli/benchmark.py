@@ -26,6 +26,7 @@ from millis.store import fingerprint
 
 def run(cfg: DictConfig) -> list[Record]:
     """Measure latency, size, memory and quality of `cfg.artifacts`; the reference comes first in every round."""
+    check_goal(cfg)
     artifacts = _named([Path(str(artifact)) for artifact in cfg.artifacts])
     reference = cfg.reference or next(iter(artifacts))
     if reference not in artifacts:
@@ -34,7 +35,6 @@ def run(cfg: DictConfig) -> list[Record]:
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
     _check_labels(manifests, inputs.dataset.labels)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
-    check_goal(cfg)
     options = instantiate(cfg.benchmark)
     measured = measure(artifacts, inputs.dataset.test.texts, reference, options)
     found_beyond = analyse(cfg, artifacts, manifests, inputs.dataset.test.texts, measured, options)

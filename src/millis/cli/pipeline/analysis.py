@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from millis.backends.profile import profile
 from millis.backends.runner import bound_threads, load
+from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import Measurement, Options
 from millis.benchmark.limit import limit_of
 from millis.benchmark.rates import measure_rates
@@ -54,9 +55,9 @@ def analyse(
     found: dict[str, dict[str, Any]] = {name: {} for name in artifacts}
     rates = {}
     if cfg.limit:
-        cpus = options.cpus()
-        every = len(cpus) if len(cpus) > options.threads else None
-        rates = {count: measure_rates(count, cpus[-count:]) for count in {options.threads, every} - {None}}
+        cpus = available_cpus()
+        places = {1: cpus[-1:], len(cpus) or 1: cpus, options.threads: options.cpus()}
+        rates = {threads: measure_rates(threads, place) for threads, place in sorted(places.items())}
     for name, folder in artifacts.items():
         manifest = manifests[name]
         with own_threads():
