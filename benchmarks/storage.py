@@ -81,9 +81,8 @@ def judged(folder: Path, teacher: Teacher) -> str:
     """Quality on the test split, with its 95 % interval."""
     inputs, test = teacher.inputs, teacher.inputs.dataset.test
     predictions = answer(load(folder, torch.get_num_threads(), verify=False), test.texts).predictions
-    metric, labels = inputs.task.metric, inputs.dataset.labels
-    low, high = interval(scorer(metric, labels), predictions, test.labels)
-    return f"{inputs.task.scores(predictions, test.labels, labels)[metric]:.1f} ± {(high - low) / 2:.1f}"
+    low, high = interval(scorer(inputs.task.metric, inputs.dataset.labels), predictions, test.labels)
+    return f"{inputs.score(predictions, test.labels):.1f} ± {(high - low) / 2:.1f}"
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_load_refuses_no_threads(tmp_path):
 
 def test_load_refuses_an_unknown_backend(tmp_path, manifest):
     seal(tmp_path, manifest(backend="onnxrumtime"))
-    message = r"backend 'onnxrumtime' is unknown; expected one of eager, .*; did you mean 'onnxruntime'\?"
+    message = r"backend 'onnxrumtime' is unknown; expected one of .*onnxruntime.*; did you mean 'onnxruntime'\?"
     with pytest.raises(MillisError, match=message):
         load(tmp_path)
 
@@ -124,7 +124,7 @@ def test_load_refuses_an_unknown_backend(tmp_path, manifest):
 def test_load_imports_nothing_that_is_no_backend(tmp_path, manifest, backend):
     (tmp_path / "hook.py").write_text("raise SystemExit('ran')")
     seal(tmp_path, manifest(backend=backend))
-    with pytest.raises(MillisError, match="is unknown; expected one of eager, "):
+    with pytest.raises(MillisError, match=r"is unknown; expected one of .*eager.*onnxruntime"):
         load(tmp_path)
 
 

@@ -23,7 +23,7 @@ from millis.backends import stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import Manifest, open_manifest
-from millis.types import Answered, Features, Prediction, Session, Stepwise, Text, TimedPrediction
+from millis.types import Answered, Counting, Features, Prediction, Session, Stepwise, Text, TimedPrediction
 
 TOKENIZER = "tokenizer.json"
 
@@ -151,6 +151,10 @@ class Runner:
         top = max(row)
         index = row.index(top)
         return Prediction(self.labels[index], index, 1.0 / sum([exp(value - top) for value in row]))
+
+    def counted(self) -> dict[str, float]:
+        """What the session has counted of its requests so far, where it counts any: see `millis.types.Counting`."""
+        return self._session.counted() if isinstance(self._session, Counting) else {}
 
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""

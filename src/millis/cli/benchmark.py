@@ -33,15 +33,15 @@ def run(cfg: DictConfig) -> list[Record]:
         raise MillisError(f"reference={reference!r} is none of {', '.join(artifacts)}{nearest(reference, artifacts)}")
     inputs = load_inputs(cfg)
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
-    _check_labels(manifests, inputs.dataset.labels)
+    check_labels(manifests, inputs.dataset.labels)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
     options = instantiate(cfg.benchmark)
     measured = measure(artifacts, inputs.dataset.test.texts, reference, options)
     found_beyond = analyse(cfg, artifacts, manifests, inputs.dataset.test.texts, measured, options)
-    answers = {
-        name: answer(load(folder, bound_threads(manifests[name], threads), verify=False), inputs.dataset.test.texts)
-        for name, folder in artifacts.items()
+    runners = {
+        name: load(folder, bound_threads(manifests[name], threads), verify=False) for name, folder in artifacts.items()
     }
+    answers = {name: answer(runner, inputs.dataset.test.texts) for name, runner in runners.items()}
     records = []
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 name=name,
                 kind="teacher" if name == reference else "student",
                 quality=inputs.task.metric,
-                metrics={**scores, **left, **found.metrics},
+                metrics={**scores, **left, **found.metrics, **runners[name].counted()},
                 intervals={**bounds, **found.intervals},
                 config=manifests[name].recipe,
                 seed=int(manifests[name].recipe.get("seed", 0)),
@@ -94,7 +94,12 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     }
 
 
-def _check_labels(manifests: dict[str, Manifest], labels: tuple[str, ...]) -> None:
+def check_labels(manifests: dict[str, Manifest], labels: tuple[str, ...]) -> None:
+    """Refuse artifacts that answer other labels than the data has.
+
+    Raises:
+        MillisError: names the artifact.
+    """
     for name, manifest in manifests.items():
         if manifest.labels != labels:
             raise MillisError(

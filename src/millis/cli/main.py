@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "fine-tune a teacher",
     "compress": "carry out one recipe: teacher, student, artifact, record",
+    "cascade": "make one artifact of a fast and an accurate one",
     "benchmark": "measure artifacts side by side on this machine",
     "sweep": "search many recipes for the accuracy-versus-latency frontier",
     "report": "draw records as one HTML page",

@@ -38,7 +38,7 @@ class Manifest:
         recipe: The resolved config that made the model.
         fingerprint: Of everything that determined the weights.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
-        files: File name → {"sha256", "bytes"}; filled by `seal`.
+        files: Path within the folder → {"sha256", "bytes"}; filled by `seal`.
     """
 
     name: str
@@ -60,11 +60,10 @@ class Manifest:
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write `manifest.json` with the checksum and size of every other file in `folder`; return what was written."""
+    """Write `manifest.json` with the checksum and size of every other file under `folder`; return what was written."""
     files = {
-        path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.iterdir())
-        if path.name != FILE_NAME
+        name: {"sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        for name in sorted(_present(folder))
     }
     sealed = replace(manifest, files=files)
     write_json(folder / FILE_NAME, asdict(sealed))
@@ -132,8 +131,9 @@ def _parse(values: dict[str, Any]) -> Manifest:
     if manifest.max_length < 1:
         raise ValueError(f"max_length is {manifest.max_length}, expected 1 or more")
     for name, entry in manifest.files.items():
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise ValueError(f"file name {name!r} leads out of the artifact, expected a plain name")
+        parts = name.split("/")
+        if any(Path(part).name != part or part in ("", ".", "..") for part in parts):
+            raise ValueError(f"file name {name!r} leads out of the artifact, expected a name within it")
         if not isinstance(entry, dict) or not {"sha256", "bytes"} <= set(entry):
             raise TypeError(f"files[{name!r}] lacks sha256 and bytes")
     return manifest
@@ -146,9 +146,15 @@ def _json_types(hint: Any) -> tuple[type, ...]:
     return tuple(list if kind is tuple else kind for kind in bare)
 
 
+def _present(folder: Path) -> set[str]:
+    """Files under `folder` but for the manifest, by their path within it."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return {name for name in files if name != FILE_NAME}
+
+
 def _check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
-    present = {path.name for path in folder.iterdir()} - {FILE_NAME}
-    if missing := sorted(set(manifest.files) - present):
+    present = _present(folder)
+    if missing := sorted(name for name in manifest.files if not (folder / name).exists()):
         raise MillisError(f"artifact {folder} is damaged: {', '.join(missing)} is missing. Copy or make it again")
     if foreign := sorted(present - set(manifest.files)):
         raise MillisError(

@@ -1,0 +1,80 @@
+"""`millis cascade`: a fast and an accurate artifact become one, which asks the second where the first is not sure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from numpy.typing import ArrayLike
+from omegaconf import DictConfig, open_dict
+
+from millis import __version__
+from millis.backends.cascade import MEMBERS, Cascade, check_members, confidence
+from millis.backends.runner import load
+from millis.backends.threshold import Validation, choose, describe, points
+from millis.benchmark.members import stages_of
+from millis.benchmark.quality import answer
+from millis.cli import benchmark
+from millis.cli.pipeline.compress import slug
+from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
+from millis.record import Record
+from millis.report.text import wide_console
+from millis.storage.manifest import open_manifest
+from millis.store import fingerprint
+
+LIMITS = ("quality_drop", "latency_p50_ms", "latency_p99_ms")
+COMPUTE = 2  # the stage that an unsure request pays for a second time
+
+
+def run(cfg: DictConfig) -> list[Record]:
+    """Choose the threshold on the validation split, write the cascade, measure it beside its members."""
+    folders = {name: Path(str(cfg[name])) for name in MEMBERS}
+    manifests = {name: open_manifest(folder) for name, folder in folders.items()}
+    members = {name: (folders[name], manifests[name]) for name in MEMBERS}
+    check_members(members)
+    inputs = load_inputs(cfg)
+    benchmark.check_labels(manifests, inputs.dataset.labels)
+    candidates = points(validated(cfg, inputs, folders), lambda predictions: _quality(inputs, predictions))
+    chosen = choose(candidates, {name: cfg.cascade[name] for name in LIMITS})
+    key = fingerprint("cascade", __version__, [one.fingerprint for one in manifests.values()], chosen.threshold)
+    name = f"cascade {manifests['fast'].name} + {manifests['accurate'].name}"
+    folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
+    Cascade().write(folder, members, name, chosen.threshold, recipe=plain(cfg), fingerprint=key)
+    with open_dict(cfg):
+        cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
+        cfg.reference = None
+    records = benchmark.run(cfg)
+    console = wide_console()
+    console.print(
+        f"{describe(chosen)}; on test it answers {records[-1].metrics['fast_share']:.0f} %",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(f"artifact: {folder}", soft_wrap=True)
+    return records
+
+
+def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> Validation:
+    """Both members on the validation split: their answers to all texts, their times on at most `cfg.cascade.texts`.
+
+    A text that was not timed is given the times of the next one that was, by length.
+    """
+    texts, threads = inputs.dataset.validation.texts, torch.get_num_threads()
+    answers = {name: answer(load(folder, threads, verify=False), texts) for name, folder in folders.items()}
+    lengths = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
+    by_length = np.argsort(lengths, kind="stable")
+    timed = np.unique(np.linspace(0, len(texts) - 1, min(cfg.cascade.texts, len(texts))).astype(int))  # ranks
+    stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
+    nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
+    return Validation(
+        confidence=confidence(answers["fast"].logits).astype(np.float64),
+        fast=np.array(answers["fast"].predictions),
+        accurate=np.array(answers["accurate"].predictions),
+        fast_ms=stages["fast"].sum(axis=1)[nearest],
+        accurate_ms=stages["accurate"][:, COMPUTE][nearest],
+    )
+
+
+def _quality(inputs: Inputs, predictions: ArrayLike) -> float:
+    return inputs.score(predictions, inputs.dataset.validation.labels)
