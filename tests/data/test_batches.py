@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.data.batches import LengthBuckets, Rows, model_inputs
+from millis.errors import MillisError
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.asarray)
 
@@ -49,6 +50,12 @@ def test_a_remainder_that_is_too_small_to_share_joins_the_batch_before():
     # 9 rows in batches of 4 are 4, 4 and 1; two processes share 4 and 5.
     shares = [order(LengthBuckets(np.arange(1, 10), 4, 0, rank, 2)) for rank in (0, 1)]
     assert sorted(len(a) + len(b) for a, b in zip(*shares, strict=True)) == [4, 5]
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(1, 8), (8, 1)])
+def test_fewer_rows_than_processes(rows, batch_size):
+    with pytest.raises(MillisError, match=f"{rows} rows in batches of {batch_size} cannot be shared among 2 processes"):
+        LengthBuckets(np.ones(rows, np.int64), batch_size, 0, 0, 2)
 
 
 @given(LENGTHS, st.integers(0, 9))

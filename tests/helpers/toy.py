@@ -9,6 +9,7 @@ from millis.data.encode import Encoded
 from millis.distillation.objective import Distillation
 from millis.training.module import TextModule
 from millis.training.optim import AdamW
+from millis.training.processes import Gathered
 
 
 class Bag(nn.Module):
@@ -66,6 +67,16 @@ class DieAt(pl.Callback):
 
                 os.kill(os.getpid(), 9)
             raise self.error
+
+
+class SameEverywhere(pl.Callback):
+    """Fails where the processes hold different weights, pruned as they are, when training ends."""
+
+    def on_train_end(self, trainer, pl_module):
+        weights = [layer.weight.detach() for layer in pl_module.model.modules() if isinstance(layer, nn.Linear)]
+        everyone = Gathered(trainer.world_size)(weights)
+        assert len(everyone) == trainer.world_size
+        assert all(torch.equal(a, b) for other in everyone for a, b in zip(other, everyone[0], strict=True))
 
 
 class Unreadable(pl.Callback):

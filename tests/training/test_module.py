@@ -21,7 +21,7 @@ def test_the_training_loss_is_the_objective_on_the_models_logits(module, separab
     split = separable(6)
     batch = Rows(split, 0, torch.randn(6, 2).numpy()).__getitems__([0, 3, 5])
     logged = {}
-    built.log = lambda name, value, batch_size: logged.update({name: (value.item(), batch_size)})
+    built.log = lambda name, value, batch_size, sync_dist: logged.update({name: (value.item(), batch_size)})
     loss = built.training_step(batch, 0)
     total, terms = built.objective(built.model(batch["input_ids"], batch["attention_mask"]), batch)
     assert loss.item() == total.item()

@@ -8,6 +8,7 @@ follower is `python -m millis.training.processes`, which is handed the training 
 
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from millis.errors import MillisError
 
 READY = b"ready\n"
-GRACE_S = 10.0  # for a follower that failed to end by itself
+GRACE_S = 60.0  # for a follower that failed to end by itself: it tells why last of all
+BROKEN = re.compile("gloo|nccl|peer|socket", re.IGNORECASE)  # in what torch says when one that it waits for is gone
 LAST_WORDS = 2000  # characters of a dead follower's to show
 ADDRESS = "127.0.0.1"
 ADDRESS_VARIABLES = ("MASTER_ADDR", "MASTER_PORT")  # Lightning sets them for torch
@@ -113,10 +115,8 @@ def led(world: int, follow: Callable[[Ranks], Any]) -> Iterator[Ranks | None]:
             follower.expect_ready()
         try:
             yield Ranks(0, world, port)
-        except (MillisError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # the connection to one that is gone breaks in many ways
-            for follower in followers:
+        except Exception as error:
+            for follower in followers if BROKEN.search(str(error)) else ():
                 follower.blame(error)
             raise
     finally:  # rank 0 has everything; a follower that is still tidying up is of no use

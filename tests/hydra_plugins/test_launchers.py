@@ -1,0 +1,115 @@
+"""The sweeper hands its trials to Hydra's launchers: several at once on one machine, or jobs of a cluster."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+CONFIG = """
+defaults: [{override hydra/sweeper: optuna}, {override hydra/launcher: %s}, _self_]
+layers: 1
+hydra:
+  mode: MULTIRUN
+  sweep: {dir: out}
+  launcher: %s
+  sweeper:
+    directions: {latency_ms: minimize}
+    storage: journal:///study.log
+    sampler: {_target_: optuna.samplers.RandomSampler}
+    n_trials: 5
+    n_jobs: 2
+    space: {layers: {int: [1, 1000]}}
+"""
+
+APP = """
+import os
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    (folder / "process").write_text(str(os.getpid()))
+    if folder.name == "3":
+        raise ValueError("this trial fails")
+    return {"metrics": {"latency_ms": float(config.layers)}}
+
+if __name__ == "__main__":
+    main()
+"""
+
+LAUNCHERS = {
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "{n_jobs: 2}"),
+    "submitit_local": ("hydra_plugins.hydra_submitit_launcher", "{timeout_min: 5, cpus_per_task: 1}"),
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_trials_run_in_processes_of_their_own_and_are_told_in_order(launcher, tmp_path):
+    plugin, options = LAUNCHERS[launcher]
+    pytest.importorskip(plugin, reason=f"the launcher {launcher} is not installed")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG % (launcher, options))
+    (tmp_path / "app.py").write_text(APP)
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    run = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))
+    trials = optuna.load_study(study_name="study", storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[3].user_attrs["error"] == "ValueError: this trial fails"
+    for trial in trials:
+        if trial.state.name == "COMPLETE":
+            assert trial.values == [trial.params["layers"]], "an answer came to another trial's question"
+    processes = {(tmp_path / "out" / str(trial.number) / "process").read_text() for trial in trials}
+    assert len(processes) >= 2
+
+
+MILLIS = """
+from pathlib import Path
+from millis.cli.hydra_app import launch
+
+def task(cfg):
+    return {"metrics": {"quality": cfg.distillation.alpha, "latency_p50_ms": float(len(cfg.study.name))}}
+
+if __name__ == "__main__":
+    outputs = f"paths.outputs={Path(__file__).parent / 'outputs'}"
+    launch("sweep", task, ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.listener=null",
+                           "study.storage=journal:///study.log", "study.n_trials=2", "study.n_jobs=2", outputs])
+"""
+
+
+def test_a_sweep_of_ours_composes_in_a_launchers_process(tmp_path):
+    # Its configs name resolvers of ours, which a process that has never seen the command line has to know.
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the launcher joblib is not installed")
+    (tmp_path / "app.py").write_text(MILLIS)
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    run = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
+    assert [trial.user_attrs["metrics"]["latency_p50_ms"] for trial in trials] == [len(name)] * 2
