@@ -234,4 +234,4 @@ def test_benchmark_tells_more_where_it_is_asked(place, capsys, monkeypatch):
 )
 def test_a_goal_that_cannot_be_stops_before_measuring(asked, message):
     with pytest.raises(MillisError, match=re.escape(message)):
-        analysis.check_goal(composed("benchmark", ["artifacts=[a]", *asked]))
+        analysis.check(composed("benchmark", ["artifacts=[a]", *asked]), {})

@@ -4,7 +4,7 @@ A runtime that can tell has `operators(folder, manifest, threads, requests) -> l
 slows it down, so the times are for comparison with each other; latency is the benchmark's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,16 +36,26 @@ def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[F
     """The `most` expensive operators over `requests`, most expensive first.
 
     Raises:
-        MillisError: the runtime does not tell.
+        MillisError: as for `teller`.
     """
+    found = teller(manifest)(folder, manifest, threads, requests)
+    return sorted(found, key=lambda operator: -operator.microseconds)[:most]
+
+
+def teller(manifest: Manifest) -> Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]:
+    """What tells the operators of an artifact.
+
+    Raises:
+        MillisError: its runtime does not tell.
+    """
+    tell: Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]] | None
     tell = getattr(backends.module(manifest.backend), "operators", None)
     if tell is None:
         raise MillisError(
             f"backend={manifest.backend} does not tell what its operators take: its code is compiled as a whole. "
             "Profile the same model on another backend, or set profile=false"
         )
-    found: list[Operator] = tell(folder, manifest, threads, requests)
-    return sorted(found, key=lambda operator: -operator.microseconds)[:most]
+    return tell
 
 
 def summed(times: Iterable[tuple[str, str, float]], requests: int) -> list[Operator]:

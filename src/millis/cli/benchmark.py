@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
-from millis.cli.pipeline.analysis import analyse, check_goal, recommended
+from millis.cli.pipeline.analysis import analyse, check, recommended
 from millis.cli.pipeline.inputs import load_inputs, plain
 from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError, nearest
@@ -26,7 +26,6 @@ from millis.store import fingerprint
 
 def run(cfg: DictConfig) -> list[Record]:
     """Measure latency, size, memory and quality of `cfg.artifacts`; the reference comes first in every round."""
-    check_goal(cfg)
     artifacts = _named([Path(str(artifact)) for artifact in cfg.artifacts])
     reference = cfg.reference or next(iter(artifacts))
     if reference not in artifacts:
@@ -34,6 +33,7 @@ def run(cfg: DictConfig) -> list[Record]:
     inputs = load_inputs(cfg)
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
     check_labels(manifests, inputs.dataset.labels)
+    check(cfg, manifests)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
     options = instantiate(cfg.benchmark)
     measured = measure(artifacts, inputs.dataset.test.texts, reference, options)

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from millis.backends.profile import profile
+from millis.backends.profile import profile, teller
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import Measurement, Options
@@ -27,12 +27,15 @@ TEXTS = 200  # that a stream answers in turn
 SECONDS = 1.0  # a point of a curve
 
 
-def check_goal(cfg: DictConfig) -> None:
-    """Refuse what the curves could not answer, before anything is measured.
+def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
+    """Refuse what could not be answered, before anything is measured.
 
     Raises:
-        MillisError: an unknown goal, one without its bound, or one without curves.
+        MillisError: an unknown goal, one without its bound, one without curves, or a profile of what does not tell.
     """
+    if cfg.profile:
+        for manifest in manifests.values():
+            teller(manifest)
     if cfg.goal is None:
         return
     if cfg.goal not in GOALS:
@@ -61,7 +64,7 @@ def analyse(
     for name, folder in artifacts.items():
         manifest = manifests[name]
         with own_threads():
-            runner = load(folder, bound_threads(manifest, options.threads), verify=False)
+            runner = load(folder, bound_threads(manifest, 1), verify=False)
             encoded = [runner.tokenize(text) for text in texts]
             if cfg.limit:
                 tokens = max(1, round(median(len(one.ids) for one in encoded)))
