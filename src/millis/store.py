@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from millis.errors import MillisError
 
@@ -95,16 +95,19 @@ def _take_place(temporary: Path, folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold an inter-process lock beside `path`, so that two workers do not make the same output.
 
     Raises:
         MillisError: the file system refused.
+        filelock.Timeout: without `wait`, another holds it.
     """
-    lock = FileLock(path.parent / f".{path.name}.lock")
+    lock = FileLock(path.parent / f".{path.name}.lock", timeout=-1 if wait else 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+    except Timeout:  # an OSError as well
+        raise
     except OSError as error:
         raise _unwritable(path, error) from error
     try:

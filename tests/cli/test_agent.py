@@ -11,6 +11,7 @@ import pytest
 from tiny import TINY, millis, write_data
 
 import millis as package
+from millis.benchmark.agent.server import Agent
 from millis.record import read_records
 
 TOKEN = "a-token-of-the-tests"
@@ -57,3 +58,15 @@ def test_without_a_token_it_does_not_start(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MILLIS_AGENT_TOKEN_FILE", raising=False)
     assert millis(tmp_path, "agent", "port=0") == 1
     assert "error: a measuring agent needs a token: set MILLIS_AGENT_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_listening_to_a_network_without_encryption_is_said(tmp_path, capsys, monkeypatch, host, warned):
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
+    monkeypatch.setattr(Agent, "serve", lambda self: None)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert millis(tmp_path, "agent", "port=0", f"host={host}") == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ("this is unencrypted" in capsys.readouterr().err) is warned

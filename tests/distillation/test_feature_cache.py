@@ -1,10 +1,13 @@
 """Cached features against the teacher asked one text at a time."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from millis.data.batches import Rows
+from millis.distillation import teacher_cache
 from millis.distillation.feature_cache import cache_bytes, cached_features
 from millis.distillation.teacher_cache import BATCH
 from millis.errors import MillisError
@@ -107,3 +110,23 @@ def test_a_file_of_another_split_is_not_taken(encoder, many, rows, tmp_path):
     (tmp_path / "hidden-3.npy").write_bytes(b"nothing")
     with pytest.raises(MillisError, match=r"hidden-3.npy is damaged or gone"):
         cached_features(teacher, size, WANTED[:1], rows, tmp_path)
+
+
+def test_shards_change_nothing(encoder, many, tmp_path, monkeypatch):
+    teacher = encoder()
+    whole = cached_features(teacher, sizes(teacher.spec, "teacher"), WANTED[:2], many, tmp_path / "whole")
+    monkeypatch.setattr(teacher_cache, "SHARD", 1)
+    parts = cached_features(teacher, sizes(teacher.spec, "teacher"), WANTED[:2], many, tmp_path / "parts")
+    for feature in WANTED[:2]:
+        assert np.array_equal(parts.arrays[feature], whole.arrays[feature])
+    assert [path for path in (tmp_path / "parts").iterdir() if path.is_dir()] == []
+
+
+def test_what_travels_to_another_process_is_where_it_lies(encoder, many, tmp_path):
+    teacher = encoder()
+    cache = cached_features(teacher, sizes(teacher.spec, "teacher"), WANTED[:1], many, tmp_path / "t")
+    sent = pickle.dumps(cache)
+    assert len(sent) < many.encoded.offsets.nbytes + 1000
+    arrived = pickle.loads(sent)
+    rows = torch.tensor([5, 77])
+    assert torch.equal(arrived.batch(rows)[WANTED[0]], cache.batch(rows)[WANTED[0]])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from millis.distillation import teacher_cache
 from millis.distillation.teacher_cache import BATCH, teacher_logits
 from millis.errors import MillisError
 
@@ -59,7 +60,20 @@ def test_a_teacher_that_fails_leaves_no_cache(rows, encoded, bag, tmp_path, monk
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(MillisError, match=r"cannot write .*logits\.npy: No space left on device"):
+    with monkeypatch.context() as patch, pytest.raises(MillisError, match=r"cannot write .*logits\.npy: No space left"):
+        patch.setattr(np, "save", full)
         teacher_logits(bag(), encoded(rows), 0, tmp_path / "logits.npy")
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "logits.npy").exists()
+    teacher = bag()
+    teacher.forward = lambda **_: pytest.fail("what was made is not made again")
+    assert teacher_logits(teacher, encoded(rows), 0, tmp_path / "logits.npy").shape == (N, 2)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_shards_change_nothing(rows, encoded, bag, tmp_path, monkeypatch, batches):
+    whole = teacher_logits(bag(), encoded(rows), 0, tmp_path / "whole.npy")
+    monkeypatch.setattr(teacher_cache, "SHARD", batches)
+    assert len(teacher_cache.shards_of(encoded(rows).lengths)) == {1: 3, 2: 2}[batches]
+    assert np.array_equal(teacher_logits(bag(), encoded(rows), 0, tmp_path / "parts.npy"), whole)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()

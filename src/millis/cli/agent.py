@@ -10,13 +10,18 @@ from millis.benchmark.agent.server import Agent
 from millis.benchmark.agent.token import take_token
 from millis.report.text import wide_console
 
+LOOPBACK = ("127.0.0.1", "localhost")
+
 
 def run(cfg: DictConfig) -> None:
     """Serve until interrupted or terminated; nothing that was sent is left behind."""
     signal.signal(signal.SIGTERM, _leave)
     with Agent(cfg.host, cfg.port, take_token(), cfg.max_file_bytes, cfg.max_kept_bytes) as agent:
         address = f"http://{cfg.host}:{agent.port}"
-        wide_console(stderr=True).print(f"measuring for benchmark.where={address}", soft_wrap=True, highlight=False)
+        console = wide_console(stderr=True)
+        console.print(f"measuring for benchmark.where={address}", soft_wrap=True, highlight=False)
+        if cfg.host not in LOOPBACK:
+            console.print("this is unencrypted: whoever taps the network learns the token; see conf/agent.yaml")
         agent.serve()
 
 

@@ -5,7 +5,7 @@ that recipes which ask for some of the same features share them. Half precision 
 1 part in 2,048.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from millis.data.batches import Rows, model_inputs
-from millis.distillation.teacher_cache import longest_first
+from millis.distillation.shards import Parts, made_together
+from millis.distillation.teacher_cache import shards_of
 from millis.errors import MillisError
 from millis.models.features import Feature, Sizes, capture
-from millis.store import atomic_file, cached, locked
+from millis.store import atomic_file, cached, fingerprint
 
 BYTES = 2  # of a float16
 
@@ -81,10 +82,8 @@ def cached_features(
         MillisError: a feature outside half precision's range, a damaged file, or no space.
     """
     paths = {feature: folder / f"{feature.kind}-{feature.layer}.npy" for feature in sorted(features)}
-    with locked(folder):
-        missing = [feature for feature, path in paths.items() if not path.is_file()]
-        if missing:
-            _write(teacher, sizes, {feature: paths[feature] for feature in missing}, rows)
+    if missing := {feature: path for feature, path in paths.items() if not path.is_file()}:
+        _make(teacher, sizes, missing, rows, folder)
     tokens = len(rows.encoded.ids)
     arrays = {}
     for feature, path in paths.items():
@@ -95,30 +94,60 @@ def cached_features(
     return FeatureCache(arrays, rows.encoded.offsets)
 
 
-def _write(teacher: Any, sizes: Sizes, paths: dict[Feature, Path], rows: Rows) -> None:
-    tokens, offsets = len(rows.encoded.ids), rows.encoded.offsets
-    device = next(teacher.parameters()).device
+def _make(teacher: Any, sizes: Sizes, paths: dict[Feature, Path], rows: Rows, folder: Path) -> None:
+    """Make the files of `paths`, together with the workers that want the same of the same teacher."""
+    tokens, shards = len(rows.encoded.ids), shards_of(rows.encoded.lengths)
     teacher.eval()
-    with ExitStack() as files, torch.inference_mode():
-        arrays = {
-            feature: np.lib.format.open_memmap(
-                files.enter_context(atomic_file(path)), "w+", np.float16, (tokens, sizes.width(feature))
-            )
-            for feature, path in paths.items()
-        }
-        for index in longest_first(rows.encoded.lengths):
-            batch = rows.__getitems__(index.tolist())
-            with capture(teacher, paths) as found:
-                teacher(**{name: value.to(device) for name, value in model_inputs(batch).items()})
-            mask = batch["attention_mask"].bool()
-            positions = (offsets[index][:, None] + np.arange(mask.shape[1]))[mask.numpy()]
-            for feature, array in arrays.items():
-                values = found[feature].cpu()[mask].half()
-                if not torch.isfinite(values).all():
-                    raise MillisError(
-                        f"the teacher's feature {feature} is outside half precision (±65,504) on some text: set "
-                        "distillation.cache=false to run the teacher in every step instead"
-                    )
-                array[positions] = values.numpy()
-        for array in arrays.values():
-            array.flush()
+
+    def join(read: Callable[[int], Parts]) -> None:
+        with ExitStack() as files:
+            arrays = [
+                np.lib.format.open_memmap(
+                    files.enter_context(atomic_file(path)), "w+", np.float16, (tokens, sizes.width(feature))
+                )
+                for feature, path in paths.items()
+            ]
+            for shard, batches in enumerate(shards):
+                positions = np.concatenate([_positions(rows, index) for index in batches])
+                for array, part in zip(arrays, read(shard), strict=True):
+                    array[positions] = part
+            for array in arrays:
+                array.flush()
+
+    made_together(
+        folder / fingerprint([path.name for path in paths.values()]),
+        len(shards),
+        lambda: all(path.is_file() for path in paths.values()),
+        lambda shard: _features_of(teacher, list(paths), rows, shards[shard]),
+        join,
+    )
+
+
+def _features_of(
+    teacher: Any, features: Sequence[Feature], rows: Rows, batches: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.float16]]:
+    """Each feature of the rows of some batches, their tokens end to end, [tokens, width]."""
+    device = next(teacher.parameters()).device
+    parts: dict[Feature, list[NDArray[np.float16]]] = {feature: [] for feature in features}
+    for index in batches:
+        batch = rows.__getitems__(index.tolist())
+        with capture(teacher, features) as found, torch.inference_mode():
+            teacher(**{name: value.to(device) for name, value in model_inputs(batch).items()})
+        mask = batch["attention_mask"].bool()
+        for feature in features:
+            values = found[feature].cpu()[mask].half()
+            if not torch.isfinite(values).all():
+                raise MillisError(
+                    f"the teacher's feature {feature} is outside half precision (±65,504) on some text: set "
+                    "distillation.cache=false to run the teacher in every step instead"
+                )
+            parts[feature].append(values.numpy())
+    return [np.concatenate(parts[feature]) for feature in features]
+
+
+def _positions(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the tokens of some rows lie among all."""
+    starts, lengths = rows.encoded.offsets[index], rows.encoded.lengths[index]
+    columns = np.arange(lengths.max())
+    positions: NDArray[np.int64] = (starts[:, None] + columns)[columns < lengths[:, None]]
+    return positions

@@ -73,3 +73,16 @@ def test_an_address_that_is_taken(agent):
         pytest.raises(MillisError, match=rf"cannot listen on 127.0.0.1:{there.port}: .*Choose another"),
     ):
         Agent("127.0.0.1", there.port, TOKEN, 1, 1)
+
+
+def test_a_full_disk_is_told(agent, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with agent() as there:
+        monkeypatch.setattr(there._blobs, "receive", full)
+        status, answer = ask(there, "PUT", f"/v1/blobs/{'0' * 64}", b"x")
+    assert status == 507
+    assert (
+        answer["refused"] == "what was sent cannot be kept: No space left on device. Make room on the agent's machine"
+    )

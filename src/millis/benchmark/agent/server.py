@@ -65,7 +65,7 @@ class Agent:
         self.max_file_bytes = min(max_file_bytes, max_kept_bytes)
         handler = type("Handler", (_Handler,), {"agent": self})
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = _Server((host, port), handler)
         except (OSError, OverflowError) as error:
             raise MillisError(
                 f"cannot listen on {host}:{port}: {error}. Choose another host=... or port=..., or stop what "
@@ -138,6 +138,14 @@ def _refusal(status: HTTPStatus, text: str) -> Answer:
     return Answer(status, {"refused": text})
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread a connection."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up in the middle is its own affair."""
+        log.debug("the connection from %s ended early", client_address, exc_info=True)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Looks at the token and the length before anything else."""
 
@@ -169,6 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer: Answer = found(int(length))
         except MillisError as error:
             return self._hang_up(_refusal(HTTPStatus.BAD_REQUEST, str(error)))
+        except TimeoutError:
+            raise  # the client went silent; nobody is there to be told
+        except OSError as error:
+            text = f"what was sent cannot be kept: {error.strerror or error}. Make room on the agent's machine"
+            return self._hang_up(_refusal(HTTPStatus.INSUFFICIENT_STORAGE, text))
         return self._send(answer)
 
     def _send(self, answer: Answer) -> None:
