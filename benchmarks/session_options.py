@@ -58,8 +58,13 @@ def write_graphs(model: object, folder: Path) -> tuple[dict[str, Path], dict[str
         model.encoder.set_attn_implementation(attention)
         export(model, graphs[f"{prefix}fp32"], INPUTS, None)
         export(model, graphs[f"{prefix}int8"], INPUTS, Quantization())
+    config = model.spec["encoder"]
     fused = optimizer.optimize_model(
-        str(graphs["plain fp32"]), model_type="bert", num_heads=0, hidden_size=0, opt_level=0
+        str(graphs["plain fp32"]),
+        model_type="bert",
+        num_heads=config["num_attention_heads"],  # without these two no attention is fused
+        hidden_size=config["hidden_size"],
+        opt_level=0,
     )
     graphs |= {"fused fp32": folder / "fused-fp32.onnx", "fused int8": folder / "fused-int8.onnx"}
     fused.save_model_to_file(str(graphs["fused fp32"]))

@@ -29,6 +29,7 @@ VALUES = {
     "parity": {"label_agreement": 1.0},
     "environment": {"threads": 1},
     "notes": ["2 texts truncated"],
+    "analysis": {"limit": {"floor_ms": 0.1}},
 }
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBER = st.floats(allow_nan=False)
@@ -77,10 +78,10 @@ def test_unknown_kind():
     )
 
 
-def test_notes_alone_may_be_missing():
+def test_notes_and_analysis_alone_may_be_missing():
     without = {name: value for name, value in VALUES.items() if name != "notes"}
     assert Record.from_json(json.dumps(without)).notes == []
-    for name in {field.name for field in fields(Record)} - {"notes"}:
+    for name in {field.name for field in fields(Record)} - {"notes", "analysis"}:
         lacking = json.dumps({key: value for key, value in VALUES.items() if key != name})
         with pytest.raises(MillisError) as caught:
             Record.from_json(lacking)
