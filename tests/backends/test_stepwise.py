@@ -29,7 +29,7 @@ LABELS = ("a", "b", "c")
 
 
 class Scripted:
-    """Steps that say what they are told, a row's logits being found by its first id; remembers the rows it was given."""
+    """Steps that say what they are told, a row being known by its first id; remembers the rows it was given."""
 
     def __init__(self, logits):
         self.logits, self.seen = logits, []  # [E, N, C]
@@ -197,7 +197,7 @@ def test_a_loaded_artifact_answers_and_tells_its_steps(tmp_path, words):
 
 def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words):
     whole = SimpleNamespace(name="whole", write=None)
-    with pytest.raises(MillisError, match="backend=whole cannot write it in segments. Choose backend=onnxruntime or"):
+    with pytest.raises(MillisError, match=r"backend=whole cannot write it in segments\. Choose backend=onnxruntime or"):
         written(tmp_path / "artifact", whole, exiting(), None, words)
     assert not (tmp_path / "artifact").exists()
     manifest = Manifest("tiny", "whole", exiting().spec, LABELS, INPUTS, 12)
@@ -215,5 +215,5 @@ def test_a_quantization_that_calibrates_is_refused(tmp_path, words):
 def test_a_missing_segment_is_one_message(tmp_path, words):
     written(tmp_path / "artifact", OnnxRuntime(), exiting(), None, words)
     segment_path(tmp_path / "artifact", 1).unlink()
-    with pytest.raises(MillisError, match="segment_1.onnx is missing. Copy or make it again"):
+    with pytest.raises(MillisError, match=r"segment_1\.onnx is missing\. Copy or make it again"):
         load(tmp_path / "artifact")

@@ -66,5 +66,5 @@ def test_a_share_that_leaves_no_epochs_is_refused(training, share):
 
 
 def test_a_temperature_of_zero_is_refused():
-    with pytest.raises(MillisError, match="early_exit.training.temperature=0: expected above 0"):
+    with pytest.raises(MillisError, match=r"early_exit\.training\.temperature=0: expected above 0"):
         SelfDistillation(temperature=0)

@@ -58,26 +58,42 @@ class StepwiseSession:
             until_ns: Reading of `time.perf_counter_ns` by which to answer, as far as segments can be left out: the
                 first always runs. Needs `learn_times`.
         """
+        if len(features.ids) == 1:
+            return self._alone(features, until_ns)
+        rows, mask = np.arange(len(features.ids)), features.mask
+        answers: NDArray[np.float32] | None = None  # of rows that have left while others stayed
+        taken = np.empty(len(rows), np.int64)
         states, logits = self.steps[0](features)
-        rows, mask = np.arange(len(logits)), features.mask
-        answers, taken = logits, np.ones(len(rows), np.int64)
         passed = [logits]
         for position in range(1, len(self.steps)):
-            stays = self._score(np.stack(passed)) < self.threshold
-            if not stays.any() or (until_ns is not None and self._ends_late(position, mask.shape[1], until_ns)):
+            leaves = self._score(passed) >= self.threshold
+            if leaves.all() or (until_ns is not None and self._ends_late(position, mask.shape[1], until_ns)):
                 break
-            if not stays.all():
+            if leaves.any():
+                answers = np.empty((len(taken), logits.shape[1]), np.float32) if answers is None else answers
+                answers[rows[leaves]], taken[rows[leaves]] = logits[leaves], position
+                stays = ~leaves
                 rows, states, mask = rows[stays], states[stays], mask[stays]
                 passed = [each[stays] for each in passed]
             states, logits = self.steps[position](states, mask)
             passed.append(logits)
-            if len(rows) == len(answers):
-                answers = logits
-            else:
-                answers = answers.copy()
-                answers[rows] = logits
-            taken[rows] = position + 1
+        taken[rows] = len(passed)
+        if answers is None:
+            return Answered(logits, taken)
+        answers[rows] = logits
         return Answered(answers, taken)
+
+    def _alone(self, features: Features, until_ns: int | None) -> Answered:
+        """As `answer`, for one row: no rows to keep account of, which costs 0.03 ms an exit where caches are cold."""
+        states, logits = self.steps[0](features)
+        passed = [logits]
+        for position in range(1, len(self.steps)):
+            sure = self._score(passed)[0] >= self.threshold
+            if sure or (until_ns is not None and self._ends_late(position, features.mask.shape[1], until_ns)):
+                break
+            states, logits = self.steps[position](states, features.mask)
+            passed.append(logits)
+        return Answered(logits, np.array([len(passed)]))
 
     def every(self, features: Features) -> NDArray[np.float32]:
         """Logits of every exit, [E, B, C], whatever the policy says."""
@@ -116,7 +132,7 @@ class StepwiseSession:
         states, logits = self.steps[0](example)
         passed = [logits]
         for step in self.steps[1:]:
-            self._score(np.stack(passed))
+            self._score(passed)
             stamps.append(perf_counter_ns())
             states, logits = step(states, example.mask)
             passed.append(logits)

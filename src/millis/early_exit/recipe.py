@@ -30,7 +30,7 @@ class EarlyExit:
 
     training: Training
     layers: Sequence[int] | None = None
-    policy: str = "entropy"
+    policy: str = "maximum_probability"
     quality_drop: float = 0.5
     confidence: float = 0.95
 

@@ -59,7 +59,7 @@ def test_another_policy_or_drop_needs_no_other_weights(override):
 
 def test_a_backend_without_segments_is_refused_with_the_reason():
     exits = recipe("early_exit=joint")
-    with pytest.raises(MillisError, match="backend=whole runs it as a whole. Choose backend=onnxruntime or eager"):
+    with pytest.raises(MillisError, match=r"backend=whole runs it as a whole\. Choose backend=onnxruntime or eager"):
         replace(exits, backend=SimpleNamespace(name="whole")).check()
 
 

@@ -2,12 +2,13 @@
 
 A policy's file has two functions:
 
-    score(logits)         [E', B, C], the logits of the exits passed so far → how sure of the last one, [B]; larger is
-                          surer. A row leaves where its score reaches the threshold.
+    score(logits)         logits [B, C] of the exits passed so far, first to last → how sure of the last one, [B];
+                          larger is surer. A row leaves where its score reaches the threshold.
     thresholds(exits)     the thresholds to choose from for a model with so many exits besides its last, from strict to
                           loose. They are fixed before any data is seen, which the bound on the quality drop rests on.
 
-The same `score` chooses the threshold and answers requests. NumPy alone: requests pay for it.
+The same `score` chooses the threshold and answers requests. NumPy alone, and few operations of it: requests pay for them
+at every exit.
 """
 
 import importlib
