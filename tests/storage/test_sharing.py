@@ -14,6 +14,7 @@ def weights(shape=(64, 64), seed=0):
 
 def test_k_means_by_hand():
     # Centres begin at 0, 5 and 10. 1, 2 are nearest to 0; 4 and 6 to 5; 10 to 10: means 1, 5, 10, and there it stays.
+    # By density they begin at 1, 4 and 10 and end at 1, 5, 10 as well.
     assert k_means(np.array([10, 0, 4, 1, 2, 6.0]), 3).tolist() == [1, 5, 10]
 
 
@@ -22,7 +23,14 @@ def test_k_means_is_lloyds():
     values = weights((2000,)).astype(np.float64)
     start = np.linspace(values.min(), values.max(), 8)
     reference = sklearn.KMeans(8, init=start[:, None], n_init=1, max_iter=1000, tol=0).fit(values[:, None])
-    assert np.allclose(k_means(values, 8), np.sort(reference.cluster_centers_[:, 0]), atol=1e-6)
+    distances = np.abs(values[:, None] - k_means(values, 8)).min(axis=1)
+    assert np.square(distances).sum() <= reference.inertia_ * (1 + 1e-9)
+
+
+def test_weights_far_out_do_not_empty_the_clusters():
+    values = np.concatenate([weights((4000,)), np.float32([100.0, -80.0])])
+    assert len(k_means(values, 16)) == 16
+    assert np.square(share(values, 16) - values)[:4000].mean() < 0.02  # 14 clusters for a normal; Lloyd-Max has 0.012
 
 
 @given(st.lists(st.floats(-100, 100, width=32), max_size=60), st.integers(2, 20))
@@ -74,7 +82,7 @@ def test_matrices_are_shared_and_the_rest_is_not():
     }
     made, note = Sharing(bits=4, skip=["*embeddings*"]).apply(tensors)
     assert [name for name in tensors if made[name] is not tensors[name]] == ["model#dense.weight"]
-    assert note.startswith("weights of 1 matrices share 16 values each: relative error 0.1")
+    assert note.startswith("weights of 1 matrices share 16 values each: relative error 0.09")
 
 
 def test_relative_error_by_hand():

@@ -106,10 +106,10 @@ def choose(candidates: Sequence[Point], limits: Mapping[str, float | None]) -> P
 
 def describe(point: Point) -> str:
     """A sentence of what a candidate promises."""
+    p50, p99 = (show(name, getattr(point, name)) for name in ("latency_p50_ms", "latency_p99_ms"))
     return (
         f"threshold {point.threshold:.3f}: on validation the fast member answers {point.fast_share:.0f} %, quality "
-        f"drops by {point.quality_drop:.1f} points; p50 about {show('latency_p50_ms', point.latency_p50_ms)}, p99 about "
-        f"{show('latency_p99_ms', point.latency_p99_ms)}"
+        f"drops by {point.quality_drop:.1f} points; p50 about {p50}, p99 about {p99}"
     )
 
 

@@ -1,12 +1,14 @@
 """Weight sharing: every weight of a matrix becomes one of 2^b values (Deep Compression, 1510.00149, section 3).
 
-k-means over a matrix's weights, from centres spread evenly between the least and the largest (section 3.2: the few
-large weights matter, and centres drawn by density miss them), by Lloyd's steps
+k-means over a matrix's weights by Lloyd's steps
 
     w belongs to the centre that is nearest;  a centre is the mean of its weights
 
-until no mean moves. In one dimension a cluster is a stretch of the sorted weights, so a step is 2^b look-ups in a sum.
-The values lie in the archive once and each weight takes b bits (`millis.storage.encodings.codebook`).
+until no mean moves, from centres spread evenly between the least and the largest weight, as the paper has it (section
+3.2), and once more from centres spread by density; the better is kept. Where a few weights are far out, as in tables of
+positions, even centres end up with most clusters empty. In one dimension a cluster is a stretch of the sorted weights,
+so a step is 2^b look-ups in a sum. The values lie in the archive once and each weight takes b bits
+(`millis.storage.encodings.codebook`).
 
 Departures: zeros that pruning left keep a value of their own, rather than being left out of a sparse code; the centres
 are not fine-tuned; and what is clustered is what the runtime stores. Integers of a quantized model become 2^b integers,
@@ -16,6 +18,7 @@ so that a model that computes with int8 is stored in b bits and runs as fast as 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,16 +86,29 @@ def k_means(values: Array, k: int) -> NDArray[np.float64]:
     if not ordered.size:
         return np.zeros(1)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    centres = np.unique(np.linspace(ordered[0], ordered[-1], k))
+    evenly = np.linspace(ordered[0], ordered[-1], k)
+    by_density = ordered[((np.arange(k) + 0.5) / k * ordered.size).astype(int)]
+    found = [_lloyd(ordered, sums, np.unique(start)) for start in (evenly, by_density)]
+    return max(found, key=lambda one: one.explained).centres
+
+
+class _Clusters(NamedTuple):
+    centres: NDArray[np.float64]
+    explained: float  # Σ n · centre²: what is left of Σ w² is the squared error
+
+
+def _lloyd(ordered: NDArray[np.float64], sums: NDArray[np.float64], centres: NDArray[np.float64]) -> _Clusters:
+    """Lloyd's steps on sorted numbers, whose sums up to each are known, from `centres` on."""
     for _ in range(STEPS):
         cuts = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2, side="right")
         bounds = np.concatenate([[0], cuts, [ordered.size]])
         counts = np.diff(bounds)
-        means = (np.diff(sums[bounds])[counts > 0]) / counts[counts > 0]
-        if means.shape == centres.shape and np.array_equal(means, centres):
-            break
+        means = np.diff(sums[bounds])[counts > 0] / counts[counts > 0]
+        settled = means.shape == centres.shape and np.array_equal(means, centres)
         centres = means
-    return centres
+        if settled:
+            break
+    return _Clusters(centres, float((counts[counts > 0] * centres**2).sum()))
 
 
 def relative_error(before: Array, after: Array) -> float:
