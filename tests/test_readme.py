@@ -21,6 +21,8 @@ SMALL["benchmark"] = [
     "benchmark.requests=3",
     "benchmark.warmup_seconds=0.2",
 ]
+SMALL["cascade"] = [*SMALL["benchmark"], "cascade.quality_drop=100", "cascade.texts=20"]
+SMALL["agent"] = ["port=0"]
 
 
 @pytest.fixture(scope="module")
