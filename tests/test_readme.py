@@ -56,6 +56,10 @@ def test_command(place, monkeypatch, line):
         line = line.replace(placeholder, str(artifacts[-1]) if artifacts else "missing", 1)
         artifacts = artifacts[:-1]
     _, command, *arguments = shlex.split(line)
+    if command == "agent":  # it would serve for ever
+        monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
+        monkeypatch.setattr("millis.benchmark.agent.server.Agent.serve", lambda self: None)
+        monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
     texts = arguments[arguments.index("--") :] if "--" in arguments else []
     overrides = [argument for argument in arguments if argument not in texts]
     if "pruning=to_latency" in overrides:  # its table is of 26 models
