@@ -35,7 +35,7 @@ WAYS = {  # name → (overrides of the model, overrides of its storage)
     "int8 tables": (TABLES, ["storage=smallest", "storage.lossy.0.bits=8", "storage.lossy.1.bits=8"]),
     "int4 tables": (TABLES, ["storage=smallest", "storage.lossy.0.bits=4", "storage.lossy.1.bits=8"]),
     "smallest": (TABLES, ["storage=smallest"]),
-    "smallest, 3 bits": (TABLES, ["storage=smallest", "storage.lossy.1.bits=3"]),
+    "smallest at 3 bits": (TABLES, ["storage=smallest", "storage.lossy.1.bits=3"]),
 }
 
 

@@ -137,6 +137,13 @@ def test_a_foreign_file(tmp_path):
         Archive(tmp_path / "a")
 
 
+def test_an_archive_that_is_nowhere(tmp_path):
+    with pytest.raises(
+        MillisError, match=r"there is no archive at .*a.millis. Name a file that `millis compress storage"
+    ):
+        Archive(tmp_path / "a.millis")
+
+
 def test_a_newer_archive(path):
     content = bytearray(path.read_bytes())
     content[8:12] = struct.pack("<I", 2)

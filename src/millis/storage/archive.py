@@ -94,11 +94,15 @@ class Archive:
         path: The file.
 
     Raises:
-        MillisError: not an archive, of a newer millis, cut short, or with a damaged header.
+        MillisError: no file, not an archive, of a newer millis, cut short, or with a damaged header.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if not path.is_file():
+            raise MillisError(
+                f"there is no archive at {path}. Name a file that `millis compress storage=archive` wrote"
+            )
         with path.open("rb") as file:
             prefix = file.read(PREFIX.size)
             self._start, header = self._checked(prefix, file.read, path.stat().st_size)
