@@ -38,3 +38,11 @@ def test_numbers_are_rates(monkeypatch, capsys):
     found = Rates(**__import__("json").loads(capsys.readouterr().out))
     assert found.fp32 == found.bf16 == found.int8 == 2 * 32**3 / 0.5
     assert found.bandwidth == (1 << 12) / (0.5 / 3)  # a triad names three arrays
+
+
+def test_a_wait_between_the_readings_is_not_taken_for_a_gain(monkeypatch):
+    # The CPU is lost for 5 s right after the clock is read: that reading is thrown away.
+    waits, clock = iter([1_000_000_000, 6_000_000_000, 6_000_000_000, 6_000_000_000]), iter([3e9, 9e9])
+    monkeypatch.setattr(rates, "waited_ns", lambda: next(waits))
+    monkeypatch.setattr(rates, "perf_counter_ns", lambda: next(clock))
+    assert rates.busy_seconds() == 3.0

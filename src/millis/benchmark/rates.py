@@ -75,7 +75,10 @@ def best_seconds(kernel: Callable[[], Any], seconds: float = SECONDS) -> float:
 
 def busy_seconds() -> float:
     """A clock that stands still while another process has this thread's CPU (`millis.benchmark.worker.waited_ns`)."""
-    return (perf_counter_ns() - waited_ns()) / 1e9
+    while True:
+        waited, now = waited_ns(), perf_counter_ns()
+        if waited_ns() == waited:  # or another process came between the two readings
+            return (now - waited) / 1e9
 
 
 def largest_cache(folder: Path = CACHES) -> int:
