@@ -146,7 +146,7 @@ def _refusal(policy: str, tried: Sequence[Chosen], quality_drop: float, texts: i
             f"no threshold of early_exit.policy={policy} lets one of {texts} validation texts leave before the last "
             "exit. Train the exits longer, put exits after later layers (early_exit.layers) or choose another policy"
         )
-    mildest = min(tried, key=lambda found: found.quality_drop)
+    mildest = min(tried, key=lambda found: (found.quality_drop, -found.saving_share))
     return (
         f"no threshold of early_exit.policy={policy} keeps early_exit.quality_drop={quality_drop:g} on {texts} "
         f"validation texts: the nearest loses {mildest.quality_drop:.2f} points and saves {mildest.saving_share:.0%} "

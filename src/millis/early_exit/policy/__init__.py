@@ -7,8 +7,8 @@ A policy's file has two functions:
     thresholds(exits)     the thresholds to choose from for a model with so many exits besides its last, from strict to
                           loose. They are fixed before any data is seen, which the bound on the quality drop rests on.
 
-The same `score` chooses the threshold and answers requests. NumPy alone, and few operations: requests pay for them
-at every exit.
+The same `score` chooses the threshold and answers requests. NumPy alone, and few operations of it: requests pay
+for them at every exit.
 """
 
 import importlib
