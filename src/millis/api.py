@@ -14,7 +14,7 @@ from millis.cli.hydra_app import composed, launch
 from millis.cli.pipeline.compress import Skipped
 from millis.record import Record, read_records
 
-__all__ = ["benchmark", "compress", "load", "read_records", "report", "sweep", "train"]
+__all__ = ["benchmark", "cascade", "compress", "load", "read_records", "report", "sweep", "train"]
 
 
 def train(*overrides: str) -> Record:
@@ -32,6 +32,12 @@ def compress(*overrides: str) -> Record | Skipped:
 def benchmark(*overrides: str) -> list[Record]:
     """Measure artifacts side by side: `benchmark("artifacts=[a,b]")`."""
     records: list[Record] = _call("benchmark", overrides)
+    return records
+
+
+def cascade(*overrides: str) -> list[Record]:
+    """Make one artifact of two and measure it last, beside them: `cascade("fast=a", "accurate=b")`."""
+    records: list[Record] = _call("cascade", overrides)
     return records
 
 

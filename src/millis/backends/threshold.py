@@ -22,6 +22,11 @@ from millis.errors import MillisError
 from millis.units import label, show, show_limit
 
 NEVER = 2.0  # above every probability: the fast member is never sure
+LEAST = {
+    "quality_drop": 1.0,
+    "latency_p50_ms": 1e-6,
+    "latency_p99_ms": 1e-6,
+}  # an excess is a share of its limit, or this
 MOST = 256  # candidates: evenly spaced ones of more
 
 
@@ -116,7 +121,7 @@ def describe(point: Point) -> str:
 def _nothing_fits(candidates: Sequence[Point], limits: Mapping[str, float]) -> str:
     def excess(point: Point) -> float:
         values: dict[str, float] = point._asdict()
-        return max((values[name] - limit) / max(abs(limit), 1e-9) for name, limit in limits.items())
+        return max((values[name] - limit) / max(limit, LEAST[name]) for name, limit in limits.items())
 
     asked = " and ".join(f"{label(name)} ≤ {show_limit(name, limit)}" for name, limit in limits.items())
     return (

@@ -15,6 +15,7 @@ byte is found where it is read, and nothing in it is ever executed.
 """
 
 import json
+import mmap
 import struct
 import zlib
 from collections.abc import Collection, Iterable, Mapping
@@ -127,13 +128,17 @@ class Archive:
         return self._decode(entry, blobs)
 
     def read(self, names: Collection[str] | None = None, threads: int = 1) -> dict[str, Array]:
-        """Many tensors, or all: the file is read once, front to back, and decoded on `threads` threads.
+        """Many tensors, or all, decoded on `threads` threads.
+
+        The file is mapped rather than read: what is stored raw is used where it lies in the file cache, and a change of
+        it stays in this process. An archive is replaced by renaming another into its place, never written to.
 
         Raises:
             MillisError: as for one.
         """
         entries = [self._find(name) for name in names] if names is not None else list(self.entries.values())
-        whole = np.fromfile(self.path, np.uint8).data[self._start :]
+        with self.path.open("rb") as file:
+            whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))[self._start :]
 
         def decode(entry: Entry) -> Array:
             return self._decode(entry, {key: _slice(whole, part) for key, part in entry.parts.items()})

@@ -39,7 +39,7 @@ class Rule:
         MillisError: a bandwidth that is not positive, or a codec that is unknown or not installed.
     """
 
-    bandwidth_mb_per_s: float = 50.0
+    bandwidth_mb_per_s: float = 200.0
     codecs: tuple[str, ...] = ("zstd", "lz4", "zlib")
 
     def __post_init__(self) -> None:

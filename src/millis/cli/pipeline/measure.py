@@ -113,7 +113,10 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
 
 
 def deployed(cfg: DictConfig) -> list[Any]:
-    """The groups that say how weights become an artifact. Without storage they are what they were before it was one."""
+    """The groups that say how weights become an artifact.
+
+    Storage is among them where there is any, so that what was measured before there was such a group stays found.
+    """
     nodes = [plain(node) for node in (cfg.backend, cfg.quantization)]
     return nodes if instantiate(cfg.storage) is None else [*nodes, plain(cfg.storage)]
 
