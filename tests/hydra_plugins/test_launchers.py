@@ -88,8 +88,10 @@ def task(cfg):
 
 if __name__ == "__main__":
     outputs = f"paths.outputs={Path(__file__).parent / 'outputs'}"
-    launch("sweep", task, ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.listener=null",
-                           "study.storage=journal:///study.log", "study.n_trials=2", "study.n_jobs=2", outputs])
+    launch("sweep", task, [
+        outputs, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.listener=null",
+        "study.storage=journal:///study.log", "study.enqueue=[]", "study.n_trials=2", "study.n_jobs=2",
+    ])
 """
 
 

@@ -57,12 +57,12 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
     Raises:
         Exception: whatever the task raised, without Hydra's own printing around it.
     """
+    register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let faults reach us instead of being printed by Hydra
     sys.argv = [f"millis {command}", *arguments]
     faults: list[BaseException] = []
 
     def guarded(cfg: DictConfig) -> Any:
-        register_resolvers()  # named here, so that a launcher's process imports this file, and with it the resolvers
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return task(cfg)  # the sweeper decides what a failed job means
         try:
@@ -78,6 +78,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
 
 def composed(command: str, overrides: list[str]) -> DictConfig:
     """The config of `millis <command> <overrides>`, for the Python API."""
+    register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=command):
         cfg: DictConfig = compose(command, overrides)
@@ -148,6 +149,3 @@ def _keys(node: Any, prefix: str = "") -> Iterator[str]:
 def _groups() -> list[str]:
     root = conf_dir()
     return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir()]
-
-
-register_resolvers()  # at import: in a launcher's process a job's config is composed before anything of ours is called
