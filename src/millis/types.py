@@ -91,15 +91,6 @@ class Stepwise(Session, Protocol):
         ...
 
 
-@runtime_checkable
-class Counting(Protocol):
-    """A session that does not do the same for every request, and counts what it did."""
-
-    def counted(self) -> dict[str, float]:
-        """Metric → value, for the record; over all requests since it was loaded."""
-        ...
-
-
 class Backend(Protocol):
     """One runtime a file in `millis.backends`; the file's name is the backend's name in a manifest.
 

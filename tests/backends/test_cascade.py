@@ -8,11 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millis.backends import cascade as cascades
 from millis.backends.artifact import write_artifact
-from millis.backends.cascade import Cascade, CascadeSession, confidence
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.runner import load
+from millis.backends.stepwise import StepwiseSession
+from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Quantization
@@ -47,7 +49,7 @@ def cascade(tmp_path, member):
 
     def make(threshold, fast=None, accurate=None):
         members = {"fast": fast or member("small"), "accurate": accurate or member("large", Eager(), seed=1)}
-        Cascade().write(tmp_path / "both", members, "small + large", threshold, fingerprint="f")
+        cascades.write(tmp_path / "both", members, "small + large", threshold, fingerprint="f")
         return tmp_path / "both"
 
     return make
@@ -56,11 +58,12 @@ def cascade(tmp_path, member):
 def test_each_text_gets_the_answer_of_the_member_that_is_responsible(cascade, tmp_path):
     fast, accurate = cascade(0.9).parent / "small", tmp_path / "large"
     small, large = load(fast).logits(TEXTS), load(accurate).logits(TEXTS)
-    sure = confidence(small) >= 0.9
+    sure = maximum_probability.score([small]) >= 0.9
     assert 0 < sure.sum() < len(TEXTS), "texts of both kinds"
     runner = load(tmp_path / "both")
     assert np.array_equal(runner.logits(TEXTS), np.where(sure[:, None], small, large))
-    assert runner.counted() == {"fast_share": pytest.approx(100 * sure.mean())}
+    steps = [runner.answer(runner.feed(runner.tokenize(text))).steps[0] for text in TEXTS]
+    assert steps == np.where(sure, 1, 2).tolist()
 
 
 @pytest.mark.parametrize(("threshold", "member_name"), [(0.0, "small"), (2.0, "large")])
@@ -100,7 +103,9 @@ def test_members_may_be_quantized_and_archived(cascade, member, tmp_path):
     assert manifest.quantization["fast"]["weights"] == 8
     assert manifest.quantization["accurate"] is None
     small, large = (load(tmp_path / name).logits(TEXTS) for name in ("small", "large"))
-    assert np.array_equal(load(folder).logits(TEXTS), np.where(confidence(small)[:, None] >= 0.9, small, large))
+    assert np.array_equal(
+        load(folder).logits(TEXTS), np.where(maximum_probability.score([small])[:, None] >= 0.9, small, large)
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_a_cascade_of_a_cascade(cascade, member, tmp_path):
     folder = cascade(0.9)
     members = {"fast": member("small"), "accurate": (folder, open_manifest(folder))}
     with pytest.raises(MillisError, match=r"accurate=.*both is a cascade itself; expected an artifact of one model"):
-        Cascade().write(tmp_path / "more", members, "more", 0.9)
+        cascades.write(tmp_path / "more", members, "more", 0.9)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +152,6 @@ def test_a_cascade_as_a_member_is_not_followed(cascade):
         load(folder)
 
 
-def test_confidence_by_hand():
-    # softmax of (ln 1, ln 3) is (1/4, 3/4); far out of exp's range it is 1.
-    rows = np.array([[0.0, np.log(3)], [1000.0, -1000.0]], np.float32)
-    assert confidence(rows).tolist() == [pytest.approx(0.75), 1.0]
-
-
 @given(rows=st.lists(st.floats(0, 4), min_size=1, max_size=6), threshold=st.floats(0.4, 1.1))
 def test_rows_of_a_batch_go_their_own_ways(rows, threshold):
     """A row's logits are (its value, 0) at the fast member and (0, its first id) at the accurate one."""
@@ -167,10 +166,17 @@ def test_rows_of_a_batch_go_their_own_ways(rows, threshold):
         return np.array([[0, row] for row in features.ids[:, 0]], np.float32)
 
     ids = np.arange(len(rows))[:, None]
-    session = CascadeSession(fast, accurate, threshold)
+    session = StepwiseSession(cascades.steps_of(fast, accurate), cascades.POLICY, threshold)
     logits = session(Features(ids, np.ones_like(ids), np.zeros_like(ids)))
     unsure = [row for row, value in enumerate(rows) if 1 / (1 + np.exp(np.float32(-value))) < threshold]
     assert asked == unsure
     for row, value in enumerate(rows):
         assert logits[row].tolist() == ([0, row] if row in unsure else [np.float32(value), 0])
-    assert session.counted()["fast_share"] == pytest.approx(100 * (1 - len(unsure) / len(rows)))
+
+
+def test_a_deadline_that_leaves_no_time_is_answered_by_the_fast_member(cascade, tmp_path):
+    runner = load(cascade(2.0))  # the fast member is never sure
+    late, early = runner.predict("a", deadline_ms=1e-6), runner.predict("a", deadline_ms=60_000)
+    assert (late.step, late.steps, late.kept) == (1, 2, False)
+    assert (early.step, early.steps, early.kept) == (2, 2, True)
+    assert late.label == load(tmp_path / "small").predict("a").label

@@ -8,11 +8,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from millis.backends.runner import TOKENIZER
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
-from millis.storage.manifest import Manifest, seal
+from millis.storage.manifest import TOKENIZER, Manifest, seal
 from millis.store import atomic_folder
 from millis.types import Archivable, Backend, Features
 

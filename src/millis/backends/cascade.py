@@ -20,102 +20,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends.runner import TOKENIZER
+from millis.backends.stepwise import Step, StepwiseSession
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import FILE_NAME, Manifest, seal
+from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, seal
 from millis.store import atomic_folder
 from millis.types import Features, Session
 
+NAME = "cascade"  # in a manifest, as its `backend` and as the family of its `spec`
 MEMBERS = ("fast", "accurate")
+POLICY = "maximum_probability"
 SHARED = ("labels", "inputs", "max_length")  # what of a manifest both members must have alike
 
 
-class Cascade:
-    """Two artifacts under one threshold."""
-
-    name = "cascade"
-
-    def write(
-        self, folder: Path, members: dict[str, tuple[Path, Manifest]], name: str, threshold: float, **described: Any
-    ) -> Manifest:
-        """Put two artifacts into one.
-
-        Args:
-            folder: Where; one that was there is replaced.
-            members: `fast` and `accurate`: folder and manifest of each.
-            name: Of the cascade.
-            threshold: Least probability at which the fast member's answer stands.
-            described: Further fields of the manifest.
-
-        Returns:
-            The manifest as written.
-
-        Raises:
-            MillisError: members that do not fit together.
-        """
-        check_members(members)
-        first = members["fast"][1]
-        kept = {member: {**asdict(manifest), "files": {}} for member, (_, manifest) in members.items()}
-        quantized = {member: manifest.quantization for member, (_, manifest) in members.items()}
-        manifest = Manifest(
-            name=name,
-            backend=self.name,
-            spec={"family": self.name, "threshold": threshold, "members": kept},
-            labels=first.labels,
-            inputs=first.inputs,
-            max_length=first.max_length,
-            quantization=quantized if any(quantized.values()) else None,
-            **described,
-        )
-        with atomic_folder(folder) as temporary:
-            (temporary / TOKENIZER).write_bytes(read_bytes(members["fast"][0] / TOKENIZER))
-            for member, (source, _) in members.items():
-                shutil.copytree(source, temporary / member, ignore=shutil.ignore_patterns(FILE_NAME, TOKENIZER))
-            return seal(temporary, manifest)
-
-
-class CascadeSession:
-    """Features to the logits of whichever member answers, [B, C]; each row for itself.
+def write(
+    folder: Path, members: dict[str, tuple[Path, Manifest]], name: str, threshold: float, **described: Any
+) -> Manifest:
+    """Put two artifacts into one.
 
     Args:
-        fast, accurate: The members.
+        folder: Where; one that was there is replaced.
+        members: `fast` and `accurate`: folder and manifest of each.
+        name: Of the cascade.
         threshold: Least probability at which the fast member's answer stands.
+        described: Further fields of the manifest.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        MillisError: members that do not fit together.
     """
+    check_members(members)
+    first = members["fast"][1]
+    kept = {member: {**asdict(manifest), "files": {}} for member, (_, manifest) in members.items()}
+    quantized = {member: manifest.quantization for member, (_, manifest) in members.items()}
+    manifest = Manifest(
+        name=name,
+        backend=NAME,
+        spec={"family": NAME, "threshold": threshold, "members": kept},
+        labels=first.labels,
+        inputs=first.inputs,
+        max_length=first.max_length,
+        quantization=quantized if any(quantized.values()) else None,
+        **described,
+    )
+    with atomic_folder(folder) as temporary:
+        (temporary / TOKENIZER).write_bytes(read_bytes(members["fast"][0] / TOKENIZER))
+        for member, (source, _) in members.items():
+            shutil.copytree(source, temporary / member, ignore=shutil.ignore_patterns(FILE_NAME, TOKENIZER))
+        return seal(temporary, manifest)
 
-    def __init__(self, fast: Session, accurate: Session, threshold: float) -> None:
-        self.fast, self.accurate, self.threshold = fast, accurate, threshold
-        self._asked = self._sure = 0
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
-        logits = self.fast(features)
-        unsure = np.flatnonzero(confidence(logits) < self.threshold)
-        self._asked += len(logits)
-        self._sure += len(logits) - len(unsure)
-        if not len(unsure):
-            return logits
-        if len(unsure) == len(logits):
-            return self.accurate(features)
+def steps_of(fast: Session, accurate: Session) -> list[Step]:
+    """The members as steps of a session that may stop; what passes between them is the request itself."""
+
+    def first(features: Features) -> tuple[Any, NDArray[np.float32]]:
         types = features.token_types
-        rest = Features(features.ids[unsure], features.mask[unsure], None if types is None else types[unsure])
-        logits = logits.copy()
-        logits[unsure] = self.accurate(rest)
-        return logits
+        request = features.ids if types is None else np.stack([features.ids, types], axis=-1)  # [B, S] or [B, S, 2]
+        return request, fast(features)
 
-    def counted(self) -> dict[str, float]:
-        """`fast_share`: percent of the requests so far that the fast member answered."""
-        return {"fast_share": 100 * self._sure / self._asked} if self._asked else {}
+    def second(request: NDArray[np.int64], mask: NDArray[np.int64]) -> tuple[Any, NDArray[np.float32]]:
+        ids, types = (request, None) if request.ndim == 2 else (request[..., 0], request[..., 1])
+        return request, accurate(Features(ids, mask, types))
 
-
-def confidence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The largest softmax probability of each row, [B]: 1 / Σ_c exp(logit_c - max)."""
-    away = logits - logits.max(axis=1, keepdims=True)
-    shares: NDArray[np.float32] = 1 / np.exp(away).sum(axis=1)
-    return shares
+    return [first, second]
 
 
-def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
+def load(folder: Path, manifest: Manifest, threads: int) -> StepwiseSession:
     """Both members, each on its own backend.
 
     Raises:
@@ -126,14 +98,14 @@ def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
         threshold = float(manifest.spec["threshold"])
     except (KeyError, TypeError, ValueError) as error:
         raise MillisError(f"{folder} is no cascade of two members ({error!r}). Make the artifact again") from error
-    if nested := [name for name, member in found.items() if member.backend == Cascade.name]:
+    if nested := [name for name, member in found.items() if member.backend == NAME]:
         raise MillisError(
             f"{folder} has a cascade as its {nested[0]} member; expected a model. Make the artifact again"
         )
     fast, accurate = (
         backends.module(found[name].backend).load(folder / name, found[name], threads) for name in MEMBERS
     )
-    return CascadeSession(fast, accurate, threshold)
+    return StepwiseSession(steps_of(fast, accurate), POLICY, threshold)
 
 
 def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
@@ -144,7 +116,7 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
     """
     (fast, first), (accurate, second) = (members[name] for name in MEMBERS)
     for name, (folder, manifest) in members.items():
-        if manifest.backend == Cascade.name:
+        if manifest.backend == NAME:
             raise MillisError(f"{name}={folder} is a cascade itself; expected an artifact of one model")
     for what in SHARED:
         one, other = getattr(first, what), getattr(second, what)

@@ -42,14 +42,16 @@ def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[F
     return sorted(found, key=lambda operator: -operator.microseconds)[:most]
 
 
-def teller(manifest: Manifest) -> Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]:
+Teller = Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]
+
+
+def teller(manifest: Manifest) -> Teller:
     """What tells the operators of an artifact.
 
     Raises:
         MillisError: its runtime does not tell.
     """
-    tell: Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]] | None
-    tell = getattr(backends.module(manifest.backend), "operators", None)
+    tell: Teller | None = getattr(backends.module(manifest.backend), "operators", None)
     if tell is None:
         raise MillisError(
             f"backend={manifest.backend} does not tell what its operators take: its code is compiled as a whole. "

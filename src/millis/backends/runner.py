@@ -12,20 +12,18 @@ from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, cast, overload
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from millis import backends
-from millis.backends import stepwise
+from millis.backends import cascade, stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import Manifest, open_manifest
-from millis.types import Answered, Counting, Features, Prediction, Session, Stepwise, Text, TimedPrediction
-
-TOKENIZER = "tokenizer.json"
+from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
+from millis.types import Answered, Features, Prediction, Session, Stepwise, Text, TimedPrediction
 
 
 class Runner:
@@ -152,10 +150,6 @@ class Runner:
         index = row.index(top)
         return Prediction(self.labels[index], index, 1.0 / sum([exp(value - top) for value in row]))
 
-    def counted(self) -> dict[str, float]:
-        """What the session has counted of its requests so far, where it counts any: see `millis.types.Counting`."""
-        return self._session.counted() if isinstance(self._session, Counting) else {}
-
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
         return sum(bool(self.tokenize(text).overflowing) for text in texts)
@@ -178,21 +172,29 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     if (warning := crowded(threads)) is not None:
         warnings.warn(warning, stacklevel=2)
     manifest = open_manifest(folder, verify)
-    backend = backends.module(manifest.backend)
+    session = _session(folder, manifest, threads)
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(folder / TOKENIZER))
     except MillisError:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    return Runner(manifest, tokenizer, _session(backend, folder, manifest, threads))
+    return Runner(manifest, tokenizer, session)
 
 
-def _session(backend: Any, folder: Path, manifest: Manifest, threads: int) -> Session:
+def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
+    if manifest.backend == cascade.NAME:
+        return cascade.load(folder, manifest, threads)
+    backend = backends.module(manifest.backend)
     if manifest.spec.get("exits"):
         return stepwise.load(backend, folder, manifest, threads)
     session: Session = backend.load(folder, manifest, threads)
     return session
+
+
+def stops_early(manifest: Manifest) -> bool:
+    """Whether the artifact computes more for one request than for another: it has exits, or is a cascade."""
+    return manifest.backend == cascade.NAME or bool(manifest.spec.get("exits"))
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from millis.backends import cascade
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
@@ -47,8 +50,6 @@ def run(cfg: DictConfig) -> list[Record]:
         found, predictions = measured[name], answers[name].predictions
         references, labels = inputs.dataset.test.labels, inputs.dataset.labels
         scores = inputs.task.scores(predictions, references, labels)
-        spec = manifests[name].spec
-        left = exit_metrics(spec, answers[name].steps) if spec.get("exits") else {}
         bounds = {metric: interval(scorer(metric, labels), predictions, references) for metric in scores}
         records.append(
             Record(
@@ -56,7 +57,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 name=name,
                 kind="teacher" if name == reference else "student",
                 quality=inputs.task.metric,
-                metrics={**scores, **left, **found.metrics, **runners[name].counted()},
+                metrics={**scores, **_left(manifests[name], answers[name].steps), **found.metrics},
                 intervals={**bounds, **found.intervals},
                 config=manifests[name].recipe,
                 seed=int(manifests[name].recipe.get("seed", 0)),
@@ -83,6 +84,13 @@ def run(cfg: DictConfig) -> list[Record]:
         console.print(f"{name}: {sentence}", soft_wrap=True)
     console.print(f"speed-ups are over {reference}; records: {path}", soft_wrap=True, highlight=False)
     return records
+
+
+def _left(manifest: Manifest, steps: NDArray[np.int64]) -> dict[str, float]:
+    """Where requests had their answer, of artifacts that may stop early."""
+    if manifest.backend == cascade.NAME:
+        return {"fast_share": 100 * float((steps == 1).mean())}
+    return exit_metrics(manifest.spec, steps) if manifest.spec.get("exits") else {}
 
 
 def _named(folders: list[Path]) -> dict[str, Path]:

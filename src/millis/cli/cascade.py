@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from omegaconf import DictConfig, open_dict
 
 from millis import __version__
-from millis.backends.cascade import MEMBERS, Cascade, check_members, confidence
+from millis.backends import cascade
+from millis.backends.cascade import MEMBERS, check_members
 from millis.backends.runner import load
 from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.members import stages_of
@@ -18,6 +19,7 @@ from millis.benchmark.quality import answer
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
+from millis.early_exit.policy import maximum_probability
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.storage.manifest import open_manifest
@@ -40,7 +42,7 @@ def run(cfg: DictConfig) -> list[Record]:
     key = fingerprint("cascade", __version__, [one.fingerprint for one in manifests.values()], chosen.threshold)
     name = f"cascade {manifests['fast'].name} + {manifests['accurate'].name}"
     folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
-    Cascade().write(folder, members, name, chosen.threshold, recipe=plain(cfg), fingerprint=key)
+    cascade.write(folder, members, name, chosen.threshold, recipe=plain(cfg), fingerprint=key)
     with open_dict(cfg):
         cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
         cfg.reference = None
@@ -68,7 +70,7 @@ def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> V
     stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
     nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
     return Validation(
-        confidence=confidence(answers["fast"].logits).astype(np.float64),
+        confidence=maximum_probability.score([answers["fast"].logits]).astype(np.float64),
         fast=np.array(answers["fast"].predictions),
         accurate=np.array(answers["accurate"].predictions),
         fast_ms=stages["fast"].sum(axis=1)[nearest],

@@ -15,6 +15,7 @@ from millis.store import file_sha256, write_json
 from millis.types import Spec
 
 FILE_NAME = "manifest.json"
+TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
 VERSION = 1
 

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from millis.backends.profile import profile, teller
-from millis.backends.runner import bound_threads, load
+from millis.backends.runner import bound_threads, load, stops_early
 from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import Measurement, Options
 from millis.benchmark.limit import limit_of
@@ -31,8 +31,16 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
     """Refuse what could not be answered, before anything is measured.
 
     Raises:
-        MillisError: an unknown goal, one without its bound, one without curves, or a profile of what does not tell.
+        MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, or the
+            limit or profile of what is no one model.
     """
+    several = next((name for name, manifest in manifests.items() if stops_early(manifest)), None)
+    for asked in ("limit", "profile"):
+        if cfg[asked] and several is not None:
+            raise MillisError(
+                f"{asked}=true is about what every request costs, and {several!r} computes more for one than for "
+                f"another. Leave it out of artifacts, or set {asked}=false"
+            )
     if cfg.profile:
         for manifest in manifests.values():
             teller(manifest)
