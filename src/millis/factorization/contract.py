@@ -22,6 +22,11 @@ class Factorization(Protocol):
     `models.build(model.spec)` with the model's state dict is the model again.
     """
 
+    @property
+    def mixes(self) -> bool:
+        """Whether rows and columns of matrices come out mixed, so that no head or neuron can be told apart."""
+        ...
+
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """The architecture after `apply`, None where the weights decide it, and the tokenizer, changed or not.
 

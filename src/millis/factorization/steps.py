@@ -28,6 +28,11 @@ class Steps:
         if not self.steps:
             raise MillisError("factorization.steps is empty: give some, or choose factorization=none")
 
+    @property
+    def mixes(self) -> bool:
+        """Where one of the steps does."""
+        return any(step.mixes for step in self.steps)
+
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """As the steps say; None as soon as one of them cannot know."""
         known: Spec | None = spec

@@ -78,6 +78,11 @@ class Svd:
     rank: RankRule
     weights: RowWeights | None = None
 
+    @property
+    def mixes(self) -> bool:
+        """Factors of a matrix have neither its rows nor its columns."""
+        return True
+
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """The spec with its `ranks`, None where singular values decide them.
 

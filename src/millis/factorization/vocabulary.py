@@ -54,6 +54,11 @@ class Vocabulary:
                 "(factorization=none keeps all of it)"
             )
 
+    @property
+    def mixes(self) -> bool:
+        """Matrices stay whole."""
+        return False
+
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """The spec with fewer rows, and the tokenizer that goes with it.
 

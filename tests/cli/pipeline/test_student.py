@@ -48,6 +48,12 @@ def test_neurons_that_were_pruned_are_gone(config, teacher):
     assert "pruned 50%" in planned.name
 
 
+def test_neurons_of_a_student_with_its_own_vocabulary_are_pruned(config, teacher):
+    model, _ = made(config, teacher, "factorization=vocabulary", "pruning=neurons", "pruning.sparsity=0.5")
+    assert sum(model.spec["shape"]["ffn"]) == FFN
+    assert model.spec["encoder"]["vocab_size"] <= teacher.manifest.spec["encoder"]["vocab_size"]
+
+
 def test_equal_shares_are_known_before_training(config, teacher):
     planned = plan(config("pruning=neurons", "pruning.sparsity=0.5", "pruning.allocation=local"), teacher)
     assert planned.settled

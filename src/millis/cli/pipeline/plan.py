@@ -186,7 +186,12 @@ class Recipe:
                 f"{other} must change. Choose adapter=none, or compress a teacher that was fine-tuned with "
                 "teacher.adapter"
             )
-        if self.factorization is not None and self.pruning is not None and self.pruning.structural:
+        if (
+            self.factorization is not None
+            and self.factorization.mixes
+            and self.pruning is not None
+            and self.pruning.structural
+        ):
             raise MillisError(
                 "factorization comes before training, and pruning whole heads, neurons, channels or layers after it "
                 "finds no matrices to cut: their rows and columns are mixed. Choose pruning=to_latency, which comes "
