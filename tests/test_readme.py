@@ -24,7 +24,6 @@ SMALL["benchmark"] = [
     "benchmark.warmup_seconds=0.2",
 ]
 SMALL["cascade"] = [*SMALL["benchmark"], "cascade.quality_drop=100", "cascade.texts=20"]
-SMALL["agent"] = ["port=0"]
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +54,12 @@ def test_command(place, monkeypatch, line):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
     monkeypatch.setattr(Agent, "serve", lambda self: None)  # else it would serve for ever
+    monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
     artifacts = [path for path in (place / "outputs" / "artifacts").glob("*") if is_bundled(path)]
     for placeholder in re.findall("FOLDER", line):
         line = line.replace(placeholder, str(artifacts[-1]) if artifacts else "missing", 1)
         artifacts = artifacts[:-1]
     _, command, *arguments = shlex.split(line)
-    if command == "agent":  # it would serve for ever
-        monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
-        monkeypatch.setattr("millis.benchmark.agent.server.Agent.serve", lambda self: None)
-        monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
     texts = arguments[arguments.index("--") :] if "--" in arguments else []
     overrides = [argument for argument in arguments if argument not in texts]
     if "pruning=to_latency" in overrides:  # its table is of 26 models
