@@ -6,7 +6,7 @@ slows it down, so the times are for comparison with each other; latency is the b
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from millis import backends
 from millis.errors import MillisError
@@ -32,6 +32,9 @@ class Operator(NamedTuple):
     microseconds: float
 
 
+Teller: TypeAlias = Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]
+
+
 def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[Features], most: int) -> list[Operator]:
     """The `most` expensive operators over `requests`, most expensive first.
 
@@ -42,14 +45,13 @@ def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[F
     return sorted(found, key=lambda operator: -operator.microseconds)[:most]
 
 
-def teller(manifest: Manifest) -> Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]:
+def teller(manifest: Manifest) -> Teller:
     """What tells the operators of an artifact.
 
     Raises:
         MillisError: its runtime does not tell.
     """
-    tell: Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]] | None
-    tell = getattr(backends.module(manifest.backend), "operators", None)
+    tell: Teller | None = getattr(backends.module(manifest.backend), "operators", None)
     if tell is None:
         raise MillisError(
             f"backend={manifest.backend} does not tell what its operators take: its code is compiled as a whole. "
