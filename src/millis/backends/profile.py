@@ -6,7 +6,7 @@ slows it down, so the times are for comparison with each other; latency is the b
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from millis import backends
 from millis.errors import MillisError
@@ -32,6 +32,9 @@ class Operator(NamedTuple):
     microseconds: float
 
 
+Teller: TypeAlias = Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]
+
+
 def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[Features], most: int) -> list[Operator]:
     """The `most` expensive operators over `requests`, most expensive first.
 
@@ -40,9 +43,6 @@ def profile(folder: Path, manifest: Manifest, threads: int, requests: Sequence[F
     """
     found = teller(manifest)(folder, manifest, threads, requests)
     return sorted(found, key=lambda operator: -operator.microseconds)[:most]
-
-
-Teller = Callable[[Path, Manifest, int, Sequence[Features]], list[Operator]]
 
 
 def teller(manifest: Manifest) -> Teller:
