@@ -20,12 +20,13 @@ def test_features_first_then_answers():
         terms=TERMS, cache_budget_mb=5.0, features_share=0.75,
     )  # fmt: skip
     assert list(method.stages()) == [
-        ("features", 0.75, FeaturesOnly(TERMS, cache=False, cache_budget_mb=5.0)),
+        ("features", 0.75, FeaturesOnly(TERMS, cache=False, cache_budget_mb=5.0), None),
         (
             "answers", 0.25,
             LogitDistillation(
                 alpha=0.9, temperature=3.0, label_smoothing=0.1, balanced=True, cache=False, logit_loss="reverse_kl"
             ),
+            None,
         ),
     ]  # fmt: skip
 
