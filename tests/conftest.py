@@ -1,6 +1,8 @@
 """For every test: one thread, no network, the same examples each time; and a model to work by hand."""
 
+import contextlib
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -13,6 +15,11 @@ from torch import nn
 from millis.data.encode import Encoded
 
 torch.set_num_threads(1)
+# TensorBoard's absl closes the stream that it was imported under whenever logging is set up anew: pytest's own.
+with contextlib.suppress(ImportError):
+    from absl import logging
+
+    logging.get_absl_handler().python_handler.stream = sys.__stderr__
 settings.register_profile("millis", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("millis")
 
