@@ -64,4 +64,6 @@ def test_command(place, monkeypatch, line):
     overrides = [argument for argument in arguments if argument not in texts]
     if "pruning=to_latency" in overrides:  # its table is of 26 models
         overrides += ["pruning.steps=1", "pruning.samples=64", "pruning.tolerance=0.9"]
+    if "early_exit=joint" in overrides:  # barely trained, no exit is sure of anything; some agree with one another
+        overrides += ["early_exit.policy=patience", "early_exit.quality_drop=100"]
     assert run(command, [*overrides, *SMALL.get(command, []), *texts]) == 0

@@ -56,7 +56,7 @@ def test_what_terms_learn_and_read_is_known():
 
 def test_one_stage_is_the_whole():
     distillation = Distillation(alpha=0.3)
-    assert list(distillation.stages()) == [("distillation", 1.0, distillation)]
+    assert list(distillation.stages()) == [("distillation", 1.0, distillation, None)]
     assert distillation.needs_logits
     assert not Distillation(alpha=0.0).needs_logits
 

@@ -83,3 +83,9 @@ def test_a_mixed_precision_run_logs_and_prints_them(module, separable, tmp_path,
     mixed = precision == "bf16-mixed"
     assert ({"precision/speedup", "precision/memory_ratio"} <= names) is mixed
     assert ("toy  bf16-mixed: " in capsys.readouterr().err) is mixed
+
+
+def test_a_model_whose_answer_is_frozen_is_measured_forward_alone():
+    model = Exponential()
+    model.weight.requires_grad_(False)
+    assert savings(model, batch(), "bf16-mixed", "cpu").speedup > 0

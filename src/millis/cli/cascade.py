@@ -46,6 +46,8 @@ def run(cfg: DictConfig) -> list[Record]:
     with open_dict(cfg):
         cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
         cfg.reference = None
+        cfg.limit = cfg.profile = cfg.curves = False  # what they tell is about one model
+        cfg.goal = None
     records = benchmark.run(cfg)
     console = wide_console()
     console.print(

@@ -95,7 +95,8 @@ def _pass(model: nn.Module, inputs: Batch, context: AbstractContextManager[Any])
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         with context:
             total = model(**inputs).float().sum()
-        torch.autograd.grad(total, parameters, allow_unused=True)
+        if total.requires_grad:  # not where all that the answer comes from is frozen
+            torch.autograd.grad(total, parameters, allow_unused=True)
     _synchronise()
     return time.perf_counter() - started, sum(kept.values())
 

@@ -133,7 +133,7 @@ def test_a_backend_that_the_agent_lacks(agent, artifact):
 def test_a_runtime_that_is_not_installed_there(agent, artifact, tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError")
     with agent() as there, open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where)) as bench:
-        monkeypatch.setattr("millis.benchmark.isolate._environment", without_onnxruntime(tmp_path))
+        monkeypatch.setattr("millis.benchmark.isolate.worker_environment", without_onnxruntime(tmp_path))
         with pytest.raises(
             MillisError, match=r"\) says: cannot measure the reference: this artifact runs on ONNX Runtime"
         ):
@@ -141,7 +141,7 @@ def test_a_runtime_that_is_not_installed_there(agent, artifact, tmp_path, monkey
 
 
 def without_onnxruntime(folder):
-    original = isolate._environment
+    original = isolate.worker_environment
     return lambda threads: {**(found := original(threads)), "PYTHONPATH": f"{folder}:{found['PYTHONPATH']}"}
 
 
