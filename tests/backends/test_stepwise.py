@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.backends import stepwise
+from millis.backends import cascade, stepwise
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager, segments_of
 from millis.backends.onnxruntime import OnnxRuntime, segment_path
@@ -217,3 +217,12 @@ def test_a_missing_segment_is_one_message(tmp_path, words):
     segment_path(tmp_path / "artifact", 1).unlink()
     with pytest.raises(MillisError, match=r"segment_1\.onnx is missing\. Copy or make it again"):
         load(tmp_path / "artifact")
+
+
+def test_a_model_with_exits_is_a_member_of_a_cascade(tmp_path, words):
+    members = {}
+    for name in cascade.MEMBERS:
+        members[name] = (tmp_path / name, written(tmp_path / name, OnnxRuntime(), exiting(), None, words))
+    cascade.write(tmp_path / "both", members, "both", 2.0)  # the fast member is never sure
+    texts = ["a b", "c"]
+    assert np.array_equal(load(tmp_path / "both").logits(texts), load(tmp_path / "accurate").logits(texts))

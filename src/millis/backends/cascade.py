@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis import backends
-from millis.backends.stepwise import Step, StepwiseSession
+from millis.backends.stepwise import Step, StepwiseSession, load_model
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, seal
@@ -102,9 +101,7 @@ def load(folder: Path, manifest: Manifest, threads: int) -> StepwiseSession:
         raise MillisError(
             f"{folder} has a cascade as its {nested[0]} member; expected a model. Make the artifact again"
         )
-    fast, accurate = (
-        backends.module(found[name].backend).load(folder / name, found[name], threads) for name in MEMBERS
-    )
+    fast, accurate = (load_model(folder / name, found[name], threads) for name in MEMBERS)
     return StepwiseSession(steps_of(fast, accurate), POLICY, threshold)
 
 

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from millis import backends
 from millis.backends import cascade, stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
@@ -185,11 +184,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
     if manifest.backend == cascade.NAME:
         return cascade.load(folder, manifest, threads)
-    backend = backends.module(manifest.backend)
-    if manifest.spec.get("exits"):
-        return stepwise.load(backend, folder, manifest, threads)
-    session: Session = backend.load(folder, manifest, threads)
-    return session
+    return stepwise.load_model(folder, manifest, threads)
 
 
 def stops_early(manifest: Manifest) -> bool:

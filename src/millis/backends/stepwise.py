@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from millis import backends
 from millis.early_exit import policy as policies
 from millis.errors import MillisError
 from millis.storage.manifest import Manifest
-from millis.types import Answered, Features
+from millis.types import Answered, Features, Session
 
 Step = Callable[..., tuple[NDArray[np.float32], NDArray[np.float32]]]
 """(features) of the first segment, (states [B, S, D], mask [B, S]) of the others, in; (states, logits [B, C]) out."""
@@ -144,6 +145,19 @@ class StepwiseSession:
 
     def _ends_late(self, position: int, length: int, until_ns: int) -> bool:
         return perf_counter_ns() + self._planned_ns(position, length) > until_ns
+
+
+def load_model(folder: Path, manifest: Manifest, threads: int) -> Session:
+    """Open a model on its backend: in one piece, or in segments where it has exits.
+
+    Raises:
+        MillisError: an unknown backend, or as `load` and the backend's own.
+    """
+    backend = backends.module(manifest.backend)
+    if manifest.spec.get("exits"):
+        return load(backend, folder, manifest, threads)
+    session: Session = backend.load(folder, manifest, threads)
+    return session
 
 
 def load(backend: Any, folder: Path, manifest: Manifest, threads: int) -> StepwiseSession:

@@ -173,7 +173,11 @@ class _Run:
         _quieten()
         seed_everything(self.seed + (0 if ranks is None else ranks.rank))  # or all would drop the same units out
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
-        progress = Progress(self.title)
+        last = self.folder / "last.ckpt"
+        first = ranks is None or ranks.rank == 0
+        if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
+            _tell(self._savings(data), self.title, logger)
+        progress = Progress(self.title)  # its clock starts here
         best = ModelCheckpoint(
             self.folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
         )
@@ -195,10 +199,6 @@ class _Run:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        last = self.folder / "last.ckpt"
-        first = ranks is None or ranks.rank == 0
-        if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
-            _tell(self._savings(data), self.title, logger)
         with _interruptible():
             trainer.fit(self.module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
         if best.best_model_score is None and not settled(trainer):
