@@ -50,17 +50,13 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_trials_run_in_processes_of_their_own_and_are_told_in_order(launcher, tmp_path):
-    plugin, options = LAUNCHERS[launcher]
-    pytest.importorskip(plugin, reason=f"the launcher {launcher} is not installed")
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "config.yaml").write_text(CONFIG % (launcher, options))
-    (tmp_path / "app.py").write_text(APP)
+def ran(folder, app):
+    """Run `app` in a process of its own; the storage that its study lies in."""
+    (folder / "app.py").write_text(app)
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     run = subprocess.run(
         [sys.executable, "app.py"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -68,7 +64,16 @@ def test_trials_run_in_processes_of_their_own_and_are_told_in_order(launcher, tm
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.log")))
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_trials_run_in_processes_of_their_own_and_are_told_in_order(launcher, tmp_path):
+    plugin, options = LAUNCHERS[launcher]
+    pytest.importorskip(plugin, reason=f"the launcher {launcher} is not installed")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG % (launcher, options))
+    storage = ran(tmp_path, APP)
     trials = optuna.load_study(study_name="study", storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
     assert trials[3].user_attrs["error"] == "ValueError: this trial fails"
@@ -98,19 +103,7 @@ if __name__ == "__main__":
 def test_a_sweep_of_ours_composes_in_a_launchers_process(tmp_path):
     # Its configs name resolvers of ours, which a process that has never seen the command line has to know.
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the launcher joblib is not installed")
-    (tmp_path / "app.py").write_text(MILLIS)
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    run = subprocess.run(
-        [sys.executable, "app.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log")))
+    storage = ran(tmp_path, MILLIS)
     (name,) = optuna.get_all_study_names(storage)
     trials = optuna.load_study(study_name=name, storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
