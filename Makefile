@@ -16,7 +16,7 @@ frontier: .venv/ready  ## the main job: search the frontier of the bundled corpu
 	$(OFFLINE) $(BIN)/millis sweep
 
 test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 check: .venv/ready  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .

@@ -142,11 +142,18 @@ def test_a_run_that_was_done_is_not_done_again(module, fit):
     assert (fitted.quality, fitted.epochs) == (done.quality, 4)
 
 
-def test_ctrl_c_stays_an_interrupt_and_works_twice(module, fit):
-    handler = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as at a keyboard: what runs in the background is often started with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stays_an_interrupt_and_works_twice(module, fit, interruptible):
     with pytest.raises(KeyboardInterrupt):
         fit(module(), callbacks=[After(1, lambda _: os.kill(os.getpid(), signal.SIGINT))])
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_weights_that_are_not_finite_are_refused(module, fit):

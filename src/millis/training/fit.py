@@ -267,8 +267,10 @@ def _interruptible() -> Iterator[None]:
     except SystemExit as leaving:
         if not isinstance(leaving.__context__, KeyboardInterrupt):
             raise
-        signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from leaving
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _restore(module: TextModule, best: ModelCheckpoint) -> None:
