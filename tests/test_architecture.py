@@ -24,7 +24,7 @@ ORDER = [
     {"backends"},
     {"training"},
     {"early_exit"},
-    {"distillation", "pruning", "quantization", "factorization", "storage"},
+    {"distillation", "pruning", "quantization", "factorization", "storage", "tokens"},
     {"tasks"},
     {"data"},
     {"models"},

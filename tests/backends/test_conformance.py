@@ -23,6 +23,14 @@ from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal
 from millis.types import Features
 
 SPEC = {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3}
+DROPPING = {
+    "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 3, "affixes": [[], []], "tokens": [0, 1],
+    "encoder": {
+        "model_type": "bert", "vocab_size": 12, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 32, "max_position_embeddings": 16, "type_vocab_size": 2, "pad_token_id": 0,
+    },
+    "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]},
+}  # fmt: skip
 LABELS = ("a", "b", "c")
 INPUTS = ("input_ids", "attention_mask")
 TEXTS = ["a b c", "d", "e f g h a b", "c c", "h g"]
@@ -74,8 +82,8 @@ def artifact(backend, folders, tokenizer):
     return made[backend.name]
 
 
-def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None):
-    manifest = Manifest("tiny", "", SPEC, LABELS, INPUTS, max_length=8)
+def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None, spec=SPEC):
+    manifest = Manifest("tiny", "", spec, LABELS, INPUTS, max_length=8)
     write_artifact(folder, of or model(), tokenizer, backend, manifest, quantization, calibration)
     return folder
 
@@ -151,6 +159,29 @@ def test_int8_agrees_with_eager_or_is_refused_with_advice(backend, kind, tmp_pat
     assert found["label_agreement"] == 1
     assert found["max_abs_logit_difference"] < 0.05 * np.abs(expected).max()
     assert open_manifest(folder).quantization["activations"] == INT8[kind].activations
+
+
+def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(backend, tmp_path, tokenizer):
+    torch.manual_seed(0)
+    dropping = build(DROPPING).eval()
+    with torch.no_grad():
+        for parameter in dropping.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+        dropping.thresholds.logarithms.copy_(torch.tensor([0.2, 0.25]).log())
+    try:
+        runner = load(write_model(tmp_path / "artifact", backend, tokenizer(), of=dropping, spec=DROPPING))
+    except MillisError as error:
+        assert f"backend={backend.name} " in str(error) and "Use backend=" in str(error)
+        assert not (tmp_path / "artifact").exists()
+        return
+    for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6, 9, 10], [7], [8, 9]), ids([2, 4, 5, 11, 6])):
+        inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
+        assert (
+            any((left < inputs[1].sum(1)).any() for left in dropping.tokens_left(*inputs)) or len(features.ids[0]) < 3
+        )
+        with torch.inference_mode():
+            assert runner.compute(features) == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)
 
 
 def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):

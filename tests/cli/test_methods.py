@@ -53,6 +53,8 @@ METHODS = {
     "exits": ["early_exit=joint", *EXITS],
     "exits by turns, pruned": ["early_exit=alternating", "pruning=heads", *EXITS],
     "exits alone, int8": ["early_exit=two_stage", "quantization=dynamic", *EXITS],
+    "tokens": ["tokens=learned"],
+    "tokens, pruned, int8": ["tokens=learned", "pruning=neurons", "quantization=qat"],
     "exits from the last, eager": ["early_exit=self_distillation", "backend=eager", *EXITS],
 }
 
@@ -96,6 +98,13 @@ def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
     assert re.search(r"step [12]/2  where is my parcel", capsys.readouterr().out)
 
 
+def test_a_record_of_dropped_tokens_says_how_many_and_what_it_saved(place, capsys):
+    record = compress(place, capsys, "tokens=learned")
+    assert 0 < record.metrics["tokens_kept_share"] <= 1
+    assert record.metrics["measured_saving_share"] < 1
+    assert any("of the test texts' tokens" in note and "go through a feed-forward" in note for note in record.notes)
+
+
 def test_a_teacher_fine_tuned_by_adapters_is_the_plain_model(place, capsys):
     artifacts = []
     for adapter in ("none", "lora"):
@@ -120,6 +129,8 @@ def test_bad_input_of_methods_is_one_sentence(place, capsys):
         (["quantization=qat", "backend=eager"], "imitates ONNX Runtime"),
         (["early_exit=joint", "early_exit.layers=[7]"], "asks for an exit after layer 7: the student has 2 layers"),
         (["early_exit=joint", "early_exit.policy=patience"], "lets one of 15 validation texts leave before the last"),
+        (["tokens=learned", "tokens.layers=[7]"], "asks for layer 7: the student has 2 layers"),
+        (["tokens=learned", "distillation=hidden"], "a student that drops tokens has no hidden state"),
         (["distillation=tinybert", "trainer.max_epochs=1"], "too few for 2 stages"),
     ):
         assert millis(place, "compress", *TINY, f"data.path={place / 'data'}", *FAST, *overrides) != 0

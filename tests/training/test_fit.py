@@ -126,6 +126,25 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(module, fit, tmp_path)
     assert seconds[-1] <= rest.seconds
 
 
+def test_a_model_in_evaluation_mode_is_trained_in_the_other(module, fit):
+    modes = []
+    made = module()
+    made.model.eval()
+    fit(made, epochs=1, callbacks=[Modes(modes)])
+    assert set(modes) == {True}
+    assert not made.model.training, "what comes back is to be used"
+
+
+class Modes(pl.Callback):
+    """Notes whether the model trains."""
+
+    def __init__(self, modes):
+        self.modes = modes
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self.modes.append(pl_module.model.training)
+
+
 def test_a_resumed_run_remembers_an_earlier_best(module, fit):
     with pytest.raises(Broken):
         fit(module(score=scores(50.0, 90.0)), callbacks=[After(1, fill(0.25)), After(2, break_off)])

@@ -7,7 +7,8 @@ from typing import Any
 from millis.early_exit import policy as policies
 from millis.early_exit.training import Training
 from millis.errors import MillisError
-from millis.models.exits import Exiting, check_exits, layer_count, with_exits
+from millis.models.blocks import layer_count
+from millis.models.exits import Exiting, check_exits, with_exits
 from millis.types import Spec
 
 DEPLOYED = ("policy", "quality_drop", "confidence")  # decided after training, which they leave as it is

@@ -13,7 +13,7 @@ from millis.distillation.objective import Objective, Term
 from millis.distillation.weight import Weight
 from millis.early_exit.loss import EveryOther, ExitLoss, FromLast, depth_weights
 from millis.errors import MillisError
-from millis.models.exits import layer_count
+from millis.models.blocks import layer_count
 
 ExitTerms = Mapping[str, tuple[Weight, Term]]
 

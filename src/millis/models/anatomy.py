@@ -119,6 +119,25 @@ class Bert:
     def blocks(self, encoder: Any) -> list[nn.Module]:
         return list(encoder.encoder.layer)
 
+    def attend(self, block: Any, states: Tensor, bias: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The first half of a block, residual sum and norm included.
+
+        Args:
+            block: Of an encoder whose attention is computed step by step (`attn_implementation` "eager").
+            states: [B, S, D].
+            bias: Added to the attention scores, [B, 1, 1, S].
+
+        Returns:
+            States [B, S, D] and attention probabilities [B, H, S, S]; None where no head is left.
+        """
+        attended: tuple[Tensor, Tensor | None] = block.attention(states, bias)
+        return attended
+
+    def feed(self, block: Any, states: Tensor) -> Tensor:
+        """The second half: feed-forward, residual sum and norm, [B, S, D]; each token by itself."""
+        fed: Tensor = block.feed_forward_chunk(states)
+        return fed
+
     def layers(self, encoder: Any) -> list[Layer]:
         return [
             Layer(
@@ -187,6 +206,14 @@ class DistilBert(Bert):
 
     def blocks(self, encoder: Any) -> list[nn.Module]:
         return list(encoder.transformer.layer)
+
+    def attend(self, block: Any, states: Tensor, bias: Tensor) -> tuple[Tensor, Tensor | None]:
+        attended, probabilities = block.attention(states, attention_mask=bias)
+        return block.sa_layer_norm(attended + states), probabilities
+
+    def feed(self, block: Any, states: Tensor) -> Tensor:
+        fed: Tensor = block.output_layer_norm(block.ffn(states) + states)
+        return fed
 
     def layers(self, encoder: Any) -> list[Layer]:
         return [

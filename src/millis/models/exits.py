@@ -11,20 +11,15 @@ A model with exits computes its answer several times, each from a deeper state (
 after segment and stops where a policy is sure (`millis.early_exit.policy`).
 """
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models import anatomy
+from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm
 from millis.models.transformer import HEAD_STD, Transformer
 from millis.types import Spec
-
-
-def layer_count(spec: Spec) -> int:
-    """L of a transformer's spec."""
-    return len(spec["shape"]["heads"])
 
 
 def spans(spec: Spec) -> list[range]:
@@ -39,13 +34,7 @@ def check_exits(spec: Spec, layers: list[int]) -> None:
     Raises:
         MillisError: no transformer that exits are known for, a layer that does not exist, the last one, or none.
     """
-    kind = spec["encoder"]["model_type"] if "encoder" in spec else spec.get("family")
-    known = [name for found in anatomy.ANATOMIES if isinstance(found, anatomy.Bert) for name in found.model_types]
-    if kind not in known or "shape" not in spec:
-        raise MillisError(
-            f"early exits stand between the layers of a transformer with post-norm blocks ({', '.join(known)}), and "
-            f"the student is a {kind!r} model. Choose student=transformer of a teacher among these, or early_exit=none"
-        )
+    require_post_norm(spec, "early_exit", "early exits stand between the layers")
     last = layer_count(spec) - 1
     if outside := [layer for layer in layers if not 0 <= layer < last]:
         after = f"an exit may stand after layer {last - 1} or before" if last else "so no exit comes before its last"
@@ -87,7 +76,7 @@ class Exiting(Transformer):
     ) -> list[Tensor]:
         """Logits [B, C] of every exit, first to last; the last ones are the model's own."""
         states = embedded(self, input_ids, token_type_ids)
-        blocks, found = _blocks(self), []
+        blocks, found = blocks_of(self), []
         for span in spans(self.spec):
             states = through([blocks[layer] for layer in span], states, attention_mask)
             found.append(self.classifier(span[-1])(self.dropout(self.pool(states, attention_mask))))
@@ -108,7 +97,7 @@ class Segment(nn.Module):
 
     def __init__(self, model: Exiting, span: range) -> None:
         super().__init__()
-        blocks = _blocks(model)
+        blocks = blocks_of(model)
         self.pool = model.pool
         self.blocks = nn.ModuleList([blocks[layer] for layer in span])
         self.classifier = model.classifier(span[-1])
@@ -145,14 +134,6 @@ def segments(model: Exiting) -> list[nn.Module]:
     return [Opening(model, first), *(Segment(model, span) for span in others)]
 
 
-def embedded(model: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-    """The first block's input [B, S, D]."""
-    types = {"token_type_ids": token_type_ids} if model.takes_token_types else {}
-    states: Tensor = model.encoder.embeddings(input_ids=input_ids, **types)
-    project = getattr(model.encoder, "embeddings_project", None)
-    return states if project is None else cast(Tensor, project(states))
-
-
 def through(blocks: list[nn.Module], states: Tensor, attention_mask: Tensor) -> Tensor:
     """`states` [B, S, D] after `blocks`; where `attention_mask` [B, S] is 0 nobody looks.
 
@@ -164,10 +145,6 @@ def through(blocks: list[nn.Module], states: Tensor, attention_mask: Tensor) -> 
         output = block(states, attention_mask=mask)
         states = output[0] if isinstance(output, tuple) else output
     return states
-
-
-def _blocks(model: Transformer) -> list[nn.Module]:
-    return anatomy.find(model.spec["encoder"]["model_type"]).blocks(model.encoder)
 
 
 @torch.no_grad()

@@ -96,10 +96,16 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
     _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
     for classifier, larger in zip(_classifiers(small), _classifiers(large), strict=True):
         anatomy.copy_linear(classifier, larger, columns=keep.hidden)
+    for threshold, found in zip(_thresholds(small), _thresholds(large), strict=True):
+        threshold.copy_(found)
 
 
 def _classifiers(model: Any) -> list[nn.Linear]:
     return [model.head, *getattr(model, "exits", {}).values()]
+
+
+def _thresholds(model: Any) -> list[Tensor]:
+    return [model.thresholds.logarithms] if model.spec.get("tokens") else []
 
 
 def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:

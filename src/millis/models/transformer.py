@@ -8,6 +8,8 @@ Spec:
     ranks        {dotted module name: r}: matrices held as two of rank r (`millis.models.low_rank`); absent where none
     exits        [layer, ...]: layers, counted from 0, after which a classifier may answer (`millis.models.exits`);
                  absent where none
+    tokens       [layer, ...]: layers between whose halves tokens are dropped (`millis.models.token_pruning`); absent
+                 where none
     affixes      [[ids before], [ids after]]: the special tokens put around a text, such as [[101], [102]]
     pooling      "mean" or "cls"
     dropout      before the head
@@ -34,6 +36,10 @@ def build(spec: Spec) -> "Transformer":
         from millis.models.exits import Exiting
 
         return Exiting(spec)
+    if spec.get("tokens"):
+        from millis.models.token_pruning import TokenPruned
+
+        return TokenPruned(spec)
     return Transformer(spec)
 
 

@@ -35,8 +35,11 @@ class Work:
 
 
 def count(spec: Spec, length: int) -> Work:
-    """The work of one text of `length` tokens, by sending one through the model with fresh weights."""
-    model = models.build(spec).eval()
+    """The work of one text of `length` tokens, by sending one through the model with fresh weights.
+
+    Tokens that a model would drop are counted: which they are, only trained weights know.
+    """
+    model = models.build({name: value for name, value in spec.items() if name != "tokens"}).eval()
     seen: dict[nn.Module, list[Work]] = {}
     hooks = [
         module.register_forward_hook(_listener(seen))

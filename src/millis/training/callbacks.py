@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
@@ -55,6 +56,27 @@ class CachedTeacher(pl.Callback):
         """Add the features, each [B, S, width], to the batch."""
         found = self.features.batch(batch["rows"])
         batch.update({teacher_key(feature): value.to(pl_module.device) for feature, value in found.items()})
+
+
+class Noise(pl.Callback):
+    """Seeds every epoch's dropout, and whatever else is drawn in steps, by itself: a run that is continued from an
+    epoch goes on as an unbroken one.
+
+    Args:
+        seed: Of the run.
+        rank: Of the process: all of them would drop the same units out.
+    """
+
+    def __init__(self, seed: int, rank: int = 0) -> None:
+        self.seed, self.rank = seed, rank
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Seed PyTorch's generators, those of GPUs included; what loads batches has drawn from them by then."""
+        if batch_idx == 0:
+            mixed = np.random.SeedSequence([self.seed, self.rank, trainer.current_epoch]).generate_state(1)
+            torch.manual_seed(int(mixed[0]))
 
 
 class Progress(pl.Callback):

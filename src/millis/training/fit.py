@@ -22,7 +22,7 @@ from millis.data.module import SplitsModule
 from millis.errors import MillisError, nearest
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
-from millis.training.callbacks import Progress
+from millis.training.callbacks import Noise, Progress
 from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.module import VALIDATION, TextModule
 from millis.training.precision import Savings, native_bf16, on_gpu, savings
@@ -171,7 +171,8 @@ class _Run:
     def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, int]:
         """Train; what became of it."""
         _quieten()
-        seed_everything(self.seed + (0 if ranks is None else ranks.rank))  # or all would drop the same units out
+        self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
+        seed_everything(self.seed)
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
         last = self.folder / "last.ckpt"
         first = ranks is None or ranks.rank == 0
@@ -189,6 +190,7 @@ class _Run:
                 EarlyStopping(VALIDATION, patience=self.fit.patience, mode="max"),
                 best,
                 progress,
+                Noise(self.seed, 0 if ranks is None else ranks.rank),
                 *([] if self.fit.adversarial is None else [Adversarial(self.fit.adversarial)]),
                 *self.callbacks,
                 *self._averaging(),

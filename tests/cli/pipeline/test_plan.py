@@ -30,6 +30,10 @@ def recipe(*overrides):
         (["early_exit=joint", "quantization=static"], "and quantization=int8 static finds its ranges over one"),
         (["early_exit=two_stage", "quantization=qat"], "and quantization=int8 qat finds its ranges over one"),
         (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
+        (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
+        (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),
+        (["tokens=learned", "adapter=lora"], "an adapter freezes all but its own. Choose adapter=none"),
+        (["tokens=learned", "pruning=layers"], "would take the layers away under them. Choose fewer layers"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
     ],
 )
@@ -68,6 +72,11 @@ def test_exits_alone_come_after_what_changes_the_model():
     assert [(phase.stage.name, phase.prunes, phase.stage.trains) for phase in phases] == [
         ("distillation", True, None), ("exits", False, "exits.")
     ]  # fmt: skip
+
+
+def test_thresholds_are_learned_before_rounding():
+    phases = phases_of(recipe("tokens=learned", "quantization=qat"))
+    assert [(phase.drops_tokens, phase.quantizes) for phase in phases] == [(True, False), (False, True)]
 
 
 def test_quantization_after_training_is_not():

@@ -1,9 +1,9 @@
 """Measured latency of an architecture, before it is trained, and kept so that it is measured once.
 
 Dense matrix products take the same time whatever the weights are, so latency is a function of the architecture, the
-backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost. Two things
-undo that (`weights_decide`): layers that stay in fp32 by measurement, and exits, where weights and texts say which
-layers are computed.
+backend, the tokenizer and the machine. A student with fresh weights tells what the trained one will cost. What undoes
+that (`weights_decide`): layers that stay in fp32 by measurement; exits and dropped tokens, where weights and texts say
+what is computed.
 """
 
 import atexit
@@ -37,12 +37,13 @@ from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving
 from millis.models.exits import without_exits
+from millis.models.token_pruning import without_token_pruning
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
-from millis.types import Features, Session
+from millis.types import Features, Session, Spec
 
-WHOLE = "the same model in one piece"
+WHOLE = "the same model, computed wholly"
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
@@ -62,7 +63,7 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
                     artifact = teacher.folder
                 else:
                     write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
-                if planned.spec.get("exits"):
+                if dynamic(planned.spec):
                     found = _beside_whole(cfg, teacher, planned, chosen, artifact)
                 else:
                     found = measure(teacher, options, {planned.name: artifact})[planned.name]
@@ -72,8 +73,10 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
 
 
 def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, artifact: Path) -> Measurement:
-    """The measurement of an artifact with exits; `measured_saving_share` is against the same model in one piece."""
-    whole, folder = without_exits(model), artifact.with_name("whole")
+    """The measurement of a model that spends less on some texts; `measured_saving_share` is against the same model
+    without that."""
+    plainly = without_exits if planned.spec.get("exits") else without_token_pruning
+    whole, folder = plainly(model), artifact.with_name("whole")
     write(cfg, teacher, whole, folder, replace(planned, spec=whole.spec))
     found = measure(teacher, instantiate(cfg.benchmark), {planned.name: artifact, WHOLE: folder})
     early = found[planned.name]
@@ -82,10 +85,15 @@ def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, 
 
 
 def weights_decide(cfg: DictConfig) -> bool:
-    """Whether latency depends on the weights: they say which layers stay in fp32, or which are computed."""
+    """Whether latency depends on the weights: they say which layers stay in fp32, or what is computed."""
     quantization = instantiate(cfg.quantization)
     fallback = quantization is not None and quantization.fallback is not None
-    return fallback or instantiate(cfg.early_exit) is not None
+    return fallback or any(instantiate(cfg[group]) is not None for group in ("early_exit", "tokens"))
+
+
+def dynamic(spec: Spec) -> bool:
+    """Whether what is computed depends on the text, beyond its length."""
+    return bool(spec.get("exits") or spec.get("tokens"))
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -184,6 +192,14 @@ def eager_logits(
         inputs = {name: tensor.numpy() for name, tensor in model_inputs(rows[row]).items()}
         outputs.append(session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))))
     return np.concatenate(outputs)
+
+
+def tokens_kept(teacher: Teacher, model: Any, planned: Plan, split: Split) -> float:
+    """Share of the texts' tokens that a layer's feed-forward takes, averaged over layers, (0..1)."""
+    rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
+    model.eval()
+    left = [torch.stack(model.tokens_left(**model_inputs(rows[row]))).float().mean() for row in range(len(split))]
+    return float(sum(left) / sum(int(rows[row]["attention_mask"].sum()) for row in range(len(split))))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The order is fixed, for each step needs what the one before it leaves:
     pruning         to a latency: importance is read off the teacher's own weights
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
     early exit      classifiers between the layers that are left
+    tokens          thresholds inside them; learned in the last stage that trains the whole model
     adapter         frozen weights with a few trainable ones beside them
     distillation    stage by stage, on the augmented texts; in the last one pruning grows sparsity on schedule
     merge, shrink   adapters into the weights, masks into a smaller dense model
@@ -28,6 +29,7 @@ from millis.pruning.granularity.layer import Layer
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization
+from millis.tokens.recipe import TokenPruning
 from millis.types import Spec
 
 METHODS = (
@@ -36,6 +38,7 @@ METHODS = (
     "adapter",
     "augmentation",
     "early_exit",
+    "tokens",
 )  # groups whose `none` leaves a student as it was
 QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
 
@@ -76,6 +79,7 @@ class Recipe:
     adapter: Any
     augmentation: Any
     early_exit: EarlyExit | None
+    tokens: TokenPruning | None
     distillation: Any
     pruning: Pruning | None
     quantization: Quantization | None
@@ -96,6 +100,7 @@ class Recipe:
             adapter=instantiate(cfg.adapter),
             augmentation=instantiate(cfg.augmentation),
             early_exit=instantiate(cfg.early_exit),
+            tokens=instantiate(cfg.tokens),
             distillation=instantiate(cfg.distillation),
             pruning=pruning if isinstance(pruning, Pruning) else None,
             quantization=instantiate(cfg.quantization),
@@ -131,6 +136,8 @@ class Recipe:
             words.append("augmented")
         if self.early_exit is not None:
             words.append(f"exits {self.early_exit.policy.replace('_', ' ')}")
+        if self.tokens is not None:
+            words.append(self.tokens.describe())
         return words
 
     @property
@@ -169,6 +176,7 @@ class Recipe:
                 ("adapter", self.adapter),
                 ("augmentation", self.augmentation),
                 ("early_exit", self.early_exit),
+                ("tokens", self.tokens),
                 ("quantization.aware", self.aware or None),
             )
             if chosen is not None
@@ -199,6 +207,8 @@ class Recipe:
             )
         if self.early_exit is not None:
             self._check_exits()
+        if self.tokens is not None:
+            self._check_tokens()
         if self.aware and self.backend.name != "onnxruntime":
             raise MillisError(
                 f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} "
@@ -227,4 +237,22 @@ class Recipe:
             raise MillisError(
                 "early_exit puts exits after layers, and pruning whole layers while they train would take the layers "
                 "away under them. Choose fewer layers from the start (student.layers) or another granularity"
+            )
+
+    def _check_tokens(self) -> None:
+        """Refuse what token pruning cannot be combined with."""
+        if self.early_exit is not None:
+            raise MillisError(
+                "tokens and early_exit in one model: an exit would answer from tokens that the next layers drop, which "
+                "nobody has measured. Choose tokens=none or early_exit=none"
+            )
+        if self.adapter is not None:
+            raise MillisError(
+                "tokens learns thresholds beside the model, and an adapter freezes all but its own. Choose "
+                "adapter=none, or compress a teacher that was fine-tuned with teacher.adapter"
+            )
+        if self.pruning is not None and isinstance(self.pruning.granularity, Layer):
+            raise MillisError(
+                "tokens has a threshold a layer, and pruning whole layers while they train would take the layers away "
+                "under them. Choose fewer layers from the start (student.layers) or another granularity"
             )

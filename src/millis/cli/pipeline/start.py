@@ -29,7 +29,9 @@ BATCH = 32  # texts whose gradients are taken together
 def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
     """Architecture and tokenizer that training starts from; weights are made only where they decide it."""
     spec, tokenizer = _reshaped_spec(cfg, teacher, recipe)
-    return (spec if recipe.early_exit is None else recipe.early_exit.spec(spec)), tokenizer
+    for method in (recipe.early_exit, recipe.tokens):
+        spec = spec if method is None else method.spec(spec)
+    return spec, tokenizer
 
 
 def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
@@ -41,20 +43,21 @@ def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[S
         foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
         if foretold is not None:
             return foretold, shorter
-    model, tokenizer = _without_exits(cfg, teacher, recipe)
+    model, tokenizer = _plain(cfg, teacher, recipe)
     return model.spec, tokenizer
 
 
 def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
     """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
-    model, tokenizer = _without_exits(cfg, teacher, recipe)
-    if recipe.early_exit is None:
-        return model, tokenizer
-    seed_everything(cfg.seed)  # exits start from fresh weights
-    return recipe.early_exit.attach(model), tokenizer
+    model, tokenizer = _plain(cfg, teacher, recipe)
+    for method in (recipe.early_exit, recipe.tokens):
+        if method is not None:
+            seed_everything(cfg.seed)  # exits start from fresh weights
+            model = method.attach(model)
+    return model, tokenizer
 
 
-def _without_exits(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
     if not recipe.reshapes:
         return cut(cfg, teacher, recipe), teacher.tokenizer
     parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]

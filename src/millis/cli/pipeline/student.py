@@ -34,6 +34,7 @@ from millis.training.module import TextModule
 from millis.training.pruning import KeepZeros, PruningCallback
 from millis.training.quantization import QuantizationCallback
 from millis.training.teaching import teaching
+from millis.training.token_pruning import TokenPruningCallback
 from millis.types import Spec
 
 
@@ -105,6 +106,7 @@ class Phase:
     stage: Stage
     adapts: bool = False
     prunes: bool = False
+    drops_tokens: bool = False
     quantizes: bool = False
 
 
@@ -113,13 +115,13 @@ def phases_of(recipe: Recipe) -> list[Phase]:
     rounding meet."""
     *before, last = [stage for stage in recipe.stages if stage.trains is None]
     phases, after = [Phase(stage) for stage in before], [Phase(stage) for stage in recipe.stages if stage.trains]
-    prunes = recipe.pruning is not None
-    if not (prunes and recipe.aware):
-        return [*phases, Phase(last, recipe.adapter is not None, prunes, recipe.aware), *after]
+    prunes, drops = recipe.pruning is not None, recipe.tokens is not None
+    if not ((prunes or drops) and recipe.aware):
+        return [*phases, Phase(last, recipe.adapter is not None, prunes, drops, recipe.aware), *after]
     share = last.share * QUANTIZING_SHARE
     return [
         *phases,
-        Phase(last._replace(name="pruning", share=last.share - share), prunes=True),
+        Phase(last._replace(name="pruning", share=last.share - share), prunes=prunes, drops_tokens=drops),
         Phase(last._replace(name="quantization", share=share), quantizes=True),
         *after,
     ]
@@ -190,6 +192,9 @@ class Lesson:
         if phase.prunes:
             assert self.recipe.pruning is not None
             callbacks.append(PruningCallback(self.recipe.pruning))
+        if phase.drops_tokens:
+            assert self.recipe.tokens is not None
+            callbacks.append(TokenPruningCallback(self.recipe.tokens))
         if phase.quantizes:
             assert self.recipe.quantization is not None
             if self.recipe.pruning is not None:

@@ -1,0 +1,94 @@
+"""Token pruning as a recipe asks for it: how many tokens stay, where they may go, how that is learned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from millis.errors import MillisError
+from millis.models.token_pruning import TokenPruned, check_tokens, with_token_pruning
+from millis.types import Spec
+
+RAMP = 0.7  # of the soft steps, over which the share falls to the target; the rest settle on it
+HOT, COLD = 1.0, 0.1  # temperatures of the gate, first and last: from a factor of e around θ to sharp
+PRESSURE = 50.0  # of (share - target)²: where the loss would rise by 1 a unit of share, the share is 0.01 off
+
+
+@dataclass(frozen=True)
+class TokenPruning:
+    """Learned thresholds on the attention that a token receives (LTP, 2107.00910; see `millis.models.token_pruning`).
+
+    Soft first: every token has a weight, and the mean share of tokens that the feed-forwards take is drawn from 1 to
+    `kept`. Then hard: thresholds are frozen, tokens below them are gone, and the rest of the training adapts to it.
+
+    Args:
+        kept: Share of the tokens, averaged over all layers and training texts, in (0, 1].
+        layers: Layers, counted from 0, between whose attention and feed-forward tokens may go; None is every layer.
+        soft: Share of the steps, in (0, 1), in which thresholds are learned.
+        lr: Peak rate of log θ, which starts at log 0.001 and ends near log(1 / tokens).
+
+    Raises:
+        MillisError: values that cannot be.
+    """
+
+    kept: float = 0.5
+    layers: Sequence[int] | None = None
+    soft: float = 0.6
+    lr: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 < self.kept <= 1:
+            raise MillisError(
+                f"tokens.kept={self.kept}: expected the share of tokens that stays, above 0 and up to 1, such as 0.5"
+            )
+        if not 0 < self.soft < 1:
+            raise MillisError(
+                f"tokens.soft={self.soft}: expected the share of the steps that learns thresholds, between 0 and 1, "
+                "both excluded; 0.6 is usual"
+            )
+        if not self.lr > 0:
+            raise MillisError(f"tokens.lr={self.lr}: expected above 0")
+
+    def describe(self) -> str:
+        """For a recipe's name: `tokens 50%`."""
+        return f"tokens {self.kept:.0%}"
+
+    def spec(self, spec: Spec) -> Spec:
+        """The student's architecture with token pruning.
+
+        Raises:
+            MillisError: layers that do not exist, or a student that has none.
+        """
+        layers = self._chosen(spec)
+        check_tokens(spec, layers)
+        return {**spec, "tokens": layers}
+
+    def attach(self, model: Any) -> TokenPruned:
+        """`model` with fresh thresholds.
+
+        Raises:
+            MillisError: as `spec`.
+        """
+        return with_token_pruning(model, self._chosen(model.spec))
+
+    def temperature(self, progress: float) -> float:
+        """Of the gate, after a share of the soft steps."""
+        return float(HOT * (COLD / HOT) ** progress)
+
+    def share(self, progress: float) -> float:
+        """Of the tokens that is wanted after a share of the soft steps."""
+        return 1 - (1 - self.kept) * min(1.0, progress / RAMP)
+
+    def penalty(self, share: Tensor, progress: float) -> Tensor:
+        """What is added to the loss for a share other than the wanted one."""
+        return PRESSURE * (share - self.share(progress)).square()
+
+    def _chosen(self, spec: Spec) -> list[int]:
+        if self.layers is not None:
+            return [int(layer) for layer in self.layers]
+        return [layer for layer, heads in enumerate(spec["shape"]["heads"]) if heads] if "shape" in spec else []
+
+
+def none() -> None:
+    """Every token goes through every layer: what `conf/tokens/none.yaml` asks for."""

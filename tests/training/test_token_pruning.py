@@ -1,0 +1,90 @@
+"""Thresholds are drawn to the share asked for, then obeyed; an interrupted run ends where an unbroken one does."""
+
+import pytest
+import pytorch_lightning as pl
+import rounded
+import torch
+
+from millis.distillation.objective import Distillation
+from millis.errors import MillisError
+from millis.tokens.recipe import TokenPruning
+from millis.training.fit import Fit
+from millis.training.module import TextModule
+from millis.training.optim import AdamW
+from millis.training.token_pruning import TokenPruningCallback
+
+SHARE = 0.6
+
+
+class Break(RuntimeError):
+    pass
+
+
+class BreakOff(pl.Callback):
+    """Ends the run in the middle of an epoch."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise Break
+
+
+@pytest.fixture
+def fit(encoded, tmp_path):
+    def texts(count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        rows = [torch.randint(4, rounded.VOCABULARY, (8,), generator=generator).numpy() for _ in range(count)]
+        return encoded(rows, [int(row[3] % 3) for row in rows])
+
+    def run(folder="run", callbacks=(), epochs=6, **settings):
+        recipe = TokenPruning(**{"kept": SHARE, "soft": 0.7, "lr": 0.1} | settings)
+        callback = TokenPruningCallback(recipe)
+        model = recipe.attach(rounded.model())
+        module = TextModule(
+            model, Distillation(alpha=0).objective([1] * 3), AdamW(lr=1e-3, head_lr=1e-3), lambda *_: 50.0
+        )
+        trainer = Fit(max_epochs=epochs, batch_size=8, patience=10, accelerator="cpu")
+        trainer(
+            module, texts(160, 0), texts(16, 1), 0,
+            folder=tmp_path / folder, seed=0, title="toy", callbacks=[callback, *callbacks],
+        )  # fmt: skip
+        return module.model.eval(), callback
+
+    return run
+
+
+def share_left(model):
+    ids, mask, _ = rounded.batch(seed=9, rows=64, length=8)
+    ids, mask = ids.clamp(min=4), torch.ones_like(mask)
+    return float(torch.stack(model.tokens_left(ids, mask)).float().mean() / 8)
+
+
+def test_the_share_asked_for_is_the_share_that_stays(fit):
+    model, callback = fit()
+    assert callback.settled and model.temperature is None
+    assert not model.thresholds.logarithms.requires_grad
+    assert share_left(model) == pytest.approx(SHARE, abs=0.08)
+
+
+def test_nothing_is_dropped_where_all_is_to_stay(fit):
+    model, _ = fit(kept=1.0, epochs=2)
+    assert share_left(model) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_broken_run_goes_on(fit):
+    unbroken, _ = fit("whole")
+    with pytest.raises(Break):
+        fit("broken", callbacks=[BreakOff(70)])
+    resumed, callback = fit("broken")
+    assert callback.settled
+    assert torch.allclose(resumed.thresholds.logarithms, unbroken.thresholds.logarithms, atol=1e-6)
+
+
+def test_several_processes_are_refused():
+    class Two:
+        world_size = 2
+
+    with pytest.raises(MillisError, match=r"tokens on 2 processes: .* Choose trainer.devices=1, or tokens=none"):
+        TokenPruningCallback(TokenPruning()).on_train_start(Two(), None)
