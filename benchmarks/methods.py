@@ -3,8 +3,8 @@
     python benchmarks/methods.py [only=svd,heads] data=local data.path=FOLDER task=intent ...
 
 Methods that need no training are applied to the teacher as it is. The others train a student of half its layers; `half`
-is that student with nothing else done to it, which is what they are to be compared with. All are deployed on ONNX
-Runtime. Prints a Markdown table; what is trained is kept, so an interrupted run goes on.
+is that student with nothing else done to it, which is what they are to be compared with. What computes less on some
+texts is trained with all of the teacher's layers: `whole` is its control. All are deployed on ONNX Runtime. Prints a Markdown table; what is trained is kept, so an interrupted run goes on.
 """
 
 import sys
@@ -17,6 +17,7 @@ from millis.record import Record
 
 AS_IT_IS = ["student=teacher", "quantization=dynamic"]
 HALF = ["student.layers=0.5", "quantization=dynamic", "distillation.alpha=0.9", "distillation.temperature=4"]
+WHOLE = [part for part in HALF if not part.startswith("student.layers")] + ["student.layers=null"]
 METHODS = {
     "fp32": ["student=teacher", "quantization=none"],
     "static int8": ["student=teacher", "quantization=static"],
@@ -29,25 +30,43 @@ METHODS = {
     "to 3x the speed": [*AS_IT_IS, "pruning=to_latency", "pruning.target_speedup=3"],
     "vocabulary": [*AS_IT_IS, "factorization=vocabulary"],
     "embedding": [*AS_IT_IS, "factorization=embedding"],
+    "small word table": [*AS_IT_IS, "factorization=small_table"],
     "svd": [*AS_IT_IS, "factorization=svd"],
     "fwsvd": [*AS_IT_IS, "factorization=fwsvd"],
     "half": HALF,
-    "half, labels only": [*HALF, "distillation=none"],
+    "labels only": [*HALF, "distillation.alpha=0"],
     "reverse KL": [*HALF, "distillation=reverse_kl"],
+    "Jensen-Shannon": [*HALF, "distillation=jensen_shannon"],
+    "squared logits": [*HALF, "distillation=logit_mse"],
+    "attention": [*HALF, "distillation=attention"],
     "hidden states": [*HALF, "distillation=hidden"],
+    "MiniLM": [*HALF, "distillation=minilm"],
     "MiniLMv2": [*HALF, "distillation=minilmv2"],
     "patient": [*HALF, "distillation=patient"],
     "TinyBERT": [*HALF, "distillation=tinybert"],
     "typos": [*HALF, "augmentation=typos", "augmentation.copies=1"],
+    "neighbours": [*HALF, "augmentation=neighbours", "augmentation.copies=1"],
+    "spans": [*HALF, "augmentation=mix", "augmentation.copies=1"],
+    "LoRA": [*HALF, "adapter=lora", "optimizer.lr=1e-3"],
+    "AdaLoRA": [*HALF, "adapter=adalora", "optimizer.lr=1e-3"],
+    "random weights": [*HALF, "pruning=random"],
     "magnitude": [*HALF, "pruning=magnitude"],
     "movement": [*HALF, "pruning=movement"],
+    "soft movement": [*HALF, "pruning=soft_movement"],
+    "blocks": [*HALF, "pruning=block"],
     "2:4": [*HALF, "pruning=wanda_24"],
     "heads": [*HALF, "pruning=heads"],
     "neurons": [*HALF, "pruning=neurons"],
+    "hidden channels": [*HALF, "pruning=hidden"],
+    "layers": [*HALF, "pruning=layers"],
     "L0": [*HALF, "pruning=l0"],
     "QAT": [*HALF, "quantization=qat"],
     "QAT, LSQ": [*HALF, "quantization=qat_lsq"],
+    "QAT, static": [*HALF, "quantization=qat_static"],
     "joint": [*HALF, "pruning=neurons", "quantization=qat"],
+    "whole": WHOLE,
+    "tokens": [*WHOLE, "tokens=learned"],
+    "exits": [*WHOLE, "early_exit=two_stage", "early_exit.layers=[1,2,3,4]"],
 }
 
 
