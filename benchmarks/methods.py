@@ -4,7 +4,8 @@
 
 Methods that need no training are applied to the teacher as it is. The others train a student of half its layers; `half`
 is that student with nothing else done to it, which is what they are to be compared with. What computes less on some
-texts is trained with all of the teacher's layers: `whole` is its control. All are deployed on ONNX Runtime. Prints a Markdown table; what is trained is kept, so an interrupted run goes on.
+texts is trained with all of the teacher's layers: `whole` is its control. All are deployed on ONNX Runtime. Prints a
+Markdown table; what is trained is kept, so an interrupted run goes on.
 """
 
 import sys
