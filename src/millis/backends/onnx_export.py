@@ -19,6 +19,7 @@ from millis.backends.onnx_quantize import quantize
 from millis.backends.onnxruntime import open_session
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
+from millis.models.blocks import spelled_out
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
 from millis.types import Features
@@ -53,7 +54,7 @@ def export(
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with TemporaryDirectory() as scratch, quiet():
+        with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()

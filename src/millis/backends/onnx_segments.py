@@ -18,6 +18,7 @@ from millis.backends.onnx_quantize import quantize
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, open_inference, segment_path
 from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
 from millis.errors import MillisError
+from millis.models.blocks import spelled_out
 from millis.models.exits import segments
 from millis.quantization.keep import matching
 from millis.quantization.ptq import Prepared
@@ -51,7 +52,7 @@ def export_segments(
     kept = [] if quantization is None else [model.get_submodule(name) for name in matching(model, quantization.keep)]
     hidden = model.encoder.config.hidden_size
     notes: list[str] = []
-    with TemporaryDirectory() as scratch, quiet():
+    with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
         for position, segment in enumerate(segments(model)):
             path = segment_path(folder, position)
             graph = _Graph(segment.eval(), inputs if position == 0 else SEGMENT_INPUTS, hidden)

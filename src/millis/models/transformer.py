@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from millis.errors import MillisError, nearest
-from millis.models import anatomy, low_rank, pooling
+from millis.models import anatomy, blocks, low_rank, pooling
 from millis.types import Spec
 
 POOLING = {"mean": pooling.mean, "cls": pooling.cls}
@@ -91,7 +91,10 @@ class Transformer(nn.Module):
     def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """The text's vector [B, D], before dropout and head."""
         segments = {"token_type_ids": token_type_ids} if self.takes_token_types else {}
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
+        mask, config = attention_mask, self.encoder.config
+        if blocks.is_spelled_out(config):
+            mask = blocks.written_mask(config, attention_mask)
+        states = self.encoder(input_ids=input_ids, attention_mask=mask, **segments).last_hidden_state
         return self.pool(states, attention_mask)
 
 
