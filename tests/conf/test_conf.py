@@ -8,6 +8,7 @@ import inspect
 from functools import cache
 from pathlib import Path
 
+import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, MissingConfigException
@@ -18,6 +19,7 @@ from optuna.distributions import CategoricalDistribution
 from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
 from millis.cli.hydra_app import conf_dir, register_resolvers
 from millis.cli.main import COMMANDS, run
+from millis.cli.pipeline.plan import Recipe
 from millis.sweep.space import Space
 
 CONF = conf_dir()
@@ -174,6 +176,16 @@ def test_every_key_of_a_search_space_exists(root, override):
         first = drawn.choices[0] if isinstance(drawn, CategoricalDistribution) else drawn.low
         under = [f"{key}={text_of(values[0])}" for key, values in parameter.when.items()]
         composed(root, *filter(None, [override]), *under, f"{parameter.key}={text_of(first)}")
+
+
+@pytest.mark.parametrize("study", ["default", "methods"])
+def test_what_a_search_draws_is_never_refused(study):
+    cfg = composed("sweep", f"study={study}")
+    space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
+    asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        recipe = space.sample(asked.ask())
+        Recipe.of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in recipe.items())))
 
 
 @pytest.mark.parametrize("root", sorted(COMMANDS))
