@@ -6,9 +6,10 @@ import torch
 
 from millis import models
 from millis.errors import MillisError
-from millis.models.exits import Exiting, segments, spans, with_exits, without_exits
+from millis.models.exits import Exiting, segments, spans, with_exits
 from millis.models.features import Feature, capture
 from millis.models.selection import whole
+from millis.models.transformer import without_part
 from millis.pruning.shrink import shrink
 
 KINDS = ["bert", "roberta", "distilbert", "low rank"]
@@ -57,7 +58,7 @@ def test_a_spec_with_exits_is_built_and_filled():
 @torch.no_grad()
 def test_taking_the_exits_out_leaves_the_plain_model():
     ids, mask, _ = rounded.batch()
-    plain = without_exits(exiting())
+    plain = without_part(exiting(), "exits")
     assert "exits" not in plain.spec
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
 

@@ -14,8 +14,8 @@ from millis.models.token_pruning import (
     TokenPruned,
     importance,
     with_token_pruning,
-    without_token_pruning,
 )
+from millis.models.transformer import without_part
 from millis.pruning.shrink import shrink
 
 KINDS = ["bert", "roberta", "distilbert", "low rank"]
@@ -114,7 +114,7 @@ def test_specs_build_and_the_plain_model_comes_back():
     assert isinstance(again, TokenPruned)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(ids, mask), model(ids, mask))
-    plain = without_token_pruning(model)
+    plain = without_part(model, "tokens")
     assert "tokens" not in plain.spec
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
     small = shrink(model, whole(model.spec))

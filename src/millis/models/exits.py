@@ -13,12 +13,11 @@ after segment and stops where a policy is sure (`millis.early_exit.policy`).
 
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm, written_mask
-from millis.models.transformer import HEAD_STD, Transformer
+from millis.models.transformer import HEAD_STD, Transformer, with_part
 from millis.types import Spec
 
 
@@ -144,7 +143,6 @@ def through(config: Any, blocks: list[nn.Module], states: Tensor, mask: Tensor) 
     return states
 
 
-@torch.no_grad()
 def with_exits(model: Transformer, layers: list[int]) -> Exiting:
     """`model` with fresh exits after `layers`; every other weight is copied.
 
@@ -152,17 +150,4 @@ def with_exits(model: Transformer, layers: list[int]) -> Exiting:
         MillisError: as `check_exits`.
     """
     check_exits(model.spec, layers)
-    larger = Exiting({**model.spec, "exits": layers})
-    missing, unknown = larger.load_state_dict(model.state_dict(), strict=False)
-    assert not unknown and all(name.startswith("exits.") for name in missing)
-    return larger.train(model.training)
-
-
-@torch.no_grad()
-def without_exits(model: Exiting) -> Transformer:
-    """The same model with its last answer alone; every weight that is left is copied."""
-    whole = Transformer({name: value for name, value in model.spec.items() if name != "exits"})
-    whole.load_state_dict(
-        {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("exits.")}
-    )
-    return whole.train(model.training)
+    return cast(Exiting, with_part(model, "exits", layers))

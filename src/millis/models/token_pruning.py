@@ -16,7 +16,7 @@ multiplies states by the gate and compares without logarithms, which make one te
 """
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm
-from millis.models.transformer import Transformer
+from millis.models.transformer import Transformer, with_part
 from millis.types import Spec
 
 START = 1e-3  # of every θ: in a text of fewer than some hundred tokens nearly all stay
@@ -174,7 +174,6 @@ def _sparing_first(gates: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(gates[:, :1]), gates[:, 1:]], dim=1)
 
 
-@torch.no_grad()
 def with_token_pruning(model: Transformer, layers: list[int]) -> TokenPruned:
     """`model` with fresh thresholds in `layers`; every weight is copied.
 
@@ -182,16 +181,4 @@ def with_token_pruning(model: Transformer, layers: list[int]) -> TokenPruned:
         MillisError: as `check_tokens`.
     """
     check_tokens(model.spec, layers)
-    pruned = TokenPruned({**model.spec, "tokens": layers})
-    missing, unknown = pruned.load_state_dict(model.state_dict(), strict=False)
-    assert not unknown and all(name.startswith("thresholds.") for name in missing)
-    return pruned.train(model.training)
-
-
-@torch.no_grad()
-def without_token_pruning(model: TokenPruned) -> Transformer:
-    """The same model with every token in every layer."""
-    whole = Transformer({name: value for name, value in model.spec.items() if name != "tokens"})
-    kept: dict[str, Any] = {name: t for name, t in model.state_dict().items() if not name.startswith("thresholds.")}
-    whole.load_state_dict(kept)
-    return whole.train(model.training)
+    return cast(TokenPruned, with_part(model, "tokens", layers))

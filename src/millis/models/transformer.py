@@ -19,6 +19,7 @@ Spec:
 import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
@@ -96,6 +97,24 @@ class Transformer(nn.Module):
             mask = blocks.written_mask(config, attention_mask)
         states = self.encoder(input_ids=input_ids, attention_mask=mask, **segments).last_hidden_state
         return self.pool(states, attention_mask)
+
+
+@torch.no_grad()
+def with_part(model: Transformer, key: str, value: Any) -> Transformer:
+    """`model` with what `spec[key] = value` adds to it, fresh; every weight that it has is copied."""
+    larger = build({**model.spec, key: value})
+    _, unknown = larger.load_state_dict(model.state_dict(), strict=False)
+    assert not unknown
+    return larger.train(model.training)
+
+
+@torch.no_grad()
+def without_part(model: Transformer, key: str) -> Transformer:
+    """`model` without what `spec[key]` adds to it; every weight that is left is copied."""
+    smaller = build({name: value for name, value in model.spec.items() if name != key})
+    missing, _ = smaller.load_state_dict(model.state_dict(), strict=False)
+    assert not missing
+    return smaller.train(model.training)
 
 
 def _encoder(spec: Spec) -> Any:

@@ -36,13 +36,13 @@ from millis.cli.pipeline.teacher import Teacher, pad_id
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving
-from millis.models.exits import without_exits
-from millis.models.token_pruning import without_token_pruning
+from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features, Session, Spec
 
+DYNAMIC = ("exits", "tokens")  # keys of a spec: what is computed depends on the text, beyond its length
 WHOLE = "the same model, computed wholly"
 
 
@@ -75,8 +75,8 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
 def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, artifact: Path) -> Measurement:
     """The measurement of a model that spends less on some texts; `measured_saving_share` is against the same model
     without that."""
-    plainly = without_exits if planned.spec.get("exits") else without_token_pruning
-    whole, folder = plainly(model), artifact.with_name("whole")
+    (part,) = (name for name in DYNAMIC if planned.spec.get(name))
+    whole, folder = without_part(model, part), artifact.with_name("whole")
     write(cfg, teacher, whole, folder, replace(planned, spec=whole.spec))
     found = measure(teacher, instantiate(cfg.benchmark), {planned.name: artifact, WHOLE: folder})
     early = found[planned.name]
@@ -93,7 +93,7 @@ def weights_decide(cfg: DictConfig) -> bool:
 
 def dynamic(spec: Spec) -> bool:
     """Whether what is computed depends on the text, beyond its length."""
-    return bool(spec.get("exits") or spec.get("tokens"))
+    return any(spec.get(name) for name in DYNAMIC)
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
