@@ -25,7 +25,12 @@ from rich.table import Table
 
 LENGTHS = (6, 12, 24, 40)
 BUCKET = 16
-SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": 1}  # as millis opens graphs
+SETTINGS = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": 1,
+    "INFERENCE_NUM_THREADS": 1,
+    "INFERENCE_PRECISION_HINT": "f32",
+}  # as millis opens graphs
 
 
 def main() -> None:

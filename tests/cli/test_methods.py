@@ -99,8 +99,8 @@ def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
 
 
 def test_a_record_of_dropped_tokens_says_how_many_and_what_it_saved(place, capsys):
-    record = compress(place, capsys, "tokens=learned")
-    assert 0 < record.metrics["tokens_kept_share"] <= 1
+    record = compress(place, capsys, "tokens=learned", "trainer.batch_size=4")
+    assert 0 < record.metrics["tokens_kept_share"] < 1
     assert record.metrics["measured_saving_share"] < 1
     assert any("of the test texts' tokens" in note and "go through a feed-forward" in note for note in record.notes)
 
@@ -130,7 +130,6 @@ def test_bad_input_of_methods_is_one_sentence(place, capsys):
         (["early_exit=joint", "early_exit.layers=[7]"], "asks for an exit after layer 7: the student has 2 layers"),
         (["early_exit=joint", "early_exit.policy=patience"], "lets one of 15 validation texts leave before the last"),
         (["tokens=learned", "tokens.layers=[7]"], "asks for layer 7: the student has 2 layers"),
-        (["tokens=learned", "distillation=hidden"], "a student that drops tokens has no hidden state"),
         (["distillation=tinybert", "trainer.max_epochs=1"], "too few for 2 stages"),
     ):
         assert millis(place, "compress", *TINY, f"data.path={place / 'data'}", *FAST, *overrides) != 0

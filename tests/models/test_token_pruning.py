@@ -8,7 +8,6 @@ import torch
 
 from millis import models
 from millis.errors import MillisError
-from millis.models.features import Feature, capture
 from millis.models.selection import whole
 from millis.models.token_pruning import (
     TokenPruned,
@@ -119,14 +118,6 @@ def test_specs_build_and_the_plain_model_comes_back():
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
     small = shrink(model, whole(model.spec))
     assert torch.equal(small(ids, mask), model(ids, mask))
-
-
-def test_hidden_states_of_what_drops_tokens_are_no_features():
-    with (
-        pytest.raises(MillisError, match=r"no hidden state for those that are gone. Choose distillation=logits"),
-        capture(pruned(), {Feature("hidden", 0)}),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(

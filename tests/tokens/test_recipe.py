@@ -22,7 +22,14 @@ def test_the_share_falls_to_the_target_and_the_gates_cool():
     assert [recipe.share(progress) for progress in (0, 0.35, 0.7, 1)] == pytest.approx([1, 0.7, 0.4, 0.4])
     assert [recipe.temperature(progress) for progress in (0, 0.5, 1)] == pytest.approx([HOT, (HOT * COLD) ** 0.5, COLD])
     assert recipe.penalty(torch.tensor(0.5), 1.0).item() == pytest.approx(PRESSURE * 0.01)
+    assert recipe.rate(200) == pytest.approx(0.1)
     assert recipe.describe() == "tokens 40%"
+
+
+def test_a_share_that_the_layers_before_exceed_is_refused():
+    assert TokenPruning(kept=0.6, layers=[1]).spec(rounded.spec())["tokens"] == [1]
+    with pytest.raises(MillisError, match=r"tokens.kept=0.5 cannot be reached from layer 1 on: .* are 0.50 of all"):
+        TokenPruning(kept=0.5, layers=[1]).attach(rounded.model())
 
 
 @pytest.mark.parametrize(
@@ -31,7 +38,6 @@ def test_the_share_falls_to_the_target_and_the_gates_cool():
         ({"kept": 0}, "tokens.kept=0: expected the share of tokens that stays, above 0 and up to 1"),
         ({"kept": 1.5}, "tokens.kept=1.5: expected the share"),
         ({"soft": 1.0}, "tokens.soft=1.0: expected the share of the steps that learns thresholds"),
-        ({"lr": 0.0}, "tokens.lr=0.0: expected above 0"),
     ],
 )
 def test_values_that_cannot_be_are_refused(settings, message):

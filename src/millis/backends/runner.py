@@ -187,9 +187,10 @@ def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
     return stepwise.load_model(folder, manifest, threads)
 
 
-def stops_early(manifest: Manifest) -> bool:
-    """Whether the artifact computes more for one request than for another: it has exits, or is a cascade."""
-    return manifest.backend == cascade.NAME or bool(manifest.spec.get("exits"))
+def is_dynamic(manifest: Manifest) -> bool:
+    """Whether the artifact computes more for one request than for another as long: it has exits, drops tokens, or is a
+    cascade."""
+    return manifest.backend == cascade.NAME or bool(manifest.spec.get("exits") or manifest.spec.get("tokens"))
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:

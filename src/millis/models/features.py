@@ -96,18 +96,12 @@ def capture(model: Any, wanted: Collection[Feature]) -> Iterator[dict[Feature, T
         Feature → [B, S, width] of the latest pass, in the type it was computed in.
 
     Raises:
-        MillisError: hidden states of a model that drops tokens.
         RuntimeError: a pass was made that did not reach a wanted feature. A loss over what is missing would be 0.
     """
     found: dict[Feature, Tensor] = {}
     if not wanted:
         yield found
         return
-    if model.spec.get("tokens") and any(feature.kind in ("embedding", "hidden") for feature in wanted):
-        raise MillisError(
-            "a student that drops tokens has no hidden state for those that are gone. Choose distillation=logits or "
-            "minilmv2, or tokens=none"
-        )
     parts = anatomy.find(model.spec["encoder"]["model_type"])
     layers = parts.layers(model.encoder)
     names = {id(module): name for name, module in model.encoder.named_modules()}

@@ -27,7 +27,7 @@ from millis.models.blocks import blocks_of, embedded, layer_count, require_post_
 from millis.models.transformer import Transformer, with_part
 from millis.types import Spec
 
-START = 1e-3  # of every θ: in a text of fewer than some hundred tokens nearly all stay
+START = 1e-4  # of every θ: in a text of some hundred tokens nearly all stay
 TINY = torch.finfo(torch.float32).tiny  # its logarithm, -87, is far below any score, in half precision too
 
 
@@ -80,6 +80,7 @@ class TokenPruned(Transformer):
         super().__init__(spec)
         self.encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
         self.thresholds = Thresholds(len(spec["tokens"]))
+        self.remaining = nn.Identity()  # what is told of the weights of the tokens that are left hooks on to it
         self.temperature: float | None = None
         self.seen: list[tuple[Tensor, Tensor]] = []  # of the latest soft pass: weights before, log s, both [B, S]
 
@@ -141,13 +142,13 @@ class TokenPruned(Transformer):
         if self.training and self.temperature is not None:
             logarithm = received.clamp(min=TINY).log()
             self.seen.append((weights.detach(), logarithm.detach()))
-            return states, weights * self._gate(logarithm, place)
+            return states, self.remaining(weights * self._gate(logarithm, place))
         stays = (received >= self.thresholds.logarithms[place].exp()).to(weights.dtype)
         weights = weights * _sparing_first(stays)
         if self.training:
-            return states, weights
+            return states, self.remaining(weights)
         places = weights.amax(dim=0).nonzero().squeeze(1)
-        return states[:, places], weights[:, places]
+        return states[:, places], self.remaining(weights[:, places])
 
     def _gate(self, logarithm: Tensor, place: int) -> Tensor:
         assert self.temperature is not None
@@ -157,6 +158,8 @@ class TokenPruned(Transformer):
 def importance(attention: Tensor, weights: Tensor) -> Tensor:
     """s: the attention that each token receives on average over heads and over the tokens that attend.
 
+    In training the blocks give attention out after its dropout: then it is so on average alone.
+
     Args:
         attention: Probabilities [B, H, S, S], rows attend to columns.
         weights: Of the tokens that attend, [B, S].
@@ -164,8 +167,9 @@ def importance(attention: Tensor, weights: Tensor) -> Tensor:
     Returns:
         [B, S]; sums to 1 over a text's tokens.
     """
-    attending = weights / weights.sum(dim=1, keepdim=True).clamp(min=TINY)
-    received: Tensor = (attending[:, None, None, :] @ attention.float()).mean(dim=1)
+    with torch.autocast(attention.device.type, enabled=False):  # half precision could not tell close ones apart
+        attending = weights / weights.sum(dim=1, keepdim=True).clamp(min=TINY)
+        received: Tensor = (attending[:, None, None, :] @ attention.float()).mean(dim=1)
     return received[:, 0]
 
 

@@ -195,6 +195,10 @@ class Tokens:
         """Keep the mask; for `register_forward_pre_hook(with_kwargs=True)`."""
         self.mask = named.get("attention_mask", args[1] if len(args) > 1 else None)
 
+    def narrow(self, _module: nn.Module, _args: Any, weights: Tensor) -> None:
+        """Tokens of weight 0 are none any more; for `register_forward_hook` on what passes weights [B, S] on."""
+        self.mask = weights > 0
+
     def forget(self, *_: Any) -> None:
         """Let go of the batch; for `register_forward_hook`."""
         self.mask = None

@@ -206,6 +206,8 @@ def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list
     rows = {id(call.writes) for call in found if isinstance(call.layer, nn.Embedding)}
     tokens = Tokens()
     model.register_forward_pre_hook(tokens.read, with_kwargs=True)
+    if isinstance(dropping := getattr(model, "remaining", None), nn.Module):  # `millis.models.token_pruning`
+        dropping.register_forward_hook(tokens.narrow)
     model.register_forward_hook(tokens.forget)
     served: set[str] = set()
     for group in by_tensor(call for call in found if call.name in quantized):

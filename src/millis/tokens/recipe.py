@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from millis.errors import MillisError
+from millis.models.blocks import layer_count
 from millis.models.token_pruning import TokenPruned, check_tokens, with_token_pruning
 from millis.types import Spec
 
 RAMP = 0.7  # of the soft steps, over which the share falls to the target; the rest settle on it
+TRAVEL = 20.0  # by which log θ can move in the soft steps, Adam's being as long as the rate; the way is some 7
 HOT, COLD = 1.0, 0.1  # temperatures of the gate, first and last: from a factor of e around θ to sharp
 PRESSURE = 50.0  # of (share - target)²: where the loss would rise by 1 a unit of share, the share is 0.01 off
 
@@ -26,7 +28,6 @@ class TokenPruning:
         kept: Share of the tokens, averaged over all layers and training texts, in (0, 1].
         layers: Layers, counted from 0, between whose attention and feed-forward tokens may go; None is every layer.
         soft: Share of the steps, in (0, 1), in which thresholds are learned.
-        lr: Peak rate of log θ, which starts at log 0.001 and ends near log(1 / tokens).
 
     Raises:
         MillisError: values that cannot be.
@@ -35,7 +36,6 @@ class TokenPruning:
     kept: float = 0.5
     layers: Sequence[int] | None = None
     soft: float = 0.6
-    lr: float = 0.02
 
     def __post_init__(self) -> None:
         if not 0 < self.kept <= 1:
@@ -47,8 +47,6 @@ class TokenPruning:
                 f"tokens.soft={self.soft}: expected the share of the steps that learns thresholds, between 0 and 1, "
                 "both excluded; 0.6 is usual"
             )
-        if not self.lr > 0:
-            raise MillisError(f"tokens.lr={self.lr}: expected above 0")
 
     def describe(self) -> str:
         """For a recipe's name: `tokens 50%`."""
@@ -62,6 +60,11 @@ class TokenPruning:
         """
         layers = self._chosen(spec)
         check_tokens(spec, layers)
+        if self.kept <= (whole := layers[0] / layer_count(spec)):
+            raise MillisError(
+                f"tokens.kept={self.kept} cannot be reached from layer {layers[0]} on: the layers before, which keep "
+                f"every token, are {whole:.2f} of all. Raise tokens.kept above that, or begin at an earlier layer"
+            )
         return {**spec, "tokens": layers}
 
     def attach(self, model: Any) -> TokenPruned:
@@ -70,7 +73,11 @@ class TokenPruning:
         Raises:
             MillisError: as `spec`.
         """
-        return with_token_pruning(model, self._chosen(model.spec))
+        return with_token_pruning(model, self.spec(model.spec)["tokens"])
+
+    def rate(self, soft_steps: int) -> float:
+        """Peak rate of log θ, for so many steps."""
+        return TRAVEL / soft_steps
 
     def temperature(self, progress: float) -> float:
         """Of the gate, after a share of the soft steps."""

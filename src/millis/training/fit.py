@@ -206,7 +206,8 @@ class _Run:
         if best.best_model_score is None and not settled(trainer):
             raise MillisError(
                 f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "
-                "the schedule of pruning or quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
+                "the schedule of pruning, tokens or quantization (a longer cooldown ends it sooner) or raise "
+                "trainer.max_epochs"
             )
         return best, progress, trainer.current_epoch
 
@@ -224,7 +225,7 @@ class _Run:
             raise MillisError(
                 f"trainer.averaging={self.fit.averaging} would mix weights from before and after {changing[0]} changed "
                 "the model: an average of masks or of rounding steps is neither. Choose trainer.averaging=null, or no "
-                "pruning and no quantization-aware training"
+                "pruning, no tokens and no quantization-aware training"
             )
         return [Averaging(self.fit.averaging)]
 

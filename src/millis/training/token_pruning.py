@@ -29,16 +29,17 @@ class TokenPruningCallback(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Ask for the thresholds' rate, before there is an optimizer."""
-        _model(pl_module).thresholds.own_lr = self.tokens.lr
+        if stage == "fit":
+            self.soft_steps = max(1, round(self.tokens.soft * int(trainer.estimated_stepping_batches)))
+            _model(pl_module).thresholds.own_lr = self.tokens.rate(self.soft_steps)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Plan, now that the length of training is known; go on where a resumed run stands."""
+        """Go on where a resumed run stands."""
         if trainer.world_size > 1:
             raise MillisError(
                 f"tokens on {trainer.world_size} processes: each would learn thresholds from its own texts. Choose "
                 "trainer.devices=1, or tokens=none"
             )
-        self.soft_steps = max(1, round(self.tokens.soft * int(trainer.estimated_stepping_batches)))
         self.step = trainer.global_step
         self._advance(_model(pl_module))
 
@@ -49,7 +50,7 @@ class TokenPruningCallback(pl.Callback):
         scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
         scale = 1.0 if scaler is None else float(scaler.get_scale())
         share = _model(pl_module).soft_share()
-        penalty = self.tokens.penalty(share, self.step / self.soft_steps)
+        penalty = self.tokens.penalty(share, (self.step + 1) / self.soft_steps)  # what this step is to lead to
         # The loss that was differentiated has been scaled, and divided among accumulated batches, likewise.
         (penalty * scale / trainer.accumulate_grad_batches).backward()  # type: ignore[no-untyped-call]
         pl_module.log("tokens/share", share.detach())

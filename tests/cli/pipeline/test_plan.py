@@ -33,7 +33,11 @@ def recipe(*overrides):
         (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
         (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),
         (["tokens=learned", "adapter=lora"], "an adapter freezes all but its own. Choose adapter=none"),
-        (["tokens=learned", "pruning=layers"], "would take the layers away under them. Choose fewer layers"),
+        (["tokens=learned", "pruning=layers"], "leaves nothing to read. Choose fewer layers or heads from the start"),
+        (["tokens=learned", "pruning=heads"], "leaves nothing to read. Choose fewer layers or heads from the start"),
+        (["tokens=learned", "pruning=l0"], "leaves nothing to read. Choose fewer layers or heads from the start"),
+        (["tokens=learned", "distillation=minilmv2"], "compares hidden states or attention of all of them. Choose dis"),
+        (["tokens=learned", "distillation=tinybert"], "compares hidden states or attention of all of them. Choose dis"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
     ],
 )

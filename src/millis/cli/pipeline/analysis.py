@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from millis.backends.profile import profile, teller
-from millis.backends.runner import bound_threads, load, stops_early
+from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import Measurement, Options
 from millis.benchmark.limit import limit_of
@@ -34,7 +34,7 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
         MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, or the
             limit or profile of what is no one model.
     """
-    several = next((name for name, manifest in manifests.items() if stops_early(manifest)), None)
+    several = next((name for name, manifest in manifests.items() if is_dynamic(manifest)), None)
     for asked in ("limit", "profile"):
         if cfg[asked] and several is not None:
             raise MillisError(

@@ -214,7 +214,8 @@ def _judge(
         metrics["tokens_kept_share"] = tokens_kept(teacher, model, planned, dataset.test)
         notes.append(
             f"of the test texts' tokens, {metrics['tokens_kept_share']:.0%} go through a feed-forward, averaged over "
-            f"layers; that saves {metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, "
+            f"layers and counted in fp32 ({cfg.tokens.kept:.0%} of the training texts' were asked for); that saves "
+            f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, "
             "one request at a time"
         )
     if tested.truncated:

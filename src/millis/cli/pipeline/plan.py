@@ -25,7 +25,9 @@ from millis.cli.pipeline.inputs import plain
 from millis.distillation.contract import Stage
 from millis.early_exit.recipe import DEPLOYED, EarlyExit
 from millis.errors import MillisError
+from millis.pruning.granularity.head import Head
 from millis.pruning.granularity.layer import Layer
+from millis.pruning.granularity.together import HeadsAndNeurons
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization
@@ -251,8 +253,14 @@ class Recipe:
                 "tokens learns thresholds beside the model, and an adapter freezes all but its own. Choose "
                 "adapter=none, or compress a teacher that was fine-tuned with teacher.adapter"
             )
-        if self.pruning is not None and isinstance(self.pruning.granularity, Layer):
+        if self.pruning is not None and isinstance(self.pruning.granularity, Layer | Head | HeadsAndNeurons):
             raise MillisError(
-                "tokens has a threshold a layer, and pruning whole layers while they train would take the layers away "
-                "under them. Choose fewer layers from the start (student.layers) or another granularity"
+                "tokens reads off a layer's heads which tokens matter, and pruning that takes layers or all of a "
+                "layer's heads away while they train leaves nothing to read. Choose fewer layers or heads from the "
+                "start (student.layers, student.heads, pruning=to_latency) or another granularity"
+            )
+        if any(getattr(stage.distillation, "terms", None) for stage in self.distillation.stages()):
+            raise MillisError(
+                "tokens drops tokens inside the layers, and this distillation compares hidden states or attention of "
+                "all of them. Choose distillation=logits, reverse_kl or jensen_shannon, or tokens=none"
             )

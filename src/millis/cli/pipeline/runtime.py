@@ -147,6 +147,8 @@ def choose(candidates: tuple[Candidate, ...]) -> Choice:
 def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
     recipe = Recipe.of(cfg)
     model = cut(cfg, teacher, recipe).eval()
+    if recipe.tokens is not None:  # an operator more in every layer, which runtimes like more or less
+        model = recipe.tokens.attach(model)
     planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
     found: list[Candidate] = []
     folders: dict[str, Path] = {}

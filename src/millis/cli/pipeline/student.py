@@ -118,10 +118,10 @@ def phases_of(recipe: Recipe) -> list[Phase]:
     prunes, drops = recipe.pruning is not None, recipe.tokens is not None
     if not ((prunes or drops) and recipe.aware):
         return [*phases, Phase(last, recipe.adapter is not None, prunes, drops, recipe.aware), *after]
-    share = last.share * QUANTIZING_SHARE
+    share, changing = last.share * QUANTIZING_SHARE, "pruning" if prunes else "tokens"
     return [
         *phases,
-        Phase(last._replace(name="pruning", share=last.share - share), prunes=prunes, drops_tokens=drops),
+        Phase(last._replace(name=changing, share=last.share - share), prunes=prunes, drops_tokens=drops),
         Phase(last._replace(name="quantization", share=share), quantizes=True),
         *after,
     ]
