@@ -23,7 +23,8 @@ from millis.backends.inductor import Inductor
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.backends.runner import load
-from millis.benchmark.latency import Options, measure
+from millis.benchmark.latency import Options
+from millis.benchmark.where import measure
 from millis.data.bundled import Bundled
 from millis.errors import MillisError
 from millis.models.load import Packaged
