@@ -9,8 +9,8 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 * graph: optimised when loaded, since an optimised graph saved to disk is bound to the machine that saved it.
 * nothing else. `benchmarks/session_options.py`, as ratios to this file's choices: memory arena, memory patterns and
   denormals move nothing beyond noise (0.95 to 1.07). Exported with PyTorch's fused attention instead of spelled out
-  (`millis.models.blocks`): fp32 0.99, dynamic int8 0.92. After the fusions of onnxruntime.transformers: 0.95, 0.88; they
-  know no attention with a mask of [B, 1, 1, S].
+  (`millis.models.blocks`): fp32 0.99, dynamic int8 0.92. After the fusions of onnxruntime.transformers: 0.95, 0.88;
+  they know no attention with a mask of [B, 1, 1, S].
 """
 
 import json
