@@ -3,7 +3,8 @@
 import csv
 import os
 import random
-import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -161,18 +162,42 @@ def test_a_run_that_was_done_is_not_done_again(module, fit):
     assert (fitted.quality, fitted.epochs) == (done.quality, 4)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as at a keyboard: what runs in the background is often started with interrupts ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+import pytorch_lightning as pl
+from toy import percent, toy_module, toy_split
+from millis.training.fit import Fit
+
+class Interrupt(pl.Callback):
+    def on_validation_start(self, trainer, pl_module):
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started with it ignored
+fit = Fit(max_epochs=4, batch_size=8, accelerator="cpu")
+for folder in ("once", "twice"):
+    try:
+        fit(
+            toy_module(), toy_split(64), toy_split(32, seed=1), 0,
+            folder=Path(sys.argv[1]) / folder, seed=0, title="toy", callbacks=[Interrupt()],
+        )
+    except KeyboardInterrupt:
+        print("interrupted", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
 
 
-def test_ctrl_c_stays_an_interrupt_and_works_twice(module, fit, interruptible):
-    with pytest.raises(KeyboardInterrupt):
-        fit(module(), callbacks=[After(1, lambda _: os.kill(os.getpid(), signal.SIGINT))])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def test_ctrl_c_stays_an_interrupt_and_works_twice(tmp_path):
+    # In a process of its own: an interrupt that goes astray would take all other tests with it.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.splitlines() == ["interrupted True"] * 2, run.stderr
 
 
 def test_weights_that_are_not_finite_are_refused(module, fit):
@@ -258,7 +283,7 @@ def test_a_run_that_never_settles_is_refused(module, fit):
     with pytest.raises(MillisError) as caught:
         fit(module(), epochs=2, callbacks=[Settling(2)])
     assert str(caught.value) == (
-        "training ended after 2 epochs, before the model had its final form: shorten the schedule of pruning or "
+        "training ended after 2 epochs, before the model had its final form: shorten the schedule of pruning, tokens or "
         "quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
     )
 
