@@ -283,8 +283,8 @@ def test_a_run_that_never_settles_is_refused(module, fit):
     with pytest.raises(MillisError) as caught:
         fit(module(), epochs=2, callbacks=[Settling(2)])
     assert str(caught.value) == (
-        "training ended after 2 epochs, before the model had its final form: shorten the schedule of pruning, tokens or "
-        "quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
+        "training ended after 2 epochs, before the model had its final form: shorten the schedule of pruning, tokens "
+        "or quantization (a longer cooldown ends it sooner) or raise trainer.max_epochs"
     )
 
 
