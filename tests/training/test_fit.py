@@ -166,7 +166,7 @@ INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 import pytorch_lightning as pl
-from toy import percent, toy_module, toy_split
+from toy import toy_module, toy_split
 from millis.training.fit import Fit
 
 class Interrupt(pl.Callback):

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ class Inductor:
     """
 
     name = "inductor"
+    follows_data: ClassVar[bool] = False  # nothing whose size depends on values: it cannot guard on them
 
     threads: int = 1
     precision: str = "fp32"

@@ -22,7 +22,7 @@ from millis.backends import cascade, stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
-from millis.types import Answered, Features, Prediction, Session, Stepwise, Text, TimedPrediction
+from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 
 
 class Runner:
@@ -187,10 +187,14 @@ def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
     return stepwise.load_model(folder, manifest, threads)
 
 
+def dynamic_part(spec: Spec) -> str | None:
+    """The key of a spec that lets a model compute more for one text than for another as long; None without such."""
+    return next((part for part in ("exits", "tokens") if spec.get(part)), None)
+
+
 def is_dynamic(manifest: Manifest) -> bool:
-    """Whether the artifact computes more for one request than for another as long: it has exits, drops tokens, or is a
-    cascade."""
-    return manifest.backend == cascade.NAME or bool(manifest.spec.get("exits") or manifest.spec.get("tokens"))
+    """Whether the artifact computes more for one request than for another as long: by such a part, or as a cascade."""
+    return manifest.backend == cascade.NAME or dynamic_part(manifest.spec) is not None
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:

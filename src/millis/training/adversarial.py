@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from millis.data.batches import Batch
 from millis.errors import MillisError
+from millis.training.added import add_gradient
 from millis.training.module import TextModule
 
 EPSILON = 1e-12  # a text whose loss has no gradient is not moved
@@ -70,12 +71,10 @@ class Adversarial(pl.Callback):
         assert gradient is not None
         length = gradient.flatten(1).norm(dim=1).view(-1, *[1] * (gradient.dim() - 1))
         self.offset = self.radius * gradient / (length + EPSILON)
-        scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-        scale = 1.0 if scaler is None else float(scaler.get_scale())
         try:
             with trainer.precision_plugin.train_step_context():
                 loss, _ = pl_module.loss(self.batch)
-            (loss * scale / trainer.accumulate_grad_batches).backward()  # type: ignore[no-untyped-call]
+            add_gradient(trainer, loss)
         finally:
             self.offset = self.vectors = None
         pl_module.log("train/adversarial", loss.detach(), batch_size=len(self.batch["labels"]))

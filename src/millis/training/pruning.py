@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from millis.pruning.recipe import Pruning
+from millis.training.added import add_gradient, loss_scale
 from millis.training.optim import PARAMETRIZATION
 
 
@@ -50,15 +51,12 @@ class PruningCallback(pl.Callback):
         """Add the penalty's gradients, and let the criterion see those of the loss."""
         if self.settled:
             return
-        scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-        scale = 1.0 if scaler is None else float(scaler.get_scale())
         wanted = self.pruning.sparsity * self.plan.share(self.step)
         penalty = self.masks.criterion.penalty(wanted) if wanted > 0 else None
         if penalty is not None:
-            # The loss that was differentiated has been scaled, and divided among accumulated batches, likewise.
-            (penalty * scale / trainer.accumulate_grad_batches).backward()  # type: ignore[no-untyped-call]
+            add_gradient(trainer, penalty)
             pl_module.log("pruning/penalty", penalty.detach())
-        self.masks.criterion.update(scale)
+        self.masks.criterion.update(loss_scale(trainer))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Prune, if a step was made and the schedule names it."""

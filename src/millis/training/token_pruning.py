@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 from millis.errors import MillisError
 from millis.models.token_pruning import TokenPruned
 from millis.tokens.recipe import TokenPruning
+from millis.training.added import add_gradient
 
 
 class TokenPruningCallback(pl.Callback):
@@ -47,12 +48,9 @@ class TokenPruningCallback(pl.Callback):
         """Add the penalty's gradient."""
         if self.settled:
             return
-        scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
-        scale = 1.0 if scaler is None else float(scaler.get_scale())
         share = _model(pl_module).soft_share()
         penalty = self.tokens.penalty(share, (self.step + 1) / self.soft_steps)  # what this step is to lead to
-        # The loss that was differentiated has been scaled, and divided among accumulated batches, likewise.
-        (penalty * scale / trainer.accumulate_grad_batches).backward()  # type: ignore[no-untyped-call]
+        add_gradient(trainer, penalty)
         pl_module.log("tokens/share", share.detach())
         pl_module.log("tokens/penalty", penalty.detach())
 

@@ -25,6 +25,7 @@ from torch import nn
 from millis import __version__, models
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import EagerSession, segments_of
+from millis.backends.runner import dynamic_part
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
@@ -40,9 +41,9 @@ from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
-from millis.types import Features, Session, Spec
+from millis.types import Features, Session
 
-DYNAMIC = ("exits", "tokens")  # keys of a spec: what is computed depends on the text, beyond its length
+COUNTED = 32  # texts whose tokens are counted together
 WHOLE = "the same model, computed wholly"
 
 
@@ -63,7 +64,7 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
                     artifact = teacher.folder
                 else:
                     write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
-                if dynamic(planned.spec):
+                if dynamic_part(planned.spec):
                     found = _beside_whole(cfg, teacher, planned, chosen, artifact)
                 else:
                     found = measure(teacher, options, {planned.name: artifact})[planned.name]
@@ -75,7 +76,8 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
 def _beside_whole(cfg: DictConfig, teacher: Teacher, planned: Plan, model: Any, artifact: Path) -> Measurement:
     """The measurement of a model that spends less on some texts; `measured_saving_share` is against the same model
     without that."""
-    (part,) = (name for name in DYNAMIC if planned.spec.get(name))
+    part = dynamic_part(planned.spec)
+    assert part is not None
     whole, folder = without_part(model, part), artifact.with_name("whole")
     write(cfg, teacher, whole, folder, replace(planned, spec=whole.spec))
     found = measure(teacher, instantiate(cfg.benchmark), {planned.name: artifact, WHOLE: folder})
@@ -89,11 +91,6 @@ def weights_decide(cfg: DictConfig) -> bool:
     quantization = instantiate(cfg.quantization)
     fallback = quantization is not None and quantization.fallback is not None
     return fallback or any(instantiate(cfg[group]) is not None for group in ("early_exit", "tokens"))
-
-
-def dynamic(spec: Spec) -> bool:
-    """Whether what is computed depends on the text, beyond its length."""
-    return any(spec.get(name) for name in DYNAMIC)
 
 
 def _is_reference(cfg: DictConfig, teacher: Teacher, planned: Plan) -> bool:
@@ -196,10 +193,13 @@ def eager_logits(
 
 def tokens_kept(teacher: Teacher, model: Any, planned: Plan, split: Split) -> float:
     """Share of the texts' tokens that a layer's feed-forward takes, averaged over layers, (0..1)."""
-    rows = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer))
+    rows, kept, all_tokens = Rows(teacher.encoded(split, planned.tokenizer), pad_id(planned.tokenizer)), 0.0, 0
     model.eval()
-    left = [torch.stack(model.tokens_left(**model_inputs(rows[row]))).float().mean() for row in range(len(split))]
-    return float(sum(left) / sum(int(rows[row]["attention_mask"].sum()) for row in range(len(split))))
+    for begin in range(0, len(split), COUNTED):  # who is beside a text in a batch changes nothing
+        inputs = model_inputs(rows.__getitems__(list(range(begin, min(begin + COUNTED, len(split))))))
+        kept += float(torch.stack(model.tokens_left(**inputs)).float().mean(dim=0).sum())
+        all_tokens += int(inputs["attention_mask"].sum())
+    return kept / all_tokens
 
 
 @contextmanager

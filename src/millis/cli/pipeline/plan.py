@@ -243,6 +243,11 @@ class Recipe:
 
     def _check_tokens(self) -> None:
         """Refuse what token pruning cannot be combined with."""
+        if not getattr(self.backend, "follows_data", True):
+            raise MillisError(
+                f"tokens makes sequences shorter by what is in them, and backend={self.backend.name} compiles no sizes "
+                "that depend on values. Choose backend=onnxruntime, openvino or eager, or tokens=none"
+            )
         if self.early_exit is not None:
             raise MillisError(
                 "tokens and early_exit in one model: an exit would answer from tokens that the next layers drop, which "

@@ -1,0 +1,30 @@
+"""What `millis benchmark` refuses to say of an artifact whose requests do not all cost the same."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from millis.backends import cascade
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.analysis import check
+from millis.errors import MillisError
+
+
+def manifest(backend="onnxruntime", **spec):
+    return SimpleNamespace(backend=backend, spec=spec)
+
+
+@pytest.mark.parametrize("asked", ["limit", "profile"])
+@pytest.mark.parametrize(
+    "dynamic",
+    [manifest(tokens=[0, 1]), manifest(exits=[0]), manifest(cascade.NAME)],
+    ids=["tokens", "exits", "cascade"],
+)
+def test_what_every_request_costs_is_not_told_of_a_dynamic_model(asked, dynamic):
+    cfg = composed("benchmark", ["artifacts=[a,b]", f"{asked}=true"])
+    with pytest.raises(MillisError, match=f"{asked}=true is about .*, and 'dynamic' computes more for one than for"):
+        check(cfg, {"plain": manifest(), "dynamic": dynamic})
+
+
+def test_other_models_are_told_of():
+    check(composed("benchmark", ["artifacts=[a]", "limit=true"]), {"plain": manifest(exits=None, tokens=[])})
