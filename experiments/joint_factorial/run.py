@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.compress import Compressed, compress
+from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.store import write_json
 
 HERE = Path(__file__).parent
@@ -43,7 +44,12 @@ def main() -> int:
     overrides = [argument for argument in sys.argv[1:] if argument not in own]
     factors = settings["factors"]
     cells = list(product((False, True), repeat=len(factors)))
-    runs = {(seed, cell): run_cell(seed, cell, settings, overrides) for seed, cell in product(settings["seeds"], cells)}
+    # One teacher for all: what differs between seeds is the students' training.
+    teacher = ensure_teacher(recipe(settings["seeds"][0], cells[0], settings, overrides))
+    runs = {
+        (seed, cell): run_cell(recipe(seed, cell, settings, overrides), teacher)
+        for seed, cell in product(settings["seeds"], cells)
+    }
     right = np.array([[runs[seed, cell]["right"] for cell in cells] for seed in settings["seeds"]])
     speed = np.array([[math.log(runs[seed, cell]["speedup"]) for cell in cells] for seed in settings["seeds"]])
     summary = {
@@ -70,14 +76,9 @@ def main() -> int:
     return 0
 
 
-def run_cell(seed: int, cell: Cell, settings: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+def run_cell(cfg: DictConfig, teacher: Teacher) -> dict[str, Any]:
     """Train (or find) one combination and measure it."""
-    choices = [
-        override
-        for on, factor in zip(cell, settings["factors"].values(), strict=True)
-        for override in factor["on" if on else "off"]
-    ]
-    done = compress(composed("compress", [*settings["overrides"], *choices, f"seed={seed}", *overrides]))
+    done = compress(cfg, teacher)
     assert isinstance(done, Compressed)  # there is no budget to break
     record = done.record
     return {
@@ -85,6 +86,16 @@ def run_cell(seed: int, cell: Cell, settings: dict[str, Any], overrides: list[st
         "speedup": record.metrics["speedup"],
         "size_bytes": record.metrics["size_bytes"],
     }
+
+
+def recipe(seed: int, cell: Cell, settings: dict[str, Any], overrides: list[str]) -> DictConfig:
+    """The config of one combination."""
+    choices = [
+        override
+        for on, factor in zip(cell, settings["factors"].values(), strict=True)
+        for override in factor["with" if on else "without"]
+    ]
+    return composed("compress", [*settings["overrides"], *choices, f"seed={seed}", *overrides])
 
 
 def effects(names: list[str], cells: list[Cell], values: NDArray[Any]) -> dict[str, dict[str, float]]:

@@ -38,7 +38,6 @@ METHODS = {
         "pruning.tolerance=0.5",
         "pruning.samples=40",
         "pruning.steps=2",
-        "pruning.steps=2",
     ],
     "static": ["quantization=static"],
     "fallback": ["quantization=fallback"],

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
+
+from millis.cli.pipeline.plan import Recipe
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "joint_factorial"
 
@@ -58,3 +61,13 @@ def test_verdict(factorial, numbers, expected):
     word, reasons = factorial.verdict(summary(**numbers))
     assert word == expected
     assert len(reasons) == 2
+
+
+def test_every_combination_is_a_recipe_with_those_factors_on(factorial):
+    settings = OmegaConf.to_container(OmegaConf.load(FOLDER / "factorial.yaml"))
+    assert list(settings["factors"]) == ["distil", "prune", "quantize"]
+    for cell in product((False, True), repeat=3):
+        cfg = factorial.recipe(1, cell, settings, ["student.layers=2"])
+        recipe = Recipe.of(cfg)
+        assert (recipe.distillation.alpha > 0, recipe.pruning is not None, recipe.aware) == cell
+        assert (cfg.seed, cfg.student.layers) == (1, 2)

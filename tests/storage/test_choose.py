@@ -79,6 +79,17 @@ def test_for_seconds_alone_nothing_is_compressed():
     assert [(stored.encoding, part.codec) for part in stored.parts.values()] == [("dense", "raw")]
 
 
+def test_a_sample_that_promises_too_much_is_not_believed():
+    """The four sampled pieces are constant, all between is noise: compressed, the whole has nearly as many bytes."""
+    flat = np.random.default_rng(3).integers(0, 2**32, 1 << 20, np.uint32)
+    piece = choose.SAMPLE_BYTES // choose.SAMPLE_PIECES // 4
+    for start in np.linspace(0, flat.size - piece, choose.SAMPLE_PIECES).astype(int):
+        flat[start : start + piece] = 7
+    assert len(set(choose._sample(flat).tolist())) == 1
+    stored = store(flat, Rule(bandwidth_mb_per_s=100))
+    assert [(part.filter.name, part.codec) for part in stored.parts.values()] == [("plain", "raw")]
+
+
 def test_the_rule_is_what_it_says():
     assert Rule(bandwidth_mb_per_s=50).seconds(stored_bytes=5e6, decode_seconds=0.25) == pytest.approx(0.35)
 

@@ -55,7 +55,7 @@ class ToLatency:
     rearrange: bool = True
     rescale: bool = True
     refine: int = 3
-    tolerance: float = 0.1
+    tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         if not 1 < self.target_speedup < float("inf"):
