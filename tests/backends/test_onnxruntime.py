@@ -1,10 +1,13 @@
 import sys
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
-from millis.backends.onnxruntime import OnnxRuntime, _session_options
+from millis.backends.onnxruntime import OnnxRuntime, _session_options, open_session
 from millis.backends.runner import load
 from millis.errors import MillisError
+from millis.quantization.spec import Quantization
 from millis.storage.manifest import open_manifest
 
 STOP, ALLOW = "session.force_spinning_stop", "session.intra_op.allow_spinning"
@@ -37,7 +40,7 @@ def test_affinity_reaches_the_session_counted_from_one():
 
 def test_options_are_kept_in_the_manifest_and_served(write):
     folder = write(OnnxRuntime(spinning="never", affinity=(0,)))
-    assert open_manifest(folder).options == {"spinning": "never", "affinity": [0]}
+    assert open_manifest(folder).options == {"spinning": "never", "affinity": [0], "device": "cpu"}
     assert load(folder, threads=1).predict("a b").label in ("no", "yes")  # one thread: nobody to place
     with pytest.raises(MillisError, match=r"backend.affinity=\[0\] for 3 threads: expected 2 CPUs"):
         load(folder, threads=3)
@@ -48,3 +51,20 @@ def test_options_that_cannot_be_are_refused():
         OnnxRuntime(spinning="alway")
     with pytest.raises(MillisError, match=r"backend.affinity=\[-1\]: expected numbers of CPUs, from 0 on"):
         OnnxRuntime(affinity=[-1])
+    with pytest.raises(MillisError, match=r"backend.device='gpu' is not supported: expected cpu or cuda"):
+        OnnxRuntime(device="gpu")
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use(write, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(MillisError, match=r"backend.device=cuda needs ONNX Runtime for a GPU: pip install"):
+        write(OnnxRuntime(device="cuda"))
+    folder = write(OnnxRuntime())
+    with pytest.raises(MillisError, match=r"model.onnx cannot be opened: backend.device=cuda needs"):
+        open_session(folder / "model.onnx", 1, OnnxRuntime(device="cuda"))
+
+
+def test_a_gpu_gets_no_integers(write, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(MillisError, match=r"backend.device=cuda got quantization .*, expected none"):
+        OnnxRuntime(device="cuda").write(None, Path(), (), Quantization())

@@ -19,16 +19,26 @@ def test_it_is_json_and_complete():
 
 def test_the_processor_is_read_from_its_first_entry(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(CPUINFO)
-    fields = module._cpuinfo(tmp_path / "cpuinfo")
-    monkeypatch.setattr(module, "_cpuinfo", lambda path: fields)
+    fields = module._fields(tmp_path / "cpuinfo")
+    monkeypatch.setattr(module, "_fields", lambda path: fields)
     assert machine()["cpu"] == "Cool CPU 9"
     assert machine()["cpu_flags"] == ["avx2", "avx512_vnni"]
 
 
 def test_a_system_without_those_files_still_has_a_description(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GOVERNOR", tmp_path / "none")
-    assert module._cpuinfo(tmp_path / "none") == {}
+    monkeypatch.setattr(module, "GPUS", tmp_path / "none")
+    assert module._fields(tmp_path / "none") == {}
     assert machine()["governor"] is None
+    assert machine()["gpus"] == []
+
+
+def test_gpus_are_named_as_the_driver_names_them(tmp_path, monkeypatch):
+    for place in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "information").write_text("Model: \t\t Fast GPU 1\nIRQ:   \t\t 42\n")
+    monkeypatch.setattr(module, "GPUS", tmp_path)
+    assert machine()["gpus"] == ["Fast GPU 1", "Fast GPU 1"]
 
 
 def test_the_commit_and_whether_files_changed(tmp_path):

@@ -121,15 +121,26 @@ def segments_of(model: Any) -> list[EagerSegment]:
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
-    """Build the module of `manifest.spec` and fill it with the artifact's weights.
+    """The artifact's module, on `threads` threads.
+
+    Raises:
+        MillisError: as `read_module`.
+    """
+    from millis import backends
+
+    backends.options(Eager, manifest)
+    torch.set_num_threads(threads)
+    return EagerSession(read_module(folder, manifest, threads))
+
+
+def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:
+    """Build the module of `manifest.spec` and fill it with the artifact's weights, decoded on `threads` threads.
 
     Raises:
         MillisError: weights that are damaged or belong to another architecture.
     """
-    from millis import backends, models
+    from millis import models
 
-    backends.options(Eager, manifest)
-    torch.set_num_threads(threads)
     model = models.build(manifest.spec)
     try:
         tensors = _stored(folder / FILE_NAME, threads)
@@ -146,7 +157,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
         raise MillisError(
             f"the weights in {folder} do not fit the architecture in its manifest: {reason}. Make the artifact again"
         ) from error
-    return EagerSession(model)
+    return model
 
 
 def _stored(path: Path, threads: int) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ SPINNING = {
     "never": {"session.intra_op.allow_spinning": "0"},
     "always": {},
 }
+PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 SEGMENT_INPUTS, SEGMENT_OUTPUTS = ("states", "attention_mask"), ("states_out", "logits")  # of all but the first segment
 
 
@@ -56,15 +57,17 @@ class OnnxRuntime:
         spinning: What a thread does that waits for the others, with several: `request` spins within a request and
             sleeps between them, `never` sleeps at once, `always` spins on, and burns a core for as long as it idles.
         affinity: CPUs of the threads beyond the caller's own, one each; None leaves them to the system.
+        device: `cpu`, or `cuda` for the first NVIDIA GPU, which takes the package onnxruntime-gpu.
 
     Raises:
-        MillisError: another way of waiting, or CPUs that cannot be.
+        MillisError: another way of waiting, CPUs that cannot be, or another device.
     """
 
     name = "onnxruntime"
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.spinning not in SPINNING:
@@ -72,6 +75,8 @@ class OnnxRuntime:
                 f"backend.spinning={self.spinning!r} is not supported: expected one of {', '.join(SPINNING)}"
                 f"{nearest(str(self.spinning), SPINNING)}"
             )
+        if self.device not in PROVIDERS:
+            raise MillisError(f"backend.device={self.device!r} is not supported: expected {' or '.join(PROVIDERS)}")
         if self.affinity is not None:
             object.__setattr__(self, "affinity", tuple(self.affinity))  # a config and a manifest give a list
             if any(cpu < 0 for cpu in self.affinity):
@@ -79,7 +84,7 @@ class OnnxRuntime:
 
     def missing(self) -> str | None:
         """What to install before a graph can be written and run."""
-        return backends.missing("onnx", "onnxruntime", "onnx")
+        return backends.missing("onnx", "onnxruntime", "onnx") or _lacking(self)
 
     def take_apart(self, folder: Path) -> "dict[str, Array]":
         """The graph, or those of the segments, and their weights by themselves, for an archive."""
@@ -98,11 +103,12 @@ class OnnxRuntime:
         """Write `model.onnx` into `folder`; see `millis.backends.onnx_export`.
 
         Raises:
-            MillisError: `onnx` is not installed, the graph does not compute what the module does, or calibration texts
-                are missing.
+            MillisError: `onnx` is not installed, the graph does not compute what the module does, calibration texts
+                are missing, or the device is not there or has no integers.
         """
         from millis.backends import onnx_export
 
+        self._check_device(quantization)
         return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
     def write_segments(
@@ -115,7 +121,17 @@ class OnnxRuntime:
         """
         from millis.backends import onnx_segments
 
+        self._check_device(quantization)
         return onnx_segments.export_segments(model, folder, inputs, quantization)
+
+    def _check_device(self, quantization: "Quantization | None") -> None:
+        if lacking := self.missing():
+            raise MillisError(f"{lacking}. Or choose backend=eager")
+        if self.device == "cuda" and quantization is not None:
+            raise MillisError(
+                f"backend.device=cuda got quantization {quantization.describe()}, expected none: ONNX Runtime has "
+                "these integers on the processor only. Set quantization=none, or backend.device=cpu"
+            )
 
 
 class OnnxSession:
@@ -193,7 +209,10 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
         import onnxruntime
     except ImportError as error:
         raise MillisError("this artifact runs on ONNX Runtime: pip install 'millis[onnx]'") from error
-    options = _session_options(threads, chosen or OnnxRuntime())
+    chosen = chosen or OnnxRuntime()
+    if lacking := _lacking(chosen):
+        raise MillisError(f"{path} cannot be opened: {lacking}")
+    options = _session_options(threads, chosen)
     graph: str | bytes = str(path)
     archive, weights = archive_of(path), []
     if archive is not None:
@@ -201,7 +220,7 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
         graph, weights = archive[path.name].tobytes(), [_value(tensor) for tensor in tensors.values()]
         options.add_external_initializers(list(tensors), weights)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), weights
+        return onnxruntime.InferenceSession(graph, options, providers=PROVIDERS[chosen.device]), weights
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
@@ -212,10 +231,11 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     from onnxruntime import InferenceSession
 
     with TemporaryDirectory() as scratch:
-        options = _session_options(threads, backends.options(OnnxRuntime, manifest))
+        chosen = backends.options(OnnxRuntime, manifest)
+        options = _session_options(threads, chosen)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(scratch) / "trace")
-        opened = InferenceSession(str(folder / FILE_NAME), options, providers=["CPUExecutionProvider"])
+        opened = InferenceSession(str(folder / FILE_NAME), options, providers=PROVIDERS[chosen.device])
         session = OnnxSession(opened)
         for features in [*requests[:WARM], *requests]:
             session(features)
@@ -250,6 +270,17 @@ def _session_options(threads: int, chosen: OnnxRuntime) -> Any:
         cpus = ";".join(str(cpu + 1) for cpu in chosen.affinity)  # ONNX Runtime counts CPUs from 1
         options.add_session_config_entry("session.intra_op_thread_affinities", cpus)
     return options
+
+
+def _lacking(chosen: OnnxRuntime) -> str | None:
+    """What the installed ONNX Runtime lacks for the device that is asked for."""
+    if chosen.device == "cpu":
+        return None
+    from onnxruntime import get_available_providers
+
+    if PROVIDERS[chosen.device][0] in get_available_providers():
+        return None
+    return "backend.device=cuda needs ONNX Runtime for a GPU: pip install onnxruntime-gpu in place of onnxruntime"
 
 
 def _value(tensor: "Array") -> Any:

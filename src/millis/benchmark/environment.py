@@ -16,6 +16,7 @@ import millis
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "onnx", "onnxruntime", "openvino", "safetensors")
+GPUS = Path("/proc/driver/nvidia/gpus")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -32,13 +33,14 @@ def environment() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its instruction sets of interest, cores, memory in bytes, system, frequency governor."""
-    cpu = _cpuinfo(Path("/proc/cpuinfo"))
+    """Processor, its instruction sets of interest, cores, GPUs, memory in bytes, system, frequency governor."""
+    cpu = _fields(Path("/proc/cpuinfo"))
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in FLAGS if flag in flags],
         "cpus": os.cpu_count(),
+        "gpus": [_fields(path).get("Model", "unknown") for path in sorted(GPUS.glob("*/information"))],
         "memory_bytes": _memory_bytes(),
         "system": platform.platform(),
         "governor": _read(GOVERNOR),
@@ -70,8 +72,8 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
-def _cpuinfo(path: Path) -> dict[str, str]:
-    """Fields of the first processor; empty where the system has no such file."""
+def _fields(path: Path) -> dict[str, str]:
+    """Fields of the first processor, or of a GPU; empty where the system has no such file."""
     first = (_read(path) or "").split("\n\n", 1)[0]
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}

@@ -10,8 +10,8 @@ from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
 
 
-def manifest(backend="onnxruntime", **spec):
-    return SimpleNamespace(backend=backend, spec=spec)
+def manifest(backend="onnxruntime", options=(), **spec):
+    return SimpleNamespace(backend=backend, options=dict(options), spec=spec)
 
 
 @pytest.mark.parametrize("asked", ["limit", "profile"])
@@ -24,6 +24,13 @@ def test_what_every_request_costs_is_not_told_of_a_dynamic_model(asked, dynamic)
     cfg = composed("benchmark", ["artifacts=[a,b]", f"{asked}=true"])
     with pytest.raises(MillisError, match=f"{asked}=true is about .*, and 'dynamic' computes more for one than for"):
         check(cfg, {"plain": manifest(), "dynamic": dynamic})
+
+
+@pytest.mark.parametrize("fast", [manifest("cuda"), manifest(options={"device": "cuda"})], ids=["cuda", "onnxruntime"])
+def test_the_limit_is_the_processors(fast):
+    cfg = composed("benchmark", ["artifacts=[a,b]", "limit=true"])
+    with pytest.raises(MillisError, match="limit=true measures what this machine's processor can, and 'fast' runs on"):
+        check(cfg, {"plain": manifest(), "fast": fast})
 
 
 def test_other_models_are_told_of():

@@ -31,8 +31,8 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
     """Refuse what could not be answered, before anything is measured.
 
     Raises:
-        MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, or the
-            limit or profile of what is no one model.
+        MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, the
+            limit or profile of what is no one model, or the limit of what runs on a GPU.
     """
     several = next((name for name, manifest in manifests.items() if is_dynamic(manifest)), None)
     for asked in ("limit", "profile"):
@@ -41,6 +41,12 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
                 f"{asked}=true is about what every request costs, and {several!r} computes more for one than for "
                 f"another. Leave it out of artifacts, or set {asked}=false"
             )
+    elsewhere = next((name for name, manifest in manifests.items() if on_gpu(manifest)), None)
+    if cfg.limit and elsewhere is not None:
+        raise MillisError(
+            f"limit=true measures what this machine's processor can, and {elsewhere!r} runs on a GPU. Leave it out of "
+            "artifacts, or set limit=false"
+        )
     if cfg.profile:
         for manifest in manifests.values():
             teller(manifest)
@@ -52,6 +58,11 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
         raise MillisError("goal=throughput needs the latency it may cost: add bound_ms=..., a p99 in milliseconds")
     if not cfg.curves:
         raise MillisError(f"goal={cfg.goal} is read off the curves: add curves=true")
+
+
+def on_gpu(manifest: Manifest) -> bool:
+    """Whether an artifact's arithmetic is not the processor's."""
+    return "cuda" in (manifest.backend, manifest.options.get("device"))
 
 
 def analyse(

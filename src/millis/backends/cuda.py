@@ -1,0 +1,199 @@
+"""PyTorch on an NVIDIA GPU: the weights of `millis.backends.eager`, in fp32, fp16 or bf16.
+
+One request gives a GPU some hundred kernels of a few microseconds, and it waits for each to be launched. So the whole
+computation of a request is recorded as a CUDA graph when the artifact is loaded, one for each bucket of lengths
+(multiples of `BUCKET` tokens, which tensor cores like as well): a request is then one copy there, one launch, one copy
+back. Batches, which keep a GPU busy, run unrecorded and unpadded.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from millis import backends
+from millis.backends import eager
+from millis.errors import MillisError, nearest
+from millis.storage.encodings import Array
+from millis.types import Features
+
+if TYPE_CHECKING:
+    from millis.quantization.spec import Quantization
+    from millis.storage.manifest import Manifest
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+BUCKET = 8  # tokens
+WARM = 3  # runs before recording: libraries choose their kernels and allocate then
+
+Compute: TypeAlias = Callable[[], Tensor]
+Record: TypeAlias = Callable[[Compute], tuple[Callable[[], object], Tensor]]
+"""A computation on fixed memory → how to do it again, and the memory that its result is then in."""
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """Writes a module's weights for `load`.
+
+    Args:
+        precision: Of weights and arithmetic: `fp32`, `fp16`, or `bf16` (Ampere and later).
+        graphs: Whether single requests are recorded; False is for models that recording refuses.
+
+    Raises:
+        MillisError: another precision.
+    """
+
+    name = "cuda"
+    follows_data: ClassVar[bool] = False  # a recorded computation has fixed sizes
+
+    precision: str = "fp32"
+    graphs: bool = True
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise MillisError(
+                f"backend.precision={self.precision!r} is not supported by cuda: expected one of "
+                f"{', '.join(PRECISIONS)}{nearest(str(self.precision), PRECISIONS)}"
+            )
+
+    def missing(self) -> str | None:
+        """A GPU that PyTorch can use, where there is none."""
+        if torch.cuda.is_available():
+            return None
+        return "PyTorch finds no GPU: it needs an NVIDIA driver and a build of torch for CUDA"
+
+    def take_apart(self, folder: Path) -> dict[str, Array]:
+        """The tensors by themselves, for an archive."""
+        return eager.Eager().take_apart(folder)
+
+    def write(
+        self,
+        model: nn.Module,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write the fp32 weights into `folder`, as `millis.backends.eager` does; they are cast when they are loaded.
+
+        Raises:
+            MillisError: a quantization, no GPU to serve it on, or a model that drops tokens.
+        """
+        if quantization is not None:
+            raise MillisError(
+                f"backend=cuda got quantization {quantization.describe()}, expected none: it computes in fp32, fp16 or "
+                "bf16. Set quantization=none, or use backend=onnxruntime"
+            )
+        if getattr(model, "spec", {}).get("tokens"):
+            raise MillisError(
+                "backend=cuda records a computation of fixed sizes, and this model's depend on its input. Use "
+                "backend=onnxruntime"
+            )
+        if lacking := self.missing():
+            raise MillisError(f"backend=cuda: {lacking}. Use backend=onnxruntime")
+        return eager.Eager().write(model, folder, inputs, None)
+
+
+class CudaSession:
+    """A module on a device: [B, S] arrays in, logits [B, C] out.
+
+    Args:
+        model: In the precision it computes in.
+        device: Where it computes.
+        lengths: Of the buckets, ascending; none where nothing is recorded.
+        takes_types: Whether the module reads token types.
+        record: See `Record`.
+    """
+
+    def __init__(
+        self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Record
+    ) -> None:
+        self.model, self.device, self.lengths = model.to(device).eval(), device, list(lengths)
+        self._recorded: list[_Recorded] = [
+            _Recorded(self.model, device, length, takes_types, record) for length in lengths
+        ]
+
+    @torch.inference_mode()
+    def __call__(self, features: Features) -> NDArray[np.float32]:
+        """Logits [B, C]."""
+        rows, length = features.ids.shape
+        bucket = bisect_left(self.lengths, length)
+        if rows == 1 and bucket < len(self.lengths):
+            return self._recorded[bucket].answer(features)
+        arrays = [torch.from_numpy(array).to(self.device) for array in features if array is not None]
+        logits: Tensor = self.model(*arrays)
+        return _host(logits)
+
+
+class _Recorded:
+    """One request of at most `length` tokens, recorded."""
+
+    @torch.inference_mode()
+    def __init__(self, model: nn.Module, device: torch.device, length: int, takes_types: bool, record: Record) -> None:
+        rows = 3 if takes_types else 2  # ids, mask, types
+        self._pinned = torch.zeros((rows, 1, length), dtype=torch.long, pin_memory=device.type == "cuda")
+        self._fill = self._pinned.numpy()  # the same memory
+        self._fill[1] = 1  # a request of nothing but padding is no example
+        self._device = self._pinned.to(device, copy=True)
+        self._again, self._logits = record(lambda: model(*self._device))
+
+    def answer(self, features: Features) -> NDArray[np.float32]:
+        """Logits [1, C]."""
+        length = features.ids.shape[1]
+        for row, array in zip(self._fill, features, strict=False):
+            row[:, :length] = array
+            row[:, length:] = 0
+        self._device.copy_(self._pinned, non_blocking=True)
+        self._again()
+        return _host(self._logits)
+
+
+def load(folder: Path, manifest: "Manifest", threads: int) -> CudaSession:
+    """Put the artifact's weights on the first GPU and record its requests.
+
+    Raises:
+        MillisError: no GPU, weights that are damaged, or a model that cannot be recorded.
+    """
+    options = backends.options(Cuda, manifest)
+    model = eager.read_module(folder, manifest, threads).to(PRECISIONS[options.precision])
+    if lacking := options.missing():
+        raise MillisError(f"artifact {manifest.name!r} runs on a GPU, and {lacking}. Load it where there is one")
+    lengths = buckets(manifest.max_length) if options.graphs else []
+    takes_types = "token_type_ids" in manifest.inputs
+    try:
+        return CudaSession(model, torch.device("cuda"), lengths, takes_types, recorded)
+    except RuntimeError as error:  # what CUDA refuses to record, or no memory
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MillisError(
+            f"artifact {manifest.name!r} cannot be recorded as CUDA graphs: {reason}. Make it with backend.graphs=false"
+        ) from error
+
+
+def buckets(max_length: int) -> list[int]:
+    """The lengths that are recorded: multiples of `BUCKET`, and the longest."""
+    return [*range(BUCKET, max_length, BUCKET), max_length]
+
+
+def recorded(compute: Compute) -> tuple[Callable[[], object], Tensor]:
+    """A `Record`: `compute` as a CUDA graph, after some runs on a stream of its own."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM):
+            compute()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        logits = compute()
+    return graph.replay, logits
+
+
+def _host(logits: Tensor) -> NDArray[np.float32]:
+    """A copy of the caller's own, in fp32; waits for the device."""
+    copied: NDArray[np.float32] = logits.to("cpu", torch.float32, copy=True).numpy()
+    return copied

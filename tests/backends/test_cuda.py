@@ -1,0 +1,124 @@
+"""What a GPU is given, tested on the CPU: the same session, with a recording that computes again.
+
+On a machine with a GPU `test_conformance.py` tests the rest.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from millis.backends.cuda import Cuda, CudaSession, buckets
+from millis.errors import MillisError
+from millis.models import build
+from millis.quantization.spec import Quantization
+from millis.types import Features
+
+FAMILIES = {
+    "static": {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3},
+    "transformer": {
+        "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 3, "affixes": [[], []],
+        "encoder": {
+            "model_type": "bert", "vocab_size": 12, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 32, "max_position_embeddings": 20, "type_vocab_size": 2, "pad_token_id": 0,
+        },
+    },
+}  # fmt: skip
+CPU = torch.device("cpu")
+
+
+def computed_again(compute):
+    """A recording: the result stays in one place, and its number of uses is counted."""
+    logits = compute().clone()
+    computed_again.uses = 0
+
+    def again():
+        computed_again.uses += 1
+        logits.copy_(compute())
+
+    return again, logits
+
+
+def model(family, dtype=torch.float32):
+    torch.manual_seed(0)
+    return build(FAMILIES[family]).to(dtype).eval()
+
+
+def request(*ids, types=None):
+    row = np.array([ids], np.int64)
+    return Features(row, np.ones_like(row), None if types is None else np.array([types], np.int64))
+
+
+def expected(module, features):
+    with torch.inference_mode():
+        return module(*[torch.from_numpy(array) for array in features if array is not None]).float().numpy()
+
+
+def test_lengths_are_multiples_of_eight_and_the_longest():
+    assert buckets(20) == [8, 16, 20]
+    assert buckets(16) == [8, 16]
+    assert buckets(5) == [5]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_request_padded_to_its_bucket_answers_as_it_does_alone(family):
+    module = model(family)
+    session = CudaSession(module, CPU, buckets(20), False, computed_again)
+    for ids in ([2, 5, 3], [2], range(1, 9), range(1, 10), [*range(1, 12)] * 2, [4, 4]):  # from long to short again
+        features = request(*[*ids][:20])
+        assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
+
+
+def test_token_types_are_read_and_forgotten():
+    module = model("transformer")
+    session = CudaSession(module, CPU, buckets(20), True, computed_again)
+    pair, single = request(2, 5, 3, 6, 3, types=[0, 0, 0, 1, 1]), request(2, 5, 3, types=[0, 0, 0])
+    for features in (pair, single, pair):
+        assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
+
+
+def test_a_batch_and_what_is_too_long_run_unrecorded():
+    module = model("transformer")
+    session = CudaSession(module, CPU, [8], False, computed_again)
+    ids = np.array([[2, 5, 3], [2, 3, 0]], np.int64)
+    batch = Features(ids, (ids > 0).astype(np.int64), None)
+    for features in (batch, request(*range(1, 12))):
+        assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
+    assert computed_again.uses == 0
+    session(request(2, 5, 3))
+    assert computed_again.uses == 1
+
+
+def test_a_later_answer_leaves_an_earlier_one_alone():
+    session = CudaSession(model("static"), CPU, buckets(8), False, computed_again)
+    first = session(request(2, 4, 3))
+    kept = first.copy()
+    session(request(2, 9, 3))
+    assert first.tolist() == kept.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_is_near_and_given_back_in_fp32(family, dtype):
+    session = CudaSession(model(family, dtype), CPU, buckets(20), False, computed_again)
+    features = request(2, 5, 6, 7, 3)
+    got = session(features)
+    assert got.dtype == np.float32
+    assert got == pytest.approx(expected(model(family), features), abs=0.02)
+
+
+def test_what_it_cannot_do_is_refused_with_advice(tmp_path):
+    with pytest.raises(MillisError, match=r"backend.precision='fp8' is not supported by cuda: expected one of fp32"):
+        Cuda(precision="fp8")
+    with pytest.raises(MillisError, match=r"backend=cuda got quantization .*, expected none"):
+        Cuda().write(model("static"), tmp_path, ("input_ids", "attention_mask"), Quantization())
+    dropping = model("static")
+    dropping.spec = {**dropping.spec, "tokens": [0]}
+    with pytest.raises(MillisError, match=r"backend=cuda records a computation of fixed sizes"):
+        Cuda().write(dropping, tmp_path, ("input_ids", "attention_mask"), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_written(tmp_path):
+    with pytest.raises(MillisError, match=r"PyTorch finds no GPU: .* Use backend=onnxruntime"):
+        Cuda().write(model("static"), tmp_path, ("input_ids", "attention_mask"), None)
