@@ -24,6 +24,8 @@ from millis.storage.archived import read_bytes
 from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
 from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 
+WIDE = 32  # labels from which NumPy answers sooner than Python does
+
 
 class Runner:
     """Answers one request at a time.
@@ -39,6 +41,7 @@ class Runner:
         tokenizer.enable_truncation(manifest.max_length)
         self.manifest = manifest
         self.labels = manifest.labels
+        self._likeliest = _by_python if len(manifest.labels) < WIDE else _by_numpy
         self._encode = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs against 24 for `encode`
         self._session = session
         # Row n of each: what a text of n tokens needs, [1, n].
@@ -139,19 +142,26 @@ class Runner:
         return Answered(self.compute(features), np.ones(len(features.ids), np.int64))
 
     def decode(self, logits: NDArray[np.float32]) -> Prediction:
-        """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max).
-
-        In plain Python: 1.4 µs for 2 classes against NumPy's 3.8; NumPy would win from about 25 classes on (77: 4 µs
-        against 9), where the model takes a hundred times that.
-        """
-        row = logits[0].tolist()
-        top = max(row)
-        index = row.index(top)
-        return Prediction(self.labels[index], index, 1.0 / sum([exp(value - top) for value in row]))
+        """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max)."""
+        index, score = self._likeliest(logits[0])
+        return Prediction(self.labels[index], index, score)
 
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
         return sum(bool(self.tokenize(text).overflowing) for text in texts)
+
+
+def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:
+    """Index and probability of the likeliest of few: 1.0 µs for 2, 11.8 for 151."""
+    row = logits.tolist()
+    top = max(row)
+    return row.index(top), 1.0 / sum([exp(value - top) for value in row])
+
+
+def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
+    """Of many: 2.4 µs for 2, 2.5 for 151."""
+    index = int(logits.argmax())
+    return index, 1.0 / float(np.exp(logits - logits[index]).sum())
 
 
 def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
