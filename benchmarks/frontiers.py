@@ -2,10 +2,10 @@
 
     python benchmarks/frontiers.py before=outputs/sweep/ONE/records.jsonl after=outputs/sweep/OTHER/records.jsonl
 
-Searches are compared by quality and speed-up, which was measured beside the teacher and so bears comparison between
-runs, milliseconds do not. What a search covers is the dominated area (the hypervolume of Zitzler & Thiele 1999) above
-the teacher's quality less `FLOOR` points and above the teacher's speed, with speed-up in doublings: points x doublings.
-Prints a Markdown table of the joint frontier and each search's area.
+Searches are compared by quality and by speed-up, which is measured beside the teacher in each: milliseconds of two runs
+do not bear comparison. What a search covers is the dominated area (the hypervolume of Zitzler & Thiele 1999) above the
+teacher's quality less `FLOOR` points and above the teacher's speed, with speed-up in doublings: points x doublings.
+Prints a Markdown table of the joint frontier, and each search's area.
 """
 
 import sys
@@ -13,49 +13,49 @@ from collections.abc import Sequence
 from math import log2
 from pathlib import Path
 
+import numpy as np
+
 from millis.record import Record, read_records
-from millis.sweep.frontier import frontier
+from millis.sweep.frontier import non_dominated
 
 FLOOR = 10.0  # points below the teacher at which a model is worth nothing here
 
 
 def main() -> int:
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    searches = {name: read_records(Path(path)) for name, path in given.items()}
-    if not searches or not all(searches.values()):
-        raise SystemExit(f"expected NAME=records.jsonl for each search, got {' '.join(sys.argv[1:]) or 'nothing'}")
-    teacher = next(record for records in searches.values() for record in records if record.kind == "teacher")
-    quality = teacher.quality
-    origin: dict[str, list[str]] = {}
-    every: dict[str, Record] = {}
-    for name, records in searches.items():
-        for record in records:
-            if record.kind == "student":
-                origin.setdefault(record.id, []).append(name)
-                every.setdefault(record.id, record)
-    joint = frontier(list(every.values()), {quality: "maximize", "speedup": "maximize"})
-    print(f"| model | found by | {quality} | speed-up | MB |\n|---|---|---:|---:|---:|")
-    members = [every[standing.id] for standing in joint.members]
-    for record in sorted(members, key=lambda one: -one.metrics["speedup"]):
-        metrics = record.metrics
-        print(
-            f"| {record.name} | {', '.join(origin[record.id])} | {metrics[quality]:.1f} | {metrics['speedup']:.1f}× | "
-            f"{metrics['size_bytes'] / 1e6:.1f} |"
-        )
-    floor = teacher.metrics[quality] - FLOOR
-    for name, records in searches.items():
-        students = [record for record in records if record.kind == "student"]
-        points = [(log2(record.metrics["speedup"]), record.metrics[quality] - floor) for record in students]
-        print(f"\n{name}: {len(students)} models, {area(points):.1f} points x doublings")
+    searches = {}
+    for argument in sys.argv[1:]:
+        name, equals, path = argument.partition("=")
+        if not equals:
+            raise SystemExit(f"expected NAME=records.jsonl for each search, got {argument!r}")
+        searches[name] = read_records(Path(path))
+    teachers = {name: one for name, records in searches.items() for one in records if one.kind == "teacher"}
+    if not searches or set(teachers) != set(searches):
+        raise SystemExit("expected NAME=records.jsonl for each search, with a teacher among its records")
+    teacher = next(iter(teachers.values()))
+    if any(other.predictions != teacher.predictions for other in teachers.values()):
+        raise SystemExit("the searches have different teachers or test splits: their speed-ups cannot be compared")
+    floor = teacher.metrics[teacher.quality] - FLOOR
+    students = [(name, one) for name, records in searches.items() for one in records if one.kind == "student"]
+    points = [(one.metrics["speedup"], one.metrics[teacher.quality]) for _, one in students]
+    print(f"| search | model | {teacher.quality} | speed-up | MB |\n|---|---|---:|---:|---:|")
+    on_it = non_dominated(-np.array(points))
+    for (name, record), point, stays in sorted(zip(students, points, on_it, strict=True), key=lambda one: one[1][::-1]):
+        if stays:
+            print(line(name, record, *point))
+    for name in searches:
+        own = [(log2(speedup), quality - floor) for (owner, _), (speedup, quality) in zip(students, points, strict=True)
+               if owner == name]  # fmt: skip
+        print(f"\n{name}: {len(own)} models, {area(own):.1f} points x doublings")
     return 0
 
 
-def area(points: Sequence[tuple[float, float]]) -> float:
-    """The area between (0, 0) and the upper right hull of steps that `points` (x, y) make.
+def line(name: str, record: Record, speedup: float, quality: float) -> str:
+    """A model's line."""
+    return f"| {name} | {record.name} | {quality:.1f} | {speedup:.1f}× | {record.metrics['size_bytes'] / 1e6:.1f} |"
 
-    >>> area([(1, 4), (3, 2), (2, 1), (-1, 9)])
-    8.0
-    """
+
+def area(points: Sequence[tuple[float, float]]) -> float:
+    """The area between (0, 0) and the steps that `points` (x, y) make: of (1, 4), (3, 2) and (2, 1) it is 8."""
     covered, height = 0.0, 0.0
     for x, y in sorted(points, reverse=True):
         if x > 0 and y > height:

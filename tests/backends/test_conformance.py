@@ -173,7 +173,7 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
         runner = load(write_model(tmp_path / "artifact", backend, tokenizer(), of=dropping, spec=DROPPING))
     except MillisError as error:
         assert not backend.follows_data
-        assert f"backend={backend.name} " in str(error) and "Use backend=" in str(error)
+        assert f"backend={backend.name} " in str(error) and "se backend=" in str(error)
         assert not (tmp_path / "artifact").exists()
         return
     assert getattr(backend, "follows_data", True)
@@ -234,7 +234,7 @@ def test_a_model_that_cannot_be_traced_is_refused_with_advice(backend, tmp_path,
             return torch.tensor([[value, 1.0, 0.0] for value in sums])
 
     if backend.name in ("eager", "cuda"):
-        pytest.skip(f"{backend.name}: runs any module")
+        pytest.skip(f"{backend.name}: writes any module")
     with pytest.raises(MillisError, match=r"[Uu]se backend="):
         write_model(tmp_path / "artifact", backend, tokenizer(), of=Branching())
     assert not (tmp_path / "artifact").exists()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from torch.fx.experimental.proxy_tensor import make_fx
+
 from millis.backends.cuda import Cuda, CudaSession, buckets
 from millis.errors import MillisError
 from millis.models import build
@@ -15,6 +17,14 @@ from millis.types import Features
 
 FAMILIES = {
     "static": {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3},
+    "convolution": {
+        "family": "convolution", "vocab_size": 12, "embedding_size": 8, "filters": 8, "widths": [1, 3], "dropout": 0.0,
+        "num_labels": 3,
+    },
+    "bilstm": {
+        "family": "bilstm", "vocab_size": 12, "embedding_size": 8, "hidden_size": 8, "dropout": 0.0,
+        "num_labels": 3,
+    },
     "transformer": {
         "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 3, "affixes": [[], []],
         "encoder": {
@@ -26,16 +36,23 @@ FAMILIES = {
 CPU = torch.device("cpu")
 
 
-def computed_again(compute):
-    """A recording: the result stays in one place, and its number of uses is counted."""
-    logits = compute().clone()
-    computed_again.uses = 0
+class Tape:
+    """A recording on the CPU: the operators of one run, done again on the same memory; Python is not run again."""
 
-    def again():
-        computed_again.uses += 1
-        logits.copy_(compute())
+    def __init__(self):
+        self.runs = 0
 
-    return again, logits
+    def __call__(self, compute):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)  # transformers asks
+            taken = make_fx(compute, tracing_mode="real")()
+        logits = compute().clone()
+
+        def again():
+            self.runs += 1
+            logits.copy_(taken())
+
+        return again, logits
 
 
 def model(family, dtype=torch.float32):
@@ -62,7 +79,7 @@ def test_lengths_are_multiples_of_eight_and_the_longest():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_request_padded_to_its_bucket_answers_as_it_does_alone(family):
     module = model(family)
-    session = CudaSession(module, CPU, buckets(20), False, computed_again)
+    session = CudaSession(module, CPU, buckets(20), False, Tape())
     for ids in ([2, 5, 3], [2], range(1, 9), range(1, 10), [*range(1, 12)] * 2, [4, 4]):  # from long to short again
         features = request(*[*ids][:20])
         assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
@@ -70,7 +87,7 @@ def test_a_request_padded_to_its_bucket_answers_as_it_does_alone(family):
 
 def test_token_types_are_read_and_forgotten():
     module = model("transformer")
-    session = CudaSession(module, CPU, buckets(20), True, computed_again)
+    session = CudaSession(module, CPU, buckets(20), True, Tape())
     pair, single = request(2, 5, 3, 6, 3, types=[0, 0, 0, 1, 1]), request(2, 5, 3, types=[0, 0, 0])
     for features in (pair, single, pair):
         assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
@@ -78,18 +95,19 @@ def test_token_types_are_read_and_forgotten():
 
 def test_a_batch_and_what_is_too_long_run_unrecorded():
     module = model("transformer")
-    session = CudaSession(module, CPU, [8], False, computed_again)
+    tape = Tape()
+    session = CudaSession(module, CPU, [8], False, tape)
     ids = np.array([[2, 5, 3], [2, 3, 0]], np.int64)
     batch = Features(ids, (ids > 0).astype(np.int64), None)
     for features in (batch, request(*range(1, 12))):
         assert session(features) == pytest.approx(expected(module, features), abs=1e-5)
-    assert computed_again.uses == 0
+    assert tape.runs == 0
     session(request(2, 5, 3))
-    assert computed_again.uses == 1
+    assert tape.runs == 1
 
 
 def test_a_later_answer_leaves_an_earlier_one_alone():
-    session = CudaSession(model("static"), CPU, buckets(8), False, computed_again)
+    session = CudaSession(model("static"), CPU, buckets(8), False, Tape())
     first = session(request(2, 4, 3))
     kept = first.copy()
     session(request(2, 9, 3))
@@ -99,7 +117,7 @@ def test_a_later_answer_leaves_an_earlier_one_alone():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_is_near_and_given_back_in_fp32(family, dtype):
-    session = CudaSession(model(family, dtype), CPU, buckets(20), False, computed_again)
+    session = CudaSession(model(family, dtype), CPU, buckets(20), False, Tape())
     features = request(2, 5, 6, 7, 3)
     got = session(features)
     assert got.dtype == np.float32
@@ -113,9 +131,25 @@ def test_what_it_cannot_do_is_refused_with_advice(tmp_path):
         Cuda().write(model("static"), tmp_path, ("input_ids", "attention_mask"), Quantization())
     dropping = model("static")
     dropping.spec = {**dropping.spec, "tokens": [0]}
-    with pytest.raises(MillisError, match=r"backend=cuda records a computation of fixed sizes"):
+    with pytest.raises(
+        MillisError, match=r"backend=cuda records computations of fixed sizes.* Set backend.graphs=false"
+    ):
         Cuda().write(dropping, tmp_path, ("input_ids", "attention_mask"), None)
+    assert (Cuda().follows_data, Cuda(graphs=False).follows_data) == (False, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_recorded_says_why_first():
+    def record(compute):
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        finally:
+            raise RuntimeError("capture was invalidated")
+
+    message = r"requests of 8 tokens cannot be recorded .*: operation not permitted .* with backend.graphs=false"
+    with pytest.raises(MillisError, match=message):
+        CudaSession(model("static"), CPU, [8], False, record)
+    assert CudaSession(model("static"), CPU, [], False, record)(request(2, 5)).shape == (1, 3)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -64,6 +64,20 @@ def test_a_gpu_that_onnx_runtime_cannot_use(write, monkeypatch):
         open_session(folder / "model.onnx", 1, OnnxRuntime(device="cuda"))
 
 
+def test_a_gpu_that_turns_out_not_to_be_there(write, monkeypatch):
+    """ONNX Runtime built for a GPU warns, and computes on the processor."""
+    folder = write(OnnxRuntime())
+    opened = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda graph, options, providers: opened(graph, options, ["CPUExecutionProvider"]),
+    )
+    with pytest.raises(MillisError, match=r"model.onnx cannot be opened: ONNX Runtime finds no GPU that it can use"):
+        open_session(folder / "model.onnx", 1, OnnxRuntime(device="cuda"))
+
+
 def test_a_gpu_gets_no_integers(write, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(MillisError, match=r"backend.device=cuda got quantization .*, expected none"):

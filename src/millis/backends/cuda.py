@@ -3,14 +3,14 @@
 One request gives a GPU some hundred kernels of a few microseconds, and it waits for each to be launched. So the whole
 computation of a request is recorded as a CUDA graph when the artifact is loaded, one for each bucket of lengths
 (multiples of `BUCKET` tokens, which tensor cores like as well): a request is then one copy there, one launch, one copy
-back. Batches, which keep a GPU busy, run unrecorded and unpadded.
+back. Batches, which keep a GPU busy, run unrecorded and unpadded. A session serves one thread.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 BUCKET = 8  # tokens
-WARM = 3  # runs before recording: libraries choose their kernels and allocate then
+WARM = 3  # runs of the very kernels that are recorded: libraries choose and allocate then
 
 Compute: TypeAlias = Callable[[], Tensor]
 Record: TypeAlias = Callable[[Compute], tuple[Callable[[], object], Tensor]]
@@ -41,15 +41,15 @@ class Cuda:
     """Writes a module's weights for `load`.
 
     Args:
-        precision: Of weights and arithmetic: `fp32`, `fp16`, or `bf16` (Ampere and later).
-        graphs: Whether single requests are recorded; False is for models that recording refuses.
+        precision: Of weights and arithmetic: `fp32` (not TF32), `fp16`, or `bf16` (Ampere and later).
+        graphs: Whether single requests are recorded; False is for models whose sizes depend on their input, and for
+            GPUs of little memory.
 
     Raises:
         MillisError: another precision.
     """
 
     name = "cuda"
-    follows_data: ClassVar[bool] = False  # a recorded computation has fixed sizes
 
     precision: str = "fp32"
     graphs: bool = True
@@ -60,6 +60,11 @@ class Cuda:
                 f"backend.precision={self.precision!r} is not supported by cuda: expected one of "
                 f"{', '.join(PRECISIONS)}{nearest(str(self.precision), PRECISIONS)}"
             )
+
+    @property
+    def follows_data(self) -> bool:
+        """Whether sizes may depend on values; those of what is recorded are fixed."""
+        return not self.graphs
 
     def missing(self) -> str | None:
         """A GPU that PyTorch can use, where there is none."""
@@ -89,10 +94,10 @@ class Cuda:
                 f"backend=cuda got quantization {quantization.describe()}, expected none: it computes in fp32, fp16 or "
                 "bf16. Set quantization=none, or use backend=onnxruntime"
             )
-        if getattr(model, "spec", {}).get("tokens"):
+        if self.graphs and getattr(model, "spec", {}).get("tokens"):
             raise MillisError(
-                "backend=cuda records a computation of fixed sizes, and this model's depend on its input. Use "
-                "backend=onnxruntime"
+                "backend=cuda records computations of fixed sizes, and this model's depend on its input. Set "
+                "backend.graphs=false, or use backend=onnxruntime"
             )
         if lacking := self.missing():
             raise MillisError(f"backend=cuda: {lacking}. Use backend=onnxruntime")
@@ -114,9 +119,10 @@ class CudaSession:
         self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Record
     ) -> None:
         self.model, self.device, self.lengths = model.to(device).eval(), device, list(lengths)
+        # The longest first: what it allocates serves the others.
         self._recorded: list[_Recorded] = [
-            _Recorded(self.model, device, length, takes_types, record) for length in lengths
-        ]
+            _Recorded(self.model, device, length, takes_types, record) for length in reversed(self.lengths)
+        ][::-1]
 
     @torch.inference_mode()
     def __call__(self, features: Features) -> NDArray[np.float32]:
@@ -138,9 +144,18 @@ class _Recorded:
         rows = 3 if takes_types else 2  # ids, mask, types
         self._pinned = torch.zeros((rows, 1, length), dtype=torch.long, pin_memory=device.type == "cuda")
         self._fill = self._pinned.numpy()  # the same memory
-        self._fill[1] = 1  # a request of nothing but padding is no example
+        self._fill[1, :, : max(length - 1, 1)] = 1  # with padding: without, transformers leaves the mask out
         self._device = self._pinned.to(device, copy=True)
-        self._again, self._logits = record(lambda: model(*self._device))
+        try:
+            self._again, self._logits = record(lambda: model(*self._device))
+        except RuntimeError as error:
+            # Where recording fails, ending it fails as well: the first of the two says why.
+            first = error.__context__ or error
+            reason = next(iter(str(first).strip().splitlines()), type(first).__name__)
+            raise MillisError(
+                f"requests of {length} tokens cannot be recorded as a CUDA graph: {reason}. Make the artifact with "
+                "backend.graphs=false"
+            ) from error
 
     def answer(self, features: Features) -> NDArray[np.float32]:
         """Logits [1, C]."""
@@ -157,21 +172,15 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> CudaSession:
     """Put the artifact's weights on the first GPU and record its requests.
 
     Raises:
-        MillisError: no GPU, weights that are damaged, or a model that cannot be recorded.
+        MillisError: no GPU, weights that are damaged, or a request that cannot be recorded.
     """
     options = backends.options(Cuda, manifest)
     model = eager.read_module(folder, manifest, threads).to(PRECISIONS[options.precision])
     if lacking := options.missing():
         raise MillisError(f"artifact {manifest.name!r} runs on a GPU, and {lacking}. Load it where there is one")
+    torch.backends.cudnn.allow_tf32 = False  # it is on by default, and fp32 would not be that
     lengths = buckets(manifest.max_length) if options.graphs else []
-    takes_types = "token_type_ids" in manifest.inputs
-    try:
-        return CudaSession(model, torch.device("cuda"), lengths, takes_types, recorded)
-    except RuntimeError as error:  # what CUDA refuses to record, or no memory
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise MillisError(
-            f"artifact {manifest.name!r} cannot be recorded as CUDA graphs: {reason}. Make it with backend.graphs=false"
-        ) from error
+    return CudaSession(model, torch.device("cuda"), lengths, "token_type_ids" in manifest.inputs, recorder())
 
 
 def buckets(max_length: int) -> list[int]:
@@ -179,18 +188,24 @@ def buckets(max_length: int) -> list[int]:
     return [*range(BUCKET, max_length, BUCKET), max_length]
 
 
-def recorded(compute: Compute) -> tuple[Callable[[], object], Tensor]:
-    """A `Record`: `compute` as a CUDA graph, after some runs on a stream of its own."""
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM):
-            compute()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        logits = compute()
-    return graph.replay, logits
+def recorder() -> Record:
+    """Records computations as CUDA graphs, after some runs on a stream aside; all in the same memory, for only one runs
+    at a time and its result is copied before the next.
+    """
+    aside, pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+
+    def record(compute: Compute) -> tuple[Callable[[], object], Tensor]:
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM):
+                compute()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool, stream=aside):
+            logits = compute()
+        return graph.replay, logits
+
+    return record
 
 
 def _host(logits: Tensor) -> NDArray[np.float32]:

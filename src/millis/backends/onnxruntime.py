@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the fast path. Loading and answering need onnxruntime and NumPy, neither torch nor onnx.
+"""ONNX Runtime: on the CPU, the fast path. Loading and answering need onnxruntime and NumPy, neither torch nor onnx.
 
 Choices, each measured on one pinned core of a processor with AVX-512 VNNI, candidates interleaved (medians):
 
@@ -40,7 +40,9 @@ SPINNING = {
     "never": {"session.intra_op.allow_spinning": "0"},
     "always": {},
 }
-PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# fp32 is fp32, not TF32, and no request waits for a search among kernels because its length is new.
+CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 SEGMENT_INPUTS, SEGMENT_OUTPUTS = ("states", "attention_mask"), ("states_out", "logits")  # of all but the first segment
 
 
@@ -129,8 +131,8 @@ class OnnxRuntime:
             raise MillisError(f"{lacking}. Or choose backend=eager")
         if self.device == "cuda" and quantization is not None:
             raise MillisError(
-                f"backend.device=cuda got quantization {quantization.describe()}, expected none: ONNX Runtime has "
-                "these integers on the processor only. Set quantization=none, or backend.device=cpu"
+                f"backend.device=cuda got quantization {quantization.describe()}, expected none: these integers "
+                "are made for processors. Set quantization=none, or backend.device=cpu"
             )
 
 
@@ -220,10 +222,18 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
         graph, weights = archive[path.name].tobytes(), [_value(tensor) for tensor in tensors.values()]
         options.add_external_initializers(list(tensors), weights)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=PROVIDERS[chosen.device]), weights
+        providers = [PROVIDERS["cpu"]] if chosen.device == "cpu" else [(PROVIDERS["cuda"], CUDA_OPTIONS)]
+        session = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
+    session.disable_fallback()
+    if PROVIDERS[chosen.device] not in session.get_providers():  # it warns, and takes the processor
+        raise MillisError(
+            f"{path} cannot be opened: ONNX Runtime finds no GPU that it can use. Check the driver, CUDA and cuDNN, or "
+            "make the artifact with backend.device=cpu"
+        )
+    return session, weights
 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
@@ -231,11 +241,10 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     from onnxruntime import InferenceSession
 
     with TemporaryDirectory() as scratch:
-        chosen = backends.options(OnnxRuntime, manifest)
-        options = _session_options(threads, chosen)
+        options = _session_options(threads, backends.options(OnnxRuntime, manifest))
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(scratch) / "trace")
-        opened = InferenceSession(str(folder / FILE_NAME), options, providers=PROVIDERS[chosen.device])
+        opened = InferenceSession(str(folder / FILE_NAME), options, providers=[PROVIDERS["cpu"]])
         session = OnnxSession(opened)
         for features in [*requests[:WARM], *requests]:
             session(features)
@@ -278,7 +287,7 @@ def _lacking(chosen: OnnxRuntime) -> str | None:
         return None
     from onnxruntime import get_available_providers
 
-    if PROVIDERS[chosen.device][0] in get_available_providers():
+    if PROVIDERS[chosen.device] in get_available_providers():
         return None
     return "backend.device=cuda needs ONNX Runtime for a GPU: pip install onnxruntime-gpu in place of onnxruntime"
 

@@ -40,11 +40,16 @@ def measure(
 def site(options: Options) -> list[Any]:
     """What of the measuring machine a latency depends on, JSON-able; another machine has another.
 
-    Its processor, instruction sets and packages; an agent's also has its host name, for whoever names a device wants
-    that one's latency and not that of another with the same processor.
+    Its processor, instruction sets, packages and GPUs, where it has any; an agent's also has its host name, for whoever
+    names a device wants that one's latency and not that of another with the same processor.
     """
     if options.where == HERE:
         here = machine()
-        return [here["cpu"], here["cpu_flags"], packages()]
+        return [here["cpu"], here["cpu_flags"], packages(), *_gpus(here)]
     agent = describe(options.where)
-    return [agent.machine["cpu"], agent.machine["cpu_flags"], agent.packages, agent.host]
+    return [agent.machine["cpu"], agent.machine["cpu_flags"], agent.packages, agent.host, *_gpus(agent.machine)]
+
+
+def _gpus(machine: dict[str, Any]) -> list[Any]:
+    gpus = machine.get("gpus", [])
+    return [gpus] if gpus else []

@@ -27,9 +27,10 @@ def test_what_every_request_costs_is_not_told_of_a_dynamic_model(asked, dynamic)
 
 
 @pytest.mark.parametrize("fast", [manifest("cuda"), manifest(options={"device": "cuda"})], ids=["cuda", "onnxruntime"])
-def test_the_limit_is_the_processors(fast):
-    cfg = composed("benchmark", ["artifacts=[a,b]", "limit=true"])
-    with pytest.raises(MillisError, match="limit=true measures what this machine's processor can, and 'fast' runs on"):
+@pytest.mark.parametrize("asked", ["limit", "profile"])
+def test_what_is_told_is_told_of_the_processor(asked, fast):
+    cfg = composed("benchmark", ["artifacts=[a,b]", f"{asked}=true"])
+    with pytest.raises(MillisError, match=f"{asked}=true is about this machine's processor, and 'fast' runs on a GPU"):
         check(cfg, {"plain": manifest(), "fast": fast})
 
 

@@ -32,7 +32,7 @@ def recipe(*overrides):
         (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
         (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
         (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),
-        (["tokens=learned", "backend=inductor"], "compiles no sizes that depend on values. Choose backend=onnxruntime"),
+        (["tokens=learned", "backend=inductor"], "has no sizes that depend on values. Choose backend=onnxruntime"),
         (["tokens=learned", "adapter=lora"], "an adapter freezes all but its own. Choose adapter=none"),
         (["tokens=learned", "pruning=layers"], "leaves nothing to read. Choose fewer layers or heads from the start"),
         (["tokens=learned", "pruning=heads"], "leaves nothing to read. Choose fewer layers or heads from the start"),

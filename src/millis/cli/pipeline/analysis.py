@@ -32,7 +32,7 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
 
     Raises:
         MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, the
-            limit or profile of what is no one model, or the limit of what runs on a GPU.
+            limit or profile of what is no one model or runs on a GPU.
     """
     several = next((name for name, manifest in manifests.items() if is_dynamic(manifest)), None)
     for asked in ("limit", "profile"):
@@ -41,12 +41,12 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
                 f"{asked}=true is about what every request costs, and {several!r} computes more for one than for "
                 f"another. Leave it out of artifacts, or set {asked}=false"
             )
-    elsewhere = next((name for name, manifest in manifests.items() if on_gpu(manifest)), None)
-    if cfg.limit and elsewhere is not None:
-        raise MillisError(
-            f"limit=true measures what this machine's processor can, and {elsewhere!r} runs on a GPU. Leave it out of "
-            "artifacts, or set limit=false"
-        )
+        elsewhere = next((name for name, manifest in manifests.items() if on_gpu(manifest)), None)
+        if cfg[asked] and elsewhere is not None:
+            raise MillisError(
+                f"{asked}=true is about this machine's processor, and {elsewhere!r} runs on a GPU. Leave it out of "
+                f"artifacts, or set {asked}=false"
+            )
     if cfg.profile:
         for manifest in manifests.values():
             teller(manifest)

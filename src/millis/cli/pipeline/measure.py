@@ -129,10 +129,15 @@ def deployed(cfg: DictConfig) -> list[Any]:
 def recipe_name(cfg: DictConfig, planned: Plan) -> str:
     """Architecture, bits and, where they are not the usual ones, storage and backend: `transformer 3x384 int8`."""
     quantization, storage = instantiate(cfg.quantization), instantiate(cfg.storage)
-    backend = instantiate(cfg.backend).name
-    bits = "fp32" if quantization is None else quantization.describe()
+    backend = instantiate(cfg.backend)
+    bits = getattr(backend, "precision", "fp32") if quantization is None else quantization.describe()
     words = [] if storage is None else [storage.describe()]
-    return " ".join([planned.name, bits, *words, *([] if backend == "onnxruntime" else [backend])])
+    device = getattr(backend, "device", "cpu")
+    if backend.name != "onnxruntime" or device != "cpu":
+        words.append(backend.name)
+    if device != "cpu":
+        words.append(device)
+    return " ".join([planned.name, bits, *words])
 
 
 _benches: dict[tuple[Path, Options], Bench | AgentBench] = {}

@@ -245,7 +245,7 @@ class Recipe:
         """Refuse what token pruning cannot be combined with."""
         if not getattr(self.backend, "follows_data", True):
             raise MillisError(
-                f"tokens makes sequences shorter by what is in them, and backend={self.backend.name} compiles no sizes "
+                f"tokens makes sequences shorter by what is in them, and backend={self.backend.name} has no sizes "
                 "that depend on values. Choose backend=onnxruntime, openvino or eager, or tokens=none"
             )
         if self.early_exit is not None:
