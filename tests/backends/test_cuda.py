@@ -6,7 +6,6 @@ On a machine with a GPU `test_conformance.py` tests the rest.
 import numpy as np
 import pytest
 import torch
-
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from millis.backends.cuda import Cuda, CudaSession, buckets
