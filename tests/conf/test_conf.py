@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution
 from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
 from millis.cli.hydra_app import conf_dir, register_resolvers
 from millis.cli.main import COMMANDS, run
-from millis.cli.pipeline.plan import Recipe
+from millis.cli.pipeline.plan import METHODS, Recipe
 from millis.sweep.space import Space
 
 CONF = conf_dir()
@@ -176,6 +176,13 @@ def test_every_key_of_a_search_space_exists(root, override):
         first = drawn.choices[0] if isinstance(drawn, CategoricalDistribution) else drawn.low
         under = [f"{key}={text_of(values[0])}" for key, values in parameter.when.items()]
         composed(root, *filter(None, [override]), *under, f"{parameter.key}={text_of(first)}")
+
+
+@pytest.mark.parametrize("group", [*METHODS, "student", "distillation", "quantization", "storage", "backend"])
+def test_another_method_is_another_study(group):
+    chosen = choices("sweep")[group]
+    other = next(option for known, option in OPTIONS if known == group and option != chosen)
+    assert composed("sweep", f"{group}={other}").study.name != composed("sweep").study.name
 
 
 @pytest.mark.parametrize("study", ["default", "methods"])
