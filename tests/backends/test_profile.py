@@ -1,7 +1,10 @@
 import pytest
 
+from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.profile import Operator, profile, summed
+from millis.backends.runner import load
 from millis.errors import MillisError
+from millis.storage.archived import Archived
 from millis.storage.manifest import open_manifest
 
 
@@ -17,11 +20,9 @@ def test_a_runtime_that_does_not_tell_is_refused(tmp_path, manifest):
         profile(tmp_path, manifest(backend="inductor"), 1, [], most=10)
 
 
-def test_open_manifest_is_what_profile_takes(write):
-    from millis.backends.onnxruntime import OnnxRuntime
-    from millis.backends.runner import load
-
-    folder = write(OnnxRuntime())
+@pytest.mark.parametrize("storage", [None, Archived(bandwidth_mb_per_s=1, codecs=("zlib",), lossy=())])
+def test_open_manifest_is_what_profile_takes(write, storage):
+    folder = write(OnnxRuntime(), storage=storage)
     runner = load(folder)
     requests = [runner.feed(runner.tokenize(text)) for text in ("a b", "c")]
     (most,) = profile(folder, open_manifest(folder), 1, requests, most=1)

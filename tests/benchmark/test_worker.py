@@ -1,8 +1,11 @@
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from millis.benchmark import worker
+from millis.types import Features
 
 
 def test_pairs_come_back_from_json_as_tuples():
@@ -27,3 +30,19 @@ def test_peak_memory_grows_with_what_is_held():
     held = bytearray(before)  # as much again, and written to
     assert worker.peak_memory_bytes() > before
     del held
+
+
+def test_a_batch_is_of_different_texts():
+    """Copies of one would leave a model with early exits all at once."""
+    seen = []
+    rows = {"a": [1, 2], "b": [3], "c": [4, 5, 6]}
+    runner = SimpleNamespace(
+        tokenize=rows.get,
+        feed=lambda ids: Features(np.array([ids]), np.ones((1, len(ids)), np.int64), None),
+        compute=seen.append,
+    )
+    timer = worker._Timer(runner)
+    timer.remember(list(rows))
+    assert len(timer.shape(batch=4, length=3, seconds=0)) >= 5
+    assert seen[0].ids.tolist() == [[1, 2, 1], [3, 3, 3], [4, 5, 6], [1, 2, 1]]
+    assert seen[0].mask.tolist() == [[1, 1, 1]] * 4

@@ -49,6 +49,8 @@ def test_two_artifacts_become_one(place, members, capsys):
 
 def test_thresholds_that_no_validation_point_meets(place, members, capsys):
     before = set((place / "outputs" / "artifacts").glob("*"))
+    assert millis(place, "cascade", *members, "benchmark.where=http://phone:1") == 1
+    assert "times its members here, and benchmark.where=http://phone:1 asks for another" in capsys.readouterr().err
     assert millis(place, "cascade", *members, "cascade.latency_p99_ms=0.00001") == 1
     error = capsys.readouterr().err
     assert re.search(r"error: no threshold keeps quality drop ≤ 0.5 points and p99 ≤ 1e-05 ms on the validation", error)

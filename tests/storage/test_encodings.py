@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from tensors import same_bits, tensors
 
 from millis.errors import MillisError
@@ -28,6 +29,34 @@ def test_round_trip(name, tensor):
     if found is not None:
         assert all(values.ndim == 1 for values in found.arrays.values())
         assert same_bits(module.decode(found, tensor.shape, tensor.dtype), tensor)
+
+
+@given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, 2), rows=st.integers(1, 9), along=st.sampled_from([0, 1]))
+def test_round_trip_of_n_of_4(seed, kept, rows, along):
+    """Every group of four along a row, or along a column, has `kept` values at most, somewhere."""
+    generator = np.random.default_rng(seed)
+    groups = generator.normal(size=(rows * 8, 4)).astype(np.float32)
+    np.put_along_axis(groups, generator.random(groups.shape).argsort(axis=1)[:, kept:], 0, axis=1)
+    matrix = groups.reshape(rows, 32)
+    tensor = np.ascontiguousarray(matrix if along == 1 else matrix.T)
+    assert_restored("n_m", tensor)
+
+
+@given(seed=st.integers(0, 2**32 - 1), tiles=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_round_trip_of_blocks(seed, tiles):
+    generator = np.random.default_rng(seed)
+    there = generator.random(tiles) < 0.5
+    there.flat[: there.size // 2 + 1] = False
+    tensor = generator.normal(size=(32 * tiles[0], 32 * tiles[1])).astype(np.float32)
+    tensor[~np.kron(there, np.ones((32, 32), bool))] = 0
+    assert_restored("block_sparse", tensor)
+
+
+def assert_restored(name, tensor):
+    module = encodings.module(name)
+    found = module.encode(tensor)
+    assert found is not None
+    assert same_bits(module.decode(found, tensor.shape, tensor.dtype), tensor)
 
 
 @given(tensor=tensors())

@@ -201,8 +201,14 @@ def open_session(path: Path, threads: int, chosen: OnnxRuntime | None = None) ->
     return OnnxSession(*open_inference(path, threads, chosen))
 
 
-def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) -> "tuple[Any, list[Any]]":
+def open_inference(
+    path: Path, threads: int, chosen: OnnxRuntime | None = None, trace: Path | None = None
+) -> "tuple[Any, list[Any]]":
     """ONNX Runtime's own session for such a graph, and the weights that it computes with and does not own.
+
+    Args:
+        path, threads, chosen: As for `open_session`.
+        trace: Where it writes what its operators take, once its profiling ends; None does not profile.
 
     Raises:
         MillisError: as `load`.
@@ -215,6 +221,8 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
     if lacking := _lacking(chosen):
         raise MillisError(f"{path} cannot be opened: {lacking}")
     options = _session_options(threads, chosen)
+    if trace is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(trace)
     graph: str | bytes = str(path)
     archive, weights = archive_of(path), []
     if archive is not None:
@@ -238,14 +246,10 @@ def open_inference(path: Path, threads: int, chosen: OnnxRuntime | None = None) 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
     """What each node of the optimised graph takes, read from ONNX Runtime's own trace."""
-    from onnxruntime import InferenceSession
-
     with TemporaryDirectory() as scratch:
-        options = _session_options(threads, backends.options(OnnxRuntime, manifest))
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(scratch) / "trace")
-        opened = InferenceSession(str(folder / FILE_NAME), options, providers=[PROVIDERS["cpu"]])
-        session = OnnxSession(opened)
+        chosen = backends.options(OnnxRuntime, manifest)
+        opened, weights = open_inference(folder / FILE_NAME, threads, chosen, Path(scratch) / "trace")
+        session = OnnxSession(opened, weights)
         for features in [*requests[:WARM], *requests]:
             session(features)
         events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))

@@ -75,16 +75,19 @@ class _Timer:
         return self.stamps(order)
 
     def shape(self, batch: int, length: int, seconds: float) -> list[float]:
-        """Milliseconds of computing features of one shape [batch, length], again and again for `seconds`."""
+        """Milliseconds of computing features of one shape [batch, length], again and again for `seconds`.
+
+        Each row is another text, so that a model which spends less on some of them does so in a batch as it would.
+        """
         from time import perf_counter
 
         import numpy as np
 
         from millis.types import Features
 
-        one = self.runner.feed(self.runner.tokenize(self.texts[0]))
-        ids = np.resize(one.ids, (batch, length))
-        types = None if one.token_types is None else np.zeros_like(ids)
+        fed = [self.runner.feed(self.runner.tokenize(self.texts[row % len(self.texts)])) for row in range(batch)]
+        ids = np.stack([np.resize(one.ids[0], length) for one in fed])
+        types = None if fed[0].token_types is None else np.zeros_like(ids)
         features = Features(ids, np.ones_like(ids), types)
         compute = self.runner.compute
         taken: list[float] = []

@@ -12,14 +12,16 @@ from omegaconf import DictConfig, open_dict
 from millis import __version__
 from millis.backends import cascade
 from millis.backends.cascade import MEMBERS, check_members
-from millis.backends.runner import load
+from millis.backends.runner import bound_threads, load
 from millis.backends.threshold import Validation, choose, describe, points
+from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.early_exit.policy import maximum_probability
+from millis.errors import MillisError
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.storage.manifest import open_manifest
@@ -31,6 +33,11 @@ COMPUTE = 2  # the stage that an unsure request pays for a second time
 
 def run(cfg: DictConfig) -> list[Record]:
     """Choose the threshold on the validation split, write the cascade, measure it beside its members."""
+    if cfg.benchmark.where != HERE:
+        raise MillisError(
+            f"millis cascade times its members here, and benchmark.where={cfg.benchmark.where} asks for another "
+            f"machine. Give the command there, or set benchmark.where={HERE}"
+        )
     folders = {name: Path(str(cfg[name])) for name in MEMBERS}
     manifests = {name: open_manifest(folder) for name, folder in folders.items()}
     members = {name: (folders[name], manifests[name]) for name in MEMBERS}
@@ -65,7 +72,10 @@ def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> V
     A text that was not timed is given the times of the next one that was, by length.
     """
     texts, threads = inputs.dataset.validation.texts, torch.get_num_threads()
-    answers = {name: answer(load(folder, threads, verify=False), texts) for name, folder in folders.items()}
+    answers = {}
+    for name, folder in folders.items():
+        bound = bound_threads(open_manifest(folder, verify=False), threads)
+        answers[name] = answer(load(folder, bound, verify=False), texts)
     lengths = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
     by_length = np.argsort(lengths, kind="stable")
     timed = np.unique(np.linspace(0, len(texts) - 1, min(cfg.cascade.texts, len(texts))).astype(int))  # ranks

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from millis.cli.pipeline.compress import Skipped, baseline_record, check_budget, compress, teacher_record
+from millis.cli.pipeline.plan import Recipe
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record, write_records
 from millis.report.records import print_records
@@ -17,6 +18,7 @@ def run(cfg: DictConfig) -> Record | Skipped:
     """Compress, then print the teacher, the untouched baseline and the student side by side."""
     console = wide_console()
     check_budget(cfg)
+    Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = ensure_teacher(cfg)
     references = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]
     outcome = compress(cfg, teacher)

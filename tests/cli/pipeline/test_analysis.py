@@ -34,5 +34,20 @@ def test_what_is_told_is_told_of_the_processor(asked, fast):
         check(cfg, {"plain": manifest(), "fast": fast})
 
 
+@pytest.mark.parametrize("asked", ["limit", "profile", "curves"])
+def test_of_another_machine_only_latency_is_told(asked):
+    cfg = composed("benchmark", ["artifacts=[a]", "benchmark.where=http://phone:1", f"{asked}=true"])
+    with pytest.raises(
+        MillisError, match=f"{asked}=true is about the machine it runs on, and benchmark.where=http://ph"
+    ):
+        check(cfg, {"plain": manifest()})
+
+
+def test_an_agent_takes_no_cascade():
+    cfg = composed("benchmark", ["artifacts=[a,b]", "benchmark.where=http://phone:1"])
+    with pytest.raises(MillisError, match=r"'both' is a cascade, and an agent takes artifacts of one model"):
+        check(cfg, {"plain": manifest(), "both": manifest(cascade.NAME)})
+
+
 def test_other_models_are_told_of():
     check(composed("benchmark", ["artifacts=[a]", "limit=true"]), {"plain": manifest(exits=None, tokens=[])})

@@ -40,6 +40,10 @@ def recipe(*overrides):
         (["tokens=learned", "distillation=minilmv2"], "compares hidden states or attention of all of them. Choose dis"),
         (["tokens=learned", "distillation=tinybert"], "compares hidden states or attention of all of them. Choose dis"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
+        (
+            ["ensemble=[1]", "distillation=none"],
+            "averages what teachers answer, and this distillation hears no answers",
+        ),
     ],
 )
 def test_contradictions_are_refused_with_the_reason(overrides, message):
@@ -64,6 +68,14 @@ def test_another_policy_or_drop_needs_no_other_weights(override):
     assert Recipe.of(plain).parts(plain) == Recipe.of(other).parts(other)
     deeper = composed("compress", ["early_exit=joint", "early_exit.layers=[1]"])
     assert Recipe.of(plain).parts(plain) != Recipe.of(deeper).parts(deeper)
+
+
+@pytest.mark.parametrize("override", ["early_exit=joint", "quantization=qat", "tokens=learned"])
+def test_what_a_backend_cannot_do_is_not_asked_of_auto(override):
+    """Its candidates are asked, each for itself."""
+    recipe(override, "backend=auto")
+    with pytest.raises(MillisError, match=r"backend=inductor"):
+        recipe(override, "backend=inductor")
 
 
 def test_a_backend_without_segments_is_refused_with_the_reason():

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from millis.backends import cascade
 from millis.backends.profile import profile, teller
 from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.isolate import available_cpus
-from millis.benchmark.latency import Measurement, Options
+from millis.benchmark.latency import HERE, Measurement, Options
 from millis.benchmark.limit import limit_of
 from millis.benchmark.rates import measure_rates
 from millis.benchmark.scaling import GOALS, Point, scale, tune
@@ -32,8 +33,9 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
 
     Raises:
         MillisError: an unknown goal, one without its bound, one without curves, a profile of what does not tell, the
-            limit or profile of what is no one model or runs on a GPU.
+            limit or profile of what is no one model or runs on a GPU, or what an agent does not tell.
     """
+    _check_where(cfg, manifests)
     several = next((name for name, manifest in manifests.items() if is_dynamic(manifest)), None)
     for asked in ("limit", "profile"):
         if cfg[asked] and several is not None:
@@ -58,6 +60,24 @@ def check(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
         raise MillisError("goal=throughput needs the latency it may cost: add bound_ms=..., a p99 in milliseconds")
     if not cfg.curves:
         raise MillisError(f"goal={cfg.goal} is read off the curves: add curves=true")
+
+
+def _check_where(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
+    """Refuse what an agent does not tell or take."""
+    where = cfg.benchmark.where
+    if where == HERE:
+        return
+    for asked in ("limit", "profile", "curves"):
+        if cfg[asked]:
+            raise MillisError(
+                f"{asked}=true is about the machine it runs on, and benchmark.where={where} measures elsewhere. "
+                f"Give the command on that machine, or set {asked}=false"
+            )
+    if cascades := [name for name, manifest in manifests.items() if manifest.backend == cascade.NAME]:
+        raise MillisError(
+            f"{cascades[0]!r} is a cascade, and an agent takes artifacts of one model. Set "
+            f"benchmark.where={HERE}, or measure its members"
+        )
 
 
 def on_gpu(manifest: Manifest) -> bool:

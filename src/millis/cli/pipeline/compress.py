@@ -27,8 +27,9 @@ from millis.cli.pipeline.measure import (
     weights_decide,
     write,
 )
-from millis.cli.pipeline.plan import METHODS, Plan
+from millis.cli.pipeline.plan import METHODS, Plan, Recipe
 from millis.cli.pipeline.runtime import Choice, settled_backend
+from millis.cli.pipeline.start import unpruned_speedup
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.early_exit.saving import exit_metrics
@@ -78,6 +79,7 @@ class Compressed:
 def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
     check_budget(cfg)
+    Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = teacher or ensure_teacher(cfg)
     cfg, choice = settled_backend(cfg, teacher)
     planned = settled(cfg, teacher, plan(cfg, teacher))
@@ -217,6 +219,14 @@ def _judge(
             f"layers and counted in fp32 ({cfg.tokens.kept:.0%} of the training texts' were asked for); that saves "
             f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, "
             "one request at a time"
+        )
+    if (pruning := Recipe.of(cfg).to_latency) is not None:
+        gained = measured.metrics["speedup"] / unpruned_speedup(cfg, teacher)
+        metrics["pruned_speedup"] = gained
+        near = "" if pruning.reached(gained) else "; no choice that was tried comes nearer"
+        notes.append(
+            f"pruned to be {pruning.target_speedup:g} times as fast as the model before, and measured to be "
+            f"{gained:.2f} times{near}"
         )
     if tested.truncated:
         notes.append(

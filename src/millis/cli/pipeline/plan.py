@@ -42,6 +42,7 @@ METHODS = (
     "early_exit",
     "tokens",
 )  # groups whose `none` leaves a student as it was
+UNDECIDED = "auto"  # backend=auto; its candidates are asked one by one
 QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
 
 
@@ -109,6 +110,11 @@ class Recipe:
             backend=instantiate(cfg.backend),
         )
         recipe.check()
+        if cfg.ensemble and not any(getattr(stage.distillation, "alpha", 0) for stage in recipe.distillation.stages()):
+            raise MillisError(
+                f"ensemble={list(cfg.ensemble)} averages what teachers answer, and this distillation hears no answers. "
+                "Choose distillation.alpha above 0, or ensemble=[]"
+            )
         if cfg.ensemble and not recipe.distillation.cache:
             raise MillisError(
                 f"ensemble={list(cfg.ensemble)} with distillation.cache=false would hear one teacher only: an "
@@ -211,7 +217,7 @@ class Recipe:
             self._check_exits()
         if self.tokens is not None:
             self._check_tokens()
-        if self.aware and self.backend.name != "onnxruntime":
+        if self.aware and self.backend.name not in ("onnxruntime", UNDECIDED):
             raise MillisError(
                 f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} "
                 "computes others. Choose backend=onnxruntime, or quantization=dynamic"
@@ -219,7 +225,7 @@ class Recipe:
 
     def _check_exits(self) -> None:
         """Refuse what early exits cannot be combined with."""
-        if not hasattr(self.backend, "write_segments"):
+        if self.backend.name != UNDECIDED and not hasattr(self.backend, "write_segments"):
             raise MillisError(
                 f"early_exit stops between segments of a model, and backend={self.backend.name} runs it as a whole. "
                 "Choose backend=onnxruntime or eager, or early_exit=none"

@@ -157,6 +157,7 @@ def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
             try:
                 if lacking := backend.missing():
                     raise MillisError(lacking)
+                Recipe.of(_with_backend(cfg, name))
                 folders[name] = Path(scratch) / name
                 write(_with_backend(cfg, name), teacher, model, folders[name], planned)
             except MillisError as error:
@@ -201,6 +202,7 @@ def _with_backend(cfg: DictConfig, name: str) -> DictConfig:
 
 
 def _fingerprint(cfg: DictConfig, teacher: Teacher) -> str:
-    nodes = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark, cfg.student)]
+    groups = ("backend", "quantization", "benchmark", "student", "storage", "early_exit", "tokens")
+    nodes = [plain(cfg[group]) for group in groups]
     options: Options = instantiate(cfg.benchmark)
     return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed, site(options))

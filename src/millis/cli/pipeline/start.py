@@ -139,6 +139,12 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
     return pruning.apply(model, found[min(found)], batches)
 
 
+def unpruned_speedup(cfg: DictConfig, teacher: Teacher) -> float:
+    """Over the teacher, of the student that `pruning=to_latency` begins with: what its target speed-up is over."""
+    spec = cut(cfg, teacher, Recipe.of(cfg)).spec
+    return latency_of(cfg, teacher, _probe(teacher, spec)).metrics["speedup"]
+
+
 def latency_table(cfg: DictConfig, teacher: Teacher, spec: Spec, dense: Measurement, steps: int) -> LatencyTable:
     """What heads and neurons cost on `cfg.backend`: 2 · (steps + 1) models are timed, once.
 

@@ -1,0 +1,24 @@
+"""What is refused before anything is trained for it."""
+
+import pytest
+from hydra.errors import InstantiationException
+
+from millis.cli import compress as command
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline import compress as pipeline
+from millis.errors import MillisError
+
+
+@pytest.mark.parametrize(("module", "call"), [(command, command.run), (pipeline, pipeline.compress)])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["pruning=heads", "adapter=lora"], "adapter and pruning in one training contradict each other"),
+        (["pruning=heads", "pruning.sparsity=1"], "pruning.sparsity=1"),
+        (["budget.latency_p99_ms=-2"], "budget.latency_p99_ms=-2: expected a positive number"),
+    ],
+)
+def test_a_recipe_that_cannot_be_costs_no_teacher(module, call, overrides, message, monkeypatch):
+    monkeypatch.setattr(module, "ensure_teacher", lambda cfg: pytest.fail("a teacher was asked for"))
+    with pytest.raises((MillisError, InstantiationException), match=message):  # the command line unwraps the second
+        call(composed("compress", overrides))
