@@ -42,14 +42,14 @@ def test_an_operator_it_does_not_have_is_named(tmp_path):
 def test_fp32_is_fp32_even_where_the_processor_has_bf16(write):
     # OpenVINO's own default is bf16 there, which errs by 1e-3.
     session = load(write(OpenVino()))._session
-    assert str(session.compiled.get_property("INFERENCE_PRECISION_HINT")).endswith("'float32'>")
-    assert session.compiled.get_property("NUM_STREAMS") == 1
-    assert session.compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert str(session.infer.compiled.get_property("INFERENCE_PRECISION_HINT")).endswith("'float32'>")
+    assert session.infer.compiled.get_property("NUM_STREAMS") == 1
+    assert session.infer.compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
 def test_bf16_reaches_the_session_through_the_manifest(write):
     session = load(write(OpenVino(precision="bf16")))._session
-    assert "bf" in str(session.compiled.get_property("INFERENCE_PRECISION_HINT"))
+    assert "bf" in str(session.infer.compiled.get_property("INFERENCE_PRECISION_HINT"))
 
 
 def test_an_unknown_precision_is_refused():
@@ -73,7 +73,7 @@ def test_dynamic_int8_stores_bytes_and_is_told_to_round_activations(write):
 
     folder = write(OpenVino(), Quantization(), model=Wide())
     assert (folder / "model.bin").stat().st_size < 64 * 256 * 2  # bytes; fp32 would take four times 64 · 256
-    assert load(folder)._session.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 64
+    assert load(folder)._session.infer.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 64
     assert (folder / GRAPH).is_file()
 
 

@@ -15,6 +15,7 @@ from millis.backends import cascade, stepwise
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager, segments_of
 from millis.backends.onnxruntime import OnnxRuntime, segment_path
+from millis.backends.openvino import OpenVino
 from millis.backends.runner import load
 from millis.backends.stepwise import StepwiseSession
 from millis.early_exit.threshold import leaving
@@ -127,6 +128,7 @@ QUANTIZED = {
 }
 CASES = [
     *((OnnxRuntime(), name) for name in QUANTIZED),
+    *((OpenVino(), name) for name in QUANTIZED),
     *((Eager(), name) for name in ("fp32", "dynamic")),
 ]
 
@@ -197,7 +199,9 @@ def test_a_loaded_artifact_answers_and_tells_its_steps(tmp_path, words):
 
 def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words):
     whole = SimpleNamespace(name="whole", write=None)
-    with pytest.raises(MillisError, match=r"backend=whole cannot write it in segments\. Choose backend=onnxruntime or"):
+    with pytest.raises(
+        MillisError, match=r"backend=whole cannot write it in segments\. Choose backend=onnxruntime, op"
+    ):
         written(tmp_path / "artifact", whole, exiting(), None, words)
     assert not (tmp_path / "artifact").exists()
     manifest = Manifest("tiny", "whole", exiting().spec, LABELS, INPUTS, 12)

@@ -54,6 +54,7 @@ METHODS = {
     "exits alone, int8": ["early_exit=two_stage", "quantization=dynamic", *EXITS],
     "tokens": ["tokens=learned"],
     "tokens, pruned, int8": ["tokens=learned", "pruning=neurons", "quantization=qat"],
+    "exits, openvino": ["early_exit=joint", "backend=openvino", *EXITS],
     "exits from the last, eager": ["early_exit=self_distillation", "backend=eager", *EXITS],
 }
 

@@ -75,6 +75,13 @@ def test_a_slower_outcome_asks_for_less_time():
     assert ToLatency(2.0).next_target_ms(5.0, 2.5) == pytest.approx(6.25)
 
 
+def test_the_outcome_says_whether_it_is_near():
+    pruning = ToLatency(2.0, tolerance=0.05)
+    asked = "pruned to be 2 times as fast as the model before, and measured to be "
+    assert pruning.outcome(2.04) == asked + "2.04 times"
+    assert pruning.outcome(2.21) == asked + "2.21 times; of what was tried nothing comes nearer"
+
+
 def test_near_enough_is_within_the_tolerance():
     pruning = ToLatency(2.0, tolerance=0.1)
     assert [pruning.reached(speedup) for speedup in (1.79, 1.81, 2.19, 2.21)] == [False, True, True, False]

@@ -70,8 +70,8 @@ def write_artifact(
 def _segmented(backend: Any) -> Any:
     if not hasattr(backend, "write_segments"):
         raise MillisError(
-            f"the model has exits, and backend={backend.name} cannot write it in segments. Choose backend=onnxruntime "
-            "or eager, or early_exit=none"
+            f"the model has exits, and backend={backend.name} cannot write it in segments. Choose "
+            "backend=onnxruntime, openvino or eager, or early_exit=none"
         )
     return backend.write_segments
 

@@ -19,7 +19,7 @@ On all-MiniLM-L6-v2, one thread of a processor with AVX-512 VNNI, 19 tokens (mea
 NNCF's integers were no faster (static 5.8 ms, weights 6.4 ms), so it is not needed here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
+from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError, nearest
 from millis.types import Features
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
     from millis.storage.manifest import Manifest
 
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 GRAPH, WEIGHTS = "model.xml", "model.bin"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 GROUPS = (128, 64, 32, 16)  # inputs that share a scale: longer is faster; one that divides no row falls back to fp32
@@ -83,23 +85,56 @@ class OpenVino:
             MillisError: `openvino` or `onnx` is not installed, an operator that OpenVINO does not have, or as for
                 `millis.backends.onnx_export.export`.
         """
-        openvino = _openvino()
+        _openvino()
         from millis.backends import onnx_export
 
-        group = None
-        if quantization is not None and quantization.activations == "dynamic":
-            group = _group(model)
-            quantization = _in_blocks(quantization, group)
+        group, quantization = _grouped(model, quantization)
         with TemporaryDirectory() as scratch:
             source = Path(scratch) / "model.onnx"
             notes = onnx_export.export(model, source, inputs, quantization, calibration)
-            graph = _read(source)
-            if group is not None:  # what `compile_model` finds here it takes for its own option
-                graph.set_rt_info(str(group), ["runtime_options", GROUP_SIZE])
-            openvino.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+            _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
             self._check(model, folder / GRAPH, inputs)
         return notes
+
+    def write_segments(
+        self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None"
+    ) -> tuple[str, ...]:
+        """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
+
+        Raises:
+            MillisError: as `write`.
+        """
+        _openvino()
+        from millis.backends import onnx_segments
+
+        group, quantization = _grouped(model, quantization)
+        count = len(model.spec["exits"]) + 1
+        with TemporaryDirectory() as scratch:
+            notes = onnx_segments.export_segments(model, Path(scratch), inputs, quantization)
+            for position in range(count):
+                _convert(segment_path(Path(scratch), position), segment_graph(folder, position), group)
+        if quantization is None and self.precision == "fp32":
+            self._check_segments(model, folder, count, inputs)
+        return notes
+
+    def _check_segments(self, model: Any, folder: Path, count: int, inputs: tuple[str, ...]) -> None:
+        from millis.backends.eager import segments_of
+        from millis.backends.stepwise import NEVER, StepwiseSession
+        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example
+
+        here, eager = (
+            StepwiseSession(steps, "entropy", NEVER)
+            for steps in (_segments(folder, count, self, 1), segments_of(model))
+        )
+        for batch, length in SHAPES:
+            arrays = [value.numpy() for value in example(inputs, batch, length)]
+            given = Features(*arrays, *[None] * (3 - len(arrays)))
+            if not np.allclose(here.every(given), eager.every(given), rtol=RELATIVE, atol=ABSOLUTE):
+                raise MillisError(
+                    f"OpenVINO's segments do not compute what the model does, at batch {batch}, length {length}. Use "
+                    "backend=onnxruntime or backend=eager"
+                )
 
     def _check(self, model: Any, path: Path, inputs: tuple[str, ...]) -> None:
         from millis.backends.tracing import difference
@@ -110,30 +145,53 @@ class OpenVino:
             )
 
 
-class OpenVinoSession:
-    """A compiled graph with one request, kept: [B, S] arrays in, logits [B, C] out.
+class _Request:
+    """A compiled graph with one request, kept.
 
     Tensors are put on the caller's own memory. On a model that does almost nothing that takes 65 µs against 92 for
     `infer` with a dictionary and 15 of ONNX Runtime; 45 are what OpenVINO itself needs when a request's length is
     another than the one before's.
     """
 
-    def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
-        self.request = compiled.create_infer_request()
+    def __init__(self, compiled: Any, inputs: Sequence[str], outputs: Sequence[str] | None = None) -> None:
+        self.compiled, self.request = compiled, compiled.create_infer_request()
         self.tensor = _openvino().Tensor
         names = {name: index for index, port in enumerate(compiled.inputs) for name in port.names}
-        self.inputs = [names.get(name) for name in ("input_ids", "attention_mask", "token_type_ids")]
+        self.inputs = [names.get(name) for name in inputs]
+        given = {name: index for index, port in enumerate(compiled.outputs) for name in port.names}
+        self.outputs = [0] if outputs is None else [given[name] for name in outputs]
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
+    def __call__(self, arrays: Iterable[Any]) -> list[NDArray[np.float32]]:
+        """The outputs; what the graph does not read is passed over."""
         request, tensor = self.request, self.tensor
-        for index, array in zip(self.inputs, features, strict=True):
+        for index, array in zip(self.inputs, arrays, strict=True):
             if index is not None:
                 request.set_input_tensor(index, tensor(array, shared_memory=True))
         request.infer()
-        logits: NDArray[np.float32] = request.get_output_tensor(0).data.copy()  # the next request writes there again
-        return logits
+        # Copies: the next request writes there again.
+        return [request.get_output_tensor(index).data.copy() for index in self.outputs]
+
+
+class OpenVinoSession:
+    """A compiled graph: [B, S] arrays in, logits [B, C] out."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.infer = _Request(compiled, INPUTS)
+
+    def __call__(self, features: Features) -> NDArray[np.float32]:
+        """Logits [B, C]."""
+        return self.infer(features)[0]
+
+
+class OpenVinoSegment:
+    """The compiled graph of a segment: what `millis.backends.stepwise` runs."""
+
+    def __init__(self, compiled: Any, first: bool) -> None:
+        self.infer = _Request(compiled, INPUTS if first else SEGMENT_INPUTS, SEGMENT_OUTPUTS)
+
+    def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
+        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
+        return self.infer(given if isinstance(given, Features) else (given, *mask))
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> OpenVinoSession:
@@ -145,6 +203,20 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> OpenVinoSession:
     return _open(folder / GRAPH, backends.options(OpenVino, manifest), threads)
 
 
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[OpenVinoSegment]:
+    """Compile the graphs of an artifact's segments, first to last.
+
+    Raises:
+        MillisError: as `load`.
+    """
+    return _segments(folder, len(manifest.spec["exits"]) + 1, backends.options(OpenVino, manifest), threads)
+
+
+def segment_graph(folder: Path, position: int) -> Path:
+    """Where the graph of a model's segment lies; its weights lie beside it."""
+    return folder / f"segment_{position}.xml"
+
+
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
     """What each node takes, over `requests`."""
     session = _open(folder / GRAPH, backends.options(OpenVino, manifest), threads, PERF_COUNT=True)
@@ -153,21 +225,29 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     times = []
     for features in requests:
         session(features)
-        for node in session.request.get_profiling_info():
+        for node in session.infer.request.get_profiling_info():
             times.append((node.node_name, node.node_type, node.real_time.total_seconds() * 1e6))
     return summed(times, len(requests))
 
 
 def _open(path: Path, options: OpenVino, threads: int, **more: Any) -> OpenVinoSession:
-    settings = {
+    return OpenVinoSession(_compile(path, {**_settings(options, threads), **more}))
+
+
+def _segments(folder: Path, count: int, options: OpenVino, threads: int) -> list[OpenVinoSegment]:
+    settings = _settings(options, threads)
+    paths = [segment_graph(folder, position) for position in range(count)]
+    return [OpenVinoSegment(_compile(path, settings), position == 0) for position, path in enumerate(paths)]
+
+
+def _settings(options: OpenVino, threads: int) -> dict[str, Any]:
+    return {
         "PERFORMANCE_HINT": "LATENCY",
         "PERFORMANCE_HINT_NUM_REQUESTS": 1,
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": PRECISIONS[options.precision],
-        **more,
     }
-    return OpenVinoSession(_compile(path, settings))
 
 
 def _compile(path: Path, settings: dict[str, Any]) -> Any:
@@ -176,6 +256,14 @@ def _compile(path: Path, settings: dict[str, Any]) -> Any:
         return core.compile_model(str(path), "CPU", settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its own classes
         raise MillisError(f"OpenVINO cannot open {path}: {_reason(error)}. Make the artifact again") from error
+
+
+def _convert(source: Path, target: Path, group: int | None) -> None:
+    """An ONNX file in OpenVINO's own form; activations that are rounded as they come are so in groups of `group`."""
+    graph = _read(source)
+    if group is not None:  # what `compile_model` finds here it takes for its own option
+        graph.set_rt_info(str(group), ["runtime_options", GROUP_SIZE])
+    _openvino().save_model(graph, target, compress_to_fp16=False)
 
 
 def _read(graph: Path) -> Any:
@@ -200,6 +288,14 @@ def _reason(error: Exception) -> str:
     """The last line that says something: before it come the places in OpenVINO's sources."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from")]
     return lines[-1] if lines else type(error).__name__
+
+
+def _grouped(model: Any, quantization: "Quantization | None") -> "tuple[int | None, Quantization | None]":
+    """The group size of a dynamic quantization, and the graph's; other quantizations as they are."""
+    if quantization is None or quantization.activations != "dynamic":
+        return None, quantization
+    group = _group(model)
+    return group, _in_blocks(quantization, group)
 
 
 def _group(model: Any) -> int:

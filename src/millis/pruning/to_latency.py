@@ -119,6 +119,14 @@ class ToLatency:
         """What to ask next when asking for `target_ms` gave the measured `speedup`."""
         return target_ms * speedup / self.target_speedup
 
+    def outcome(self, speedup: float) -> str:
+        """For the record: what was asked for and what the result was measured to be."""
+        near = "" if self.reached(speedup) else "; of what was tried nothing comes nearer"
+        return (
+            f"pruned to be {self.target_speedup:g} times as fast as the model before, and measured to be {speedup:.2f} "
+            f"times{near}"
+        )
+
     def reached(self, speedup: float) -> bool:
         """Whether a measured speed-up is near enough."""
         return abs(speedup / self.target_speedup - 1) <= self.tolerance

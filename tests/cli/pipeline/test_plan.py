@@ -80,7 +80,9 @@ def test_what_a_backend_cannot_do_is_not_asked_of_auto(override):
 
 def test_a_backend_without_segments_is_refused_with_the_reason():
     exits = recipe("early_exit=joint")
-    with pytest.raises(MillisError, match=r"backend=whole runs it as a whole\. Choose backend=onnxruntime or eager"):
+    with pytest.raises(
+        MillisError, match=r"backend=whole runs it as a whole\. Choose backend=onnxruntime, openvino or eager"
+    ):
         replace(exits, backend=SimpleNamespace(name="whole")).check()
 
 

@@ -1,6 +1,7 @@
 """One recipe, start to end: latency first, then training, then the artifact, then its quality as deployed."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -214,20 +215,10 @@ def _judge(
         notes += notes_of(manifest, metrics)
     if planned.spec.get("tokens"):
         metrics["tokens_kept_share"] = tokens_kept(teacher, model, planned, dataset.test)
-        notes.append(
-            f"of the test texts' tokens, {metrics['tokens_kept_share']:.0%} go through a feed-forward, averaged over "
-            f"layers and counted in fp32 ({cfg.tokens.kept:.0%} of the training texts' were asked for); that saves "
-            f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, "
-            "one request at a time"
-        )
+        notes.append(_tokens_note(cfg, metrics))
     if (pruning := Recipe.of(cfg).to_latency) is not None:
-        gained = measured.metrics["speedup"] / unpruned_speedup(cfg, teacher)
-        metrics["pruned_speedup"] = gained
-        near = "" if pruning.reached(gained) else "; no choice that was tried comes nearer"
-        notes.append(
-            f"pruned to be {pruning.target_speedup:g} times as fast as the model before, and measured to be "
-            f"{gained:.2f} times{near}"
-        )
+        metrics["pruned_speedup"] = measured.metrics["speedup"] / unpruned_speedup(cfg, teacher)
+        notes.append(pruning.outcome(metrics["pruned_speedup"]))
     if tested.truncated:
         notes.append(
             f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
@@ -250,6 +241,14 @@ def _judge(
         parity=agreement,
         environment={**measured.environment, "data": inputs.data_fingerprint, "measuring": measured.notes},
         notes=notes,
+    )
+
+
+def _tokens_note(cfg: DictConfig, metrics: Mapping[str, float]) -> str:
+    return (
+        f"of the test texts' tokens, {metrics['tokens_kept_share']:.0%} go through a feed-forward, averaged over "
+        f"layers and counted in fp32 ({cfg.tokens.kept:.0%} of the training texts' were asked for); that saves "
+        f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, one request at a time"
     )
 
 

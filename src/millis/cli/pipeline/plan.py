@@ -228,7 +228,7 @@ class Recipe:
         if self.backend.name != UNDECIDED and not hasattr(self.backend, "write_segments"):
             raise MillisError(
                 f"early_exit stops between segments of a model, and backend={self.backend.name} runs it as a whole. "
-                "Choose backend=onnxruntime or eager, or early_exit=none"
+                "Choose backend=onnxruntime, openvino or eager, or early_exit=none"
             )
         if self.adapter is not None:
             raise MillisError(
