@@ -1,5 +1,6 @@
 """The callback: when rounding begins, when ranges rest, and that a broken-off run ends as an unbroken one."""
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import rounded
@@ -87,7 +88,7 @@ def test_ranges_rest_once_they_are_frozen(train):
 
 @pytest.mark.parametrize("recipe", rounded.RECIPES)
 def test_the_trained_model_is_deployed_as_it_was_validated(train, tmp_path, recipe):
-    texts = rounded.requests(12)
+    texts = rounded.requests(200)
     module, _, _ = train(recipe, ranges="lsq")
     assert is_prepared(module.model)
     simulated = rounded.answers(module.model, texts)
@@ -95,8 +96,9 @@ def test_the_trained_model_is_deployed_as_it_was_validated(train, tmp_path, reci
         convert(module.model), tmp_path / "m.onnx", ("input_ids", "attention_mask"), rounded.quantization(recipe), texts
     )
     session = open_session(tmp_path / "m.onnx", threads=1)
-    found = [abs(session(text) - row).max() for text, row in zip(texts, simulated, strict=True)]
-    assert sorted(found)[len(found) // 2] < 1e-5 * simulated.std()
+    deployed = np.concatenate([session(text) for text in texts])
+    assert np.median(abs(deployed - simulated).max(axis=1)) < 1e-5 * simulated.std()
+    assert (deployed.argmax(axis=1) == simulated.argmax(axis=1)).mean() >= 0.995
 
 
 @pytest.mark.parametrize(("recipe", "ranges"), [("dynamic", "lsq"), ("static", "moving_average"), ("static", "lsq")])
