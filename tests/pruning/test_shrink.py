@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from millis import models
+from millis import backends, models
 from millis.backends import eager, onnx_export, onnxruntime
+from millis.backends.inductor import Inductor
+from millis.backends.openvino import OpenVino
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.selection import whole
 from millis.models.student import TransformerStudent
 from millis.pruning.shrink import shrink
 from millis.quantization.spec import Quantization
-from millis.storage.manifest import Manifest
+from millis.storage.manifest import Manifest, seal
 from millis.types import Features
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "models" / "conftest.py"))
@@ -162,17 +164,32 @@ def test_a_model_with_empty_sublayers_exports(tmp_path, monkeypatch, model_type,
     assert min(np.prod(tensor.dims) for tensor in graph.initializer) > 0
 
 
-@pytest.mark.parametrize(("quantization", "tolerance"), [(None, 0), (Quantization(), 0.05)])
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "gpt2"])
-def test_a_model_with_empty_sublayers_runs_eager(tmp_path, model_type, quantization, tolerance):
+SERVED = [
+    *((eager.Eager(), kind, None, 0) for kind in ("bert", "distilbert", "gpt2")),
+    *((eager.Eager(), kind, Quantization(), 0.05) for kind in ("bert", "distilbert", "gpt2")),
+    *((OpenVino(), kind, None, 1e-5) for kind in ("bert", "gpt2")),
+    *((OpenVino(), kind, Quantization(), 0.05) for kind in ("bert", "gpt2")),
+    (Inductor(), "bert", None, 1e-5),
+]
+
+
+@pytest.mark.parametrize(
+    ("backend", "model_type", "quantization", "tolerance"),
+    SERVED,
+    ids=[f"{backend.name} {kind} {'int8' if quantization else 'fp32'}" for backend, kind, quantization, _ in SERVED],
+)
+def test_a_model_with_empty_sublayers_runs_on(tmp_path, backend, model_type, quantization, tolerance):
+    if lacking := backend.missing():
+        pytest.skip(lacking)
     small = shrink(FULL[model_type], emptied(FULL[model_type]))
-    eager.Eager().write(small, tmp_path, ("input_ids", "attention_mask"), quantization)
+    backend.write(small, tmp_path, ("input_ids", "attention_mask"), quantization)
     manifest = Manifest(
-        name="small", labels=["a", "b", "c"], inputs=("input_ids", "attention_mask"), max_length=8, spec=small.spec,
-        backend="eager", quantization=None, recipe={}, fingerprint="", files={},
+        name="small", labels=("a", "b", "c"), inputs=("input_ids", "attention_mask"), max_length=8, spec=small.spec,
+        backend=backend.name,
     )  # fmt: skip
     ids, mask = batch()
-    got = eager.load(tmp_path, manifest, threads=1)(Features(ids.numpy(), mask.numpy(), None))
+    session = backends.module(backend.name).load(tmp_path, seal(tmp_path, manifest), threads=1)
+    got = session(Features(ids.numpy(), mask.numpy(), None))
     np.testing.assert_allclose(got, small(ids, mask).detach().numpy(), atol=tolerance)
 
 
