@@ -47,11 +47,15 @@ def test_options_are_kept_in_the_manifest_and_served(write):
 
 
 def test_options_that_cannot_be_are_refused():
-    with pytest.raises(MillisError, match=r"backend.spinning='alway' is not supported: .*; did you mean 'always'\?"):
+    with pytest.raises(
+        MillisError, match=r"backend.spinning='alway' is not supported by onnxruntime: .*; did you mean 'always'\?"
+    ):
         OnnxRuntime(spinning="alway")
     with pytest.raises(MillisError, match=r"backend.affinity=\[-1\]: expected numbers of CPUs, from 0 on"):
         OnnxRuntime(affinity=[-1])
-    with pytest.raises(MillisError, match=r"backend.device='gpu' is not supported: expected cpu or cuda"):
+    with pytest.raises(
+        MillisError, match=r"backend.device='gpu' is not supported by onnxruntime: expected one of cpu, cuda"
+    ):
         OnnxRuntime(device="gpu")
 
 

@@ -9,6 +9,7 @@ measured. Adding a runtime is adding a file: nothing here lists them. The files 
 
 import importlib
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +59,19 @@ def options(backend: type[Chosen], manifest: "Manifest") -> Chosen:
             "it, or make it again"
         )
     return backend(**manifest.options)
+
+
+def one_of(backend: str, option: str, value: Any, known: Collection[str]) -> None:
+    """Refuse a value that the option of a runtime does not have.
+
+    Raises:
+        MillisError: names the nearest that it has.
+    """
+    if value not in known:
+        raise MillisError(
+            f"backend.{option}={value!r} is not supported by {backend}: expected one of {', '.join(known)}"
+            f"{nearest(str(value), known)}"
+        )
 
 
 def missing(extra: str, *packages: str) -> str | None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from millis import backends
 from millis.backends import eager
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.storage.encodings import Array
 from millis.types import Features
 
@@ -32,7 +32,7 @@ BUCKET = 8  # tokens
 WARM = 3  # runs of the very kernels that are recorded: libraries choose and allocate then
 
 Compute: TypeAlias = Callable[[], Tensor]
-Record: TypeAlias = Callable[[Compute], tuple[Callable[[], object], Tensor]]
+Recorder: TypeAlias = Callable[[Compute], tuple[Callable[[], object], Tensor]]
 """A computation on fixed memory → how to do it again, and the memory that its result is then in."""
 
 
@@ -55,11 +55,7 @@ class Cuda:
     graphs: bool = True
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise MillisError(
-                f"backend.precision={self.precision!r} is not supported by cuda: expected one of "
-                f"{', '.join(PRECISIONS)}{nearest(str(self.precision), PRECISIONS)}"
-            )
+        backends.one_of(self.name, "precision", self.precision, PRECISIONS)
 
     @property
     def follows_data(self) -> bool:
@@ -112,11 +108,11 @@ class CudaSession:
         device: Where it computes.
         lengths: Of the buckets, ascending; none where nothing is recorded.
         takes_types: Whether the module reads token types.
-        record: See `Record`.
+        record: See `Recorder`.
     """
 
     def __init__(
-        self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Record
+        self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Recorder
     ) -> None:
         self.model, self.device, self.lengths = model.to(device).eval(), device, list(lengths)
         # The longest first: what it allocates serves the others.
@@ -140,7 +136,9 @@ class _Recorded:
     """One request of at most `length` tokens, recorded."""
 
     @torch.inference_mode()
-    def __init__(self, model: nn.Module, device: torch.device, length: int, takes_types: bool, record: Record) -> None:
+    def __init__(
+        self, model: nn.Module, device: torch.device, length: int, takes_types: bool, record: Recorder
+    ) -> None:
         rows = 3 if takes_types else 2  # ids, mask, types
         self._pinned = torch.zeros((rows, 1, length), dtype=torch.long, pin_memory=device.type == "cuda")
         self._fill = self._pinned.numpy()  # the same memory
@@ -175,9 +173,9 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> CudaSession:
         MillisError: no GPU, weights that are damaged, or a request that cannot be recorded.
     """
     options = backends.options(Cuda, manifest)
-    model = eager.read_module(folder, manifest, threads).to(PRECISIONS[options.precision])
     if lacking := options.missing():
         raise MillisError(f"artifact {manifest.name!r} runs on a GPU, and {lacking}. Load it where there is one")
+    model = eager.read_module(folder, manifest, threads).to(PRECISIONS[options.precision])
     torch.backends.cudnn.allow_tf32 = False  # it is on by default, and fp32 would not be that
     lengths = buckets(manifest.max_length) if options.graphs else []
     return CudaSession(model, torch.device("cuda"), lengths, "token_type_ids" in manifest.inputs, recorder())
@@ -188,7 +186,7 @@ def buckets(max_length: int) -> list[int]:
     return [*range(BUCKET, max_length, BUCKET), max_length]
 
 
-def recorder() -> Record:
+def recorder() -> Recorder:
     """Records computations as CUDA graphs, after some runs on a stream aside; all in the same memory, for only one runs
     at a time and its result is copied before the next.
     """

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from millis import backends
 from millis.backends.tracing import difference, example, quiet
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.store import file_sha256
 from millis.types import Features
 
@@ -57,11 +57,7 @@ class Inductor:
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise MillisError(f"backend.threads={self.threads} cannot run anything: expected 1 or more")
-        if self.precision not in PRECISIONS:
-            raise MillisError(
-                f"backend.precision={self.precision!r} is not supported by inductor: expected one of "
-                f"{', '.join(PRECISIONS)}{nearest(str(self.precision), PRECISIONS)}"
-            )
+        backends.one_of(self.name, "precision", self.precision, PRECISIONS)
 
     def missing(self) -> str | None:
         """A C++ compiler, where there is none."""

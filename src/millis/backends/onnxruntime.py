@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.backends.profile import WARM, Operator, summed
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.storage.archived import archive_of, read_tensors
 from millis.types import Features
 
@@ -72,13 +72,8 @@ class OnnxRuntime:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.spinning not in SPINNING:
-            raise MillisError(
-                f"backend.spinning={self.spinning!r} is not supported: expected one of {', '.join(SPINNING)}"
-                f"{nearest(str(self.spinning), SPINNING)}"
-            )
-        if self.device not in PROVIDERS:
-            raise MillisError(f"backend.device={self.device!r} is not supported: expected {' or '.join(PROVIDERS)}")
+        backends.one_of(self.name, "spinning", self.spinning, SPINNING)
+        backends.one_of(self.name, "device", self.device, PROVIDERS)
         if self.affinity is not None:
             object.__setattr__(self, "affinity", tuple(self.affinity))  # a config and a manifest give a list
             if any(cpu < 0 for cpu in self.affinity):

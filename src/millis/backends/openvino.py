@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from millis import backends
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, summed
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.types import Features
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class OpenVino:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise MillisError(
-                f"backend.precision={self.precision!r} is not supported by openvino: expected one of "
-                f"{', '.join(PRECISIONS)}{nearest(str(self.precision), PRECISIONS)}"
-            )
+        backends.one_of(self.name, "precision", self.precision, PRECISIONS)
 
     def missing(self) -> str | None:
         """What to install before a graph can be written and run."""

@@ -7,7 +7,7 @@ The rule: of everything that applies, the least of
 that is, the time until the tensor is there, read from a medium of `bandwidth_mb_per_s`. A slow medium (or a small
 number, where bytes are dear) makes small win; a fast one makes quick to decode win. Filters and codecs are tried on a
 sample of each part; the best of them is then timed on all of it, and must beat the bytes as they are: a sample lies in
-the processor's cache and seems up to 2.4 times as quick to decode. What is tried later must be `MARGIN` cheaper than
+the processor's cache and seems quicker to decode than the whole is. What is tried later must be `MARGIN` cheaper than
 what was found before.
 """
 
@@ -124,6 +124,8 @@ def _cheapest(flat: Array, rule: Rule) -> tuple[StoredPart, float]:
             best, least = (used, name), seconds
     assert best is not None  # raw is always among the codecs
     as_it_is = _packed(flat, Filter(), "raw", rule)
+    if best == (Filter(), "raw"):
+        return as_it_is
     packed = _packed(flat, *best, rule)
     return packed if packed[1] < as_it_is[1] * (1 - MARGIN) else as_it_is
 

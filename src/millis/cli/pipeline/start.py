@@ -141,7 +141,7 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
 
 def unpruned_speedup(cfg: DictConfig, teacher: Teacher) -> float:
     """Over the teacher, of the student that `pruning=to_latency` begins with: what its target speed-up is over."""
-    spec = cut(cfg, teacher, Recipe.of(cfg)).spec
+    spec = Recipe.of(cfg).student.spec(teacher.manifest.spec)
     return latency_of(cfg, teacher, _probe(teacher, spec)).metrics["speedup"]
 
 
