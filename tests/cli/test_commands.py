@@ -1,6 +1,7 @@
 """Every command on real files, end to end, with a tiny teacher made from the data alone."""
 
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_a_sweep_goes_on_where_it_was(place, swept, capsys):
     assert sweep(place, 4) == 0
     told = re.findall(r"trial (\d)/4", capsys.readouterr().err)
     assert told == ["4"], "finished trials were kept and only the new one was run"
+
+
+def test_report_tells_the_effects_of_crossed_runs(place, tmp_path, capsys):
+    crossed = ["seed=0,1", "teacher.seed=0", "quantization=none,dynamic"]
+    assert millis(tmp_path, "compress", "-m", *common(place), "student=static", *crossed) == 0
+    outputs = tmp_path / "outputs"
+    assert len(list((outputs / "cache" / "teacher").glob("*.json"))) == 1, "one teacher for both seeds"
+    capsys.readouterr()
+    assert millis(tmp_path, "report", "effects=[quantization]") == 0
+    output = capsys.readouterr().out
+    assert "quantization: none (off), Quantization (on)" in output and "2 seeds" in output
+    effects = json.loads((outputs / "effects.json").read_text())
+    assert [cell["on"] for cell in effects["cells"]] == [[], ["quantization"]]
+    assert millis(tmp_path, "report", f"records={outputs / 'compress'}") == 0
+    assert "static" in (outputs / "compress" / "frontier.html").read_text(), "all records of a folder on one page"
+    assert millis(tmp_path, "report", "effects=[prunin]") == 1
+    assert "no record's config has 'prunin'; did you mean 'pruning'" in capsys.readouterr().err
 
 
 def test_report_draws_the_records_again(place, swept, capsys):

@@ -1,16 +1,17 @@
-"""Effects and the rule of the factorial, on numbers made up by hand."""
+"""The runs and the rule of the factorial, on numbers made up by hand."""
 
 import importlib.util
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from millis.cli.hydra_app import composed
 from millis.cli.pipeline.plan import Recipe
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "joint_factorial"
+SETTINGS = OmegaConf.to_container(OmegaConf.load(FOLDER / "factorial.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -21,29 +22,12 @@ def factorial():
     return module
 
 
-def test_effects_of_two_factors(factorial):
-    """off off 1, off on 2, on off 5, on on 10. A: (5 + 10 - 1 - 2) / 2 = 6; B: (2 + 10 - 1 - 5) / 2 = 3; and A with
-    B on is 8, with B off 4, so they meet at (8 - 4) / 2 = 2."""
-    cells = list(product((False, True), repeat=2))
-    values = np.array([[1.0, 2.0, 5.0, 10.0]])[:, :, None]
-    found = factorial.effects(["a", "b"], cells, values)
-    assert {name: effect["mean"] for name, effect in found.items()} == {"a": 6.0, "b": 3.0, "a x b": 2.0}
-    assert all(effect["low"] == effect["high"] == effect["mean"] for effect in found.values())
-
-
-def test_intervals_are_paired(factorial):
-    """Every item answers alike in all cells: items differ, effects do not."""
-    cells = list(product((False, True), repeat=2))
-    values = np.broadcast_to(np.array([0.0, 100.0, 100.0, 0.0]), (2, 4, 4))
-    found = factorial.effects(["a", "b"], cells, values)
-    assert all(effect["low"] == effect["high"] == 0 for effect in found.values())
-
-
-def summary(mean=-0.5, low=-0.9, high=-0.1, together=7.0):
-    on = {(): 1.0, ("distil",): 1.0, ("prune",): 2.0, ("quantize",): 4.0, ("distil", "prune", "quantize"): together}
+def effects(factorial, mean=-0.5, low=-0.9, high=-0.1, together=7.0):
+    distil, prune, quantize = factorial.DISTIL, factorial.PRUNE, factorial.QUANTIZE
+    on = {(): 1.0, (distil,): 1.0, (prune,): 2.0, (quantize,): 4.0, (distil, prune, quantize): together}
     return {
         "cells": [{"on": list(names), "speedup": speedup} for names, speedup in on.items()],
-        "points": {"prune x quantize": {"mean": mean, "low": low, "high": high}},
+        "points": {f"{prune} x {quantize}": {"mean": mean, "low": low, "high": high}},
     }
 
 
@@ -58,16 +42,21 @@ def summary(mean=-0.5, low=-0.9, high=-0.1, together=7.0):
     ],
 )
 def test_verdict(factorial, numbers, expected):
-    word, reasons = factorial.verdict(summary(**numbers))
+    word, reasons = factorial.verdict(effects(factorial, **numbers))
     assert word == expected
     assert len(reasons) == 2
 
 
 def test_every_combination_is_a_recipe_with_those_factors_on(factorial):
-    settings = OmegaConf.to_container(OmegaConf.load(FOLDER / "factorial.yaml"))
-    assert list(settings["factors"]) == ["distil", "prune", "quantize"]
-    for cell in product((False, True), repeat=3):
-        cfg = factorial.recipe(1, cell, settings, ["student.layers=2"])
-        recipe = Recipe.of(cfg)
-        assert (recipe.distillation.alpha > 0, recipe.pruning is not None, recipe.aware) == cell
-        assert (cfg.seed, cfg.student.layers) == (1, 2)
+    assert list(SETTINGS["factors"]) == [factorial.DISTIL, factorial.PRUNE, factorial.QUANTIZE]
+    for cell in product((0, 1), repeat=3):
+        levels = [f"{key}={values[on]}" for on, (key, values) in zip(cell, SETTINGS["factors"].items(), strict=True)]
+        recipe = Recipe.of(composed("compress", [*SETTINGS["overrides"], *levels]))
+        assert (recipe.distillation.alpha > 0, recipe.pruning.sparsity > 0, recipe.aware) == cell
+
+
+def test_what_is_given_replaces_what_the_experiment_says(factorial):
+    own = factorial.command(SETTINGS, [])
+    assert own[0] == "-m" and own[-1] == "seed=0,1,2" and "quantization=none,qat" in own
+    given = factorial.command(SETTINGS, ["seed=7", "data=local"])
+    assert given == [argument for argument in own if argument != "seed=0,1,2"] + ["seed=7", "data=local"]

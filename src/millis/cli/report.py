@@ -1,30 +1,38 @@
-"""`millis report`: records as one HTML page."""
+"""`millis report`: records as one HTML page, or the effects of what they differ in."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from millis.cli.pipeline.inputs import plain
 from millis.errors import MillisError
-from millis.metrics import scorer
+from millis.metrics import Score, scorer
 from millis.record import Record, read_records
+from millis.report.effects import factorial, print_effects
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
+from millis.store import write_json
 from millis.sweep.frontier import frontier, pick
 
 
 def run(cfg: DictConfig) -> Path:
-    """Draw the records of one study; returns the page's path."""
-    source = Path(cfg.records) if cfg.records else newest(Path(cfg.paths.outputs))
-    records = read_records(source)
+    """Draw the records of one study, or tell their effects; returns the path of what was written."""
+    outputs = Path(cfg.paths.outputs)
+    source = Path(cfg.records) if cfg.records else outputs if cfg.effects else newest(outputs)
+    records = read_all(source)
     if not records:
         raise MillisError(f"{source} holds no records: run `millis sweep` first")
+    folder = source if source.is_dir() else source.parent
+    if cfg.effects:
+        return _effects(cfg, records, folder)
     quality = records[0].quality
-    score = None if quality == "accuracy" else scorer(quality, _labels(records[0].artifact, source.parent))
+    score = None if quality == "accuracy" else _score(records[0], folder)
     found = frontier(records, _objectives(records[0], cfg.latency), score)
     budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
-    page = Path(cfg.html) if cfg.html else source.parent / "frontier.html"
+    page = Path(cfg.html) if cfg.html else folder / "frontier.html"
     write_html(page, records, found, title=cfg.title, budget=budget)
     console = wide_console()
     print_frontier(frontier_rows(records, found), console)
@@ -32,6 +40,33 @@ def run(cfg: DictConfig) -> Path:
         console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     return page
+
+
+def _effects(cfg: DictConfig, records: Sequence[Record], folder: Path) -> Path:
+    """Print what the factors do, and write it as JSON."""
+    found = factorial(records, list(cfg.effects), _score(records[-1], folder))
+    console = wide_console()
+    print_effects(found, console)
+    path = folder / "effects.json"
+    write_json(path, asdict(found))
+    console.print(f"effects: {path}", soft_wrap=True, highlight=False)
+    return path
+
+
+def read_all(source: Path) -> list[Record]:
+    """The records of a file, or of every `records.jsonl` under a folder, oldest file first, each where it came last.
+
+    Raises:
+        MillisError: no such file, none under the folder, or a line that is not a record.
+    """
+    if not source.is_dir():
+        return read_records(source)
+    found: dict[str, Record] = {}
+    for path in _files(source):
+        for record in read_records(path):
+            found.pop(record.id, None)
+            found[record.id] = record
+    return list(found.values())
 
 
 def _objectives(record: Record, latency: str | None) -> dict[str, str]:
@@ -44,13 +79,21 @@ def _objectives(record: Record, latency: str | None) -> dict[str, str]:
 
 def newest(outputs: Path) -> Path:
     """The `records.jsonl` under `outputs` that was written last."""
-    found = sorted(outputs.rglob("records.jsonl"), key=lambda path: path.stat().st_mtime)
+    return _files(outputs)[-1]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every `records.jsonl` under `folder`, oldest first."""
+    found = sorted(folder.rglob("records.jsonl"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise MillisError(f"no records.jsonl under {outputs}: run `millis sweep` first, or give records=FILE")
-    return found[-1]
+        raise MillisError(f"no records.jsonl under {folder}: run `millis sweep` first, or give records=FILE")
+    return found
 
 
-def _labels(artifact: str, folder: Path) -> tuple[str, ...]:
+def _score(record: Record, folder: Path) -> Score:
+    """Scores the record's metric, which may ask for the labels that its artifact knows."""
+    if record.quality == "accuracy":
+        return scorer(record.quality)
     from millis.storage.manifest import open_manifest
 
-    return open_manifest(folder / artifact, verify=False).labels
+    return scorer(record.quality, open_manifest(folder / record.artifact, verify=False).labels)

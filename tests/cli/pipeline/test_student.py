@@ -6,6 +6,7 @@ import torch
 from millis import models
 from millis.cli.pipeline import student
 from millis.cli.pipeline.student import ensure_student, plan, settled
+from millis.cli.pipeline.teacher import teacher_fingerprint
 from millis.models import anatomy
 
 FFN = 64
@@ -59,6 +60,12 @@ def test_equal_shares_are_known_before_training(config, teacher):
     assert planned.settled
     assert planned.spec["shape"]["ffn"] == [FFN // 2, FFN // 2]
     assert not plan(config("pruning=neurons", "pruning.sparsity=0.5"), teacher).settled
+
+
+def test_a_teacher_of_another_seed_than_the_students(config, teacher):
+    apart = [config(*overrides) for overrides in ((), ("seed=7", "teacher.seed=0"), ("seed=7",), ("teacher.seed=7",))]
+    first, same, other, named = (teacher_fingerprint(cfg, teacher.inputs) for cfg in apart)
+    assert first == same != other == named
 
 
 def test_an_ensemble_teaches_the_mean_of_its_answers(config, teacher, monkeypatch):

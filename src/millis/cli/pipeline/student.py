@@ -215,7 +215,7 @@ class Lesson:
 
     def _colleague(self, seed: int) -> Teacher:
         cfg = self.cfg.copy()
-        cfg.seed = seed
+        cfg.teacher.seed = seed
         return ensure_teacher(cfg)
 
     def _features_folder(self) -> Path:

@@ -99,7 +99,7 @@ def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
         __version__,
         plain(cfg.model),
         _trained(cfg),
-        cfg.seed,
+        cfg.teacher.seed,
         task,
         inputs.data_fingerprint,
     )
@@ -108,6 +108,7 @@ def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
 def _trained(cfg: DictConfig) -> dict[str, Any]:
     """How it is trained. Without the adapter that is `none`: teachers trained before there were any stay found."""
     settings: dict[str, Any] = plain(cfg.teacher)
+    settings.pop("seed")  # a part of the fingerprint by itself
     if instantiate(cfg.teacher.adapter) is None:
         settings.pop("adapter")
     return settings
@@ -142,7 +143,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
 
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
-    seed_everything(cfg.seed)
+    seed_everything(cfg.teacher.seed)
     model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
     length = min(task.max_length, max_length(model.spec))
     train, validation = (
@@ -160,7 +161,8 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
         fitted = fit(
             module, train, validation, pad_id(tokenizer),
-            folder=checkpoints, seed=cfg.seed, title=f"teacher ({dataset.name})", logger=logger, callbacks=callbacks,
+            folder=checkpoints, seed=cfg.teacher.seed, title=f"teacher ({dataset.name})", logger=logger,
+            callbacks=callbacks,
         )  # fmt: skip
     if adapter is not None:
         merge(model)

@@ -1,0 +1,320 @@
+"""What each of several choices does, and whether they get in each other's way: a factorial, read off records.
+
+Of factors with two levels each, off and on, and one record for every combination and seed:
+
+    main effect of A    mean where A is on - mean where it is off
+    interaction of A, B half of (the effect of A where B is on - the effect of A where B is off)
+
+so an interaction is 0 where two effects add up (Box, Hunter and Hunter 2005, "Statistics for Experimenters", chapter
+5). Quality is in points of the records' metric; time in log latency, where effects that multiply add up. Intervals are
+95 % by bootstrap, paired: seeds are drawn, then test texts, the same for every combination, and for time rounds of the
+benchmark.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from millis.errors import MillisError, nearest
+from millis.metrics import Score
+from millis.record import Record
+from millis.report.tables import NOT_RECIPE, flatten
+from millis.store import fingerprint
+
+RESAMPLES = 2000
+LEVELS = 2
+DIFFERENCES = 3  # leaves of a level that stand for it
+
+Combination: TypeAlias = tuple[bool, ...]
+"""Which factors are on, in their order."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What is off or on.
+
+    Args:
+        key: A group or key of the config, such as `pruning` or `distillation.alpha`.
+        off, on: Its two levels, in words.
+    """
+
+    key: str
+    off: str
+    on: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination, over all seeds.
+
+    Args:
+        on: Keys of the factors that are on.
+        quality: Mean, percent.
+        speedup: Geometric mean.
+        size_bytes: Mean.
+    """
+
+    on: tuple[str, ...]
+    quality: float
+    speedup: float
+    size_bytes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """All of it.
+
+    Args:
+        quality: Name of the metric.
+        points, log_latency: Factor, or `a x b` → its effect. A negative log latency is faster.
+    """
+
+    quality: str
+    factors: tuple[Factor, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    points: dict[str, Estimate]
+    log_latency: dict[str, Estimate]
+
+
+def factorial(records: Sequence[Record], keys: Sequence[str], score: Score) -> Factorial:
+    """The effects of `keys` and of each two of them.
+
+    Args:
+        records: Of any runs, oldest first. Where several sets of them differ in nothing but `keys` and seeds, the
+            one with the newest record counts.
+        keys: Groups or keys of the config.
+        score: (predictions, references) → percent, of the records' metric.
+
+    Raises:
+        MillisError: no record has a key, a factor has not two levels, or no seed has every combination.
+    """
+    if len(set(keys)) < len(keys) or not keys:
+        raise MillisError(f"effects={list(keys)}: expected one or several keys of the config, each once")
+    students = [record for record in records if record.kind == "student"]
+    for key in keys:
+        if not any(_value(record.config, key) is not None for record in students):
+            known = {name for record in students for name in record.config}
+            raise MillisError(f"effects: no record's config has {key!r}{nearest(key, known)}")
+    design = _newest(students, keys)
+    levels = [sorted({cell[i] for _, cell in design}, key=_order) for i in range(len(keys))]
+    for key, found in zip(keys, levels, strict=True):
+        if len(found) != LEVELS:
+            raise MillisError(
+                f"effects: {key} has {len(found)} level{'s' * (len(found) != 1)} in the records, expected {LEVELS}. "
+                f"Run it at two: millis compress -m {key}=...,..."
+            )
+    table = {
+        (seed, tuple(level == found[1] for level, found in zip(cell, levels, strict=True))): record
+        for (seed, cell), record in design.items()
+    }
+    cells = list(product((False, True), repeat=len(keys)))
+    seeds = [seed for seed in sorted({seed for seed, _ in table}) if all((seed, cell) in table for cell in cells)]
+    if not seeds:
+        raise MillisError(_incomplete(table, cells, keys))
+    runs = [[table[seed, cell] for cell in cells] for seed in seeds]
+    return Factorial(
+        quality=runs[0][0].quality,
+        factors=tuple(
+            Factor(key, _words(off, on), _words(on, off)) for key, (off, on) in zip(keys, levels, strict=True)
+        ),
+        seeds=tuple(seeds),
+        cells=tuple(_cell(keys, cell, [row[i] for row in runs], score) for i, cell in enumerate(cells)),
+        points=_estimates(keys, cells, *_points(runs, score)),
+        log_latency=_estimates(keys, cells, *_times(runs)),
+    )
+
+
+def contrasts(names: Sequence[str], cells: Sequence[Combination]) -> dict[str, NDArray[np.float64]]:
+    """Main effects and two-factor interactions as weights over `cells`, [cells] each."""
+    signs = np.array([[1.0 if on else -1.0 for on in cell] for cell in cells])
+    found = {name: signs[:, index] for index, name in enumerate(names)}
+    for (i, first), (j, second) in combinations(enumerate(names), 2):
+        found[f"{first} x {second}"] = signs[:, i] * signs[:, j]
+    return {name: contrast / (len(cells) / 2) for name, contrast in found.items()}
+
+
+def print_effects(found: Factorial, console: Console) -> None:
+    """Print every combination, then the effects."""
+    for factor in found.factors:
+        console.print(f"{factor.key}: {factor.off} (off), {factor.on} (on)", soft_wrap=True)
+    table = Table("on", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in (found.quality.replace("_", " "), "speed-up", "MB"):
+        table.add_column(column, justify="right")
+    for cell in found.cells:
+        numbers = (f"{cell.quality:.2f}", f"{cell.speedup:.2f}×", f"{cell.size_bytes / 1e6:.1f}")
+        table.add_row(", ".join(cell.on) or "none", *numbers)
+    console.print(table)
+    table = Table("effect", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("points", "95 %", "log latency", "95 %", "times as fast"):
+        table.add_column(column, justify="right")
+    for name, points in found.points.items():
+        time = found.log_latency[name]
+        table.add_row(
+            name,
+            f"{points.mean:+.2f}",
+            f"{points.low:+.2f} to {points.high:+.2f}",
+            f"{time.mean:+.3f}",
+            f"{time.low:+.3f} to {time.high:+.3f}",
+            f"{np.exp(-time.mean):.2f}",
+        )
+    console.print(table)
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
+    console.print(
+        f"{seeds}; 95 % bootstrap intervals over seeds, texts and rounds. An interaction (a x b) of 0: the two add up.",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def _newest(students: Sequence[Record], keys: Sequence[str]) -> dict[tuple[int, tuple[str, ...]], Record]:
+    """(seed, levels as JSON) → record, of the records that differ in nothing else, among them the newest that can."""
+    designs: dict[str, dict[tuple[int, tuple[str, ...]], Record]] = {}
+    for record in students:
+        values = [_value(record.config, key) for key in keys]
+        if any(value is None for value in values):
+            continue
+        same = fingerprint(_rest(record.config, keys))
+        design = designs.pop(same, {})
+        design[record.seed, tuple(json.dumps(value, sort_keys=True) for value in values)] = record
+        designs[same] = design  # the last one now
+    whole = [
+        design
+        for design in designs.values()
+        if all(len({cell[i] for _, cell in design}) == LEVELS for i in range(len(keys)))
+    ]
+    return (whole or list(designs.values()))[-1]
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """What lies under a dotted key, None where nothing does."""
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _rest(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
+    """What two records of one factorial have in common."""
+    flat = flatten({group: part for group, part in config.items() if group not in (*NOT_RECIPE, "seed")})
+    left_out = ("teacher.seed", *keys)
+    return {
+        name: value for name, value in flat if not any(name == key or name.startswith(f"{key}.") for key in left_out)
+    }
+
+
+def _order(level: str) -> tuple[int, float, str]:
+    """Off before on: what is called none, then numbers by size, then whatever else by its text."""
+    value = json.loads(level)
+    if isinstance(value, Mapping):
+        leaves = dict(flatten(value))
+        numbers = [float(text) for text in leaves.values() if text.replace(".", "", 1).isdigit()]
+        return (0 if _is_none(value) else 1), sum(numbers), level
+    number = float(value) if isinstance(value, int | float) else 0.0
+    return 1, number, level
+
+
+def _is_none(value: Any) -> bool:
+    return isinstance(value, Mapping) and str(value.get("_target_", "")).endswith(".none")
+
+
+def _words(level: str, other: str) -> str:
+    """A level by what tells it from the other."""
+    ours, theirs = json.loads(level), json.loads(other)
+    if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
+        return str(ours)
+    ours, theirs = dict(flatten(ours)), dict(flatten(theirs))
+    if ours.get("_target_") != theirs.get("_target_"):
+        return str(ours.get("_target_", "?")).rpartition(".")[2]
+    differing = [name for name in dict.fromkeys([*ours, *theirs]) if ours.get(name) != theirs.get(name)]
+    return ", ".join(f"{name}={ours.get(name, '-')}" for name in differing[:DIFFERENCES])
+
+
+def _incomplete(table: Mapping[Any, Any], cells: Sequence[Combination], keys: Sequence[str]) -> str:
+    seeds = {seed for seed, _ in table}
+    best = max(seeds, key=lambda seed: sum((seed, cell) in table for cell in cells))
+    lacking = [cell for cell in cells if (best, cell) not in table]
+    on = ", ".join(key for key, present in zip(keys, lacking[0], strict=True) if present) or "none"
+    return (
+        f"effects: no seed has all {len(cells)} combinations of {', '.join(keys)}; seed {best} lacks {len(lacking)}, "
+        f"such as that with {on} on. Run the missing ones"
+    )
+
+
+def _cell(keys: Sequence[str], cell: Combination, records: Sequence[Record], score: Score) -> Cell:
+    return Cell(
+        on=tuple(key for key, on in zip(keys, cell, strict=True) if on),
+        quality=float(np.mean([score(np.array(one.predictions), np.array(one.references)) for one in records])),
+        speedup=float(np.exp(np.mean([np.log(record.metrics["speedup"]) for record in records]))),
+        size_bytes=float(np.mean([record.metrics["size_bytes"] for record in records])),
+    )
+
+
+Means: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""[cells] as measured, [draws, cells] as drawn."""
+
+
+def _points(runs: Sequence[Sequence[Record]], score: Score) -> Means:
+    """Quality of each combination, mean over seeds."""
+    references = np.array(runs[0][0].references)
+    predictions = np.array([[record.predictions for record in row] for row in runs])  # [seeds, cells, texts]
+    if any(record.references != runs[0][0].references for row in runs for record in row):
+        raise MillisError("effects: the records are of different test texts. Name those of one data set: records=FILE")
+    seeds, cells, texts = predictions.shape
+    chance = np.random.default_rng(0)
+    drawn = np.empty((RESAMPLES, cells))
+    for draw in range(RESAMPLES):
+        rows = chance.integers(seeds, size=(seeds,)).tolist()
+        columns = chance.integers(texts, size=texts)
+        found = {row: [score(one[columns], references[columns]) for one in predictions[row]] for row in set(rows)}
+        drawn[draw] = np.mean([found[row] for row in rows], axis=0)
+    whole = np.mean([[score(one, references) for one in row] for row in predictions], axis=0)
+    return whole, drawn
+
+
+def _times(runs: Sequence[Sequence[Record]]) -> Means:
+    """Log of each combination's latency over the reference's, mean over seeds: -log of the speed-up."""
+    chance = np.random.default_rng(0)
+    rounds = [[np.log(_ratios(record)) for record in row] for row in runs]
+    drawn = np.empty((RESAMPLES, len(runs[0])))
+    for draw in range(RESAMPLES):
+        rows = chance.integers(len(runs), size=(len(runs),)).tolist()
+        medians = [[np.median(one[chance.integers(len(one), size=len(one))]) for one in rounds[row]] for row in rows]
+        drawn[draw] = np.mean(medians, axis=0)
+    return -np.mean([[np.log(record.metrics["speedup"]) for record in row] for row in runs], axis=0), drawn
+
+
+def _ratios(record: Record) -> NDArray[np.float64]:
+    """Latency / reference, a round."""
+    pairs = zip(record.latency_ms, record.reference_latency_ms, strict=True)
+    return np.array([np.median(ours) / np.median(theirs) for ours, theirs in pairs])
+
+
+def _estimates(
+    names: Sequence[str], cells: Sequence[Combination], whole: NDArray[np.float64], drawn: NDArray[np.float64]
+) -> dict[str, Estimate]:
+    found = {}
+    for name, weights in contrasts(names, cells).items():
+        low, high = np.quantile(drawn @ weights, [0.025, 0.975])
+        found[name] = Estimate(float(whole @ weights), float(low), float(high))
+    return found

@@ -1,0 +1,165 @@
+"""Effects of two factors on records written by hand."""
+
+import io
+from itertools import product
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from millis.errors import MillisError
+from millis.metrics import scorer
+from millis.record import Record
+from millis.report.effects import contrasts, factorial, print_effects
+
+ACCURACY = scorer("accuracy")
+TEXTS = 100
+NONE = {"_target_": "millis.pruning.recipe.none"}
+NEURONS = {"_target_": "millis.pruning.recipe.Pruning", "sparsity": 0.5}
+
+
+def record(seed, right, milliseconds, alpha=0.0, pruning=NONE, **config):
+    """Answers the first `right` of 100 texts correctly, in `milliseconds` where the reference takes 8."""
+    return Record(
+        id=f"{seed}-{right}-{milliseconds}-{alpha}-{pruning}-{config}",
+        name="student",
+        kind="student",
+        metrics={"accuracy": float(right), "speedup": 8 / milliseconds, "size_bytes": 1e6},
+        intervals={},
+        quality="accuracy",
+        config={"seed": seed, "distillation": {"alpha": alpha}, "pruning": pruning, "paths": {"outputs": "x"}} | config,
+        seed=seed,
+        artifact="",
+        predictions=[1] * right + [0] * (TEXTS - right),
+        references=[1] * TEXTS,
+        latency_ms=[[milliseconds] * 3] * 4,
+        reference_latency_ms=[[8.0] * 3] * 4,
+        stages_ms={},
+        parity={},
+        environment={},
+    )
+
+
+def crossed(seeds=(0, 1), **config):
+    """Off off 50, distilled 60, pruned 40, both 54; 8, 8, 4 and 4 ms."""
+    cells = [(0.0, NONE, 50, 8.0), (0.9, NONE, 60, 8.0), (0.0, NEURONS, 40, 4.0), (0.9, NEURONS, 54, 4.0)]
+    return [
+        record(seed, right, milliseconds, alpha, pruning, **config)
+        for seed in seeds
+        for alpha, pruning, right, milliseconds in cells
+    ]
+
+
+KEYS = ["distillation.alpha", "pruning"]
+
+
+def test_effects_by_hand():
+    """Distilling: (60 + 54 - 50 - 40) / 2 = 12; pruning: (40 + 54 - 50 - 60) / 2 = -8; distilling where pruned is 14,
+    where not 10: (14 - 10) / 2 = 2. Pruned takes half the time, whatever else: log 0.5."""
+    found = factorial(crossed(), KEYS, ACCURACY)
+    assert {name: effect.mean for name, effect in found.points.items()} == pytest.approx(
+        {"distillation.alpha": 12.0, "pruning": -8.0, "distillation.alpha x pruning": 2.0}
+    )
+    times = {name: (effect.mean, effect.low, effect.high) for name, effect in found.log_latency.items()}
+    assert times["pruning"] == pytest.approx((np.log(0.5),) * 3)
+    assert times["distillation.alpha"] == times["distillation.alpha x pruning"] == pytest.approx((0, 0, 0))
+    assert found.seeds == (0, 1)
+    assert [(cell.on, cell.quality, cell.speedup) for cell in found.cells] == [
+        ((), 50, 1),
+        (("pruning",), 40, 2),
+        (("distillation.alpha",), 60, 1),
+        (("distillation.alpha", "pruning"), 54, 2),
+    ]
+    assert [(factor.off, factor.on) for factor in found.factors] == [("0.0", "0.9"), ("none", "Pruning")]
+
+
+def test_intervals_come_from_texts_and_are_paired():
+    found = factorial(crossed(), KEYS, ACCURACY)
+    for effect in found.points.values():
+        assert effect.low < effect.mean < effect.high
+    alike = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (NONE, NEURONS))]
+    for effect in factorial(alike, KEYS, ACCURACY).points.values():  # the same texts right everywhere
+        assert effect.low == effect.mean == effect.high == 0
+
+
+def test_an_interval_over_seeds():
+    """One seed gains ten points from distilling, the other none: drawn twice, either may be the mean."""
+    first = crossed(seeds=(0,))
+    second = [record(1, 50, one.latency_ms[0][0], *_levels(one)) for one in first]
+    both, alone = factorial([*first, *second], KEYS, ACCURACY), factorial(first, KEYS, ACCURACY)
+    wide, narrow = both.points["distillation.alpha"], alone.points["distillation.alpha"]
+    assert wide.mean == pytest.approx(6.0) and narrow.mean == pytest.approx(12.0)
+    assert wide.low == 0 < narrow.low
+
+
+def _levels(one):
+    return one.config["distillation"]["alpha"], one.config["pruning"]
+
+
+def test_levels_that_differ_in_a_number_are_told_by_it():
+    half, more = NEURONS, {**NEURONS, "sparsity": 0.75}
+    records = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (more, half))]
+    assert factorial(records, KEYS, ACCURACY).factors[1] == factorial(records[::-1], KEYS, ACCURACY).factors[1]
+    assert factorial(records, KEYS, ACCURACY).factors[1].on == "sparsity=0.75"
+    assert factorial(records, ["pruning.sparsity"], ACCURACY).factors[0].off == "0.5"
+
+
+def test_the_newest_of_several_factorials_counts():
+    older, newer = crossed(trainer={"max_epochs": 1}), crossed(seeds=(5,), trainer={"max_epochs": 2})
+    assert factorial([*older, *newer], KEYS, ACCURACY).seeds == (5,)
+    assert factorial([*newer, *older], KEYS, ACCURACY).seeds == (0, 1)
+    alone = record(9, 10, 1.0, trainer={"max_epochs": 3})  # no factorial
+    assert factorial([*older, *newer, alone], KEYS, ACCURACY).seeds == (5,)
+    assert factorial(crossed(group="a") + crossed(seeds=(3,), group="b"), KEYS, ACCURACY).seeds == (0, 1, 3)
+
+
+def test_an_incomplete_seed_is_left_out():
+    assert factorial([*crossed(), *crossed(seeds=(2,))[:3]], KEYS, ACCURACY).seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("records", "keys", "message"),
+    [
+        (crossed(), [], r"effects=\[\]: expected one or several keys of the config, each once"),
+        (crossed(), ["pruning", "pruning"], r"effects=\['pruning', 'pruning'\]: expected one or several"),
+        (crossed(), ["prunin"], r"effects: no record's config has 'prunin'; did you mean 'pruning'"),
+        ([], KEYS, r"effects: no record's config has 'distillation.alpha'"),
+        (crossed(), ["seed", "pruning"], r"effects: no seed has all 4 combinations"),
+        (crossed()[:1], KEYS, r"effects: distillation.alpha has 1 level in the records, expected 2. Run it at two"),
+        (
+            crossed(seeds=(0,))[:3],
+            KEYS,
+            r"seed 0 lacks 1, such as that with distillation.alpha, pruning on. Run the missing ones",
+        ),
+    ],
+)
+def test_what_has_no_effects_is_refused(records, keys, message):
+    with pytest.raises(MillisError, match=message):
+        factorial(records, keys, ACCURACY)
+
+
+def test_other_test_texts_are_refused():
+    _, *rest = crossed()
+    other = record(0, 50, 8.0)
+    other.references[0] = 0
+    with pytest.raises(MillisError, match=r"effects: the records are of different test texts"):
+        factorial([other, *rest], KEYS, ACCURACY)
+
+
+def test_contrasts_are_orthogonal():
+    cells = list(product((False, True), repeat=3))
+    found = contrasts(["a", "b", "c"], cells)
+    assert list(found) == ["a", "b", "c", "a x b", "a x c", "b x c"]
+    weights = np.array(list(found.values()))
+    assert weights @ weights.T == pytest.approx(np.eye(6) / 2)
+    assert weights.sum(axis=1) == pytest.approx(0)
+
+
+def test_what_is_printed():
+    out = io.StringIO()
+    print_effects(factorial(crossed(), KEYS, ACCURACY), Console(file=out, width=120))
+    text = out.getvalue()
+    assert "pruning: none (off), Pruning (on)" in text
+    assert "distillation.alpha, pruning" in text and "54.00" in text
+    assert "+12.00" in text and "-0.693" in text and "2.00" in text
+    assert "2 seeds; 95 % bootstrap intervals" in text
