@@ -84,6 +84,41 @@ def test_trials_run_in_processes_of_their_own_and_are_told_in_order(launcher, tm
     assert len(processes) >= 2
 
 
+KILLED = """
+import os, signal
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    number = Path(HydraConfig.get().runtime.output_dir).name
+    began = Path(__file__).parent / f"began-{number}"
+    with began.open("a") as file:
+        file.write("x")
+    if number == "2" or (number == "1" and began.read_text() == "x"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"metrics": {"latency_ms": float(config.layers)}}
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_job_whose_process_is_killed_takes_no_other_trial_with_it(launcher, tmp_path):
+    plugin, options = LAUNCHERS[launcher]
+    pytest.importorskip(plugin, reason=f"the launcher {launcher} is not installed")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG % (launcher, options))
+    trials = optuna.load_study(study_name="study", storage=ran(tmp_path, KILLED)).trials
+    # Trial 1 is killed once, trial 2 each time; 0 and 3 ran beside them.
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4], "nothing was asked for twice"
+    assert trials[2].user_attrs["error"]
+    assert (tmp_path / "began-2").read_text() == "xx"
+
+
 MILLIS = """
 from pathlib import Path
 from millis.cli.hydra_app import launch

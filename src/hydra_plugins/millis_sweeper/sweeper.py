@@ -188,11 +188,25 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
                 jobs.append(job)
                 legal.append((trial, params))
         if jobs:
-            results = self.launcher.launch(jobs, initial_job_idx=legal[0][0].number)
-            for (trial, params), result in zip(legal, results, strict=True):
-                # The value or the exception; `result.return_value` would print the overrides before raising it.
-                done.append((trial, params, result._return_value))
+            returned = self._launch(jobs, [trial.number for trial, _ in legal])
+            done += [(trial, params, value) for (trial, params), value in zip(legal, returned, strict=True)]
         return done
+
+    def _launch(self, jobs: list[list[str]], numbers: list[int]) -> list[Any]:
+        """What each job returned, or the exception it ended by.
+
+        A launcher that loses a job (its process was killed, its node went away) tells nothing of the others. They are
+        launched again one by one: what they had finished is found in the caches, and only one that is lost again fails.
+        """
+        try:
+            results = self.launcher.launch(jobs, initial_job_idx=numbers[0])
+        except Exception as error:  # each launcher has its own
+            if len(jobs) == 1:
+                return [error]
+            log.warning("the launcher lost a job of trials %s, launched again one by one: %s", numbers, error)
+            return [self._launch([job], [number])[0] for job, number in zip(jobs, numbers, strict=True)]
+        # The value or the exception; `return_value` would print the overrides before raising it.
+        return [result._return_value for result in results]
 
     def _sampler(self, seed: int) -> Any:
         """A fresh sampler. Raises MillisError if its config does not make one."""
