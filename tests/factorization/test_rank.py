@@ -1,5 +1,6 @@
 """Rank rules by hand."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -42,17 +43,38 @@ def test_energy_of_one_needs_no_more_than_the_rank_of_the_matrix():
     assert Energy(1.0)(3, 3, torch.tensor([2.0, 1.0, 0.0])) == 2
 
 
-def test_the_largest_rank_that_is_fast_enough():
-    table = {16: 1.0, 32: 1.4, 64: 1.3, 128: 2.0}
-    assert [Latency(table, target)(9, 9, None) for target in (1.0, 1.2, 1.35, 1.9, 2.0, 9.0)] == [
-        16, 16, 64, 64, 128, 128
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "steps", "share"), [(1.25, 16, 12 / 16), (2.0, 16, 6 / 16), (2.0, 8, 3 / 8), (3.5, 16, 1 / 16)]
+)
+def test_the_largest_share_that_is_fast_enough(target, steps, share):
+    """The model takes 0.2 + 0.8 share of its time: it is 1.25 times as fast at 0.75, twice at 0.375, 3.5 at 0.107."""
+    asked = []
+
+    def speedup(rule):
+        asked.append(rule.ratio)
+        return 1 / (0.2 + 0.8 * rule.ratio) + 1e-9
+
+    assert Latency(target, steps).choose(speedup) == Ratio(share)
+    assert len(asked) <= 1 + np.log2(steps)
+
+
+@given(target=st.floats(1.01, 4), steps=st.integers(2, 40))
+def test_bisection_finds_what_trying_every_share_finds(target, steps):
+    def speedup(rule):
+        return 1 / (0.2 + 0.8 * rule.ratio)
+
+    shares = [step / steps for step in range(1, steps) if speedup(Ratio(step / steps)) >= target]
+    if shares:
+        assert Latency(target, steps).choose(speedup) == Ratio(max(shares))
+    else:
+        with pytest.raises(MillisError, match="is out of reach: with 1/"):
+            Latency(target, steps).choose(speedup)
 
 
 def test_only_energy_waits_for_the_weights():
-    rules = [Ratio(0.5), Fixed(4), Latency({4: 1.0}, 2.0), Energy(0.9)]
+    rules = [Ratio(0.5), Fixed(4), Latency(1.5), Energy(0.9)]
     assert [rule.needs_weights for rule in rules] == [False, False, False, True]
-    assert [rule.describe() for rule in rules] == ["0.5", "r4", "r4", "energy 0.9"]
+    assert [rule.describe() for rule in rules] == ["0.5", "r4", "1.5x", "energy 0.9"]
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, 1.5])
@@ -82,10 +104,17 @@ def test_a_rank_below_one():
 
 def test_a_target_that_no_rank_keeps():
     with pytest.raises(MillisError) as error:
-        Latency({32: 1.4, 16: 1.25}, 1.0)
+        Latency(2.0).choose(lambda _: 1.25)
     assert str(error.value) == (
-        "factorization.rank.target_ms=1.0 is out of reach: the fastest rank measured, 16, takes 1.25 ms. Allow more, "
-        "measure smaller ranks, or cut layers as well"
+        "factorization.rank.target_speedup=2 is out of reach: with 1/16 of the weights the model is 1.25 times as "
+        "fast. Ask for less, or cut layers as well"
     )
-    with pytest.raises(MillisError, match="latency_ms is empty"):
-        Latency({}, 1.0)
+
+
+def test_a_target_that_is_none():
+    with pytest.raises(MillisError, match=r"^factorization\.rank\.target_speedup=1: expected above 1, such as 1\.5;"):
+        Latency(1)
+    with pytest.raises(MillisError, match=r"^factorization\.rank\.steps=1: expected at least 2"):
+        Latency(2.0, steps=1)
+    with pytest.raises(MillisError, match=r"^a rank by latency has to be measured first"):
+        Latency(2.0)(9, 9, None)

@@ -11,6 +11,9 @@ from tokenizers import Tokenizer
 from millis.data.batches import Batch
 from millis.types import Spec, Text
 
+Speedup: TypeAlias = Callable[[Spec], float]
+"""A model of a spec, measured on the backend: latency of the model before factorization / its own."""
+
 Batches: TypeAlias = Callable[[Tokenizer], Iterable[Batch]]
 """Labelled training batches under a tokenizer; called only by what needs gradients."""
 
@@ -25,6 +28,23 @@ class Factorization(Protocol):
     @property
     def mixes(self) -> bool:
         """Whether rows and columns of matrices come out mixed, so that no head or neuron can be told apart."""
+        ...
+
+    @property
+    def timed(self) -> bool:
+        """Whether a measurement decides something, so that `settled` comes before all else."""
+        ...
+
+    def settled(self, spec: Spec, speedup: Speedup) -> "Factorization":
+        """The factorization with what measurements decide decided; itself where there is nothing.
+
+        Args:
+            spec: Of the student.
+            speedup: Measures.
+
+        Raises:
+            MillisError: what was asked for is out of reach.
+        """
         ...
 
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:

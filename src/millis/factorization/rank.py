@@ -4,7 +4,7 @@ A rule is called with the matrix's rows O, columns I and, where it asks for them
 and gives the rank. What does not fall below the break-even rank O I / (O + I) is the caller's to leave whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -124,42 +124,61 @@ class Energy:
 
 @dataclass(frozen=True)
 class Latency:
-    """The largest rank at which the whole model was measured to keep a target; one rank for every matrix.
+    """The largest share of the weights (`Ratio`, the same for every matrix) at which the whole model is measured to be
+    fast enough.
 
-    Quality does not fall with the rank, so the largest that is fast enough is the one to take; a rank whose time is an
-    outlier above the target while a larger one keeps it does not matter.
+    Shares are multiples of 1 / `steps`. Neither quality nor latency falls with the rank, so the share is found by
+    bisection: log2(steps) + 1 models are timed.
 
     Args:
-        latency_ms: Rank → measured milliseconds of the model with every chosen matrix at that rank; the whole model at
-            `Fixed(rank)` is what to measure.
-        target_ms: The most that is allowed.
+        target_speedup: Latency of the model with whole matrices / latency of the factorized one, on the backend.
+        steps: Shares that are told apart.
 
     Raises:
-        MillisError: an empty table, or a target that no rank in it keeps.
+        MillisError: a speed-up that is none, or fewer than 2 steps.
     """
 
     needs_weights: ClassVar[bool] = False
 
-    latency_ms: Mapping[int, float]
-    target_ms: float
+    target_speedup: float
+    steps: int = 16
 
     def __post_init__(self) -> None:
-        if not self.latency_ms:
-            raise MillisError("factorization.rank.latency_ms is empty: expected {rank: measured milliseconds, ...}")
-        fastest = min(self.latency_ms, key=lambda rank: self.latency_ms[rank])
-        if self.latency_ms[fastest] > self.target_ms:
+        if not 1 < self.target_speedup < float("inf"):
             raise MillisError(
-                f"factorization.rank.target_ms={self.target_ms} is out of reach: the fastest rank measured, {fastest}, "
-                f"takes {self.latency_ms[fastest]:g} ms. Allow more, measure smaller ranks, or cut layers as well"
+                f"factorization.rank.target_speedup={self.target_speedup}: expected above 1, such as 1.5; "
+                "factorization=none keeps the model"
             )
+        if self.steps < 2:
+            raise MillisError(f"factorization.rank.steps={self.steps}: expected at least 2; 16 are usual")
 
-    @property
-    def rank(self) -> int:
-        """The rank chosen."""
-        return max(rank for rank, milliseconds in self.latency_ms.items() if milliseconds <= self.target_ms)
+    def choose(self, speedup: Callable[[Ratio], float]) -> Ratio:
+        """The rule that keeps the target.
+
+        Args:
+            speedup: Measured, over the model with whole matrices.
+
+        Raises:
+            MillisError: the smallest share is too slow.
+        """
+        if (fastest := speedup(Ratio(1 / self.steps))) < self.target_speedup:
+            raise MillisError(
+                f"factorization.rank.target_speedup={self.target_speedup:g} is out of reach: with 1/{self.steps} of "
+                f"the weights the model is {fastest:.2f} times as fast. Ask for less, or cut layers as well"
+            )
+        enough, too_much = 1, self.steps  # all of the weights are no faster than all of the weights
+        while too_much - enough > 1:
+            middle = (enough + too_much) // 2
+            if speedup(Ratio(middle / self.steps)) >= self.target_speedup:
+                enough = middle
+            else:
+                too_much = middle
+        return Ratio(enough / self.steps)
 
     def __call__(self, rows: int, columns: int, singular_values: Tensor | None) -> int:
-        return self.rank
+        raise MillisError(
+            "a rank by latency has to be measured first: millis.factorization.contract.Factorization.settled"
+        )
 
     def describe(self) -> str:
-        return f"r{self.rank}"
+        return f"{self.target_speedup:g}x"

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
-from millis.factorization.contract import Batches, Factorization
+from millis.factorization.contract import Batches, Factorization, Speedup
 from millis.types import Spec, Text
 
 
@@ -32,6 +32,15 @@ class Steps:
     def mixes(self) -> bool:
         """Where one of the steps does."""
         return any(step.mixes for step in self.steps)
+
+    @property
+    def timed(self) -> bool:
+        """Where one of the steps is."""
+        return any(step.timed for step in self.steps)
+
+    def settled(self, spec: Spec, speedup: Speedup) -> "Steps":
+        """Each step, as if it were the only one: rows of a table that are read are read as fast without the others."""
+        return Steps([step.settled(spec, speedup) for step in self.steps]) if self.timed else self
 
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """As the steps say; None as soon as one of them cannot know."""

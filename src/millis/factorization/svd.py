@@ -9,7 +9,7 @@ one rate and quantize alike.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,8 +18,8 @@ from torch import Tensor
 
 from millis import models
 from millis.errors import MillisError
-from millis.factorization.contract import Batches
-from millis.factorization.rank import RankRule
+from millis.factorization.contract import Batches, Speedup
+from millis.factorization.rank import Latency, RankRule, Ratio
 from millis.models.low_rank import break_even
 from millis.models.matrices import Matrix, find
 from millis.types import Spec, Text
@@ -83,19 +83,36 @@ class Svd:
         """Factors of a matrix have neither its rows nor its columns."""
         return True
 
+    @property
+    def timed(self) -> bool:
+        """Whether the rank is one that a measurement finds."""
+        return isinstance(self.rank, Latency)
+
+    def settled(self, spec: Spec, speedup: Speedup) -> "Svd":
+        """With the rank that the measured speed-up asks for.
+
+        Raises:
+            MillisError: no rank is fast enough.
+        """
+        if not isinstance(self.rank, Latency):
+            return self
+        shapes = self._shapes(spec)
+
+        def measured(rule: Ratio) -> float:
+            return speedup(with_ranks(spec, _ranks(rule, shapes), shapes))
+
+        return replace(self, rank=self.rank.choose(measured))
+
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """The spec with its `ranks`, None where singular values decide them.
 
         Raises:
             MillisError: no transformer, or a pattern that names none of its matrices.
         """
-        with torch.device("meta"):  # sizes and names are asked for, not weights
-            found = find(models.build(_transformer(spec)), self.matrices, OPTION)
+        shapes = self._shapes(spec)
         if self.rank.needs_weights:
             return None, tokenizer
-        shapes = _shapes(found)
-        ranks = {name: self.rank(*shape, None) for name, shape in shapes.items()}
-        return with_ranks(spec, ranks, shapes), tokenizer
+        return with_ranks(spec, _ranks(self.rank, shapes), shapes), tokenizer
 
     def apply(self, model: Any, tokenizer: Tokenizer, texts: Sequence[Text], batches: Batches) -> tuple[Any, Tokenizer]:
         """The model with its matrices factorized.
@@ -115,11 +132,19 @@ class Svd:
         """`svd 0.5`, `fwsvd 0.5`."""
         return f"{'svd' if self.weights is None else self.weights.name} {self.rank.describe()}"
 
+    def _shapes(self, spec: Spec) -> dict[str, tuple[int, int]]:
+        with torch.device("meta"):  # sizes and names are asked for, not weights
+            return _shapes(find(models.build(_transformer(spec)), self.matrices, OPTION))
+
 
 def with_ranks(spec: Spec, ranks: Mapping[str, int], shapes: Mapping[str, tuple[int, int]]) -> Spec:
     """`spec` with those of `ranks` that make a matrix of its shape [O, I] smaller, beside the ranks it has already."""
     smaller = {name: rank for name, rank in ranks.items() if rank < break_even(*shapes[name])}
     return {**spec, "ranks": {**spec.get("ranks", {}), **smaller}} if smaller else dict(spec)
+
+
+def _ranks(rule: RankRule, shapes: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    return {name: rule(*shape, None) for name, shape in shapes.items()}
 
 
 def _shapes(found: Mapping[str, Matrix]) -> dict[str, tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
-from millis.factorization.contract import Batches
+from millis.factorization.contract import Batches, Speedup
 from millis.models.vocabulary import kept_ids, trim, trim_model, trimmed_spec
 from millis.types import Spec, Text
 
@@ -58,6 +58,15 @@ class Vocabulary:
     def mixes(self) -> bool:
         """Matrices stay whole."""
         return False
+
+    @property
+    def timed(self) -> bool:
+        """Texts decide, not measurements."""
+        return False
+
+    def settled(self, spec: Spec, speedup: Speedup) -> "Vocabulary":
+        """Nothing waits for a measurement."""
+        return self
 
     def spec(self, spec: Spec, tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Spec | None, Tokenizer]:
         """The spec with fewer rows, and the tokenizer that goes with it.

@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from millis import models
 from millis.cli.pipeline import start
 from millis.cli.pipeline.plan import Recipe
 
@@ -59,3 +61,27 @@ def test_the_table_is_of_models_whose_layers_are_alike(config, teacher, clock):
     table = start.latency_table(cfg, teacher, teacher.manifest.spec, dense, steps=2)
     assert all(len(set(heads)) == len(set(ffn)) == 1 for heads, ffn in timed)
     assert table.latency_ms([2, 2], [64, 64]) == pytest.approx(dense.metrics["latency_p50_ms"], rel=0.05)
+
+
+def test_a_rank_is_found_by_timing_models_of_that_rank(config, teacher, monkeypatch):
+    """A model takes 1 ms, and another for every 10,000 weights."""
+    timed = []
+
+    def latency_of(cfg, teacher, planned, model=None):
+        assert cfg.storage._target_.endswith("archived.none"), "storing takes seconds, and no request notices"
+        timed.append(planned.spec.get("ranks", {}))
+        return SimpleNamespace(metrics={"speedup": 20 / milliseconds(planned.spec)})
+
+    def milliseconds(spec):
+        with torch.device("meta"):
+            return 1 + sum(weight.numel() for weight in models.build(spec).parameters()) / 1e4
+
+    monkeypatch.setattr(start, "latency_of", latency_of)
+    cfg = config("factorization=svd_latency", "factorization.rank.target_speedup=1.2", "storage=archive")
+    recipe = Recipe.of(cfg)
+    spec = recipe.student.spec(teacher.manifest.spec)
+    found = start.factorization(cfg, teacher, recipe, spec)
+    assert len(timed) == 6  # the whole model, the smallest, four halvings of 16
+    chosen, _ = found.spec(spec, teacher.tokenizer, [])
+    assert chosen["ranks"] in timed
+    assert milliseconds(spec) / milliseconds(chosen) >= 1.2

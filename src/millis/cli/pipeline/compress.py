@@ -30,7 +30,7 @@ from millis.cli.pipeline.measure import (
 )
 from millis.cli.pipeline.plan import METHODS, Plan, Recipe
 from millis.cli.pipeline.runtime import Choice, settled_backend
-from millis.cli.pipeline.start import unpruned_speedup
+from millis.cli.pipeline.start import unshrunk_speedup
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.early_exit.saving import exit_metrics
@@ -216,9 +216,10 @@ def _judge(
     if planned.spec.get("tokens"):
         metrics["tokens_kept_share"] = tokens_kept(teacher, model, planned, dataset.test)
         notes.append(_tokens_note(cfg, metrics))
-    if (pruning := Recipe.of(cfg).to_latency) is not None:
-        metrics["pruned_speedup"] = measured.metrics["speedup"] / unpruned_speedup(cfg, teacher)
-        notes.append(pruning.outcome(metrics["pruned_speedup"]))
+    if (recipe := Recipe.of(cfg)).timed:
+        shrunk = measured.metrics["speedup"] / unshrunk_speedup(cfg, teacher)
+        metrics["pruned_speedup" if recipe.to_latency else "factorized_speedup"] = shrunk
+        notes.append(_shrunk_note(recipe, shrunk))
     if tested.truncated:
         notes.append(
             f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
@@ -242,6 +243,14 @@ def _judge(
         environment={**measured.environment, "data": inputs.data_fingerprint, "measuring": measured.notes},
         notes=notes,
     )
+
+
+def _shrunk_note(recipe: Recipe, speedup: float) -> str:
+    """What was asked for and what came of it, of a student made smaller to a stated speed-up."""
+    if recipe.to_latency is not None:
+        return recipe.to_latency.outcome(speedup)
+    asked = recipe.factorization.describe()
+    return f"{asked} was asked for, and the model was measured to be {speedup:.2f} times as fast as with whole matrices"
 
 
 def _tokens_note(cfg: DictConfig, metrics: Mapping[str, float]) -> str:

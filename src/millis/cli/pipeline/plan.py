@@ -133,6 +133,11 @@ class Recipe:
         return self.to_latency is not None or self.factorization is not None
 
     @property
+    def timed(self) -> bool:
+        """Whether models are timed to find out how small it is made."""
+        return self.to_latency is not None or (self.factorization is not None and self.factorization.timed)
+
+    @property
     def words(self) -> list[str]:
         """What the recipe's name tells beyond the architecture."""
         words = [] if self.factorization is None else [self.factorization.describe()]
@@ -165,7 +170,7 @@ class Recipe:
             chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
         if self.aware:
             chosen["quantization"] = plain(cfg.quantization)
-        if self.to_latency is not None:  # the latencies that it goes by are of a backend
+        if self.timed:  # the latencies that it goes by are of a backend
             chosen["timed"] = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
         if cfg.ensemble:
             chosen["ensemble"] = plain(cfg.ensemble)

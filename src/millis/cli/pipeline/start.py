@@ -40,7 +40,7 @@ def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[S
         if recipe.factorization is None:
             return spec, tokenizer
         texts = teacher.inputs.dataset.train.texts
-        foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
+        foretold, shorter = factorization(cfg, teacher, recipe, spec).spec(spec, tokenizer, texts)
         if foretold is not None:
             return foretold, shorter
     model, tokenizer = _plain(cfg, teacher, recipe)
@@ -89,10 +89,27 @@ def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, T
         model = prune_to_latency(cfg, teacher, recipe.to_latency, model)
     if recipe.factorization is not None:
         texts = teacher.inputs.dataset.train.texts
-        model, tokenizer = recipe.factorization.apply(
+        model, tokenizer = factorization(cfg, teacher, recipe, model.spec).apply(
             model, tokenizer, texts, lambda used: training_batches(cfg, teacher, used)
         )
     return model, tokenizer
+
+
+def factorization(cfg: DictConfig, teacher: Teacher, recipe: Recipe, spec: Spec) -> Any:
+    """The recipe's factorization of a model of `spec`, with what `cfg.backend` has to decide decided.
+
+    Raises:
+        MillisError: a speed-up that no rank reaches.
+    """
+    if not recipe.factorization.timed:
+        return recipe.factorization
+    quick = cfg.copy()
+    with open_dict(quick):
+        quick.storage = {"_target_": "millis.storage.archived.none"}  # it takes seconds, and no request notices
+    whole = latency_of(quick, teacher, _probe(teacher, spec)).metrics["speedup"]
+    return recipe.factorization.settled(
+        spec, lambda smaller: latency_of(quick, teacher, _probe(teacher, smaller)).metrics["speedup"] / whole
+    )
 
 
 def training_batches(
@@ -139,8 +156,8 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
     return pruning.apply(model, found[min(found)], batches)
 
 
-def unpruned_speedup(cfg: DictConfig, teacher: Teacher) -> float:
-    """Over the teacher, of the student that `pruning=to_latency` begins with: what its target speed-up is over."""
+def unshrunk_speedup(cfg: DictConfig, teacher: Teacher) -> float:
+    """Over the teacher, of the student that is made smaller to a stated speed-up: what that speed-up is over."""
     spec = Recipe.of(cfg).student.spec(teacher.manifest.spec)
     return latency_of(cfg, teacher, _probe(teacher, spec)).metrics["speedup"]
 
