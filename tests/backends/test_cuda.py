@@ -116,6 +116,8 @@ def test_a_later_answer_leaves_an_earlier_one_alone():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_precision_is_near_and_given_back_in_fp32(family, dtype):
+    if family == "bilstm" and dtype == torch.bfloat16 and not torch.cpu.get_capabilities().get("avx512_bw"):
+        pytest.skip("oneDNN has no LSTM in bf16 for this processor")
     session = CudaSession(model(family, dtype), CPU, buckets(20), False, Tape())
     features = request(2, 5, 6, 7, 3)
     got = session(features)

@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ from torch import nn
 pytest.importorskip("openvino")
 
 from millis.backends import openvino
-from millis.backends.openvino import GRAPH, OpenVino, _group, _in_blocks, _read
+from millis.backends.openvino import GRAPH, OpenVino, _check_bf16, _group, _in_blocks, _read
 from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
@@ -47,9 +48,26 @@ def test_fp32_is_fp32_even_where_the_processor_has_bf16(write):
     assert session.infer.compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
+def capabilities():
+    import openvino
+
+    return openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif("BF16" not in capabilities(), reason="this processor has no bf16")
 def test_bf16_reaches_the_session_through_the_manifest(write):
     session = load(write(OpenVino(precision="bf16")))._session
     assert "bf" in str(session.infer.compiled.get_property("INFERENCE_PRECISION_HINT"))
+
+
+def test_bf16_is_refused_where_the_processor_would_compute_in_fp32(write):
+    core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
+    with pytest.raises(MillisError, match=r"backend.precision=bf16: this processor has no arithmetic in bf16"):
+        _check_bf16(core, "bf16")
+    _check_bf16(core, "f32")
+    if "BF16" not in capabilities():
+        with pytest.raises(MillisError, match=r"Set backend.precision=fp32, or run it where there is AVX-512 BF16"):
+            write(OpenVino(precision="bf16"))
 
 
 def test_an_unknown_precision_is_refused():

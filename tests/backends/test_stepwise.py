@@ -21,7 +21,8 @@ from millis.backends.stepwise import StepwiseSession
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError
 from millis.models.exits import with_exits
-from millis.quantization.spec import Calibration, Quantization
+from millis.quantization.qat import convert, prepare
+from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.storage.manifest import Manifest
 from millis.types import Features
 
@@ -124,6 +125,11 @@ QUANTIZED = {
     "fp32": None,
     "dynamic": Quantization(),
     "weights": Quantization(activations="none", block_size=32),
+    "static": Quantization(activations="static", calibration=Calibration(texts=8)),
+    "smooth": Quantization(activations="static", calibration=Calibration(texts=8), smooth=0.5),
+    "fallback": Quantization(
+        activations="static", calibration=Calibration(texts=8), fallback=Fallback(damage=0.0, layers=2)
+    ),
     "kept": Quantization(keep=("head", "exits.0")),
 }
 CASES = [
@@ -142,9 +148,9 @@ def exiting(kind="bert"):
     return made.eval()
 
 
-def written(folder, backend, model, quantization=None, tokenizer=None):
+def written(folder, backend, model, quantization=None, tokenizer=None, texts=()):
     manifest = Manifest("tiny", backend.name, model.spec, LABELS, INPUTS, 12)
-    return write_artifact(folder, model, tokenizer, backend, manifest, quantization)
+    return write_artifact(folder, model, tokenizer, backend, manifest, quantization, texts)
 
 
 @pytest.fixture
@@ -155,7 +161,7 @@ def words(tokenizer):
 @pytest.mark.parametrize(("backend", "name"), CASES, ids=[f"{backend.name} {name}" for backend, name in CASES])
 def test_segments_answer_as_eager_fp32(backend, name, tmp_path, words):
     model, quantization = exiting(), QUANTIZED[name]
-    manifest = written(tmp_path / "artifact", backend, model, quantization, words)
+    manifest = written(tmp_path / "artifact", backend, model, quantization, words, rounded.requests(8, seed=5))
     module = importlib.import_module(f"millis.backends.{backend.name}")
     session = stepwise.load(module, tmp_path / "artifact", manifest, 1)
     eager = StepwiseSession(segments_of(model), "entropy", stepwise.NEVER)
@@ -209,11 +215,53 @@ def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words
         stepwise.load(SimpleNamespace(), tmp_path, manifest, 1)
 
 
-def test_a_quantization_that_calibrates_is_refused(tmp_path, words):
-    static = Quantization(activations="static", calibration=Calibration(texts=8))
-    with pytest.raises(MillisError, match="got quantization=int8 static, which finds its ranges over one graph"):
-        written(tmp_path / "artifact", OnnxRuntime(), exiting(), static, words)
+def test_segments_without_texts_to_calibrate_on_are_refused(tmp_path, words):
+    with pytest.raises(MillisError, match="calibration got 0 batches and no text with a token in them"):
+        written(tmp_path / "artifact", OnnxRuntime(), exiting(), QUANTIZED["static"], words)
     assert not (tmp_path / "artifact").exists()
+
+
+def test_ranges_of_a_segment_are_those_of_what_it_gets(tmp_path, words):
+    """Both segments get their first product's range from states that the graph before computes in fp32."""
+    import onnx
+    from onnx import numpy_helper
+
+    model, texts = exiting(), rounded.requests(8, seed=5)
+    written(tmp_path / "artifact", OnnxRuntime(), model, QUANTIZED["static"], words, texts)
+    first, second = segments_of(model)
+    for position, step in enumerate((first, second)):
+        seen = []
+        reader = step.segment.segment.blocks[0] if position == 0 else step.segment.blocks[0]
+        handle = reader.attention.self.query.register_forward_pre_hook(lambda _, given, to=seen: to.append(given[0]))
+        for text in texts:
+            states, _ = first(text)
+            if position:
+                second(states, text.mask)
+        handle.remove()
+        low, high = (float(find(torch.cat([one.flatten() for one in seen]))) for find in (torch.min, torch.max))
+        graph = onnx.load(segment_path(tmp_path / "artifact", position)).graph
+        stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        scales = [stored[node.input[1]].item() for node in graph.node if node.op_type == "QuantizeLinear"]
+        assert scales[0] == pytest.approx((max(high, 0) - min(low, 0)) / 255, rel=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["dynamic", "static", "4 bits alone"])
+def test_exits_are_deployed_as_they_were_trained(tmp_path, words, recipe):
+    model, quantization = exiting(), rounded.quantization(recipe, ranges="lsq")
+    prepare(model, quantization)
+    rounded.train(model)
+    texts = rounded.requests()
+    simulated = np.concatenate(
+        [StepwiseSession(segments_of(model), "entropy", 9).every(text) for text in texts], axis=1
+    )
+    manifest = written(tmp_path / "artifact", OnnxRuntime(), convert(model), quantization, words, texts)
+    module = importlib.import_module("millis.backends.onnxruntime")
+    session = stepwise.load(module, tmp_path / "artifact", manifest, 1)
+    found = np.concatenate([session.every(text) for text in texts], axis=1)
+    errors = np.abs(found - simulated).max(axis=(0, 2)) / simulated.std()
+    # The last bit of a layer norm may turn a rounding, in one text of many; with it the text's logits move.
+    assert np.median(errors) < 1e-5
+    assert errors.max() < 0.1
 
 
 def test_a_missing_segment_is_one_message(tmp_path, words):

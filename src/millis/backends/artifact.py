@@ -53,10 +53,8 @@ def write_artifact(
             "or eager"
         )
     with atomic_folder(folder) as temporary:
-        if manifest.spec.get("exits"):
-            notes = _segmented(backend)(_portable(model), temporary, manifest.inputs, quantization)
-        else:
-            notes = backend.write(_portable(model), temporary, manifest.inputs, quantization, calibration)
+        write = _segmented(backend) if manifest.spec.get("exits") else backend.write
+        notes = write(_portable(model), temporary, manifest.inputs, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         options: dict[str, Any] = asdict(backend)

@@ -74,10 +74,15 @@ class Eager:
         return ()
 
     def write_segments(
-        self, model: nn.Module, folder: Path, inputs: tuple[str, ...], quantization: Quantization | None
+        self,
+        model: nn.Module,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: Quantization | None,
+        calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
         """As `write`: segments share the module's weights, so there is nothing to write by the piece."""
-        return self.write(model, folder, inputs, quantization)
+        return self.write(model, folder, inputs, quantization, calibration)
 
 
 class EagerSession:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from millis.backends.onnx_quantize import quantize
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnxruntime import feeds, open_session
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
@@ -61,7 +61,7 @@ def export(
             plain = Path(scratch) / "model.onnx"
             prepared = prepare(model, quantization, calibration)
             _export_checked(prepared.model, plain, inputs)
-            return quantize(plain, path, prepared, quantization)
+            return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])
     finally:
         model.train(training)
 

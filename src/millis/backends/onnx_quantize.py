@@ -12,9 +12,9 @@ weights alone: `millis.backends.onnx_blocks`.
 Static and weights alone have no form for convolutions and recurrent layers, which stay fp32 there.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,36 +23,40 @@ from millis.backends.onnx_blocks import product
 from millis.backends.onnx_layers import arrays, replace, weights_of
 from millis.backends.onnx_static import round_products
 from millis.backends.onnx_tables import store_tables
-from millis.backends.processor import reduces_range
 from millis.quantization.calibration import ranges
+from millis.quantization.processor import reduces_range, told
 from millis.quantization.ptq import Prepared
 from millis.quantization.spec import Quantization
-from millis.types import Features
+
+Feeds: TypeAlias = Mapping[str, NDArray[Any]]
+"""A graph's inputs by name."""
 
 UNCHANGED = {"Conv": "convolutions", "LSTM": "recurrent layers"}  # what only `dynamic` has integers for
 
 
-def quantize(source: Path, target: Path, prepared: Prepared, quantization: Quantization) -> tuple[str, ...]:
+def quantize(
+    source: Path, target: Path, prepared: Prepared, quantization: Quantization, requests: Sequence[Feeds]
+) -> tuple[str, ...]:
     """Write the graph `source` to `target` with integers.
 
     Args:
         source: fp32, exported from `prepared.model`.
         target: The `.onnx` file.
-        prepared: The layers that stay fp32, and calibration texts.
+        prepared: The layers that stay fp32.
         quantization: The request.
+        requests: What the graph gets on calibration texts; none where none are needed.
 
     Returns:
         What a reader of the record should know, a sentence each.
     """
     notes = list(prepared.notes)
-    reduce_range, note = reduces_range(quantization)
-    if note:
+    if note := told(quantization):
         notes.append(note)
     kept: set[str] = set()
     if prepared.kept or quantization.activations != "dynamic":
         source = _with_products(source, target)
         kept = weights_of(_load(source).graph, prepared.model, prepared.kept)
-    job = Job(source, target, prepared.requests, quantization, kept, reduce_range)
+    job = Job(source, target, requests, quantization, kept, reduces_range(quantization))
     notes += _WRITERS[quantization.activations](job)
     if parameters := getattr(prepared.model, "quantization", None):
         from millis.backends.onnx_parameters import set_parameters
@@ -66,7 +70,7 @@ class Job(NamedTuple):
 
     Args:
         source, target: `.onnx` files.
-        requests: Calibration texts.
+        requests: The graph's inputs on calibration texts.
         quantization: The request.
         kept: Initializers that stay fp32.
         reduce_range: Whether weights get 7 bits.
@@ -74,7 +78,7 @@ class Job(NamedTuple):
 
     source: Path
     target: Path
-    requests: Sequence[Features]
+    requests: Sequence[Feeds]
     quantization: Quantization
     kept: set[str]
     reduce_range: bool
@@ -154,9 +158,8 @@ class _Probe:
         self._session = InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         self._inputs = [value.name for value in self._session.get_inputs()]
 
-    def __call__(self, request: Features) -> dict[str, NDArray[np.float32]]:
-        feeds = {"input_ids": request.ids, "attention_mask": request.mask, "token_type_ids": request.token_types}
-        values = self._session.run(self._names, {name: feeds[name] for name in self._inputs})
+    def __call__(self, request: Feeds) -> dict[str, NDArray[np.float32]]:
+        values = self._session.run(self._names, {name: request[name] for name in self._inputs})
         return dict(zip(self._names, values, strict=True))
 
 

@@ -4,7 +4,7 @@ A segment's graph takes token ids, or the states that the segment before it left
 compared with its module on other shapes than the one it was traced at, as whole models are (`onnx_export`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,56 +14,89 @@ import torch
 from torch import Tensor, nn
 
 from millis.backends.onnx_export import OPSET, keep_inputs, require
-from millis.backends.onnx_quantize import quantize
-from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, open_inference, segment_path
+from millis.backends.onnx_quantize import Feeds, quantize
+from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
 from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.models.exits import segments
-from millis.quantization.keep import matching
-from millis.quantization.ptq import Prepared
+from millis.quantization.ptq import Prepared, prepare
 from millis.quantization.spec import Quantization
+from millis.types import Features
 
 
 def export_segments(
-    model: Any, folder: Path, inputs: tuple[str, ...], quantization: Quantization | None
+    model: Any,
+    folder: Path,
+    inputs: tuple[str, ...],
+    quantization: Quantization | None,
+    calibration: Sequence[Features] = (),
 ) -> tuple[str, ...]:
     """Write the segments of `model` into `folder`.
+
+    Ranges of activations are those of every calibration text in every segment, for nobody knows yet which texts will
+    have left; smoothing and layers that stay fp32 are chosen on the whole model, by its last answer.
 
     Args:
         model: With exits, in evaluation mode.
         folder: Where `segment_0.onnx` and so on go.
         inputs: Names of the model's inputs, which the first segment takes.
-        quantization: None, or one that needs no calibration.
+        quantization: None, or what becomes integers.
+        calibration: Texts, where `quantization` needs them.
 
     Returns:
         What a reader of the record should know, a sentence each.
 
     Raises:
-        MillisError: `onnx` or `onnxruntime` is not installed, a quantization that finds ranges over a whole model, or a
-            graph that does not compute what its segment does.
+        MillisError: `onnx` or `onnxruntime` is not installed, texts are needed and none are given, or a graph that does
+            not compute what its segment does.
     """
     require("onnx", "onnxruntime")
-    if quantization is not None and quantization.calibrates:
-        raise MillisError(
-            f"a model in segments got quantization={quantization.describe()}, which finds its ranges over one graph. "
-            "Choose quantization=dynamic, weight_only_8 or weight_only_4"
-        )
-    kept = [] if quantization is None else [model.get_submodule(name) for name in matching(model, quantization.keep)]
-    hidden = model.encoder.config.hidden_size
-    notes: list[str] = []
     with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
-        for position, segment in enumerate(segments(model)):
-            path = segment_path(folder, position)
-            graph = _Graph(segment.eval(), inputs if position == 0 else SEGMENT_INPUTS, hidden)
-            if quantization is None:
-                graph.export(path)
-                continue
-            plain = Path(scratch) / path.name
+        if quantization is None:
+            for position, graph in enumerate(_graphs(model, inputs)):
+                graph.export(segment_path(folder, position))
+            return ()
+        prepared = prepare(model, quantization, calibration)
+        kept = [prepared.model.get_submodule(name) for name in prepared.kept]
+        requests: list[Feeds] = [feeds(text) for text in prepared.requests]
+        notes = list(prepared.notes)
+        for position, graph in enumerate(_graphs(prepared.model, inputs)):
+            plain = Path(scratch) / segment_path(folder, position).name
             graph.export(plain)
+            segment: Any = graph.segment
             own = tuple(name for name, module in segment.named_modules() if any(module is layer for layer in kept))
-            notes += quantize(plain, path, Prepared(segment, own, [], ()), quantization)
+            segment.quantization = _parameters_of(segment, prepared.model)
+            part = Prepared(segment, own, [], ())
+            notes += quantize(plain, segment_path(folder, position), part, quantization, requests)
+            requests = _after(plain, requests)
     return tuple(dict.fromkeys(notes))
+
+
+def _graphs(model: Any, inputs: tuple[str, ...]) -> Iterator["_Graph"]:
+    hidden = model.encoder.config.hidden_size
+    for position, segment in enumerate(segments(model)):
+        yield _Graph(segment.eval(), inputs if position == 0 else SEGMENT_INPUTS, hidden)
+
+
+def _parameters_of(segment: nn.Module, model: Any) -> dict[str, Tensor]:
+    """The trained integers and steps (`millis.quantization.parameters`) of the layers that the segment has."""
+    own = {id(module) for module in segment.modules()}
+    trained: dict[str, Tensor] = getattr(model, "quantization", {})
+    return {name: value for name, value in trained.items() if id(model.get_submodule(name.rsplit(".", 2)[0])) in own}
+
+
+def _after(path: Path, requests: Sequence[Feeds]) -> list[Feeds]:
+    """What the segment after the graph `path` gets on the same texts."""
+    if not requests:
+        return []
+    session, _ = open_inference(path, threads=1)
+    read = {value.name for value in session.get_inputs()}
+    found: list[Feeds] = []
+    for request in requests:
+        (states,) = session.run([SEGMENT_OUTPUTS[0]], {name: array for name, array in request.items() if name in read})
+        found.append(dict(zip(SEGMENT_INPUTS, (states, request["attention_mask"]), strict=True)))
+    return found
 
 
 class _Graph:

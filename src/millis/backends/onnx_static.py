@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from millis.backends.onnx_layers import arrays, replace
 from millis.quantization.calibration import Range
 
-FULL, REDUCED = 127, 64  # largest weight integer; see `millis.backends.processor`
+FULL, REDUCED = 127, 64  # largest weight integer; see `millis.quantization.processor`
 
 
 def affine(found: Range) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -120,7 +120,12 @@ class OnnxRuntime:
         return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
     def write_segments(
-        self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None"
+        self,
+        model: Any,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
         """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
 
@@ -130,7 +135,7 @@ class OnnxRuntime:
         from millis.backends import onnx_segments
 
         self._check_device(quantization)
-        return onnx_segments.export_segments(model, folder, inputs, quantization)
+        return onnx_segments.export_segments(model, folder, inputs, quantization, calibration)
 
     def _check_device(self, quantization: "Quantization | None") -> None:
         if lacking := self.missing():
@@ -157,7 +162,7 @@ class OnnxSession:
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C]."""
-        logits: NDArray[np.float32] = self.run(self.outputs, _feeds(features))[0]
+        logits: NDArray[np.float32] = self.run(self.outputs, feeds(features))[0]
         return logits
 
 
@@ -170,15 +175,16 @@ class OnnxSegment:
 
     def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
         """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
-        feeds = _feeds(given) if isinstance(given, Features) else dict(zip(SEGMENT_INPUTS, (given, *mask), strict=True))
-        return self.run(SEGMENT_OUTPUTS, feeds)
+        named = feeds(given) if isinstance(given, Features) else dict(zip(SEGMENT_INPUTS, (given, *mask), strict=True))
+        return self.run(SEGMENT_OUTPUTS, named)
 
 
-def _feeds(features: Features) -> dict[str, NDArray[np.int64]]:
-    feeds = {"input_ids": features.ids, "attention_mask": features.mask}
+def feeds(features: Features) -> dict[str, NDArray[np.int64]]:
+    """A whole model's or a first segment's inputs by name."""
+    named = {"input_ids": features.ids, "attention_mask": features.mask}
     if features.token_types is not None:
-        feeds["token_type_ids"] = features.token_types
-    return feeds
+        named["token_type_ids"] = features.token_types
+    return named
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[OnnxSegment]:

@@ -81,7 +81,7 @@ class OpenVino:
             MillisError: `openvino` or `onnx` is not installed, an operator that OpenVINO does not have, or as for
                 `millis.backends.onnx_export.export`.
         """
-        _openvino()
+        _check_bf16(_openvino().Core(), PRECISIONS[self.precision])
         from millis.backends import onnx_export
 
         group, quantization = _grouped(model, quantization)
@@ -94,20 +94,25 @@ class OpenVino:
         return notes
 
     def write_segments(
-        self, model: Any, folder: Path, inputs: tuple[str, ...], quantization: "Quantization | None"
+        self,
+        model: Any,
+        folder: Path,
+        inputs: tuple[str, ...],
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
         """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
 
         Raises:
             MillisError: as `write`.
         """
-        _openvino()
+        _check_bf16(_openvino().Core(), PRECISIONS[self.precision])
         from millis.backends import onnx_segments
 
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
         with TemporaryDirectory() as scratch:
-            notes = onnx_segments.export_segments(model, Path(scratch), inputs, quantization)
+            notes = onnx_segments.export_segments(model, Path(scratch), inputs, quantization, calibration)
             for position in range(count):
                 _convert(segment_path(Path(scratch), position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
@@ -248,10 +253,20 @@ def _settings(options: OpenVino, threads: int) -> dict[str, Any]:
 
 def _compile(path: Path, settings: dict[str, Any]) -> Any:
     core = _openvino().Core()
+    _check_bf16(core, settings["INFERENCE_PRECISION_HINT"])
     try:
         return core.compile_model(str(path), "CPU", settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its own classes
         raise MillisError(f"OpenVINO cannot open {path}: {_reason(error)}. Make the artifact again") from error
+
+
+def _check_bf16(core: Any, precision: str) -> None:
+    """Refuse bf16 where OpenVINO would take it for a hint and compute in fp32."""
+    if precision == PRECISIONS["bf16"] and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise MillisError(
+            "backend.precision=bf16: this processor has no arithmetic in bf16, and OpenVINO would compute in fp32. Set "
+            "backend.precision=fp32, or run it where there is AVX-512 BF16 or AMX"
+        )
 
 
 def _convert(source: Path, target: Path, group: int | None) -> None:

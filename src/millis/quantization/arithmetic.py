@@ -8,6 +8,7 @@ fp32 in all of them.
 from dataclasses import dataclass
 
 from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8, Grid
+from millis.quantization.processor import reduces_range
 from millis.quantization.spec import Quantization
 from millis.quantization.steps import Rule, affine, extreme, symmetric
 from millis.quantization.weights import Grouping, PerBlock, PerRow, PerTensor
@@ -71,6 +72,6 @@ def _weights_alone(quantization: Quantization) -> Arithmetic:
 
 
 def _matrix(quantization: Quantization) -> Stored:
-    """s = max|w| / 127; of 7 bits, / 64. Where `reduce_range` is "auto", training takes the full range."""
-    grid = INT8_REDUCED if quantization.reduce_range is True else INT8_NARROW
+    """s = max|w| / 127; of 7 bits, / 64."""
+    grid = INT8_REDUCED if reduces_range(quantization) else INT8_NARROW
     return Stored(PerRow() if quantization.per_channel else PerTensor(), symmetric, grid)

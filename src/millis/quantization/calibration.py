@@ -6,7 +6,7 @@ so memory does not grow with the number of texts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ LEAST = 1e-9  # of Q's mass in a bin: outliers piled on an empty bin make a dive
 Range: TypeAlias = tuple[float, float]
 """Lowest and highest value; 0 lies between them, for it must have an integer of its own."""
 
-Probe: TypeAlias = Callable[[Features], Mapping[str, NDArray[np.float32]]]
+Request = TypeVar("Request")
+Probe: TypeAlias = Callable[[Request], Mapping[str, NDArray[np.float32]]]
 """One request in, the tensors to find ranges for out, by name."""
 
 
@@ -83,12 +84,12 @@ def _joined(group: Sequence[Features]) -> Features:
     return Features(np.concatenate(ids), np.concatenate(masks), np.concatenate(typed) if typed else None)
 
 
-def ranges(probe: Probe, requests: Sequence[Features], calibration: Calibration) -> dict[str, Range]:
+def ranges(probe: Probe[Request], requests: Sequence[Request], calibration: Calibration) -> dict[str, Range]:
     """The range of every tensor that `probe` gives.
 
     Args:
         probe: Runs the model; its tensors may have any shape.
-        requests: As `requests` makes them.
+        requests: In the form that `probe` takes.
         calibration: The method.
     """
     extremes: dict[str, Range] = {}

@@ -31,6 +31,13 @@ def save_parameters(model: nn.Module) -> Parameters:
     return {f"{PREFIX}{name}": tensor.contiguous() for name, tensor in kept.items()}
 
 
+def forget(model: Any, prefix: str) -> None:
+    """Drop the parameters of layers under `prefix`, whose weights were trained further without rounding."""
+    kept: Parameters = getattr(model, "quantization", {})
+    if kept:
+        model.quantization = {name: value for name, value in kept.items() if not name.startswith(prefix)}
+
+
 def load_parameters(model: Any, tensors: Mapping[str, Tensor]) -> Parameters:
     """Give `model` the parameters among `tensors`, as saved; the rest, its weights, is returned.
 

@@ -89,7 +89,7 @@ class Quantization:
         keep: Patterns of layer names that stay fp32, such as `head` or `encoder.encoder.layer.0.*`.
         fallback: Choose further layers that stay fp32 by measurement; None chooses none.
         reduce_range: Weights of 7 bits, for processors whose u8 x s8 products saturate; `auto` decides by the
-            processor that writes the artifact, see `millis.backends.processor`.
+            processor that trains or writes, see `millis.quantization.processor`.
         aware: How training gets to know the rounding; None quantizes afterwards.
 
     Raises:

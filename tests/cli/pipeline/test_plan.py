@@ -27,8 +27,6 @@ def recipe(*overrides):
         (["quantization=qat", "backend=eager"], "imitates ONNX Runtime's integers, and backend=eager computes others"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
         (["early_exit=joint", "adapter=lora"], "an adapter freezes all but the last. Choose adapter=none"),
-        (["early_exit=joint", "quantization=static"], "and quantization=int8 static finds its ranges over one"),
-        (["early_exit=two_stage", "quantization=qat"], "and quantization=int8 qat finds its ranges over one"),
         (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
         (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
         (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),

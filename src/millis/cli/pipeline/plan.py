@@ -30,6 +30,7 @@ from millis.pruning.granularity.layer import Layer
 from millis.pruning.granularity.together import HeadsAndNeurons
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
+from millis.quantization.processor import reduces_range
 from millis.quantization.spec import Quantization
 from millis.tokens.recipe import TokenPruning
 from millis.types import Spec
@@ -168,8 +169,10 @@ class Recipe:
         chosen = {name: plain(cfg[name]) for name in METHODS if instantiate(cfg[name]) is not None}
         if self.early_exit is not None:  # another policy or threshold needs no other weights
             chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
-        if self.aware:
+        if self.quantization is not None and self.aware:
             chosen["quantization"] = plain(cfg.quantization)
+            if reduces_range(self.quantization):  # as this processor asks
+                chosen["quantization"]["reduce_range"] = True
         if self.timed:  # the latencies that it goes by are of a backend
             chosen["timed"] = [plain(node) for node in (cfg.backend, cfg.quantization, cfg.benchmark)]
         if cfg.ensemble:
@@ -239,12 +242,6 @@ class Recipe:
             raise MillisError(
                 "early_exit trains classifiers beside the model, and an adapter freezes all but the last. Choose "
                 "adapter=none, or compress a teacher that was fine-tuned with teacher.adapter"
-            )
-        quantization = self.quantization
-        if quantization is not None and (quantization.calibrates or quantization.aware is not None):
-            raise MillisError(
-                f"early_exit deploys a model as several graphs, and quantization={quantization.describe()} finds its "
-                "ranges over one. Choose quantization=dynamic, weight_only_8 or weight_only_4"
             )
         if self.pruning is not None and isinstance(self.pruning.granularity, Layer):
             raise MillisError(

@@ -25,6 +25,7 @@ from millis.distillation.ensemble import ensemble_logits
 from millis.distillation.stages import split_epochs
 from millis.errors import MillisError
 from millis.pruning.shrink import shrink
+from millis.quantization.parameters import forget
 from millis.quantization.qat import convert
 from millis.store import cached, fingerprint, locked, write_json
 from millis.training.adapters import merge
@@ -211,6 +212,8 @@ class Lesson:
             model = model if selection is None else shrink(model, selection)
         if phase.quantizes:
             model = convert(model)
+        if phase.stage.trains:
+            forget(model, phase.stage.trains)
         return model.eval()
 
     def _colleague(self, seed: int) -> Teacher:

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from millis.backends import processor
+from millis.quantization import processor
+from millis.quantization.arithmetic import arithmetic
+from millis.quantization.fake_quantize import INT8_NARROW, INT8_REDUCED
+from millis.quantization.qat import Aware
 from millis.quantization.spec import Calibration, Quantization
 
 AVX2 = {"architecture": "x86_64", "avx2": True, "avx512_vnni": False, "avx_vnni": False, "amx_int8": False}
@@ -33,8 +36,10 @@ def test_x86_without_dot_products_saturates(flags, found, saturates):
 @pytest.mark.parametrize(
     ("values", "reduced", "told"),
     [
-        ({}, False, "a few u8 x s8 products; weights of 7 bits would cost as much"),
+        ({}, True, "weights have 7 bits: this processor, without VNNI"),
         (SMOOTH, True, "weights have 7 bits: this processor, without VNNI"),
+        ({"per_channel": False}, False, "a few u8 x s8 products; 7 bits, with a scale a tensor, lose more"),
+        ({"per_channel": False, "aware": Aware()}, True, "weights have 7 bits: this processor, without VNNI"),
         (SMOOTH | {"reduce_range": False}, False, None),
         ({"reduce_range": True}, True, "as asked"),
         ({"activations": "none", "block_size": 32}, False, None),
@@ -42,14 +47,23 @@ def test_x86_without_dot_products_saturates(flags, found, saturates):
 )
 def test_weights_lose_a_bit_where_saturation_costs_more(flags, values, reduced, told):
     flags(AVX2)
-    chosen, note = processor.reduces_range(Quantization(**values))
-    assert chosen is reduced
+    quantization = Quantization(**values)
+    assert processor.reduces_range(quantization) is reduced
+    note = processor.told(quantization)
     assert note is None if told is None else told in note
 
 
 def test_with_dot_products_nothing_is_reduced_or_said(flags):
     flags(AVX2 | {"avx512_vnni": True})
-    assert processor.reduces_range(Quantization(**SMOOTH)) == (False, None)
+    assert not processor.reduces_range(Quantization(**SMOOTH))
+    assert processor.told(Quantization(**SMOOTH)) is None
+
+
+def test_training_imitates_the_grid_of_the_processor(flags):
+    flags(AVX2)
+    assert arithmetic(Quantization()).matrix.grid == INT8_REDUCED
+    flags(AVX2 | {"avx_vnni": True})
+    assert arithmetic(Quantization()).matrix.grid == INT8_NARROW
 
 
 def test_seven_bits_cannot_saturate_and_eight_can():
