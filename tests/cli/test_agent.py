@@ -53,6 +53,17 @@ def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, caps
     assert written == []
 
 
+def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
+    write_data(tmp_path / "data")
+    common = [*TINY, f"data.path={tmp_path / 'data'}", "benchmark.processes=1", f"benchmark.where={address}"]
+    space = ["student=transformer", "student.layers=1", "quantization=none,dynamic", "study.n_trials=2"]
+    assert millis(tmp_path, "sweep", *common, *space) == 0
+    (path,) = (tmp_path / "outputs" / "sweep").glob("*/records.jsonl")
+    records = read_records(path)
+    assert {record.kind for record in records} == {"teacher", "baseline", "student"}
+    assert {record.environment["agent"]["where"] for record in records} == {address}
+
+
 def test_without_a_token_it_does_not_start(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MILLIS_AGENT_TOKEN", raising=False)
     monkeypatch.delenv("MILLIS_AGENT_TOKEN_FILE", raising=False)
