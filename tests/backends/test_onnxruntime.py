@@ -38,28 +38,9 @@ def test_affinity_reaches_the_session_counted_from_one():
     assert options.get_session_config_entry("session.intra_op_thread_affinities") == "2;1"
 
 
-@pytest.mark.parametrize(
-    ("threads", "inter_op", "within", "at_once", "mode"),
-    [(1, 1, 1, 1, "SEQUENTIAL"), (4, 1, 4, 1, "SEQUENTIAL"), (4, 2, 2, 2, "PARALLEL"), (1, 2, 1, 1, "SEQUENTIAL")],
-)
-def test_threads_are_shared_out_among_operators_at_once(threads, inter_op, within, at_once, mode):
-    options = _session_options(threads, OnnxRuntime(inter_op=inter_op))
-    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (within, at_once)
-    assert options.execution_mode.name == f"ORT_{mode}"
-
-
-def test_operators_at_once_answer_as_one_after_the_other(write):
-    folder, texts = write(OnnxRuntime()), ["a b", "b a a"]
-    expected, found = load(folder, threads=2), load(folder, threads=2, options={"inter_op": 2})
-    assert [found.predict(text) for text in texts] == [expected.predict(text) for text in texts]
-    assert found.manifest.options["inter_op"] == 2
-    with pytest.raises(MillisError, match=r"backend.inter_op=2 for 3 threads: expected a number that divides them"):
-        load(folder, threads=3, options={"inter_op": 2})
-
-
 def test_options_are_kept_in_the_manifest_and_served(write):
     folder = write(OnnxRuntime(spinning="never", affinity=(0,)))
-    assert open_manifest(folder).options == {"spinning": "never", "affinity": [0], "inter_op": 1, "device": "cpu"}
+    assert open_manifest(folder).options == {"spinning": "never", "affinity": [0], "device": "cpu"}
     assert load(folder, threads=1).predict("a b").label in ("no", "yes")  # one thread: nobody to place
     with pytest.raises(MillisError, match=r"backend.affinity=\[0\] for 3 threads: expected 2 CPUs"):
         load(folder, threads=3)
@@ -72,12 +53,6 @@ def test_options_that_cannot_be_are_refused():
         OnnxRuntime(spinning="alway")
     with pytest.raises(MillisError, match=r"backend.affinity=\[-1\]: expected numbers of CPUs, from 0 on"):
         OnnxRuntime(affinity=[-1])
-    with pytest.raises(
-        MillisError, match=r"backend.inter_op=0: expected how many operators may run at once, from 1 on"
-    ):
-        OnnxRuntime(inter_op=0)
-    with pytest.raises(MillisError, match=r"backend.inter_op=2 with backend.affinity: .* Set backend.affinity=null"):
-        OnnxRuntime(inter_op=2, affinity=[0])
     with pytest.raises(
         MillisError, match=r"backend.device='gpu' is not supported by onnxruntime: expected one of cpu, cuda"
     ):

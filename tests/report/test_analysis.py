@@ -50,7 +50,7 @@ def test_rows_by_hand(analysed):
     assert reached[2] == [["1", "125", "–", "500", "23.4", "33.6 MB"]]
     assert limits[2] == [["teacher", "12", "250.0 M", "42.6 MB", "fp32", "2.0000", "6.5000", "3.2", "31", "4"]]
     assert operators[2] == [["/layer/MatMul", "MatMul", "50.0%", "123.4"]]
-    assert settings[2][4] == ["1", "1", "2", "1", "as texts come", "4.20 ms".removesuffix(" ms"), "8.40", "480"]
+    assert settings[2][4] == ["1", "2", "1", "as texts come", "4.20 ms".removesuffix(" ms"), "8.40", "480"]
     assert list(tables([replace(record, analysis={}) for record in analysed])) == []
 
 

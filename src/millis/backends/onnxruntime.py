@@ -59,18 +59,16 @@ class OnnxRuntime:
         spinning: What a thread does that waits for the others, with several: `request` spins within a request and
             sleeps between them, `never` sleeps at once, `always` spins on, and burns a core for as long as it idles.
         affinity: CPUs of the threads beyond the caller's own, one each; None leaves them to the system.
-        inter_op: How many operators that do not wait for each other run at once; each gets threads / inter_op threads.
         device: `cpu`, or `cuda` for the first NVIDIA GPU, which takes the package onnxruntime-gpu.
 
     Raises:
-        MillisError: another way of waiting, CPUs or operators at once that cannot be, or another device.
+        MillisError: another way of waiting, CPUs that cannot be, or another device.
     """
 
     name = "onnxruntime"
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None
-    inter_op: int = 1
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -80,15 +78,6 @@ class OnnxRuntime:
             object.__setattr__(self, "affinity", tuple(self.affinity))  # a config and a manifest give a list
             if any(cpu < 0 for cpu in self.affinity):
                 raise MillisError(f"backend.affinity={list(self.affinity)}: expected numbers of CPUs, from 0 on")
-        if self.inter_op < 1:
-            raise MillisError(
-                f"backend.inter_op={self.inter_op}: expected how many operators may run at once, from 1 on"
-            )
-        if self.inter_op > 1 and self.affinity is not None:
-            raise MillisError(
-                f"backend.inter_op={self.inter_op} with backend.affinity: ONNX Runtime pins the threads within an "
-                "operator alone. Set backend.affinity=null, or backend.inter_op=1"
-            )
 
     def missing(self) -> str | None:
         """What to install before a graph can be written and run."""
@@ -279,15 +268,9 @@ def _session_options(threads: int, chosen: OnnxRuntime) -> Any:
     from onnxruntime import ExecutionMode, GraphOptimizationLevel, SessionOptions
 
     options = SessionOptions()
-    at_once = chosen.inter_op if threads > 1 else 1
-    if threads % at_once:
-        raise MillisError(
-            f"backend.inter_op={at_once} for {threads} threads: expected a number that divides them. Load it with "
-            "others, or set backend.inter_op=1"
-        )
-    options.intra_op_num_threads = threads // at_once
-    options.inter_op_num_threads = at_once
-    options.execution_mode = ExecutionMode.ORT_PARALLEL if at_once > 1 else ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only
     for key, value in SPINNING[chosen.spinning].items():

@@ -8,12 +8,11 @@ feed 2, compute 12, decode 1.5 µs.
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, cast, overload
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,14 +164,13 @@ def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
     return index, 1.0 / float(np.exp(logits - logits[index]).sum())
 
 
-def load(folder: Path | str, threads: int = 1, verify: bool = True, options: Mapping[str, Any] | None = None) -> Runner:
+def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     """Load an artifact, and run nothing that is stored in it.
 
     Args:
         folder: The artifact.
         threads: For one request's arithmetic; more than there are CPUs is warned of.
         verify: Hash every file first (about 1 s a GB).
-        options: Of its runtime, in place of those it was written with; None changes none.
 
     Raises:
         MillisError: not an artifact, damaged, written by a newer millis, or its runtime is not installed.
@@ -183,8 +181,6 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, options: Map
     if (warning := crowded(threads)) is not None:
         warnings.warn(warning, stacklevel=2)
     manifest = open_manifest(folder, verify)
-    if options is not None:
-        manifest = replace(manifest, options={**manifest.options, **options})
     session = _session(folder, manifest, threads)
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(folder / TOKENIZER))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,27 +40,17 @@ class Worker:
         first: The request that ends the cold start.
         threads: For one request's arithmetic.
         cpus: CPUs to run on; empty leaves that to the system.
-        options: Of its runtime, in place of those it was written with.
 
     Raises:
         MillisError: the process died before its first answer; its last words are in the message.
     """
 
-    def __init__(
-        self,
-        name: str,
-        artifact: Path,
-        first: Text,
-        threads: int,
-        cpus: Sequence[int],
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, name: str, artifact: Path, first: Text, threads: int, cpus: Sequence[int]) -> None:
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 closed by `close`; a file never blocks the writer, a pipe would
-        arguments = [str(artifact.resolve()), str(threads), _join(cpus), json.dumps(options)]
         start = time.perf_counter_ns()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "millis.benchmark.worker", *arguments],
+            [sys.executable, "-m", "millis.benchmark.worker", str(artifact.resolve()), str(threads), _join(cpus)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

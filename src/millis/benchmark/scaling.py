@@ -1,5 +1,4 @@
-"""Latency against threads, operators at once, batch size and length, throughput against streams, and the setting that a
-goal asks for.
+"""Latency against threads, batch size and length, throughput against streams, and the setting a goal asks for.
 
 A stream is a process of its own that answers one request after the other; several run at once on CPUs of their own,
 so streams · threads is at most the number of CPUs. Threads and streams are timed end to end on the benchmark's texts;
@@ -8,7 +7,7 @@ batch and length are the `compute` stage alone, on features of one shape.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,8 @@ class Point:
     """One setting, timed.
 
     Args:
-        axis: What varies in its curve: `threads`, `inter_op`, `streams`, `batch` or `length`.
+        axis: What varies in its curve: `threads`, `streams`, `batch` or `length`.
         per_second: Texts answered a second, by all streams together.
-        inter_op: Operators at once, each on `threads` / `inter_op` threads.
     """
 
     axis: str
@@ -42,7 +40,6 @@ class Point:
     p50_ms: float
     p99_ms: float
     per_second: float
-    inter_op: int = 1
 
 
 def scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
@@ -63,10 +60,7 @@ def scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
     for threads in grid:
         for streams in stream_grid(len(cpus) or 1, threads):
             points.append(_streams(folder, texts, seconds, threads, streams, cpus))
-    points = [replace(point, axis="threads") for point in points if point.streams == 1] + points
-    for threads in grid:
-        for inter_op in inter_op_grid(threads, manifest):
-            points.append(_streams(folder, texts, seconds, threads, 1, cpus, inter_op))
+    points = [_on_axis(point, "threads") for point in points if point.streams == 1] + points
     return points + _shapes(folder, manifest, texts, seconds, grid[0], cpus)
 
 
@@ -83,18 +77,11 @@ def stream_grid(cpus: int, threads: int) -> list[int]:
     return sorted({*(1 << power for power in range(most.bit_length()) if 1 << power <= most), most})
 
 
-def inter_op_grid(threads: int, manifest: Manifest) -> list[int]:
-    """2, 4, ... operators at once that divide `threads`, where the artifact's runtime can."""
-    if "inter_op" not in manifest.options:
-        return []
-    return [1 << power for power in range(1, threads.bit_length()) if threads % (1 << power) == 0]
-
-
 def tune(points: Sequence[Point], goal: str, bound_ms: float | None) -> Point:
     """The setting that a goal asks for.
 
-    `latency`: of the thread counts, and operators at once, those with the lowest median. `throughput`: of operators at
-    once and streams, where the p99 is at most `bound_ms`, those that answer most texts a second.
+    `latency`: of the thread counts, the one with the lowest median. `throughput`: of the streams whose p99 is at most
+    `bound_ms`, those that answer most texts a second.
 
     Raises:
         MillisError: another goal, a throughput without a bound, or a bound that nothing keeps.
@@ -102,10 +89,10 @@ def tune(points: Sequence[Point], goal: str, bound_ms: float | None) -> Point:
     if goal not in GOALS:
         raise MillisError(f"goal={goal!r} is unknown: expected one of {', '.join(GOALS)}{nearest(goal, GOALS)}")
     if goal == "latency":
-        return min((point for point in points if point.axis in ("threads", "inter_op")), key=lambda point: point.p50_ms)
+        return min((point for point in points if point.axis == "threads"), key=lambda point: point.p50_ms)
     if bound_ms is None:
         raise MillisError("goal=throughput needs the latency it may cost: add bound_ms=..., a p99 in milliseconds")
-    streams = [point for point in points if point.axis in ("streams", "inter_op")]
+    streams = [point for point in points if point.axis == "streams"]
     kept = [point for point in streams if point.p99_ms <= bound_ms]
     if not kept:
         lowest = min(point.p99_ms for point in streams)
@@ -117,20 +104,11 @@ def tune(points: Sequence[Point], goal: str, bound_ms: float | None) -> Point:
 
 
 def _streams(
-    folder: Path,
-    texts: Sequence[Text],
-    seconds: float,
-    threads: int,
-    streams: int,
-    cpus: Sequence[int],
-    inter_op: int = 1,
+    folder: Path, texts: Sequence[Text], seconds: float, threads: int, streams: int, cpus: Sequence[int]
 ) -> Point:
-    options = {"inter_op": inter_op} if inter_op > 1 else None
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(
-                Worker(f"stream {i + 1}", folder, texts[0], threads, cpus[i * threads :][:threads], options)
-            )
+            stack.enter_context(Worker(f"stream {i + 1}", folder, texts[0], threads, cpus[i * threads :][:threads]))
             for i in range(streams)
         ]
         for worker in workers:
@@ -141,8 +119,7 @@ def _streams(
         answers = [worker.receive() for worker in workers]
     taken = np.concatenate([answer["latency_ms"] for answer in answers])
     rate = sum(len(answer["latency_ms"]) / answer["seconds"] for answer in answers)
-    point = _point("streams", threads, streams, 1, None, taken, rate)
-    return replace(point, axis="inter_op", inter_op=inter_op) if inter_op > 1 else point
+    return _point("streams", threads, streams, 1, None, taken, rate)
 
 
 def _shapes(
@@ -166,3 +143,7 @@ def _point(
     return Point(
         axis, threads, streams, batch, length, float(np.median(taken)), float(np.quantile(taken, 0.99)), float(rate)
     )
+
+
+def _on_axis(point: Point, axis: str) -> Point:
+    return Point(axis, *(getattr(point, name) for name in list(Point.__dataclass_fields__)[1:]))

@@ -1,4 +1,4 @@
-"""The process that is timed: `python -m millis.benchmark.worker ARTIFACT THREADS CPUS OPTIONS`.
+"""The process that is timed: `python -m millis.benchmark.worker ARTIFACT THREADS CPUS`.
 
 It pins itself before anything heavy is imported, loads one artifact, and answers JSON lines on standard output until
 standard input ends. Between requests it blocks, so it costs its neighbours nothing. What libraries print goes to
@@ -181,8 +181,8 @@ def _text(value: Any) -> "Text":
 
 
 def main(arguments: list[str]) -> None:
-    """Serve `arguments` = [artifact, threads, comma-separated CPUs, JSON of options] until standard input ends."""
-    artifact, threads, cpus, options = arguments
+    """Serve `arguments` = [artifact, threads, comma-separated CPUs] until standard input ends."""
+    artifact, threads, cpus = arguments
     if cpus:
         os.sched_setaffinity(0, [int(cpu) for cpu in cpus.split(",")])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -193,7 +193,7 @@ def main(arguments: list[str]) -> None:
         try:
             from millis.backends.runner import load
 
-            timer = _Timer(load(artifact, int(threads), options=json.loads(options)))
+            timer = _Timer(load(artifact, int(threads)))
             _freeze()
             _serve(timer, answers)
         except MillisError as error:

@@ -15,7 +15,7 @@ LIMIT_HEADER = (
 )  # fmt: skip
 RATE_HEADER = ("threads", "fp32 Gop/s", "bf16 Gop/s", "int8 Gop/s", "GB/s", "largest cache")
 PROFILE_HEADER = ("operator", "kind", "share", "µs")
-CURVE_HEADER = ("threads", "inter-op", "streams", "batch", "tokens", "p50 ms", "p99 ms", "texts/s")
+CURVE_HEADER = ("threads", "streams", "batch", "tokens", "p50 ms", "p99 ms", "texts/s")
 AXES = {
     "threads": ("threads", "p50 latency, ms"),
     "streams": ("streams · threads", "texts a second"),
@@ -98,7 +98,7 @@ def _point(point: dict[str, Any]) -> list[str]:
     length = "as texts come" if point["length"] is None else str(point["length"])
     times = (significant(point[name]) for name in ("p50_ms", "p99_ms"))
     return [
-        *(str(point.get(name, 1)) for name in ("threads", "inter_op", "streams", "batch")),
+        *(str(point[name]) for name in ("threads", "streams", "batch")),
         length,
         *times,
         f"{point['per_second']:.0f}",

@@ -128,6 +128,5 @@ def recommended(cfg: DictConfig, records: Sequence[Record]) -> Iterator[tuple[st
     for record in records:
         best = tune([Point(**point) for point in record.analysis["curves"]], cfg.goal, cfg.bound_ms)
         streams = f"{best.streams} streams of " if best.streams > 1 else ""
-        at_once = f" and inter_op={best.inter_op}" if best.inter_op > 1 else ""
         numbers = f"p50 {best.p50_ms:.3g} ms, p99 {best.p99_ms:.3g} ms, {best.per_second:.0f} texts a second"
-        yield record.name, f"for {cfg.goal} take {streams}threads={best.threads}{at_once}: {numbers}"
+        yield record.name, f"for {cfg.goal} take {streams}threads={best.threads}: {numbers}"
