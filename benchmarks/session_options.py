@@ -18,7 +18,7 @@ from time import perf_counter_ns
 from unittest.mock import patch
 
 import onnx
-from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime import ExecutionMode, InferenceSession, SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from rich import box
@@ -87,10 +87,11 @@ def sessions(graphs: Mapping[str, Path], kind: str) -> dict[str, Session]:
         "without memory pattern": opened(plain, enable_mem_pattern=False),
         "denormals as zero": opened(plain, {"session.set_denormal_as_zero": "1"}),
         "without prepacked weights": opened(plain, {"session.disable_prepacking": "1"}),
+        "operators in parallel": opened(plain, execution_mode=ExecutionMode.ORT_PARALLEL, inter_op_num_threads=2),
     }
 
 
-def opened(path: Path, entries: Mapping[str, str] = {}, **attributes: bool) -> Session:
+def opened(path: Path, entries: Mapping[str, str] = {}, **attributes: object) -> Session:
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     for name, value in attributes.items():

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 NOTABLE = 0.2  # points: a smaller interaction of pruning and quantization is none
 WITHIN = (0.8, 1.1)  # all three together, as a share of the product of their speed-ups
 MISSED = 0.25
-DISTIL, PRUNE, QUANTIZE = "distillation.alpha", "pruning.sparsity", "quantization"
+DISTIL, PRUNE, QUANTIZE = "distillation", "pruning", "quantization"
 
 
 def main() -> int:
@@ -45,7 +45,11 @@ def main() -> int:
 def command(settings: Mapping[str, Any], given: Sequence[str]) -> list[str]:
     """The arguments of `millis compress`, those that Hydra crosses among them; `given` replaces the experiment's."""
     levels = {**settings["factors"], "seed": settings["seeds"]}
-    own = [*settings["overrides"], *(f"{key}={','.join(map(str, values))}" for key, values in levels.items())]
+    own = [
+        f"hydra.searchpath=[file://{HERE / 'conf'}]",
+        *settings["overrides"],
+        *(f"{key}={','.join(map(str, values))}" for key, values in levels.items()),
+    ]
     replaced = {argument.partition("=")[0] for argument in given}
     return ["-m", *(argument for argument in own if argument.partition("=")[0] not in replaced), *given]
 

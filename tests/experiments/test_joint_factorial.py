@@ -51,8 +51,11 @@ def test_every_combination_is_a_recipe_with_those_factors_on(factorial):
     assert list(SETTINGS["factors"]) == [factorial.DISTIL, factorial.PRUNE, factorial.QUANTIZE]
     for cell in product((0, 1), repeat=3):
         levels = [f"{key}={values[on]}" for on, (key, values) in zip(cell, SETTINGS["factors"].items(), strict=True)]
-        recipe = Recipe.of(composed("compress", [*SETTINGS["overrides"], *levels]))
-        assert (recipe.distillation.alpha > 0, recipe.pruning.sparsity > 0, recipe.aware) == cell
+        (_, own, *_) = factorial.command(SETTINGS, [])  # where its own groups lie
+        recipe = Recipe.of(composed("compress", [own, *SETTINGS["overrides"], *levels]))
+        assert (recipe.distillation.alpha > 0, recipe.pruning is not None, recipe.aware) == cell
+        if cell[1]:
+            assert (recipe.pruning.sparsity, recipe.pruning.allocation) == (0.7, "local")
 
 
 def test_what_is_given_replaces_what_the_experiment_says(factorial):

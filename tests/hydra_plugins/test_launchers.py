@@ -50,7 +50,7 @@ LAUNCHERS = {
 }
 
 
-def ran(folder, app):
+def ran(folder, app, code=0):
     """Run `app` in a process of its own; the storage that its study lies in."""
     (folder / "app.py").write_text(app)
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -63,7 +63,7 @@ def ran(folder, app):
         timeout=300,
         check=False,
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == code, run.stderr
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.log")))
 
 
@@ -117,6 +117,15 @@ def test_a_job_whose_process_is_killed_takes_no_other_trial_with_it(launcher, tm
     assert [trial.number for trial in trials] == [0, 1, 2, 3, 4], "nothing was asked for twice"
     assert trials[2].user_attrs["error"]
     assert (tmp_path / "began-2").read_text() == "xx"
+
+
+def test_a_launcher_that_loses_everything_ends_the_sweep_and_spends_little_of_it(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the launcher joblib is not installed")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(CONFIG % ("joblib", "{n_jobs: 2}"))
+    storage = ran(tmp_path, KILLED.replace('if number == "2"', 'if "2"'), code=1)
+    trials = optuna.load_study(study_name="study", storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "RUNNING", "RUNNING"]  # to be tried again
 
 
 MILLIS = """

@@ -1,6 +1,7 @@
 """Effects of two factors on records written by hand."""
 
 import io
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,10 +13,14 @@ from millis.metrics import scorer
 from millis.record import Record
 from millis.report.effects import contrasts, factorial, print_effects
 
-ACCURACY = scorer("accuracy")
 TEXTS = 100
 NONE = {"_target_": "millis.pruning.recipe.none"}
 NEURONS = {"_target_": "millis.pruning.recipe.Pruning", "sparsity": 0.5}
+
+
+def accuracy(_):
+    """Record → its metric."""
+    return scorer("accuracy")
 
 
 def record(seed, right, milliseconds, alpha=0.0, pruning=NONE, **config):
@@ -56,7 +61,7 @@ KEYS = ["distillation.alpha", "pruning"]
 def test_effects_by_hand():
     """Distilling: (60 + 54 - 50 - 40) / 2 = 12; pruning: (40 + 54 - 50 - 60) / 2 = -8; distilling where pruned is 14,
     where not 10: (14 - 10) / 2 = 2. Pruned takes half the time, whatever else: log 0.5."""
-    found = factorial(crossed(), KEYS, ACCURACY)
+    found = factorial(crossed(), KEYS, accuracy)
     assert {name: effect.mean for name, effect in found.points.items()} == pytest.approx(
         {"distillation.alpha": 12.0, "pruning": -8.0, "distillation.alpha x pruning": 2.0}
     )
@@ -70,15 +75,15 @@ def test_effects_by_hand():
         (("distillation.alpha",), 60, 1),
         (("distillation.alpha", "pruning"), 54, 2),
     ]
-    assert [(factor.off, factor.on) for factor in found.factors] == [("0.0", "0.9"), ("none", "Pruning")]
+    assert [(factor.off, factor.on) for factor in found.factors] == [("0", "0.9"), ("none", "Pruning")]
 
 
 def test_intervals_come_from_texts_and_are_paired():
-    found = factorial(crossed(), KEYS, ACCURACY)
+    found = factorial(crossed(), KEYS, accuracy)
     for effect in found.points.values():
         assert effect.low < effect.mean < effect.high
     alike = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (NONE, NEURONS))]
-    for effect in factorial(alike, KEYS, ACCURACY).points.values():  # the same texts right everywhere
+    for effect in factorial(alike, KEYS, accuracy).points.values():  # the same texts right everywhere
         assert effect.low == effect.mean == effect.high == 0
 
 
@@ -86,7 +91,7 @@ def test_an_interval_over_seeds():
     """One seed gains ten points from distilling, the other none: drawn twice, either may be the mean."""
     first = crossed(seeds=(0,))
     second = [record(1, 50, one.latency_ms[0][0], *_levels(one)) for one in first]
-    both, alone = factorial([*first, *second], KEYS, ACCURACY), factorial(first, KEYS, ACCURACY)
+    both, alone = factorial([*first, *second], KEYS, accuracy), factorial(first, KEYS, accuracy)
     wide, narrow = both.points["distillation.alpha"], alone.points["distillation.alpha"]
     assert wide.mean == pytest.approx(6.0) and narrow.mean == pytest.approx(12.0)
     assert wide.low == 0 < narrow.low
@@ -99,22 +104,24 @@ def _levels(one):
 def test_levels_that_differ_in_a_number_are_told_by_it():
     half, more = NEURONS, {**NEURONS, "sparsity": 0.75}
     records = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (more, half))]
-    assert factorial(records, KEYS, ACCURACY).factors[1] == factorial(records[::-1], KEYS, ACCURACY).factors[1]
-    assert factorial(records, KEYS, ACCURACY).factors[1].on == "sparsity=0.75"
-    assert factorial(records, ["pruning.sparsity"], ACCURACY).factors[0].off == "0.5"
+    assert factorial(records, KEYS, accuracy).factors[1] == factorial(records[::-1], KEYS, accuracy).factors[1]
+    assert factorial(records, KEYS, accuracy).factors[1].on == "sparsity=0.75"
+    assert factorial(records, ["pruning.sparsity"], accuracy).factors[0].off == "0.5"
 
 
 def test_the_newest_of_several_factorials_counts():
     older, newer = crossed(trainer={"max_epochs": 1}), crossed(seeds=(5,), trainer={"max_epochs": 2})
-    assert factorial([*older, *newer], KEYS, ACCURACY).seeds == (5,)
-    assert factorial([*newer, *older], KEYS, ACCURACY).seeds == (0, 1)
+    assert factorial([*older, *newer], KEYS, accuracy).seeds == (5,)
+    assert factorial([*newer, *older], KEYS, accuracy).seeds == (0, 1)
     alone = record(9, 10, 1.0, trainer={"max_epochs": 3})  # no factorial
-    assert factorial([*older, *newer, alone], KEYS, ACCURACY).seeds == (5,)
-    assert factorial(crossed(group="a") + crossed(seeds=(3,), group="b"), KEYS, ACCURACY).seeds == (0, 1, 3)
+    assert factorial([*older, *newer, alone], KEYS, accuracy).seeds == (5,)
+    newer_but_broken = crossed(seeds=(7,), trainer={"max_epochs": 4})[:3]
+    assert factorial([*older, *newer_but_broken], KEYS, accuracy).seeds == (0, 1)
+    assert factorial(crossed(group="a") + crossed(seeds=(3,), group="b"), KEYS, accuracy).seeds == (0, 1, 3)
 
 
 def test_an_incomplete_seed_is_left_out():
-    assert factorial([*crossed(), *crossed(seeds=(2,))[:3]], KEYS, ACCURACY).seeds == (0, 1)
+    assert factorial([*crossed(), *crossed(seeds=(2,))[:3]], KEYS, accuracy).seeds == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -125,25 +132,59 @@ def test_an_incomplete_seed_is_left_out():
         (crossed(), ["prunin"], r"effects: no record's config has 'prunin'; did you mean 'pruning'"),
         ([], KEYS, r"effects: no record's config has 'distillation.alpha'"),
         (crossed(), ["seed", "pruning"], r"effects: no seed has all 4 combinations"),
-        (crossed()[:1], KEYS, r"effects: distillation.alpha has 1 level in the records, expected 2. Run it at two"),
+        (crossed()[:1], KEYS, r"effects: distillation.alpha has one level among records that differ in nothing else"),
+        (
+            [*crossed(), record(0, 50, 8.0, alpha=0.5)],
+            KEYS,
+            r"distillation.alpha has 3 levels in the records \(0, 0.5, 0.9\), expected 2. Name the records of two",
+        ),
         (
             crossed(seeds=(0,))[:3],
             KEYS,
             r"seed 0 lacks 1, such as that with distillation.alpha, pruning on. Run the missing ones",
         ),
+        (
+            [record(0, 50, 8.0, only={"here": 1}), record(0, 50, 8.0, other={"there": 1})],
+            ["only.here", "other.there"],
+            r"effects: no record's config has all of only.here, other.there",
+        ),
     ],
 )
 def test_what_has_no_effects_is_refused(records, keys, message):
     with pytest.raises(MillisError, match=message):
-        factorial(records, keys, ACCURACY)
+        factorial(records, keys, accuracy)
 
 
-def test_other_test_texts_are_refused():
-    _, *rest = crossed()
-    other = record(0, 50, 8.0)
-    other.references[0] = 0
+@pytest.mark.parametrize("references", [[0] + [1] * (TEXTS - 1), [1] * (TEXTS - 1)], ids=["another label", "one fewer"])
+def test_other_test_texts_are_refused(references):
+    first, *rest = crossed()
+    other = replace(first, references=references, predictions=first.predictions[: len(references)])
     with pytest.raises(MillisError, match=r"effects: the records are of different test texts"):
-        factorial([other, *rest], KEYS, ACCURACY)
+        factorial([other, *rest], KEYS, accuracy)
+
+
+def test_what_was_measured_over_another_reference_does_not_count():
+    """`millis benchmark` writes records of the same recipe, whose speed-up is over its first artifact."""
+    again = replace(crossed()[0], metrics={"accuracy": 1.0, "speedup": 9.0}, environment={"benchmark": {}})
+    assert factorial([*crossed(), again], KEYS, accuracy) == factorial(crossed(), KEYS, accuracy)
+
+
+def test_a_level_may_be_null():
+    records = [record(0, 50, 8.0, student={"layers": layers}) for layers in (None, 3)]
+    (factor,) = factorial(records, ["student.layers"], accuracy).factors
+    assert {factor.off, factor.on} == {"None", "3"}
+
+
+def test_zero_is_one_level_however_it_is_written():
+    records = [record(0, 50, 8.0, alpha) for alpha in (0, 0.0, 0.9)]
+    assert factorial(records, ["distillation.alpha"], accuracy).factors[0].off == "0"
+
+
+def test_the_metric_is_that_of_the_records_that_count():
+    asked = []
+    later = record(9, 10, 1.0, task={"metric": "macro_f1"})
+    factorial([*crossed(), later], KEYS, lambda one: asked.append(one.seed) or scorer("accuracy"))
+    assert asked == [0]
 
 
 def test_contrasts_are_orthogonal():
@@ -157,7 +198,7 @@ def test_contrasts_are_orthogonal():
 
 def test_what_is_printed():
     out = io.StringIO()
-    print_effects(factorial(crossed(), KEYS, ACCURACY), Console(file=out, width=120))
+    print_effects(factorial(crossed(), KEYS, accuracy), Console(file=out, width=120))
     text = out.getvalue()
     assert "pruning: none (off), Pruning (on)" in text
     assert "distillation.alpha, pruning" in text and "54.00" in text

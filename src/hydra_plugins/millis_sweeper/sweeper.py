@@ -88,6 +88,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         # Raising here would reach the user as Hydra's "error instantiating"; everything is checked in `sweep`.
         self.options = OptunaSweeperConf(**{name: _plain(value) for name, value in options.items()})
         self.options.sampler = self.options.sampler or TPE
+        self.lost = 0  # jobs that the launcher lost, one after the other
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's hook: called once, before `sweep`."""
@@ -196,11 +197,16 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         """What each job returned, or the exception it ended by.
 
         A launcher that loses a job (its process was killed, its node went away) tells nothing of the others. They are
-        launched again one by one: what they had finished is found in the caches, and only one that is lost again fails.
+        launched again one by one: what they had finished is found in the caches, those that still run hold the locks of
+        what they make, and only a job that is lost again fails. A launcher that loses all ends the sweep.
         """
         try:
             results = self.launcher.launch(jobs, initial_job_idx=numbers[0])
+            self.lost = 0
         except Exception as error:  # each launcher has its own
+            self.lost += len(jobs) == 1
+            if self.lost > SAME_FAILURES:
+                raise
             if len(jobs) == 1:
                 return [error]
             log.warning("the launcher lost a job of trials %s, launched again one by one: %s", numbers, error)

@@ -60,7 +60,7 @@ def export_segments(
         prepared = prepare(model, quantization, calibration)
         kept = [prepared.model.get_submodule(name) for name in prepared.kept]
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
-        notes = list(prepared.notes)
+        notes, count = list(prepared.notes), len(model.spec["exits"]) + 1
         for position, graph in enumerate(_graphs(prepared.model, inputs)):
             plain = Path(scratch) / segment_path(folder, position).name
             graph.export(plain)
@@ -69,7 +69,7 @@ def export_segments(
             segment.quantization = _parameters_of(segment, prepared.model)
             part = Prepared(segment, own, [], ())
             notes += quantize(plain, segment_path(folder, position), part, quantization, requests)
-            requests = _after(plain, requests)
+            requests = _after(plain, requests) if position + 1 < count else []
     return tuple(dict.fromkeys(notes))
 
 

@@ -1,7 +1,7 @@
 """`millis report`: records as one HTML page, or the effects of what they differ in."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -44,7 +44,7 @@ def run(cfg: DictConfig) -> Path:
 
 def _effects(cfg: DictConfig, records: Sequence[Record], folder: Path) -> Path:
     """Print what the factors do, and write it as JSON."""
-    found = factorial(records, list(cfg.effects), _score(records[-1], folder))
+    found = factorial(records, list(cfg.effects), lambda record: _score(record, folder))
     console = wide_console()
     print_effects(found, console)
     path = folder / "effects.json"
@@ -65,7 +65,7 @@ def read_all(source: Path) -> list[Record]:
     for path in _files(source):
         for record in read_records(path):
             found.pop(record.id, None)
-            found[record.id] = record
+            found[record.id] = replace(record, artifact=str(path.parent / record.artifact))
     return list(found.values())
 
 

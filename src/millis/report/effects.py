@@ -12,8 +12,9 @@ benchmark.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, product
 from typing import Any, TypeAlias
 
@@ -31,6 +32,7 @@ from millis.store import fingerprint
 
 RESAMPLES = 2000
 LEVELS = 2
+ABSENT = object()
 DIFFERENCES = 3  # leaves of a level that stand for it
 
 Combination: TypeAlias = tuple[bool, ...]
@@ -76,9 +78,6 @@ class Estimate:
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.mean:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
-
 
 @dataclass(frozen=True)
 class Factorial:
@@ -97,42 +96,34 @@ class Factorial:
     log_latency: dict[str, Estimate]
 
 
-def factorial(records: Sequence[Record], keys: Sequence[str], score: Score) -> Factorial:
+def factorial(records: Sequence[Record], keys: Sequence[str], scorer: Callable[[Record], Score]) -> Factorial:
     """The effects of `keys` and of each two of them.
 
     Args:
-        records: Of any runs, oldest first. Where several sets of them differ in nothing but `keys` and seeds, the
-            one with the newest record counts.
+        records: Of any runs, oldest first; those of `millis benchmark`, which are over another reference, are left out.
+            Of the sets that differ in nothing but `keys` and seeds and have every combination for some seed, the one
+            with the newest record counts.
         keys: Groups or keys of the config.
-        score: (predictions, references) → percent, of the records' metric.
+        scorer: Record → (predictions, references) → percent, of the record's metric.
 
     Raises:
         MillisError: no record has a key, a factor has not two levels, or no seed has every combination.
     """
     if len(set(keys)) < len(keys) or not keys:
         raise MillisError(f"effects={list(keys)}: expected one or several keys of the config, each once")
-    students = [record for record in records if record.kind == "student"]
+    students = [one for one in records if one.kind == "student" and "benchmark" not in one.environment]
     for key in keys:
-        if not any(_value(record.config, key) is not None for record in students):
+        if all(_value(record.config, key) is ABSENT for record in students):
             known = {name for record in students for name in record.config}
             raise MillisError(f"effects: no record's config has {key!r}{nearest(key, known)}")
-    design = _newest(students, keys)
-    levels = [sorted({cell[i] for _, cell in design}, key=_order) for i in range(len(keys))]
-    for key, found in zip(keys, levels, strict=True):
-        if len(found) != LEVELS:
-            raise MillisError(
-                f"effects: {key} has {len(found)} level{'s' * (len(found) != 1)} in the records, expected {LEVELS}. "
-                f"Run it at two: millis compress -m {key}=...,..."
-            )
-    table = {
-        (seed, tuple(level == found[1] for level, found in zip(cell, levels, strict=True))): record
-        for (seed, cell), record in design.items()
-    }
-    cells = list(product((False, True), repeat=len(keys)))
-    seeds = [seed for seed in sorted({seed for seed, _ in table}) if all((seed, cell) in table for cell in cells)]
-    if not seeds:
-        raise MillisError(_incomplete(table, cells, keys))
-    runs = [[table[seed, cell] for cell in cells] for seed in seeds]
+    designs = _designs(students, keys)
+    if not designs:
+        raise MillisError(f"effects: no record's config has all of {', '.join(keys)}: they are not of one run")
+    whole = [one for one in designs if one.seeds]
+    design = whole[-1] if whole else max(designs, key=lambda one: len(one.records))
+    design.check(keys)
+    runs = [[design.table[seed, cell] for cell in design.cells] for seed in design.seeds]
+    cells, levels, seeds, score = design.cells, design.levels, design.seeds, scorer(runs[0][0])
     return Factorial(
         quality=runs[0][0].quality,
         factors=tuple(
@@ -187,30 +178,89 @@ def print_effects(found: Factorial, console: Console) -> None:
     )
 
 
-def _newest(students: Sequence[Record], keys: Sequence[str]) -> dict[tuple[int, tuple[str, ...]], Record]:
-    """(seed, levels as JSON) → record, of the records that differ in nothing else, among them the newest that can."""
-    designs: dict[str, dict[tuple[int, tuple[str, ...]], Record]] = {}
+@dataclass(frozen=True)
+class _Design:
+    """Records that differ in nothing but factors and seeds.
+
+    Args:
+        records: (seed, levels as JSON) → record.
+    """
+
+    records: dict[tuple[int, tuple[str, ...]], Record]
+
+    @cached_property
+    def levels(self) -> list[list[str]]:
+        """Of each factor, off before on."""
+        return [sorted(set(found), key=_order) for found in zip(*(cell for _, cell in self.records), strict=True)]
+
+    @cached_property
+    def cells(self) -> list[Combination]:
+        return list(product((False, True), repeat=len(self.levels)))
+
+    @cached_property
+    def table(self) -> dict[tuple[int, Combination], Record]:
+        return {
+            (seed, tuple(level == found[-1] for level, found in zip(cell, self.levels, strict=True))): record
+            for (seed, cell), record in self.records.items()
+        }
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """Those that have every combination; none where a factor has not two levels."""
+        if any(len(found) != LEVELS for found in self.levels):
+            return []
+        seeds = sorted({seed for seed, _ in self.table})
+        return [seed for seed in seeds if all((seed, cell) in self.table for cell in self.cells)]
+
+    def check(self, keys: Sequence[str]) -> None:
+        """Refuse a design without a seed that has every combination."""
+        for key, found in zip(keys, self.levels, strict=True):
+            if len(found) == 1:
+                raise MillisError(
+                    f"effects: {key} has one level among records that differ in nothing else. Run it at two with all "
+                    f"else the same: millis compress -m {key}=...,... (student and model set other keys: no factors)"
+                )
+            if len(found) > LEVELS:
+                raise MillisError(
+                    f"effects: {key} has {len(found)} levels in the records ({', '.join(found)[:80]}), expected "
+                    f"{LEVELS}. Name the records of two: records=FOLDER"
+                )
+        if self.seeds:
+            return
+        best = max({seed for seed, _ in self.table}, key=lambda seed: sum((seed, c) in self.table for c in self.cells))
+        lacking = [cell for cell in self.cells if (best, cell) not in self.table]
+        on = ", ".join(key for key, present in zip(keys, lacking[0], strict=True) if present) or "none"
+        raise MillisError(
+            f"effects: no seed has all {len(self.cells)} combinations of {', '.join(keys)}; seed {best} lacks "
+            f"{len(lacking)}, such as that with {on} on. Run the missing ones"
+        )
+
+
+def _designs(students: Sequence[Record], keys: Sequence[str]) -> list[_Design]:
+    """The newest last."""
+    found: dict[str, dict[tuple[int, tuple[str, ...]], Record]] = {}
     for record in students:
         values = [_value(record.config, key) for key in keys]
-        if any(value is None for value in values):
+        if ABSENT in values:
             continue
         same = fingerprint(_rest(record.config, keys))
-        design = designs.pop(same, {})
-        design[record.seed, tuple(json.dumps(value, sort_keys=True) for value in values)] = record
-        designs[same] = design  # the last one now
-    whole = [
-        design
-        for design in designs.values()
-        if all(len({cell[i] for _, cell in design}) == LEVELS for i in range(len(keys)))
-    ]
-    return (whole or list(designs.values()))[-1]
+        records = found.pop(same, {})
+        records[record.seed, tuple(map(_level, values))] = record
+        found[same] = records  # the last one now
+    return [_Design(records) for records in found.values()]
+
+
+def _level(value: Any) -> str:
+    """A level as JSON; 0 and 0.0 are one."""
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, sort_keys=True)
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
-    """What lies under a dotted key, None where nothing does."""
+    """What lies under a dotted key, `ABSENT` where nothing does."""
     node: Any = config
     for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
+        node = node.get(part, ABSENT) if isinstance(node, Mapping) else ABSENT
     return node
 
 
@@ -250,17 +300,6 @@ def _words(level: str, other: str) -> str:
     return ", ".join(f"{name}={ours.get(name, '-')}" for name in differing[:DIFFERENCES])
 
 
-def _incomplete(table: Mapping[Any, Any], cells: Sequence[Combination], keys: Sequence[str]) -> str:
-    seeds = {seed for seed, _ in table}
-    best = max(seeds, key=lambda seed: sum((seed, cell) in table for cell in cells))
-    lacking = [cell for cell in cells if (best, cell) not in table]
-    on = ", ".join(key for key, present in zip(keys, lacking[0], strict=True) if present) or "none"
-    return (
-        f"effects: no seed has all {len(cells)} combinations of {', '.join(keys)}; seed {best} lacks {len(lacking)}, "
-        f"such as that with {on} on. Run the missing ones"
-    )
-
-
 def _cell(keys: Sequence[str], cell: Combination, records: Sequence[Record], score: Score) -> Cell:
     return Cell(
         on=tuple(key for key, on in zip(keys, cell, strict=True) if on),
@@ -276,10 +315,12 @@ Means: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _points(runs: Sequence[Sequence[Record]], score: Score) -> Means:
     """Quality of each combination, mean over seeds."""
+    if any(record.references != runs[0][0].references for row in runs for record in row):
+        raise MillisError(
+            "effects: the records are of different test texts. Name those of one data set: records=FOLDER"
+        )
     references = np.array(runs[0][0].references)
     predictions = np.array([[record.predictions for record in row] for row in runs])  # [seeds, cells, texts]
-    if any(record.references != runs[0][0].references for row in runs for record in row):
-        raise MillisError("effects: the records are of different test texts. Name those of one data set: records=FILE")
     seeds, cells, texts = predictions.shape
     chance = np.random.default_rng(0)
     drawn = np.empty((RESAMPLES, cells))

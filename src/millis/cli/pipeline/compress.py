@@ -218,7 +218,7 @@ def _judge(
         notes.append(_tokens_note(cfg, metrics))
     if (recipe := Recipe.of(cfg)).timed:
         shrunk = measured.metrics["speedup"] / unshrunk_speedup(cfg, teacher)
-        metrics["pruned_speedup" if recipe.to_latency else "factorized_speedup"] = shrunk
+        metrics["shrunk_speedup"] = shrunk
         notes.append(_shrunk_note(recipe, shrunk))
     if tested.truncated:
         notes.append(
@@ -247,10 +247,14 @@ def _judge(
 
 def _shrunk_note(recipe: Recipe, speedup: float) -> str:
     """What was asked for and what came of it, of a student made smaller to a stated speed-up."""
-    if recipe.to_latency is not None:
+    factorized = recipe.factorization is not None and recipe.factorization.timed
+    included = recipe.early_exit is not None or recipe.tokens is not None
+    if recipe.to_latency is not None and not (factorized or included):
         return recipe.to_latency.outcome(speedup)
-    asked = recipe.factorization.describe()
-    return f"{asked} was asked for, and the model was measured to be {speedup:.2f} times as fast as with whole matrices"
+    asked = [] if recipe.to_latency is None else [f"pruning to {recipe.to_latency.target_speedup:g}x"]
+    asked += [recipe.factorization.describe()] if factorized else []
+    more = ", what it skips included" if included else ""
+    return f"{' and '.join(asked)} made the student {speedup:.2f} times as fast as it was before, as measured{more}"
 
 
 def _tokens_note(cfg: DictConfig, metrics: Mapping[str, float]) -> str:

@@ -36,11 +36,11 @@ def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Toke
 
 def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
     spec, tokenizer = recipe.student.spec(teacher.manifest.spec), teacher.tokenizer
-    if recipe.to_latency is None:
+    if not recipe.timed:  # what was timed is as the kept weights have it, whatever a clock says today
         if recipe.factorization is None:
             return spec, tokenizer
         texts = teacher.inputs.dataset.train.texts
-        foretold, shorter = factorization(cfg, teacher, recipe, spec).spec(spec, tokenizer, texts)
+        foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
         if foretold is not None:
             return foretold, shorter
     model, tokenizer = _plain(cfg, teacher, recipe)
