@@ -134,9 +134,9 @@ def test_an_incomplete_seed_is_left_out():
         (crossed(), ["seed", "pruning"], r"effects: no seed has all 4 combinations"),
         (crossed()[:1], KEYS, r"effects: distillation.alpha has one level among records that differ in nothing else"),
         (
-            [*crossed(), record(0, 50, 8.0, alpha=0.5)],
+            [*crossed(), *(record(0, 50, 8.0, 0.5, pruning) for pruning in (NONE, NEURONS))],
             KEYS,
-            r"distillation.alpha has 3 levels in the records \(0, 0.5, 0.9\), expected 2. Name the records of two",
+            r"distillation.alpha has 3 levels in the records \(0, 0.5, 0.9\), and not just 2 of them are crossed",
         ),
         (
             crossed(seeds=(0,))[:3],
@@ -167,6 +167,12 @@ def test_what_was_measured_over_another_reference_does_not_count():
     """`millis benchmark` writes records of the same recipe, whose speed-up is over its first artifact."""
     again = replace(crossed()[0], metrics={"accuracy": 1.0, "speedup": 9.0}, environment={"benchmark": {}})
     assert factorial([*crossed(), again], KEYS, accuracy) == factorial(crossed(), KEYS, accuracy)
+
+
+def test_a_level_that_was_tried_alone_does_not_count():
+    assert factorial([record(0, 90, 8.0, alpha=0.5), *crossed()], KEYS, accuracy) == factorial(
+        crossed(), KEYS, accuracy
+    )
 
 
 def test_a_level_may_be_null():

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,9 +13,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, text
-from tiny import TINY, millis, write_data
 
-import millis as package
+import millis
 from millis.errors import MillisError
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
@@ -57,25 +55,13 @@ def share(url: str, name: str, **options) -> SharedStudy:
 
 
 def worker(folder: Path, url: str, name: str, hangs: bool = False) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(millis.__file__).parents[1])}
     command = [sys.executable, "-c", WORKER, url, name, str(Path(__file__).parent), str(int(hangs))]
     return subprocess.Popen(command, cwd=folder, env=environment)
 
 
 def lines(folder: Path) -> list:
     return [json.loads(line) for path in folder.glob("*.log") for line in path.read_text().splitlines()]
-
-
-def test_a_sweep_keeps_its_study_there_and_goes_on(postgresql, tmp_path, capsys):
-    write_data(tmp_path / "data")
-    recipe = ["student=static", "quantization=none,dynamic", "benchmark.processes=1"]
-    common = [*TINY, f"data.path={tmp_path / 'data'}", *recipe, f"study.storage='{postgresql}'", "study.name=ours"]
-    assert millis(tmp_path, "sweep", *common, "study.n_trials=1") == 0
-    assert millis(tmp_path, "sweep", *common, "study.n_trials=2") == 0
-    told = re.findall(r"trial (\d)/(\d)", capsys.readouterr().err)
-    assert told == [("1", "1"), ("2", "2")], "finished trials were kept and only the new one was run"
-    assert len(finished(optuna.load_study(study_name="ours", storage=Place(postgresql).storage))) == 2
-    assert not list(tmp_path.rglob("study.db"))
 
 
 def test_three_workers_one_of_them_killed(postgresql, tmp_path):

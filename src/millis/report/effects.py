@@ -119,8 +119,7 @@ def factorial(records: Sequence[Record], keys: Sequence[str], scorer: Callable[[
     designs = _designs(students, keys)
     if not designs:
         raise MillisError(f"effects: no record's config has all of {', '.join(keys)}: they are not of one run")
-    whole = [one for one in designs if one.seeds]
-    design = whole[-1] if whole else max(designs, key=lambda one: len(one.records))
+    design = _chosen(designs)
     design.check(keys)
     runs = [[design.table[seed, cell] for cell in design.cells] for seed in design.seeds]
     cells, levels, seeds, score = design.cells, design.levels, design.seeds, scorer(runs[0][0])
@@ -212,6 +211,19 @@ class _Design:
         seeds = sorted({seed for seed, _ in self.table})
         return [seed for seed in seeds if all((seed, cell) in self.table for cell in self.cells)]
 
+    def of_two(self) -> "list[_Design]":
+        """Those of its parts that have two levels of each factor, and every combination of them for some seed."""
+        found = []
+        for levels in product(*(combinations(names, LEVELS) for names in self.levels)):
+            part = {
+                (seed, cell): record
+                for (seed, cell), record in self.records.items()
+                if all(level in pair for level, pair in zip(cell, levels, strict=True))
+            }
+            if part and _Design(part).seeds:
+                found.append(_Design(part))
+        return found
+
     def check(self, keys: Sequence[str]) -> None:
         """Refuse a design without a seed that has every combination."""
         for key, found in zip(keys, self.levels, strict=True):
@@ -222,8 +234,8 @@ class _Design:
                 )
             if len(found) > LEVELS:
                 raise MillisError(
-                    f"effects: {key} has {len(found)} levels in the records ({', '.join(found)[:80]}), expected "
-                    f"{LEVELS}. Name the records of two: records=FOLDER"
+                    f"effects: {key} has {len(found)} levels in the records ({', '.join(found)[:80]}), and not just "
+                    f"{LEVELS} of them are crossed with the rest. Name the records that are meant: records=FOLDER"
                 )
         if self.seeds:
             return
@@ -234,6 +246,14 @@ class _Design:
             f"effects: no seed has all {len(self.cells)} combinations of {', '.join(keys)}; seed {best} lacks "
             f"{len(lacking)}, such as that with {on} on. Run the missing ones"
         )
+
+
+def _chosen(designs: Sequence[_Design]) -> _Design:
+    """The newest that is whole, or has one part that is; else the largest, for its `check` to say what is wrong."""
+    for design in reversed(designs):
+        if parts := design.of_two():
+            return parts[0] if len(parts) == 1 else design
+    return max(designs, key=lambda design: len(design.records))
 
 
 def _designs(students: Sequence[Record], keys: Sequence[str]) -> list[_Design]:
