@@ -49,9 +49,10 @@ def sweep(*overrides: str) -> list[Record]:
 
 
 def report(*overrides: str) -> Path:
-    """Draw records as a page; returns its path: `report("records=FILE")`."""
-    page: Path = _call("report", overrides)
-    return page
+    """Draw records as a page, or tell the effects of crossed choices as JSON; returns the path:
+    `report("records=FILE")`, `report("effects=[pruning,quantization]")`."""
+    written: Path = _call("report", overrides)
+    return written
 
 
 def _call(command: str, overrides: tuple[str, ...]) -> Any:

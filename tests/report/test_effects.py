@@ -175,6 +175,11 @@ def test_a_level_that_was_tried_alone_does_not_count():
     )
 
 
+def test_what_a_search_drew_beside_them_is_passed_over_quickly():
+    drawn = [record(0, 50, 8.0, 0.1 + i / 1e4, {**NEURONS, "sparsity": i / 1e4}) for i in range(200)]
+    assert factorial([*drawn, *crossed()], KEYS, accuracy) == factorial(crossed(), KEYS, accuracy)
+
+
 def test_a_level_may_be_null():
     records = [record(0, 50, 8.0, student={"layers": layers}) for layers in (None, 3)]
     (factor,) = factorial(records, ["student.layers"], accuracy).factors

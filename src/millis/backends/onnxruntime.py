@@ -5,8 +5,8 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 * request: `session.run` with the output's name and NumPy arrays: 12.1 µs on a model that does almost nothing, against
   11.9 with a kept I/O binding, 15.9 with a fresh one, 49 with OrtValues.
 * threads: `spinning=request` (`force_spinning_stop`). With two threads and all-MiniLM-L6-v2 int8: 2.7 ms. `never`: 3.5.
-  `always`: 2.6. Between operators there is one: on a CPU ONNX Runtime runs them one after the other whatever
-  `inter_op_num_threads` and `ORT_PARALLEL` ask for (1.32, read off its trace), and a thread more spins beside them.
+  `always`: 2.6. One operator at a time: asked for several at once (`benchmarks/session_options.py`, a processor
+  with AVX2) ONNX Runtime takes 0.98 (fp32) and 0.90 (int8) of the speed.
 * graph: optimised when loaded, since an optimised graph saved to disk is bound to the machine that saved it.
 * nothing else. `benchmarks/session_options.py`, as ratios to this file's choices: memory arena, memory patterns and
   denormals move nothing beyond noise (0.95 to 1.07). Exported with PyTorch's fused attention instead of spelled out

@@ -214,7 +214,12 @@ class _Design:
     def of_two(self) -> "list[_Design]":
         """Those of its parts that have two levels of each factor, and every combination of them for some seed."""
         found = []
-        for levels in product(*(combinations(names, LEVELS) for names in self.levels)):
+        least = LEVELS ** (len(self.levels) - 1)  # times that a level is crossed with; what a search drew, is not
+        crossed = [
+            [level for level in names if sum(cell[i] == level for _, cell in self.records) >= least]
+            for i, names in enumerate(self.levels)
+        ]
+        for levels in product(*(combinations(names, LEVELS) for names in crossed)):
             part = {
                 (seed, cell): record
                 for (seed, cell), record in self.records.items()

@@ -103,9 +103,7 @@ def factorization(cfg: DictConfig, teacher: Teacher, recipe: Recipe, spec: Spec)
     """
     if not recipe.factorization.timed:
         return recipe.factorization
-    quick = cfg.copy()
-    with open_dict(quick):
-        quick.storage = {"_target_": "millis.storage.archived.none"}  # it takes seconds, and no request notices
+    quick = _unstored(cfg)
     whole = latency_of(quick, teacher, _probe(teacher, spec)).metrics["speedup"]
     return recipe.factorization.settled(
         spec, lambda smaller: latency_of(quick, teacher, _probe(teacher, smaller)).metrics["speedup"] / whole
@@ -167,16 +165,22 @@ def latency_table(cfg: DictConfig, teacher: Teacher, spec: Spec, dense: Measurem
 
     Their speed-ups are what is read, not their milliseconds: the machine is another from minute to minute.
     """
-    quick = cfg.copy()
+    quick = _unstored(cfg)
     quick.benchmark.processes = 1  # the fit over all of them evens out one process's luck
-    with open_dict(quick):
-        quick.storage = {"_target_": "millis.storage.archived.none"}  # it takes seconds, and no request notices
     probes = latency.probe_specs(spec, latency.head_grid(spec, steps), latency.ffn_grid(spec, steps))
     speedups = {
         name: latency_of(quick, teacher, _probe(teacher, probe)).metrics["speedup"] for name, probe in probes.items()
     }
     scale = dense.metrics["latency_p50_ms"] * dense.metrics["speedup"]
     return LatencyTable.from_probes(spec, {name: scale / speedup for name, speedup in speedups.items()})
+
+
+def _unstored(cfg: DictConfig) -> DictConfig:
+    """`cfg` without an archive: packing one takes seconds, and no request notices."""
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.storage = {"_target_": "millis.storage.archived.none"}
+    return cfg
 
 
 def _probe(teacher: Teacher, spec: Spec) -> Plan:
