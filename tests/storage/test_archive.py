@@ -84,14 +84,13 @@ def test_values_that_are_stored_raw_can_be_written_to(tmp_path):
 
 
 @settings(max_examples=150)
-@given(data=st.data())
-def test_a_changed_byte_is_refused_or_makes_no_difference(tmp_path_factory, data):
+@given(position=st.integers(0, 1023), change=st.integers(1, 255))  # codecs are chosen by time: the length may vary
+def test_a_changed_byte_is_refused_or_makes_no_difference(tmp_path_factory, position, change):
     path = tmp_path_factory.mktemp("changed") / "a.millis"
     kept = {"w": np.arange(300, dtype=np.float32) % 7, "q": np.arange(40, dtype=np.int8)}
     write(path, kept, RULE)
     content = bytearray(path.read_bytes())
-    at = data.draw(st.integers(0, len(content) - 1))
-    content[at] ^= data.draw(st.integers(1, 255))
+    content[position % len(content)] ^= change
     path.write_bytes(content)
     try:
         read = Archive(path).read()
