@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from millis.benchmark import rates
 from millis.benchmark.rates import Rates, best_seconds, largest_cache, measure_rates
@@ -30,13 +31,18 @@ def test_a_process_of_its_own_measures(monkeypatch):
         measure_rates(1, [])
 
 
-def test_numbers_are_rates(monkeypatch, capsys):
+@pytest.mark.parametrize("bf16", [True, False])
+def test_numbers_are_rates_and_none_of_arithmetic_that_is_not_there(monkeypatch, capsys, bf16):
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", "avx2": True, "avx512_bf16": bf16}
+    )
     monkeypatch.setattr(rates, "SIZE", 32)
     monkeypatch.setattr(rates, "ARRAY_BYTES", 1 << 12)
     monkeypatch.setattr(rates, "best_seconds", lambda kernel: kernel() is None or 0.5)
     rates.main(["1", ""])
     found = Rates(**__import__("json").loads(capsys.readouterr().out))
-    assert found.fp32 == found.bf16 == found.int8 == 2 * 32**3 / 0.5
+    assert found.fp32 == found.int8 == 2 * 32**3 / 0.5
+    assert found.bf16 == (found.fp32 if bf16 else 0)
     assert found.bandwidth == (1 << 12) / (0.5 / 3)  # a triad names three arrays
 
 

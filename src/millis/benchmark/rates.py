@@ -34,7 +34,7 @@ class Rates:
     """What the machine reaches on `threads` threads.
 
     Args:
-        fp32, bf16, int8: Operations a second in matrix products; 0 where there is no kernel.
+        fp32, bf16, int8: Operations a second in matrix products; 0 where there is no kernel, or no such arithmetic.
         bandwidth: Bytes a second between processor and memory.
         cache_bytes: Largest cache; what fits there need not come from memory every time. 0 where nobody tells.
     """
@@ -93,14 +93,23 @@ def _products(threads: int) -> dict[str, float]:
 
     torch.set_num_threads(threads)
     operations = 2.0 * SIZE**3
-    rates = {}
-    for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    rates = {"bf16": 0.0}
+    kinds = {"fp32": torch.float32, **({"bf16": torch.bfloat16} if _multiplies_bf16() else {})}
+    for name, kind in kinds.items():
         a, b = (torch.randn(SIZE, SIZE).to(kind) for _ in range(2))
         out = torch.empty(SIZE, SIZE, dtype=kind)
         with torch.inference_mode():
             rates[name] = operations / best_seconds(lambda: torch.mm(a, b, out=out))  # noqa: B023 called here
     rates["int8"] = operations / best_seconds(kernel) if (kernel := _int8_product(threads)) else 0.0
     return rates
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this processor does; one that does not converts every number, some 100 times as slowly as fp32."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return found.get("architecture") != "x86_64" or any(found.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _int8_product(threads: int) -> Callable[[], Any] | None:
