@@ -44,7 +44,7 @@ def address(tmp_path, monkeypatch):
 
 def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, capsys):
     write_data(tmp_path / "data")
-    common = [*TINY, f"data.path={tmp_path / 'data'}", "benchmark.processes=1", f"benchmark.where={address}"]
+    common = [*TINY, f"data.path={tmp_path / 'data'}", f"benchmark.where={address}"]
     assert millis(tmp_path, "compress", *common, "student.layers=1", "quantization=dynamic") == 0
     output = capsys.readouterr().out
     records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
@@ -55,7 +55,7 @@ def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, caps
 
 def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
     write_data(tmp_path / "data")
-    common = [*TINY, f"data.path={tmp_path / 'data'}", "benchmark.processes=1", f"benchmark.where={address}"]
+    common = [*TINY, f"data.path={tmp_path / 'data'}", f"benchmark.where={address}"]
     space = ["student=transformer", "student.layers=1", "quantization=none,dynamic", "study.n_trials=2"]
     assert millis(tmp_path, "sweep", *common, *space) == 0
     (path,) = (tmp_path / "outputs" / "sweep").glob("*/records.jsonl")

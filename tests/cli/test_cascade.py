@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny import TINY, millis, write_data
+from tiny import BRIEF, TINY, millis, write_data
 
 from millis.backends.runner import load
 from millis.record import read_records
@@ -21,16 +21,16 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def members(place):
     """Folders of a static student and of the teacher."""
-    common = [*TINY, f"data.path={place / 'data'}", "benchmark.processes=1"]
+    common = [*TINY, f"data.path={place / 'data'}"]
     assert millis(place, "compress", *common, "student=static") == 0
     artifacts = sorted((place / "outputs" / "artifacts").glob("*"))
     (fast,) = [path for path in artifacts if path.name.startswith("static")]
     (accurate,) = [path for path in artifacts if path.name.startswith("teacher-int8")]
-    return [f"fast={fast}", f"accurate={accurate}", "data=local", f"data.path={place / 'data'}", *TINY[-4:]]
+    return [f"fast={fast}", f"accurate={accurate}", "data=local", f"data.path={place / 'data'}", *BRIEF]
 
 
 def test_two_artifacts_become_one(place, members, capsys):
-    assert millis(place, "cascade", *members, "cascade.quality_drop=0", "benchmark.processes=1") == 0
+    assert millis(place, "cascade", *members, "cascade.quality_drop=0") == 0
     output = capsys.readouterr().out
     folder = Path(re.search(r"artifact: (\S+)", output)[1])
     records = read_records(Path(re.search(r"records: (\S+)", output)[1]))

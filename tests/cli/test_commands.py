@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny import TINY, millis, write_data
+from tiny import BRIEF, TINY, millis, write_data
 
 from millis.benchmark.rates import Rates
 from millis.cli.hydra_app import composed
@@ -56,7 +56,7 @@ def test_compress_then_benchmark_then_predict(place, capsys, monkeypatch):
     assert records[2].parity["label_agreement"] > 0.8
 
     arguments = [f"artifacts=[{records[0].artifact},{student}]", "data=local", f"data.path={place / 'data'}"]
-    assert millis(place, "benchmark", *arguments, *TINY[-4:]) == 0
+    assert millis(place, "benchmark", *arguments, *BRIEF) == 0
     measured = read_records(Path(re.search(r"records: (\S+)", capsys.readouterr().out)[1]))
     assert [record.name for record in measured] == ["teacher", records[2].name]
     assert measured[1].metrics["accuracy"] == records[2].metrics["accuracy"], "one test split, one answer"
@@ -226,11 +226,11 @@ def test_benchmark_tells_more_where_it_is_asked(place, capsys, monkeypatch):
     monkeypatch.setattr(analysis, "measure_rates", rates)
     assert millis(place, "compress", *common(place), "student=static") == 0
     arguments = [f"artifacts=[{artifact_of(capsys.readouterr().out)}]", "data=local", f"data.path={place / 'data'}"]
-    assert millis(place, "benchmark", *arguments, *TINY[-4:], "goal=latency") == 1
+    assert millis(place, "benchmark", *arguments, *BRIEF, "goal=latency") == 1
     assert "goal=latency is read off the curves: add curves=true" in capsys.readouterr().err
 
-    asked = ["limit=true", "profile=true", "curves=true", "goal=latency", "benchmark.processes=1"]
-    assert millis(place, "benchmark", *arguments, *TINY[-4:], *asked) == 0
+    asked = ["limit=true", "profile=true", "curves=true", "goal=latency"]
+    assert millis(place, "benchmark", *arguments, *BRIEF, *asked) == 0
     output = capsys.readouterr().out
     for text in ("Against the limit", "The most expensive operators of", "Settings of", "for latency take threads="):
         assert text in output

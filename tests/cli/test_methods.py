@@ -10,7 +10,7 @@ from millis.backends.runner import load
 from millis.record import read_records
 from millis.storage.manifest import open_manifest
 
-FAST = ["trainer.max_epochs=4", "trainer.patience=4", "student.layers=2", "benchmark.processes=1"]
+FAST = ["trainer.max_epochs=4", "trainer.patience=4", "student.layers=2"]
 # A teacher of seconds is sure of little; half of three labels is reached, and any drop is allowed.
 EXITS = ["early_exit.policy=maximum_probability", "early_exit.quality_drop=100"]
 METHODS = {

@@ -15,7 +15,7 @@ def test_train_and_compress_in_two_processes(tmp_path, capsys, monkeypatch):
         processes._Follower, "__init__", lambda self, *given: (started.append(given), original(self, *given))[1]
     )
     write_data(tmp_path / "data")
-    common = [*TINY, f"data.path={tmp_path / 'data'}", "teacher.trainer.max_epochs=1", "benchmark.processes=1"]
+    common = [*TINY, f"data.path={tmp_path / 'data'}", "teacher.trainer.max_epochs=1"]
     ddp = ["teacher.trainer.devices=2", "teacher.trainer.strategy=ddp", "trainer.devices=2", "trainer.max_epochs=1"]
     # With features from a cache on disk, and a logger that only one of the two may write.
     recipe = ["student.layers=1", "distillation=hidden", "logger=csv"]

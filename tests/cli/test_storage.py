@@ -25,7 +25,7 @@ def place(tmp_path_factory):
 
 def compressed(place, capsys, *overrides):
     """The record of a student of one layer."""
-    common = [*TINY, f"data.path={place / 'data'}", "benchmark.processes=1", "student.layers=1", "quantization=dynamic"]
+    common = [*TINY, f"data.path={place / 'data'}", "student.layers=1", "quantization=dynamic"]
     assert millis(place, "compress", *common, *overrides) == 0
     output = capsys.readouterr().out
     return read_records(Path(re.search(r"records: (\S+)", output)[1]))[-1], output

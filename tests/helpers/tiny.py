@@ -10,11 +10,15 @@ INTENTS = {
     "track": "where is my parcel now it should be here",
     "cancel": "stop my order before it ships i changed my mind",
 }
+BRIEF = [
+    "benchmark.rounds=3", "benchmark.requests=4", "benchmark.warmup_seconds=0.2", "benchmark.settle_ms=0",
+    "benchmark.processes=1",
+]  # fmt: skip
 TINY = [
     "model=scratch", "model.layers=2", "model.hidden_size=32", "model.heads=2", "model.ffn_size=64",
     "model.vocab_size=120",
     "teacher.trainer.max_epochs=3", "trainer.max_epochs=2", "logger=none", "data=local",
-    "benchmark.rounds=3", "benchmark.requests=4", "benchmark.warmup_seconds=0.2", "benchmark.settle_ms=0",
+    *BRIEF,
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from millis.sweep.study import finished
 
 def test_a_sweep_keeps_its_study_there_and_goes_on(postgresql, tmp_path, capsys):
     write_data(tmp_path / "data")
-    recipe = ["student=static", "quantization=none,dynamic", "benchmark.processes=1"]
+    recipe = ["student=static", "quantization=none,dynamic"]
     common = [*TINY, f"data.path={tmp_path / 'data'}", *recipe, f"study.storage='{postgresql}'", "study.name=ours"]
     assert millis(tmp_path, "sweep", *common, "study.n_trials=1") == 0
     assert millis(tmp_path, "sweep", *common, "study.n_trials=2") == 0

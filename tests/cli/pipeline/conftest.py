@@ -12,7 +12,7 @@ def config(tmp_path_factory):
     """Makes a config of `millis compress` from overrides."""
     folder = tmp_path_factory.mktemp("pipeline")
     write_data(folder / "data")
-    common = [*TINY, f"data.path={folder / 'data'}", f"paths.outputs={folder / 'outputs'}", "benchmark.processes=1"]
+    common = [*TINY, f"data.path={folder / 'data'}", f"paths.outputs={folder / 'outputs'}"]
     return lambda *overrides: composed("compress", [*common, "student.layers=2", *overrides])
 
 
