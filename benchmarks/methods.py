@@ -36,6 +36,7 @@ METHODS = {
     "fwsvd": [*AS_IT_IS, "factorization=fwsvd"],
     "half": HALF,
     "labels only": [*HALF, "distillation.alpha=0"],
+    "teacher annealing": [part for part in HALF if "alpha" not in part] + ["distillation=annealed"],
     "reverse KL": [*HALF, "distillation=reverse_kl"],
     "Jensen-Shannon": [*HALF, "distillation=jensen_shannon"],
     "squared logits": [*HALF, "distillation=logit_mse"],

@@ -61,6 +61,17 @@ def test_one_stage_is_the_whole():
     assert not Distillation(alpha=0.0).needs_logits
 
 
+def test_teacher_annealing_hands_over_from_the_teacher_to_the_labels():
+    # 1907.04829: λ goes from 0 to 1, λ · labels + (1 - λ) · teacher. At T = 1 the teacher's term is the plain KL.
+    annealed = Distillation(alpha=Linear(1.0, 0.0), temperature=1.0)
+    objective, batch = annealed.objective([1, 1]), {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
+    assert annealed.needs_logits
+    terms = objective(LOGITS, batch)[1]
+    labels, teacher = terms["cross_entropy"].item(), terms["softened_kl"].item()
+    totals = [objective(LOGITS, batch, progress)[0].item() for progress in (0.0, 0.25, 1.0)]
+    assert totals == pytest.approx([teacher, 0.75 * teacher + 0.25 * labels, labels])
+
+
 @pytest.mark.parametrize("name", ["softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"])
 def test_other_losses_take_the_place_of_forward_kl(name):
     batch = {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
@@ -140,6 +151,10 @@ def test_balanced_cross_entropy_by_hand():
     [
         ({"alpha": 1.1}, "distillation.alpha=1.1: expected 0 (labels only) to 1 (teacher only)"),
         ({"alpha": -0.1}, "distillation.alpha=-0.1: expected 0 (labels only) to 1 (teacher only)"),
+        (
+            {"alpha": Linear(2.0, 0.0)},
+            "distillation.alpha=Linear(start=2.0, end=0.0): expected 0 (labels only) to 1 (teacher only)",
+        ),
         ({"temperature": 0.0}, "distillation.temperature=0.0: expected above 0; 1 to 8 is usual"),
         ({"label_smoothing": 1.0}, "distillation.label_smoothing=1.0: expected 0 up to 1, 1 excluded"),
         ({"label_smoothing": -0.1}, "distillation.label_smoothing=-0.1: expected 0 up to 1, 1 excluded"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.distillation.weight import Cosine, Linear, check, is_zero
+from millis.distillation.weight import Cosine, Linear, check, is_share, is_zero, rest
 from millis.errors import MillisError
 
 
@@ -44,3 +44,14 @@ def test_weights_without_sense(wrong):
     )
     with pytest.raises(MillisError, match="end="):
         Linear(0.0, wrong)
+
+
+def test_what_a_share_leaves():
+    assert rest(0.25) == 0.75
+    assert [rest(Linear(1.0, 0.5))(progress) for progress in (0, 0.5, 1)] == [0.0, 0.25, 0.5]
+    assert is_zero(rest(Linear(1.0, 1.0))) and not is_zero(rest(Linear(1.0, 0.5)))
+
+
+def test_shares_lie_between_nothing_and_all():
+    assert all(map(is_share, (0, 1, 0.3, Linear(1.0, 0.0), Cosine(0.2, 1.0))))
+    assert not any(map(is_share, (-0.1, 1.1, math.nan, "0.5", Linear(0.0, 1.5), Linear(2.0, 0.0))))

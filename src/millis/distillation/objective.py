@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from millis.data.batches import Batch
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.logits import LogitLoss, softened_kl
-from millis.distillation.weight import Weight
+from millis.distillation.weight import Weight, is_share, is_zero, rest
 from millis.errors import MillisError
 from millis.models.features import Feature
 
@@ -67,7 +67,8 @@ class Distillation:
     """(1 - α) · cross-entropy with the labels + α · T² · KL(teacher ‖ student), as in 1503.02531.
 
     Args:
-        alpha: α in [0, 1], the teacher's share. 0 is plain supervised training, with no teacher run at all.
+        alpha: α in [0, 1], the teacher's share. 0 is plain supervised training, with no teacher run at all. Or a
+            schedule of `millis.distillation.weight`: from 1 to 0 is teacher annealing (Clark et al. 2019, 1907.04829).
         temperature: T > 0, softens both distributions.
         label_smoothing: In [0, 1), of the cross-entropy.
         balanced: Weight each label's cross-entropy by N / (C · its count), for rare labels.
@@ -75,14 +76,14 @@ class Distillation:
             augmentation that changes with every epoch would need.
     """
 
-    alpha: float = 0.5
+    alpha: Weight = 0.5
     temperature: float = 2.0
     label_smoothing: float = 0.0
     balanced: bool = False
     cache: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
+        if not is_share(self.alpha):
             raise MillisError(f"distillation.alpha={self.alpha}: expected 0 (labels only) to 1 (teacher only)")
         if self.temperature <= 0:
             raise MillisError(f"distillation.temperature={self.temperature}: expected above 0; 1 to 8 is usual")
@@ -92,7 +93,7 @@ class Distillation:
     @property
     def needs_logits(self) -> bool:
         """Whether a teacher is needed."""
-        return self.alpha > 0
+        return not is_zero(self.alpha)
 
     @property
     def cache_limit_bytes(self) -> float:
@@ -115,10 +116,10 @@ class Distillation:
     def answer_terms(self, class_counts: Sequence[int]) -> dict[str, tuple[Weight, Term]]:
         """What teaches the student to answer: labels and the teacher's logits, as far as they have weight."""
         terms: dict[str, tuple[Weight, Term]] = {}
-        if self.alpha < 1:
+        if not is_zero(labels := rest(self.alpha)):
             weights = balanced_weights(class_counts) if self.balanced else None
-            terms["cross_entropy"] = (1 - self.alpha, partial(_cross_entropy, weights, self.label_smoothing))
-        if self.alpha > 0:
+            terms["cross_entropy"] = (labels, partial(_cross_entropy, weights, self.label_smoothing))
+        if self.needs_logits:
             name, loss = self.answer_loss()
             terms[name] = (self.alpha, partial(_on_logits, loss, self.temperature))
         return terms

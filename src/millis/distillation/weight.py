@@ -6,11 +6,14 @@ A plain number is a constant weight. `Linear(1, 0)` lets a term fade out; `Linea
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from millis.errors import MillisError
 
 Weight = float | Callable[[float], float]
 """A number, or a function of the progress."""
+
+LOOKED_AT = (0.0, 0.5, 1.0)  # where a schedule is read to tell what it is; those here go one way
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,29 @@ class Cosine(Linear):
         return super().__call__((1 - math.cos(math.pi * progress)) / 2)
 
 
+@dataclass(frozen=True)
+class Rest:
+    """1 - share: what a share of the loss leaves to the rest."""
+
+    share: Callable[[float], float]
+
+    def __call__(self, progress: float) -> float:
+        """The weight at `progress`."""
+        return 1 - self.share(progress)
+
+
+def rest(share: Weight) -> Weight:
+    """1 - share."""
+    return Rest(share) if callable(share) else 1 - share
+
+
+def is_share(weight: Any) -> bool:
+    """Whether `weight` lies in [0, 1], a schedule at the start, half-way and at the end of training."""
+    if callable(weight):
+        return all(0 <= weight(progress) <= 1 for progress in LOOKED_AT)
+    return isinstance(weight, int | float) and 0 <= weight <= 1
+
+
 def check(weight: Weight, name: str = "weight") -> None:
     """Refuse a weight that would push the student away from its teacher.
 
@@ -58,4 +84,4 @@ def check(weight: Weight, name: str = "weight") -> None:
 
 def is_zero(weight: Weight) -> bool:
     """Whether a term of this weight never counts: 0 at the start, half-way and at the end of training."""
-    return not any(weight(progress) for progress in (0.0, 0.5, 1.0)) if callable(weight) else weight == 0
+    return not any(weight(progress) for progress in LOOKED_AT) if callable(weight) else weight == 0

@@ -111,7 +111,7 @@ class Recipe:
             backend=instantiate(cfg.backend),
         )
         recipe.check()
-        if cfg.ensemble and not any(getattr(stage.distillation, "alpha", 0) for stage in recipe.distillation.stages()):
+        if cfg.ensemble and not any(stage.distillation.needs_logits for stage in recipe.distillation.stages()):
             raise MillisError(
                 f"ensemble={list(cfg.ensemble)} averages what teachers answer, and this distillation hears no answers. "
                 "Choose distillation.alpha above 0, or ensemble=[]"

@@ -150,7 +150,7 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
         encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
     )
     supervised = instantiate(cfg.teacher.objective)
-    if supervised.alpha > 0:
+    if supervised.needs_logits:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
     objective = supervised.objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
