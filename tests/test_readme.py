@@ -17,8 +17,6 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("millis ")]
 FAST = ["debug=fast", "logger=none"]
 DEFAULT_MODEL = (
-    "millis sweep",
-    "millis sweep budget.latency_p99_ms=2",
     "millis compress student.layers=2 quantization=dynamic",
     "millis compress -m student=static,convolution",
 )

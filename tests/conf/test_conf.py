@@ -171,11 +171,14 @@ def test_every_key_of_a_search_space_exists(root, override):
     space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
     for recipe in OmegaConf.to_container(cfg.study.enqueue, resolve=True):
         space.check(recipe)
+    together = {}  # what is sampled under the same choices
     for parameter in space.parameters:
         drawn = parameter.distribution
         first = drawn.choices[0] if isinstance(drawn, CategoricalDistribution) else drawn.low
-        under = [f"{key}={text_of(values[0])}" for key, values in parameter.when.items()]
-        composed(root, *filter(None, [override]), *under, f"{parameter.key}={text_of(first)}")
+        under = tuple(f"{key}={text_of(values[0])}" for key, values in parameter.when.items())
+        together.setdefault(under, []).append(f"{parameter.key}={text_of(first)}")
+    for under, firsts in together.items():
+        composed(root, *filter(None, [override]), *under, *firsts)
 
 
 @pytest.mark.parametrize("group", [*METHODS, "student", "distillation", "quantization", "storage", "backend"])

@@ -43,14 +43,19 @@ def write_artifact(
         The manifest as written; its `quantization` also has `notes`, a list of sentences: what was decided on the way.
 
     Raises:
-        MillisError: the file system refused, or the backend did, as one without segments does a model with exits, or it
-            cannot read archives; nothing is left behind.
+        MillisError: the file system refused, or the backend did, as one without segments does a model with exits and
+            one of fixed sizes a model that drops tokens, or it cannot read archives; nothing is left behind.
     """
     archivable = backend if isinstance(backend, Archivable) else None
     if storage is not None and archivable is None:
         raise MillisError(
             f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
             "or eager"
+        )
+    if manifest.spec.get("tokens") and not getattr(backend, "follows_data", True):
+        raise MillisError(
+            f"the model drops tokens by what is in them, and backend={backend.name} has no sizes that depend on "
+            "values. Choose backend=onnxruntime, openvino or eager"
         )
     with atomic_folder(folder) as temporary:
         write = _segmented(backend) if manifest.spec.get("exits") else backend.write
