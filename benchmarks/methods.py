@@ -69,6 +69,9 @@ METHODS = {
     "whole": WHOLE,
     "tokens": [*WHOLE, "tokens=learned"],
     "exits": [*WHOLE, "early_exit=two_stage", "early_exit.layers=[1,2,3,4]"],
+    "exits jointly": [*WHOLE, "early_exit=joint", "early_exit.layers=[1,2,3,4]"],
+    "exits by turns": [*WHOLE, "early_exit=alternating", "early_exit.layers=[1,2,3,4]"],
+    "exits from the last": [*WHOLE, "early_exit=self_distillation", "early_exit.layers=[1,2,3,4]"],
 }
 
 

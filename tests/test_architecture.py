@@ -32,7 +32,7 @@ ORDER = [
     {"frontier"},
     {"record"},
     {"store"},
-    {"types", "units", "errors"},
+    {"types", "units", "errors", "collective"},
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -14,7 +14,9 @@ from millis.cli.pipeline import analysis
 from millis.storage.manifest import Manifest, open_manifest
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("millis ")]
+LINES = [line.split("#")[0].strip() for line in README.replace("\\\n", " ").splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("millis ")]
+LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
 DEFAULT_MODEL = (
     "millis compress student.layers=2 quantization=dynamic",
@@ -51,6 +53,14 @@ def test_the_readme_shows_every_command():
     from millis.cli.main import COMMANDS as ALL
 
     assert {command.split()[1] for command in COMMANDS} == set(ALL)
+
+
+@pytest.mark.parametrize("line", LONG)
+def test_a_command_of_hours_composes(place, monkeypatch, capsys, line):
+    monkeypatch.chdir(place)
+    _, command, *overrides = shlex.split(line)
+    assert run(command, [*overrides, "--cfg", "job"]) == 0
+    assert "quantization:" in capsys.readouterr().out
 
 
 def plain_artifacts(place: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Two artifacts as one: who answers, what is checked, and that the answers are the members' own."""
 
 import json
+from time import perf_counter_ns, sleep
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.backends import cascade as cascades
+from millis.backends import inductor
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.backends.runner import load
+from millis.backends.openvino import OpenVino
+from millis.backends.runner import bound_threads, load
 from millis.backends.stepwise import StepwiseSession
+from millis.benchmark.scaling import thread_grid
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.models import build
@@ -166,10 +170,11 @@ def test_rows_of_a_batch_go_their_own_ways(rows, threshold):
         return np.array([[0, row] for row in features.ids[:, 0]], np.float32)
 
     ids = np.arange(len(rows))[:, None]
-    session = StepwiseSession(cascades.steps_of(fast, accurate), cascades.POLICY, threshold)
-    logits = session(Features(ids, np.ones_like(ids), np.zeros_like(ids)))
+    session = cascades.CascadeSession(fast, accurate, threshold)
+    logits, steps = session.answer(Features(ids, np.ones_like(ids), np.zeros_like(ids)))
     unsure = [row for row, value in enumerate(rows) if 1 / (1 + np.exp(np.float32(-value))) < threshold]
     assert asked == unsure
+    assert steps.tolist() == [2 if row in unsure else 1 for row in range(len(rows))]
     for row, value in enumerate(rows):
         assert logits[row].tolist() == ([0, row] if row in unsure else [np.float32(value), 0])
 
@@ -180,3 +185,124 @@ def test_a_deadline_that_leaves_no_time_is_answered_by_the_fast_member(cascade, 
     assert (late.step, late.steps, late.kept) == (1, 2, False)
     assert (early.step, early.steps, early.kept) == (2, 2, True)
     assert late.label == load(tmp_path / "small").predict("a").label
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("pair", [False, True])
+def test_members_get_contiguous_arrays(rows, pair):
+    """Which OpenVINO takes alone."""
+
+    def fast(features):
+        return np.array([[0, 0], [9, 0], [0, 0]], np.float32)[: len(features.ids)]  # sure of the second row
+
+    def accurate(features):
+        assert (features.token_types is not None) == pair
+        assert all(array.flags.c_contiguous for array in features if array is not None)
+        return np.zeros((len(features.ids), 2), np.float32)
+
+    ids = np.arange(4 * rows).reshape(rows, 4)
+    features = Features(ids, np.ones_like(ids), np.zeros_like(ids) if pair else None)
+    assert cascades.CascadeSession(fast, accurate, 0.9).answer(features).steps.tolist() == [2, 1, 2][:rows]
+
+
+def test_pairs_go_on_to_openvino(cascade, member, tmp_path):
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
+    folder = cascade(2.0, member("small", inputs=inputs), member("large", OpenVino(), seed=1, inputs=inputs))
+    pairs = [("a", "b c"), ("d", "e")]
+    assert np.array_equal(load(folder).logits(pairs), load(tmp_path / "large").logits(pairs))
+
+
+@pytest.fixture
+def compiled(tmp_path, tokenizer, manifest, monkeypatch):
+    """Writes what could be an artifact of compiled code, which answers (0, 1), and returns its folder and manifest."""
+    monkeypatch.setattr(inductor, "_open", lambda path, threads: lambda features: np.array([[0, 1]], np.float32))
+
+    def make(name, threads):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / inductor.FILE_NAME).write_bytes(b"native code")
+        tokenizer().save(str(folder / "tokenizer.json"))
+        return folder, seal(folder, manifest(name=name, backend="inductor", options={"threads": threads}))
+
+    return make
+
+
+def test_compiled_code_is_a_member(cascade, compiled):
+    folder = cascade(2.0, accurate=compiled("compiled", 2))
+    manifest = open_manifest(folder)
+    assert bound_threads(manifest, 1) == 2
+    assert thread_grid(8, manifest) == [2]
+    assert load(folder, threads=2).predict("a").label == "yes"
+    with pytest.raises(MillisError, match="'compiled' is compiled for 2 threads, and 1 were asked for"):
+        load(folder)
+    (folder / "accurate" / inductor.FILE_NAME).write_bytes(b"other code")
+    with pytest.raises(MillisError, match=r"is damaged: model.pt2 does not match its checksum"):
+        load(folder, threads=2, verify=False)
+
+
+def test_any_number_of_threads_where_no_member_is_compiled(cascade):
+    assert bound_threads(open_manifest(cascade(0.9)), 3) == 3
+
+
+def test_members_compiled_for_different_threads(cascade, compiled):
+    message = r"must be compiled for the same number of threads: .*one is for 1, .*two for 2\. Make one of them again"
+    with pytest.raises(MillisError, match=message):
+        cascade(0.9, compiled("one", 1), compiled("two", 2))
+
+
+def unsure(features):
+    return np.zeros((len(features.ids), 2), np.float32)
+
+
+def test_times_are_of_all_that_a_member_may_compute():
+    """An accurate member that is sure after its first segment on what it was timed with, and not on a request."""
+
+    def first(features):
+        return features.ids, np.array([[0, 9 * (features.ids[0, 0] == 0)]], np.float32)
+
+    def second(ids, mask):
+        sleep(0.005)
+        return ids, np.ones((1, 2), np.float32)
+
+    accurate = StepwiseSession([first, second], "maximum_probability", 0.9)
+    session = cascades.CascadeSession(unsure, accurate, 0.9)
+    zero, one = (Features(np.full((1, 2), value), np.ones((1, 2), np.int64), None) for value in (0, 1))
+    session.learn_times([zero])
+    assert session.answer(one, perf_counter_ns() + 3_000_000).steps.tolist() == [1]  # 3 ms are not 5
+    assert session.answer(one, perf_counter_ns() + 10_000_000_000).steps.tolist() == [2]
+
+
+def test_a_deadline_reaches_the_segments_of_the_members():
+    ran = []
+
+    def segments(name):
+        def first(features):
+            ran.append(name)
+            return features.ids, unsure(features)
+
+        def second(ids, mask):
+            ran.append(f"{name} on")
+            return ids, np.zeros((1, 2), np.float32)
+
+        return StepwiseSession([first, second], "maximum_probability", 0.9)
+
+    fast, accurate = segments("fast"), segments("accurate")
+    session = cascades.CascadeSession(fast, accurate, 0.9)
+    features = Features(np.ones((1, 2), np.int64), np.ones((1, 2), np.int64), None)
+    session.learn_times([features])
+    ran.clear()
+    assert session.answer(features, perf_counter_ns()).steps.tolist() == [1]
+    assert ran == ["fast"]
+    # Slower than what was measured: it begins, and ends after the first segment.
+    ran.clear()
+    fast._step_ns, accurate._step_ns = np.array([[0.0, 0.0]]), np.array([[0.0, 60e9]])
+    session._ends_late = lambda length, until_ns: False
+    session.answer(features, perf_counter_ns() + 1_000_000_000)
+    assert ran == ["fast", "fast on", "accurate"]
+
+
+def test_a_deadline_of_several_texts_is_refused():
+    session = cascades.CascadeSession(unsure, unsure, 0.9)
+    ids = np.ones((2, 3), np.int64)
+    with pytest.raises(MillisError, match="a deadline got 2 texts at once, expected one: times are measured of one"):
+        session.answer(Features(ids, ids, None), perf_counter_ns())

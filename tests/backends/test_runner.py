@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from time import sleep
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer, models
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.runner import WIDE, Runner, load
+from millis.backends.stepwise import NEVER, StepwiseSession
 from millis.errors import MillisError
 from millis.storage.manifest import Manifest, open_manifest, seal
 from millis.types import Prediction
@@ -160,6 +162,46 @@ def test_a_model_of_one_piece_says_whether_the_deadline_was_kept(echo):
     assert (kept.label, kept.step, kept.steps, kept.kept) == (runner.predict("a").label, 1, 1, True)
     assert 0 < kept.elapsed_ms < 60_000
     assert not runner.predict("a", deadline_ms=1e-6).kept
+
+
+@pytest.fixture
+def slow(tokenizer, manifest):
+    """A runner whose model takes two steps, the second of them 3 ms, and the ids that it was asked."""
+    asked = []
+
+    def first(features):
+        asked.append(features.ids[0].tolist())
+        return features.ids, np.zeros((1, 2), np.float32)
+
+    def second(ids, mask):
+        sleep(0.003)
+        return ids, np.zeros((1, 2), np.float32)
+
+    return Runner(manifest(), tokenizer(), StepwiseSession([first, second], "entropy", NEVER)), asked
+
+
+def test_a_request_that_measures_the_steps_itself_is_late_and_says_so(slow):
+    runner, _ = slow
+    late, kept = runner.predict("a", deadline_ms=50), runner.predict("a", deadline_ms=5_000)
+    assert late.elapsed_ms > 9 * 3  # ten runs of 3 ms at each length
+    assert (late.step, late.kept) == (1, False)
+    assert (kept.step, kept.kept) == (2, True)
+
+
+def test_times_learnt_before_cost_no_request(slow):
+    runner, asked = slow
+    runner.learn_times()
+    assert asked[-1] == [0, 1, 3, 4, 6, 7, 9, 11]  # eight tokens, over the vocabulary of twelve
+    assert sorted({len(ids) for ids in asked}) == [1, 2, 4, 8]
+    count = len(asked)
+    assert runner.predict("a", deadline_ms=5_000).kept
+    assert len(asked) == count + 1
+
+
+def test_a_model_of_one_piece_has_no_times_to_learn(echo):
+    runner, session = echo()
+    runner.learn_times()
+    assert not hasattr(session, "features")
 
 
 @pytest.mark.parametrize("deadline_ms", [0, -1, float("nan")])

@@ -111,6 +111,12 @@ def test_no_step_begins_that_would_end_too_late(allowed_ms, steps):
     assert session.step_ms(2) == [0, 100_000, 200_000]
 
 
+def test_a_deadline_of_several_texts_is_refused():
+    message = r"a deadline got 2 texts at once, expected one: .* Ask for them one by one, or without a deadline"
+    with pytest.raises(MillisError, match=message):
+        timed([[0, 0, 0], [0, 0, 0]]).answer(requests([0, 1]), perf_counter_ns())
+
+
 def test_times_are_learnt_at_every_length():
     session = StepwiseSession(Scripted(scripted([0], [0], [0])).steps(), "entropy", 0.99)
     assert not session.knows_times

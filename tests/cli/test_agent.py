@@ -6,12 +6,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny import TINY, millis, write_data
 
 import millis as package
+from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.analysis import check
+from millis.errors import MillisError
 from millis.record import read_records
 
 TOKEN = "a-token-of-the-tests"
@@ -62,6 +67,21 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
     records = read_records(path)
     assert {record.kind for record in records} == {"teacher", "baseline", "student"}
     assert {record.environment["agent"]["where"] for record in records} == {address}
+
+
+@pytest.mark.parametrize(
+    ("backend", "spec"),
+    [
+        ("inductor", {}),
+        (cascade.NAME, {"members": {"fast": {"backend": "eager"}, "accurate": {"backend": "inductor"}}}),
+    ],
+    ids=["alone", "member"],
+)
+def test_machine_code_is_refused_before_anything_is_measured(backend, spec):
+    cfg = composed("benchmark", ["artifacts=[a]", "benchmark.where=http://phone:1"])
+    manifests = {"compiled": SimpleNamespace(backend=backend, options={}, spec=spec)}
+    with pytest.raises(MillisError, match=r"'compiled' is made by backend=inductor, .* an agent runs no code that"):
+        check(cfg, manifests)
 
 
 def test_without_a_token_it_does_not_start(tmp_path, capsys, monkeypatch):

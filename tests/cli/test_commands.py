@@ -183,6 +183,11 @@ def test_a_sweep_under_an_impossible_budget_names_the_nearest(place, swept, caps
         ("compress", ["student.layers=3"], "student.layers=3"),
         ("compress", ["budget.latency_p50_ms=2ms"], "budget.latency_p50_ms=2ms: expected a positive number"),
         ("train", ["distillation@teacher.objective=logits"], "a teacher has no teacher"),
+        (
+            "compress",
+            ["backend=inductor", "benchmark.where=http://127.0.0.1:9"],
+            "an agent runs no code that it is sent",
+        ),
         ("compress", ["student.layers=1", "distillation.alpha=2"], "distillation.alpha=2: expected 0 (labels only)"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
     assert sum(shares) == pytest.approx(1)
     assert record.metrics["exit_layer_mean"] == pytest.approx(shares[0] + 2 * shares[1])
     assert record.metrics["expected_saving_share"] == pytest.approx(shares[0] / 2)
-    assert record.metrics["measured_saving_share"] < 1
+    assert -1 < record.metrics["measured_saving_share"] < 1  # not twice as slow as the whole model
     assert any("with 95% confidence accuracy drops by at most" in note for note in record.notes)
     settings = open_manifest(Path(record.artifact)).early_exit
     assert settings["policy"] == "maximum_probability"
@@ -104,7 +104,7 @@ def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
 def test_a_record_of_dropped_tokens_says_how_many_and_what_it_saved(place, capsys):
     record = compress(place, capsys, "tokens=learned", "trainer.batch_size=4")
     assert 0 < record.metrics["tokens_kept_share"] < 1
-    assert record.metrics["measured_saving_share"] < 1
+    assert -1 < record.metrics["measured_saving_share"] < 1
     assert any("of the test texts' tokens" in note and "go through a feed-forward" in note for note in record.notes)
 
 

@@ -8,6 +8,7 @@ import inspect
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,11 +18,24 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
 from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
+from millis import models
 from millis.cli.hydra_app import conf_dir, register_resolvers
 from millis.cli.main import COMMANDS, run
 from millis.cli.pipeline.plan import METHODS, Recipe
+from millis.data.batches import Rows
+from millis.data.encode import Encoded
+from millis.distillation.contract import Pair
 from millis.sweep.space import Space
 
+TEACHER = {
+    "family": "transformer",
+    "encoder": {
+        "model_type": "bert", "vocab_size": 50, "num_hidden_layers": 6, "hidden_size": 96, "num_attention_heads": 12,
+        "intermediate_size": 192, "max_position_embeddings": 20, "pad_token_id": 0,
+    },
+    "shape": {"head_size": 8, "heads": [12] * 6, "ffn": [192] * 6},
+    "affixes": [[2], [3]], "pooling": "mean", "dropout": 0.0, "num_labels": 3,
+}  # fmt: skip
 CONF = conf_dir()
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(
@@ -190,12 +204,25 @@ def test_another_method_is_another_study(group):
 
 @pytest.mark.parametrize("study", ["default", "methods"])
 def test_what_a_search_draws_is_never_refused(study):
+    """Neither as a recipe nor when its terms are bound to a student of a teacher as the default one, but narrower."""
     cfg = composed("sweep", f"study={study}")
     space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(20):
-        recipe = space.sample(asked.ask())
-        Recipe.of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in recipe.items())))
+    teacher, rows = (
+        models.build(TEACHER),
+        Rows(Encoded(np.array([2, 5, 3]), None, np.array([0, 3]), np.array([0]), 0), 0),
+    )
+    for _ in range(25):
+        drawn = space.sample(asked.ask())
+        recipe = Recipe.of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
+        spec = recipe.student.spec(teacher.spec)
+        for method in (recipe.early_exit, recipe.tokens):
+            spec = spec if method is None else method.spec(spec)
+        student = models.build(spec)
+        if recipe.pruning is not None:
+            recipe.pruning.final_spec(spec)
+        for stage in recipe.stages:
+            stage.distillation.objective([1, 1, 1], Pair(student, teacher, rows, rows))
 
 
 @pytest.mark.parametrize("root", sorted(COMMANDS))

@@ -276,15 +276,69 @@ def test_a_recipe_that_does_not_compose_fails_its_trial_only(sweep: Callable[...
     assert "Could not find 'student/nothing'" in errors["nothing"]
 
 
-def test_identical_failures_from_the_start_stop_the_sweep(sweep: Callable[..., optuna.Study], app: Path) -> None:
+ALIKE = r"the last 4 trials failed alike, so the sweep stops: no answer. Mend .* the same command again: .*do not count"
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_identical_failures_in_a_row_stop_the_sweep_and_are_tried_again(
+    sweep: Callable[..., optuna.Study], app: Path, before: int
+) -> None:
+    calls = 0
+
+    def task(config: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls > before:
+            raise MillisError("no answer")
+        return benign(config)
+
+    append(app, n_trials=9)
+    for attempt in (1, 2):
+        with pytest.raises(MillisError, match=ALIKE):
+            sweep(task=task)
+        assert len(load(app).trials) == before + 4 * attempt
+    rows = finished(sweep())
+    assert [row["error"] for row in rows] == [None] * 9, "as many as were asked for"
+    assert [row["number"] for row in rows[:before]] == list(range(before))
+
+
+def test_failures_alike_with_a_success_between_do_not_stop_the_sweep(sweep: Callable[..., optuna.Study]) -> None:
+    calls = 0
+
+    def task(config: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls % 4:
+            raise MillisError("no answer")
+        return benign(config)
+
+    rows = finished(sweep("hydra.sweeper.n_trials=8", task=task))
+    assert [row["error"] for row in rows] == ([*["no answer"] * 3, None]) * 2
+
+
+def test_a_sweep_without_any_result_names_the_last_error(sweep: Callable[..., optuna.Study]) -> None:
     def task(config: Any) -> dict[str, Any]:
         raise MillisError("no such data file")
 
-    with pytest.raises(MillisError, match="the first 4 trials failed alike, so the sweep stops: no such data file"):
-        sweep(task=task)
-    assert len(load(app).trials) == 4
-    with pytest.raises(MillisError, match="all 5 trials of study 'study' failed; the last with: no such data file"):
-        sweep("hydra.sweeper.n_trials=5", task=task)
+    with pytest.raises(MillisError, match="all 3 trials of study 'study' failed; the last with: no such data file"):
+        sweep("hydra.sweeper.n_trials=3", task=task)
+
+
+def test_a_trial_that_another_worker_ended_is_passed_over(sweep: Callable[..., optuna.Study], app: Path) -> None:
+    calls = 0
+
+    def task(config: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            load(app).tell(calls - 1, state=optuna.trial.TrialState.FAIL)
+        if calls == 2:
+            raise MillisError("too late")
+        return benign(config)
+
+    trials = sweep(task=task).trials
+    assert [trial.state.name for trial in trials] == ["FAIL"] * 2 + ["COMPLETE"] * 2
+    assert "error" not in trials[1].user_attrs
 
 
 def test_an_interrupt_leaves_the_trial_to_be_tried_again(sweep: Callable[..., optuna.Study], app: Path) -> None:

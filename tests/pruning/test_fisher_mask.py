@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.selection import whole
-from millis.pruning.fisher_mask import gate_fisher, gate_gradients, rearrange
+from millis.pruning.fisher_mask import gate_gradients, rearrange
 from millis.pruning.shrink import shrink
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "models" / "conftest.py"))
@@ -77,7 +77,7 @@ def test_batches_of_any_size_give_the_same():
 
 def test_fisher_is_the_mean_of_squares_and_no_square_of_a_mean():
     model, batch = make_model(), make_batch()
-    heads, ffn = gate_fisher(model, [batch])
+    heads, ffn = gate_gradients(model, [batch]).fisher()
     gradients = gate_gradients(model, split(batch, 1, 1, 1, 1, 1))
     torch.testing.assert_close(heads[1], torch.stack([row**2 for row in gradients.heads[1]]).mean(0))
     torch.testing.assert_close(ffn[2], torch.stack([row**2 for row in gradients.ffn[2]]).mean(0))
@@ -113,7 +113,7 @@ def test_a_silent_unit_has_no_importance():
     with torch.no_grad():
         layer.ffn_out.weight[:, 5] = 0
         layer.attention_output.weight[:, 8:16] = 0
-    heads, ffn = gate_fisher(model, [make_batch()])
+    heads, ffn = gate_gradients(model, [make_batch()]).fisher()
     assert ffn[2][5] == 0 < ffn[2][6]
     assert heads[2][1] == 0 < heads[2][0]
 

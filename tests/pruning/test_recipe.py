@@ -1,6 +1,7 @@
 """Recipes: every config prunes to its target, masked and shrunk agree, and what makes no sense is refused."""
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from millis import models
 from millis.cli.hydra_app import conf_dir
 from millis.errors import MillisError
+from millis.pruning.criterion.hard_concrete import HardConcrete
 from millis.pruning.criterion.magnitude import Magnitude
 from millis.pruning.criterion.movement import Movement
 from millis.pruning.criterion.random import Random
@@ -107,6 +109,19 @@ def test_masked_and_shrunk_agree(encoders, batch, part, model_type, sparsity, se
         torch.testing.assert_close(small(*batch), before, atol=1e-5, rtol=1e-5)
     final = recipe.final_spec(encoders[model_type].spec)
     assert final is None or final == small.spec
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_learned_gates_are_shrunk_as_they_were_validated(encoder, batch, part):
+    recipe, model = pruning(HardConcrete(), part, sparsity=0.25), encoder()
+    masks = recipe.attach(model)
+    with torch.no_grad():
+        for index, group in enumerate(masks.groups):  # gates between 0 and 1
+            masks.criterion.log_alpha[index].copy_(torch.linspace(-1.5, 1.5, math.prod(group.shape)).view(group.shape))
+        recipe.prune(masks, 1.0)
+        before = model(*batch)
+        model, selection = recipe.finish(model)
+        torch.testing.assert_close(shrink(model, selection)(*batch), before, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

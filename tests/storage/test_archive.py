@@ -187,6 +187,12 @@ def test_a_header_that_lies(tmp_path, header, message):
         Archive(forged(tmp_path / "a", header.encode())).read()
 
 
+def test_a_header_that_would_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "HEADER_LIMIT", 1000)
+    with pytest.raises(MillisError, match=r"its header cannot be read \(more than 1000 bytes, or cut short\)"):
+        Archive(forged(tmp_path / "a", b"[" + b" " * 1000 + b"]"))
+
+
 def test_a_shape_that_does_not_fit_its_values(tmp_path):
     part = PART.replace('"count":1', '"count":0').replace('"bytes":4', '"bytes":0')
     with pytest.raises(MillisError, match=r"tensor 'w' cannot be decoded \(ValueError: .*\). Copy or make it again"):

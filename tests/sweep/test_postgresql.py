@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -134,10 +135,76 @@ def test_no_connection_is_left_behind(postgresql):
         with shared.working():
             assert connection.execute(count).scalar() == 1
             [(trial, _)] = shared.ask(SPACE, 1)
-            with pytest.raises(MillisError):
-                shared.tell(trial, "no result")
+            assert "expected {'metrics'" in str(shared.tell(trial, "no result"))
             assert connection.execute(count).scalar() == 1
         assert connection.execute(count).scalar() == 0
+
+
+@pytest.fixture
+def doomed(postgresql) -> Iterator[tuple[str, Callable[[bool], None]]]:
+    """The URL of a database of its own, and what takes it away from everybody (False) or gives it back (True)."""
+    server = create_engine(postgresql.replace("postgresql", "postgresql+psycopg", 1), isolation_level="AUTOCOMMIT")
+
+    def allow(connections: bool) -> None:
+        with server.connect() as connection:
+            connection.execute(text(f"ALTER DATABASE doomed ALLOW_CONNECTIONS {connections}"))
+            if not connections:
+                connection.execute(
+                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'doomed'")
+                )
+
+    with server.connect() as connection:
+        connection.execute(text("CREATE DATABASE doomed"))
+        yield postgresql.replace("/postgres?", "/doomed?"), allow
+        connection.execute(text("DROP DATABASE doomed WITH (FORCE)"))
+    server.dispose()
+
+
+STOPPED = r"the study at .*/doomed.* stopped working: .*not currently accepting.* run the same command again"
+
+
+@pytest.mark.parametrize("act", ["tell", "fail", "ask", "enqueue", "check", "require_a_result", "set_aside"])
+def test_a_server_that_goes_away_is_one_error_and_loses_nothing(doomed, act):
+    url, allow = doomed
+    shared = share(url, "s")
+    with pytest.raises(MillisError, match=STOPPED), shared.working():
+        [(trial, _)] = shared.ask(SPACE, 3)
+        shared.tell(trial, {"metrics": {"latency_ms": 1.0}})
+        [(trial, unfinished)] = shared.ask(SPACE, 3)
+        allow(False)
+        {
+            "tell": lambda: shared.tell(trial, {"metrics": {"latency_ms": 2.0}}),
+            "fail": lambda: shared.fail(trial, ValueError("no")),
+            "ask": lambda: shared.ask(SPACE, 3),
+            "enqueue": lambda: shared.enqueue([{"layers": 1}]),
+            "check": lambda: shared.check(SPACE),
+            "require_a_result": shared.require_a_result,
+            "set_aside": lambda: shared.set_aside([0]),
+        }[act]()
+    allow(True)
+    resumed = share(url, "s")
+    with resumed.working():
+        [(_, params)] = resumed.ask(SPACE, 3)
+    assert params == unfinished and len(finished(resumed.study)) == 1
+
+
+def test_a_worker_that_begins_without_its_server(doomed):
+    url, allow = doomed
+    shared = share(url, "s")
+    allow(False)
+    with pytest.raises(MillisError, match=STOPPED), shared.working():
+        pass
+
+
+def test_a_server_that_went_away_for_a_while_is_not_missed(doomed):
+    url, allow = doomed
+    shared = share(url, "s")
+    with shared.working():
+        [(trial, _)] = shared.ask(SPACE, 1)
+        allow(False)
+        allow(True)
+        shared.tell(trial, {"metrics": {"latency_ms": 1.0}})
+    assert len(finished(shared.study)) == 1
 
 
 def test_a_database_that_is_not_there(postgresql):

@@ -3,6 +3,7 @@
 import copy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from millis.training.adapters import AdaLora, Lora, merge, none
 from millis.training.fit import Fit
 from millis.training.module import TextModule
 from millis.training.optim import AdamW
-from millis.training.rank_allocation import orthogonality
+from millis.training.rank_allocation import forget_overflow, orthogonality
 
 MATRICES = ("query", "value", "ffn_in")
 CONFIG = {
@@ -62,12 +63,15 @@ def answers(model):
         return model.eval()(IDS, torch.ones_like(IDS))
 
 
-def train(model, callbacks, separable, folder, epochs=3, lr=0.02, layer_decay=1.0, watch=()):
-    """`watch`: callbacks that look on."""
+def train(model, callbacks, separable, folder, epochs=3, lr=0.02, layer_decay=1.0, watch=(), accumulated=1):
+    """`watch`: callbacks that look on. `accumulated`: batches that a step of eight rows is cut into."""
     module = TextModule(
         model, Distillation(alpha=0).objective([1, 1]), AdamW(lr=lr, head_lr=lr, layer_decay=layer_decay), percent
     )
-    fit = Fit(max_epochs=epochs, batch_size=8, patience=99, accelerator="cpu")
+    fit = Fit(
+        max_epochs=epochs, batch_size=8 // accumulated, patience=99, accelerator="cpu",
+        accumulate_grad_batches=accumulated,
+    )  # fmt: skip
     return fit(
         module, separable(64), separable(16, seed=1), 0,
         folder=folder, seed=0, title="toy", callbacks=[*callbacks, *watch],
@@ -192,6 +196,45 @@ def test_ranks_fall_from_the_initial_to_the_target_budget(model, separable, tmp_
         assert budgets[step - 1] <= int(12 + 12 * (1 - (step - 2) / 13) ** 3)
     kept = sum(sum(mask) for mask in allocation.ranks.values())
     assert kept == 12
+
+
+def test_ranks_are_allocated_once_a_step_and_not_once_a_batch(model, separable, tmp_path):
+    """48 batches of 4 rows make 24 steps of 8; after the last allocation, at 15, nothing is scored any more."""
+    (allocation,) = METHODS["adalora"].wrap(model)
+    steps = []
+
+    class Listen(pl.Callback):
+        def on_train_start(self, *_):
+            allocate = allocation.allocator.update_and_allocate
+            allocation.allocator.update_and_allocate = lambda model, step, **forced: (
+                steps.append(step) or allocate(model, step, **forced)
+            )
+
+    train(model, [allocation], separable, tmp_path, watch=[Listen()], accumulated=2)
+    assert steps == list(range(1, 16))
+    assert sum(sum(mask) for mask in allocation.ranks.values()) == 12
+
+
+def test_the_penalty_counts_once_however_many_batches_make_a_step(model):
+    method = AdaLora(["query"], target_rank=1, initial_rank=2, orthogonality=6.0)
+    (allocation,) = method.wrap(model)
+    gradients = {}
+    for batches in (1, 3):
+        model.zero_grad()
+        trainer = SimpleNamespace(precision_plugin=SimpleNamespace(), accumulate_grad_batches=batches)
+        for _ in range(batches):
+            allocation.on_after_backward(trainer, model)
+        gradients[batches] = [p.grad.clone() for name, p in model.named_parameters() if "lora_A" in name]
+    assert all(gradient.any() for gradient in gradients[1])
+    torch.testing.assert_close(gradients[3], gradients[1])
+
+
+def test_gradients_that_overflowed_are_forgotten():
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.grad, layer.bias.grad = torch.full((2, 2), torch.inf), torch.ones(2)
+    forget_overflow(layer)
+    assert not layer.weight.grad.any()
+    assert layer.bias.grad.tolist() == [1, 1]
 
 
 def test_the_penalty_pulls_factors_towards_orthogonality(model, separable, tmp_path):

@@ -36,7 +36,7 @@ from millis.errors import MillisError
 
 log = logging.getLogger(__name__)
 
-SAME_FAILURES = 3  # a worker whose first trials fail alike more often than this has a fault that no trial escapes
+SAME_FAILURES = 3  # a worker whose trials fail alike more often than this, in a row, has a fault that none escapes
 # Spaces here are conditional; `group` models each set of keys that occur together by one joint density, where plain
 # multivariate TPE would draw every conditional key on its own.
 TPE = {"_target_": "optuna.samplers.TPESampler", "multivariate": True, "group": True}
@@ -54,7 +54,8 @@ class OptunaSweeperConf:
         seed: Of the study; trial after trial draws from it.
         study_name: One study a name and storage.
         storage: `sqlite:///<path>`, `journal:///<path>` (for network file systems), a server's URL; null: memory.
-        n_trials: In total, over resumes and workers; interrupted trials do not count.
+        n_trials: In total, over resumes and workers; interrupted trials do not count, nor do those that fail alike and
+            stop a sweep.
         n_jobs: Trials handed to the launcher at once.
         timeout_s: No trial is begun after so many seconds; null: no limit.
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
@@ -102,7 +103,8 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         """Search until `n_trials` or `timeout_s`; return the `optuna.Study`.
 
         Raises:
-            MillisError: a fault in the config, a study that cannot be used, or no trial that ever succeeded.
+            MillisError: a fault in the config, a study that cannot be used, trials that fail alike in a row, or no
+                trial that ever succeeded.
         """
         import optuna
 
@@ -151,26 +153,28 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
 
     def _search(self, shared: Any, space: Any, listener: Any) -> None:
         deadline = time.monotonic() + (self.options.timeout_s or float("inf"))
-        errors: list[Optional[str]] = []  # noqa: UP045
+        last: Optional[str] = None  # noqa: UP045
+        alike: list[int] = []  # the last trials, all of which ended with that error
         while time.monotonic() < deadline:
             asked = shared.ask(space, self.options.n_trials, self.options.n_jobs)
             if not asked:
                 return
             for trial, params, returned in self._run(asked, space):
-                metrics, error = None, None
-                try:
-                    if isinstance(returned, Exception):
-                        error = shared.fail(trial, returned)
-                    else:
-                        metrics = shared.tell(trial, returned).metrics
-                except MillisError as fault:
-                    error = str(fault)
+                told = shared.tell(trial, returned)
+                if told is None:
+                    continue
+                metrics, error = (None, told) if isinstance(told, str) else (told.metrics, None)
                 log.info("trial %d: %s", trial.number, error or metrics)
-                errors.append(error)
+                alike = [*alike, trial.number] if error == last else [trial.number]
+                last = error
                 if listener:
                     self._notify(listener, trial.number, self.options.n_trials, params, metrics, error)
-            if error and len(errors) > SAME_FAILURES and set(errors) == {error}:
-                raise MillisError(f"the first {len(errors)} trials failed alike, so the sweep stops: {error}")
+            if last is not None and len(alike) > SAME_FAILURES:
+                shared.set_aside(alike)
+                raise MillisError(
+                    f"the last {len(alike)} trials failed alike, so the sweep stops: {last}. Mend the cause and run "
+                    "the same command again: these trials do not count"
+                )
         log.info("no trial is begun after timeout_s=%s", self.options.timeout_s)
 
     def _run(self, asked: list[Any], space: Any) -> list[tuple[Any, dict[str, Any], Any]]:

@@ -5,6 +5,9 @@ chosen on validation texts (`millis.backends.threshold`); else the accurate memb
 request costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
 are the cascade's own to measure. Deciding costs 7 µs (151 labels, AMD EPYC).
 
+A request with a deadline goes on to the accurate member if all of that was measured to fit. Members with exits are
+given the deadline too.
+
     manifest.json    the cascade's: threshold and members under `spec`, checksums of all files
     tokenizer.json   of both members
     fast/ accurate/  the members' weights, each for its own backend
@@ -12,23 +15,25 @@ are the cascade's own to measure. Deciding costs 7 µs (151 labels, AMD EPYC).
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.stepwise import Step, StepwiseSession, load_model
+from millis.backends.stepwise import in_steps, load_model
+from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, seal
 from millis.store import atomic_folder
-from millis.types import Features, Session
+from millis.types import Answered, Features, Session
 
 NAME = "cascade"  # in a manifest, as its `backend` and as the family of its `spec`
 MEMBERS = ("fast", "accurate")
-POLICY = "maximum_probability"
 SHARED = ("labels", "inputs", "max_length")  # what of a manifest both members must have alike
 
 
@@ -71,38 +76,91 @@ def write(
         return seal(temporary, manifest)
 
 
-def steps_of(fast: Session, accurate: Session) -> list[Step]:
-    """The members as steps of a session that may stop; what passes between them is the request itself."""
+class CascadeSession:
+    """Asks the fast member, and the accurate one about the rows that the fast one is not sure of.
 
-    def first(features: Features) -> tuple[Any, NDArray[np.float32]]:
-        types = features.token_types
-        request = features.ids if types is None else np.stack([features.ids, types], axis=-1)  # [B, S] or [B, S, 2]
-        return request, fast(features)
+    Args:
+        fast: Asked about every row.
+        accurate: Asked about some.
+        threshold: Least probability at which the fast member's answer stands.
+    """
 
-    def second(request: NDArray[np.int64], mask: NDArray[np.int64]) -> tuple[Any, NDArray[np.float32]]:
-        ids, types = (request, None) if request.ndim == 2 else (request[..., 0], request[..., 1])
-        return request, accurate(Features(ids, mask, types))
+    def __init__(self, fast: Session, accurate: Session, threshold: float) -> None:
+        self.steps = [in_steps(fast), in_steps(accurate)]
+        self.threshold = threshold
 
-    return [first, second]
+    def __call__(self, features: Features) -> NDArray[np.float32]:
+        """Logits [B, C] of the member that answers each row."""
+        return self.answer(features).logits
+
+    def answer(self, features: Features, until_ns: int | None = None) -> Answered:
+        """Ask the members, one after the other.
+
+        Args:
+            features: [B, S].
+            until_ns: As of `millis.backends.stepwise.StepwiseSession.answer`, for the members' segments as well.
+
+        Raises:
+            MillisError: a deadline for more than one row.
+        """
+        fast, accurate = self.steps
+        logits = fast.answer(features, until_ns).logits
+        unsure = ~(maximum_probability.score([logits]) >= self.threshold)  # and where it is not a number
+        if len(unsure) == 1:  # nothing to pick rows from, which costs some µs
+            if unsure[0] and (until_ns is None or not self._ends_late(features.ids.shape[1], until_ns)):
+                return Answered(accurate.answer(features, until_ns).logits, np.array([2]))
+            return Answered(logits, np.array([1]))
+        if unsure.any():
+            ids, mask, types = features
+            asked = Features(ids[unsure], mask[unsure], None if types is None else types[unsure])
+            logits = logits.copy()
+            logits[unsure] = accurate(asked)
+        return Answered(logits, np.where(unsure, 2, 1))
+
+    @property
+    def knows_times(self) -> bool:
+        """Whether `learn_times` was called."""
+        return all(member.knows_times for member in self.steps)
+
+    def learn_times(self, examples: Sequence[Features]) -> None:
+        """Measure both members, whichever of them would have answered; see `StepwiseSession.learn_times`."""
+        for member in self.steps:
+            member.learn_times(examples)
+
+    def _ends_late(self, length: int, until_ns: int) -> bool:
+        return perf_counter_ns() + 1e6 * sum(self.steps[1].step_ms(length)) > until_ns
 
 
-def load(folder: Path, manifest: Manifest, threads: int) -> StepwiseSession:
+def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
     """Both members, each on its own backend.
 
     Raises:
         MillisError: a member that is missing in the manifest or does not load.
     """
+    found = members_of(manifest)
+    fast, accurate = (load_model(folder / name, found[name], threads) for name in MEMBERS)
+    return CascadeSession(fast, accurate, float(manifest.spec["threshold"]))
+
+
+def members_of(manifest: Manifest) -> dict[str, Manifest]:
+    """The manifests of a cascade's members, their files' checksums those that the cascade was sealed with.
+
+    Raises:
+        MillisError: no two members and a threshold, or a member that is a cascade.
+    """
     try:
-        found = {name: _manifest(manifest.spec["members"][name]) for name in MEMBERS}
-        threshold = float(manifest.spec["threshold"])
+        float(manifest.spec["threshold"])
+        found = {name: _member(manifest, name) for name in MEMBERS}
     except (KeyError, TypeError, ValueError) as error:
-        raise MillisError(f"{folder} is no cascade of two members ({error!r}). Make the artifact again") from error
+        raise MillisError(
+            f"artifact {manifest.name!r} is no cascade of two members ({error!r}). Make the artifact again"
+        ) from error
     if nested := [name for name, member in found.items() if member.backend == NAME]:
         raise MillisError(
-            f"{folder} has a cascade as its {nested[0]} member; expected a model. Make the artifact again"
+            f"artifact {manifest.name!r} has a cascade as its {nested[0]} member; expected a model. Make the artifact "
+            "again"
         )
-    fast, accurate = (load_model(folder / name, found[name], threads) for name in MEMBERS)
-    return StepwiseSession(steps_of(fast, accurate), POLICY, threshold)
+    return found
 
 
 def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
@@ -122,6 +180,13 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
                 f"the members of a cascade must have the same {what}: {fast} has {_short(one)}, {accurate} has "
                 f"{_short(other)}. Choose two artifacts made for the same data and task"
             )
+    made_for = {manifest.options["threads"] for manifest in (first, second) if "threads" in manifest.options}
+    if len(made_for) > 1:
+        raise MillisError(
+            f"the members of a cascade must be compiled for the same number of threads: {fast} is for "
+            f"{first.options['threads']}, {accurate} for {second.options['threads']}. Make one of them again with the "
+            "other's backend.threads"
+        )
     if _vocabulary(fast) != _vocabulary(accurate):
         raise MillisError(
             f"the members of a cascade must share their tokenizer, for a request is tokenised once: {fast} and "
@@ -135,8 +200,10 @@ def _vocabulary(folder: Path) -> Any:
     return {key: value for key, value in state.items() if key not in ("padding", "truncation")}
 
 
-def _manifest(values: dict[str, Any]) -> Manifest:
-    return Manifest(**{**values, "labels": tuple(values["labels"]), "inputs": tuple(values["inputs"])})
+def _member(cascade: Manifest, name: str) -> Manifest:
+    values, folder = cascade.spec["members"][name], f"{name}/"
+    files = {path.removeprefix(folder): file for path, file in cascade.files.items() if path.startswith(folder)}
+    return Manifest(**{**values, "labels": tuple(values["labels"]), "inputs": tuple(values["inputs"]), "files": files})
 
 
 def _short(value: Any) -> str:

@@ -43,7 +43,7 @@ class Runner:
         self.labels = manifest.labels
         self._likeliest = _by_python if len(manifest.labels) < WIDE else _by_numpy
         self._encode = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs against 24 for `encode`
-        self._session = session
+        self._tokenizer, self._session = tokenizer, session
         # Row n of each: what a text of n tokens needs, [1, n].
         ones, zeros = np.ones((1, manifest.max_length), np.int64), np.zeros((1, manifest.max_length), np.int64)
         self._masks = [ones[:, :length] for length in range(manifest.max_length + 1)]
@@ -68,7 +68,8 @@ class Runner:
             text: The request.
             deadline_ms: Milliseconds from this call within which to answer. A model that may stop early takes as many
                 of its steps as were measured to fit, at least one; any other takes what it takes. Whether the deadline
-                was kept is in the answer. The first such request also measures the steps, before its time begins.
+                was kept is in the answer. Call `learn_times` before: else the first such request does, within its own
+                time, and is late where that takes longer.
 
         Raises:
             MillisError: `text` is neither a string nor a pair of strings, or the deadline is no positive number.
@@ -80,9 +81,9 @@ class Runner:
     def _predict_within(self, text: Text, deadline_ms: float) -> TimedPrediction:
         if not deadline_ms > 0:
             raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
-        if self._stepwise is not None and not self._stepwise.knows_times:
-            self._stepwise.learn_times(self._examples())
         start = perf_counter_ns()
+        if self._stepwise is not None and not self._stepwise.knows_times:
+            self.learn_times()
         answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
         label, index, score = self.decode(answered.logits)
         elapsed_ms = (perf_counter_ns() - start) / 1e6
@@ -91,12 +92,26 @@ class Runner:
             label, index, score, int(answered.steps[0]), steps, elapsed_ms, elapsed_ms <= deadline_ms
         )
 
+    def learn_times(self) -> None:
+        """Measure the steps of a model that may stop early, which `deadline_ms` needs; any other has none to measure.
+
+        Takes as long as some 10 requests of each of 1, 2, 4, ... tokens. Call it after loading, where the first request
+        may have a deadline.
+        """
+        if self._stepwise is not None:
+            self._stepwise.learn_times(self._examples())
+
     def _examples(self) -> list[Features]:
-        """A request of 1, 2, 4, ... tokens, up to the longest."""
+        """A request of 1, 2, 4, ... tokens, up to the longest; of all words, for a model may drop a text of one."""
         longest = self.manifest.max_length
         lengths = sorted({*(2**power for power in range(longest.bit_length()) if 2**power < longest), longest})
+        known = np.sort(np.fromiter(self._tokenizer.get_vocab().values(), np.int64))
         return [
-            Features(self._types[length], self._masks[length], self._types[length] if self._takes_types else None)
+            Features(
+                known[np.linspace(0, len(known) - 1, length).astype(int)][None],
+                self._masks[length],
+                self._types[length] if self._takes_types else None,
+            )
             for length in lengths
         ]
 
@@ -135,7 +150,11 @@ class Runner:
 
         Args:
             features: The inputs.
-            until_ns: See `millis.types.Stepwise.answer`; no model of one piece heeds it.
+            until_ns: See `millis.types.Stepwise.answer`; for one row, after `learn_times`. No model of one piece heeds
+                it.
+
+        Raises:
+            MillisError: a model that may stop early is given `until_ns` for more than one row.
         """
         if self._stepwise is not None:
             return self._stepwise.answer(features, until_ns)
@@ -208,8 +227,13 @@ def is_dynamic(manifest: Manifest) -> bool:
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:
-    """As many threads as `wanted`, or as many as the artifact's code is made for (`millis.backends.inductor`)."""
-    return int(manifest.options.get("threads", wanted))
+    """As many threads as `wanted`, or as many as the code of the artifact, or a member's, is made for.
+
+    Raises:
+        MillisError: a cascade whose members are not described.
+    """
+    parts = cascade.members_of(manifest).values() if manifest.backend == cascade.NAME else [manifest]
+    return next((int(part.options["threads"]) for part in parts if "threads" in part.options), wanted)
 
 
 def crowded(threads: int) -> str | None:

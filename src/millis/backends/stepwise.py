@@ -7,7 +7,8 @@ fewer rows, and the batch is as slow as its slowest row.
 
 A deadline is kept by measured times: before each segment its time at this length is looked up, and where it would end
 too late the answer is the last one computed. The times are measured in the process that answers, for they are of this
-machine, these threads and this load, not of the one that wrote the artifact.
+machine, these threads and this load, not of the one that wrote the artifact. They are times of one text, and so a
+deadline is one text's.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,9 +59,17 @@ class StepwiseSession:
             features: [B, S].
             until_ns: Reading of `time.perf_counter_ns` by which to answer, as far as segments can be left out: the
                 first always runs. Needs `learn_times`.
+
+        Raises:
+            MillisError: a deadline for more than one row.
         """
         if len(features.ids) == 1:
             return self._alone(features, until_ns)
+        if until_ns is not None:
+            raise MillisError(
+                f"a deadline got {len(features.ids)} texts at once, expected one: times are measured of one text. Ask "
+                "for them one by one, or without a deadline"
+            )
         rows, mask = np.arange(len(features.ids)), features.mask
         answers: NDArray[np.float32] | None = None  # of rows that have left while others stayed
         taken = np.empty(len(rows), np.int64)
@@ -68,7 +77,7 @@ class StepwiseSession:
         passed = [logits]
         for position in range(1, len(self.steps)):
             leaves = self._score(passed) >= self.threshold
-            if leaves.all() or (until_ns is not None and self._ends_late(position, mask.shape[1], until_ns)):
+            if leaves.all():
                 break
             if leaves.any():
                 answers = np.empty((len(taken), logits.shape[1]), np.float32) if answers is None else answers
@@ -111,7 +120,7 @@ class StepwiseSession:
         return self._step_ns is not None
 
     def learn_times(self, examples: Sequence[Features]) -> None:
-        """Measure every segment, its policy included, on requests of several lengths.
+        """Measure every segment, its policy included, on requests of several lengths; none leaves before the last.
 
         Args:
             examples: [1, S] each, S ascending; between two of them a time is interpolated.
@@ -145,6 +154,18 @@ class StepwiseSession:
 
     def _ends_late(self, position: int, length: int, until_ns: int) -> bool:
         return perf_counter_ns() + self._planned_ns(position, length) > until_ns
+
+
+def in_steps(session: Session) -> StepwiseSession:
+    """The session itself if it is one of steps, else one whose only step it is."""
+    if isinstance(session, StepwiseSession):
+        return session
+
+    def whole(features: Features) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        logits = session(features)
+        return logits, logits  # there is no step that would read states
+
+    return StepwiseSession([whole], "maximum_probability", NEVER)
 
 
 def load_model(folder: Path, manifest: Manifest, threads: int) -> Session:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import millis
+from millis.benchmark.agent import token
 from millis.errors import MillisError
 from millis.types import Text
 
@@ -134,11 +135,15 @@ class Worker:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """The parent's, with thread counts set before any library reads them and this very millis importable."""
+    """The parent's, with thread counts set before any library reads them and this very millis importable.
+
+    An agent's token, or where it lies, is not a worker's to know.
+    """
     source = str(Path(millis.__file__).parent.parent)
     paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    secret = (token.VARIABLE, token.FILE_VARIABLE)
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in secret},
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),

@@ -19,7 +19,10 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
+from filelock import FileLock
+
 from millis.benchmark.isolate import worker_environment
+from millis.benchmark.latency import LOCK
 from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
 
@@ -54,7 +57,8 @@ def measure_rates(threads: int, cpus: Sequence[int]) -> Rates:
         MillisError: the process died; its last words are in the message.
     """
     command = [sys.executable, "-m", __name__, str(threads), ",".join(map(str, cpus))]
-    run = subprocess.run(command, capture_output=True, text=True, env=worker_environment(threads), check=False)
+    with FileLock(LOCK):  # no other measurement meanwhile
+        run = subprocess.run(command, capture_output=True, text=True, env=worker_environment(threads), check=False)
     if run.returncode:
         raise MillisError(
             f"the process that measures this machine failed. Its last words:\n{run.stderr.strip()[-2000:]}"

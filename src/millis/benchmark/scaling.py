@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
+from millis.backends.runner import bound_threads
 from millis.benchmark.isolate import Worker, available_cpus
+from millis.benchmark.latency import LOCK
 from millis.errors import MillisError, nearest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Text
@@ -53,6 +56,11 @@ def scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
     Raises:
         MillisError: the artifact does not load, or its process died.
     """
+    with FileLock(LOCK):  # no other measurement meanwhile
+        return _scale(folder, texts, seconds)
+
+
+def _scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
     manifest = open_manifest(folder)
     cpus = available_cpus()
     grid = thread_grid(len(cpus) or 1, manifest)
@@ -66,9 +74,8 @@ def scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
 
 def thread_grid(cpus: int, manifest: Manifest) -> list[int]:
     """1, 2, 4, ... and all CPUs; or the one number that the artifact's code is made for."""
-    if "threads" in manifest.options:
-        return [int(manifest.options["threads"])]
-    return sorted({*(1 << power for power in range(cpus.bit_length()) if 1 << power <= cpus), cpus})
+    grid = [*(1 << power for power in range(cpus.bit_length()) if 1 << power <= cpus), cpus]
+    return sorted({bound_threads(manifest, threads) for threads in grid})
 
 
 def stream_grid(cpus: int, threads: int) -> list[int]:

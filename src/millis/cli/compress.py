@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from millis.cli.pipeline.compress import Skipped, baseline_record, check_budget, compress, teacher_record
+from millis.cli.pipeline.compress import Skipped, baseline_record, check_request, compress, teacher_record
 from millis.cli.pipeline.plan import Recipe
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record, write_records
@@ -17,7 +17,7 @@ from millis.units import label, show, show_limit
 def run(cfg: DictConfig) -> Record | Skipped:
     """Compress, then print the teacher, the untouched baseline and the student side by side."""
     console = wide_console()
-    check_budget(cfg)
+    check_request(cfg)
     Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = ensure_teacher(cfg)
     references = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]

@@ -22,6 +22,8 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPr
     """
     console = wide_console()
     runner = load(Path(cfg.artifact), threads=cfg.threads)
+    if cfg.deadline_ms is not None:
+        runner.learn_times()  # before the first request, which would be late
     pairs = "token_type_ids" in runner.manifest.inputs
     answers: list[Prediction | TimedPrediction] = []
     for line in texts or _lines(cfg):

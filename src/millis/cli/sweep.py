@@ -9,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 from millis.cli.pipeline.compress import (
     Skipped,
     baseline_record,
-    check_budget,
+    check_request,
     compress,
     read_record,
     record_path,
@@ -57,7 +57,7 @@ class Listener:
             del cfg["hydra"]
         self.cfg = cfg
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
-        check_budget(cfg)
+        check_request(cfg)
         self.teacher = ensure_teacher(cfg)
         self.references = [teacher_record(cfg, self.teacher), baseline_record(cfg, self.teacher)]
         for record in self.references:

@@ -75,7 +75,7 @@ def jensen_shannon(student: Tensor, teacher: Tensor, temperature: float) -> Tens
 def logit_mse(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T² · mean over batch and labels of ( (student - teacher) / T )², which T leaves alone: mean (student - teacher)².
 
-    What forward KL turns into for T far above the logits, up to the factor 2 C and where the logits' means agree
+    Twice what forward KL turns into for T far above the logits, where the logits' means agree
     (1503.02531, equation 4); it also matches what a softmax hides, the logits' common level (2105.08919, section 3).
 
     Args:

@@ -58,6 +58,8 @@ class FromLast(nn.Module):
 class EveryOther(nn.Module):
     """A term that is felt in every second batch, the second one first; its value is given, and logged, in all.
 
+    A batch that is computed twice (`millis.training.adversarial`) counts once.
+
     Args:
         term: With `student_features`.
     """
@@ -67,13 +69,16 @@ class EveryOther(nn.Module):
     def __init__(self, term: ExitLoss) -> None:
         super().__init__()
         self.term, self.student_features = term, term.student_features
+        self.last: Tensor | None = None  # labels of the batch that was counted last
         self.register_buffer(
             "batches", torch.zeros((), dtype=torch.int64)
         )  # in checkpoints: a continued run alternates on
 
     def forward(self, logits: Tensor, batch: Batch) -> Tensor:
         """The term's value, with a gradient in batches 2, 4, ..."""
-        self.batches += 1
+        if batch["labels"] is not self.last:
+            self.last = batch["labels"]
+            self.batches += 1
         value: Tensor = self.term(logits, batch)
         return value if int(self.batches) % 2 == 0 else value.detach()
 

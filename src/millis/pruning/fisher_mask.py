@@ -48,11 +48,6 @@ class GateGradients:
         return heads, ffn
 
 
-def gate_fisher(model: Transformer, batches: Iterable[Batch]) -> tuple[list[Tensor], list[Tensor]]:
-    """Diagonal Fisher information of `model`'s heads and neurons on labelled texts; see `gate_gradients`."""
-    return gate_gradients(model, batches).fisher()
-
-
 def gate_gradients(model: Transformer, batches: Iterable[Batch]) -> GateGradients:
     """Per-example gate gradients on labelled texts, in evaluation mode.
 

@@ -40,6 +40,11 @@ class Group:
         """Weights of a unit, those of matrices alone."""
         return sum(tiles.size for tiles in self.scored)
 
+    @property
+    def graded(self) -> bool:
+        """Whether a unit that stays can be multiplied by something else than 1 for good."""
+        return all(site.graded for site in self.sites)
+
     def total(self, score: Callable[[Tiles], Tensor]) -> Tensor:
         """Sum of the weights' scores over each unit, of `shape`.
 

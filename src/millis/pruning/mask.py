@@ -48,9 +48,12 @@ class Masks(nn.Module):
 
     @torch.no_grad()
     def set(self, keep: Sequence[Tensor]) -> None:
-        """Mask everything but `keep`: for each group True where a unit stays."""
-        for index, kept in enumerate(keep):
-            self.masks[index].copy_(kept * self.criterion.kept(index))
+        """Mask everything but `keep`: for each group True where a unit stays.
+
+        What stays is multiplied by what the criterion says, where the weights can hold that.
+        """
+        for index, (group, kept) in enumerate(zip(self.groups, keep, strict=True)):
+            self.masks[index].copy_(kept * self.criterion.kept(index) if group.graded else kept)
 
     def scores(self) -> list[Tensor]:
         """The criterion's scores, made comparable between groups whose units differ in size."""

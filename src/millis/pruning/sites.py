@@ -19,7 +19,13 @@ Gate = Callable[[], Tensor]
 
 
 class Site(Protocol):
-    """A place in the model."""
+    """A place in the model.
+
+    Members:
+        graded: Whether weights can hold any multiplier; otherwise 0 and 1 alone can be left behind.
+    """
+
+    graded: bool
 
     def attach(self, gate: Gate) -> None:
         """Multiply by `gate()` from now on."""
@@ -36,6 +42,8 @@ class WeightSite:
     Args:
         tiles: The parameter, and which of its weights belong to which unit.
     """
+
+    graded = True
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
@@ -87,6 +95,8 @@ class NormSite:
     Only a narrower model can say that, so nothing of it stays behind.
     """
 
+    graded = False
+
     def __init__(self, norm: nn.LayerNorm) -> None:
         self.norm = norm
         self.handle: RemovableHandle | None = None
@@ -124,6 +134,8 @@ class BlockSite:
     Args:
         block: A module whose first input, or keyword `hidden_states`, and output are [B, S, D]. Its gate has one unit.
     """
+
+    graded = False
 
     def __init__(self, block: nn.Module) -> None:
         self.block = block

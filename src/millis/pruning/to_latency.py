@@ -80,7 +80,8 @@ class ToLatency:
         return sorted(order[: self.samples].tolist())
 
     def importance(self, model: Transformer, batches: Sequence[Batch]) -> fisher_mask.GateGradients:
-        """What `choose` goes by: gate gradients of each example.
+        """What `choose` goes by: gate gradients of each example, for Fisher information and its interactions. The error
+        of reconstruction, ZipLM's score (2302.04089), comes in afterwards, where weights are refitted to it.
 
         Raises:
             MillisError: as `fisher_mask.gate_gradients`.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from millis.collective import highest, lowest
+
 Extent = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Groups of values [G, n] in, the low and the high end of each group's range out, [G, 1] each."""
 
@@ -77,7 +79,8 @@ class Observer(nn.Module):
 
     @torch.no_grad()
     def observe(self, values: Tensor) -> None:
-        """Take in the values of one batch, of any shape."""
-        seen = torch.cat([end.flatten() for end in self.extent(values.reshape(1, -1))])
+        """Take in the values of one batch, of any shape; of several processes, the widest of their extents."""
+        low, high = self.extent(values.reshape(1, -1))
+        seen = torch.cat([lowest(low.flatten()), highest(high.flatten())])
         self.range.copy_(torch.where(self.batches > 0, self.merge(self.range, seen), seen))
         self.batches += 1

@@ -34,6 +34,7 @@ from millis.store import atomic_file
 MAGIC, VERSION = b"MILLISAR", 1
 PREFIX = struct.Struct("<8sIIQQ")
 ALIGNMENT = 64  # a cache line: values that are stored raw are used where they lie
+HEADER_LIMIT = 1 << 26  # 64 MiB of JSON, inflated: some 100,000 tensors
 DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<i8", "<u8", "<f8"})
 
 
@@ -108,7 +109,7 @@ class Archive:
             prefix = file.read(PREFIX.size)
             self._start, header = self._checked(prefix, file.read, path.stat().st_size)
         try:
-            entries = [_entry(value) for value in json.loads(zlib.decompressobj().decompress(header))]
+            entries = [_entry(value) for value in json.loads(_inflated(header))]
         except (ValueError, TypeError, KeyError, zlib.error) as error:
             self._damaged(f"its header cannot be read ({error})", error)
         self.entries = {entry.name: entry for entry in entries}
@@ -205,6 +206,15 @@ def _described(part: StoredPart, offset: int) -> dict[str, Any]:
         "bytes": len(part.data),
         "crc32": zlib.crc32(part.data),
     }
+
+
+def _inflated(header: bytes) -> bytes:
+    """The JSON; a few bytes that would fill the memory are refused."""
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(header, HEADER_LIMIT)
+    if not inflater.eof:
+        raise ValueError(f"more than {HEADER_LIMIT} bytes, or cut short")
+    return text
 
 
 def _entry(value: dict[str, Any]) -> Entry:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from millis.store import locked
 
@@ -156,7 +157,10 @@ class ServerLocks:
             try:
                 yield
             finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _key(name)})
+                try:
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _key(name)})
+                except SQLAlchemyError:
+                    connection.invalidate()  # the lock ends with it
 
 
 # After 30 s of silence the server asks three times, ten seconds apart: a lost machine's trial is free after a minute.

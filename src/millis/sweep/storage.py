@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
@@ -46,7 +46,7 @@ class Place:
             self.file = Path(parts.database or "").absolute()  # jobs may change the working directory
         try:
             self._locks = self._locks_of(parts)
-            with self.guarded(), self.lock():  # two processes must not create the tables at once
+            with self.guarded(), self._locks.study():  # two processes must not create the tables at once
                 self.storage = self._open(parts)
         except OSError as error:
             raise MillisError(
@@ -57,13 +57,15 @@ class Place:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the study's lock: nobody else asks, tells or counts."""
-        with self._locks.study():
+        with self.reachable(), self._locks.study():
             yield
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Be alive, as others see it."""
-        with self._locks.working():
+        with ExitStack() as held:
+            with self.reachable():
+                held.enter_context(self._locks.working())
             yield
 
     def alive(self, worker: Mapping[str, str] | None) -> bool:
@@ -82,15 +84,25 @@ class Place:
                 raise
             raise MillisError("a study on PostgreSQL needs its driver: pip install 'millis[postgresql]'") from error
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError, ValueError, KeyError, TypeError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             if self.file is None:
                 raise MillisError(
-                    f"cannot use the study at {self.name}: {reason}. Check that the server runs and lets you in, or "
-                    "name another place with hydra.sweeper.storage=sqlite:///<path>"
+                    f"cannot use the study at {self.name}: {_reason(error)}. Check that the server runs and lets you "
+                    "in, or name another place with hydra.sweeper.storage=sqlite:///<path>"
                 ) from error
             raise MillisError(
-                f"cannot read the study at {self.name}: {reason}. If the file is damaged, move it away to start "
-                "afresh, or name another with hydra.sweeper.storage=sqlite:///<path>"
+                f"cannot read the study at {self.name}: {_reason(error)}. If the file is damaged, move it away to "
+                "start afresh, or name another with hydra.sweeper.storage=sqlite:///<path>"
+            ) from error
+
+    @contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Turn the libraries' faults about a storage that fails while it is in use into one that says how to go on."""
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            raise MillisError(
+                f"the study at {self.name} stopped working: {_reason(error)}. Finished trials are kept: once it works "
+                "again, run the same command again to go on from there"
             ) from error
 
     def _locks_of(self, parts: URL) -> Locks:
@@ -117,6 +129,13 @@ class Place:
         if verdict != "ok":
             raise ValueError(verdict)
         return RDBStorage(f"sqlite:///{self.file}", engine_kwargs={"connect_args": {"timeout": WAIT_S}})
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the innermost library said; those around it say less."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _parse(url: str) -> tuple[URL, str]:

@@ -3,8 +3,9 @@
 Several workers may hold one study at once, and each may be killed at any moment:
 - a trial is signed by its worker; one whose worker is gone is failed as interrupted and tried again with the same
   parameters (`Place.alive` says how it is known);
+- a worker that was wrongly taken for dead finds its trial ended, and what it tells of it is passed over;
 - counting, recovering and asking are one step under the study's lock, so `n_trials` is a total, exact over workers and
-  resumes; interrupted trials do not count;
+  resumes; interrupted trials and those set aside do not count;
 - the sampler is made anew for every trial, seeded by the study's seed and the number of trials there are: a resumed
   sweep draws what an unbroken one would have drawn, and two workers never draw alike.
 
@@ -16,7 +17,7 @@ the sampler, and the objectives it lacks get the worst value known, which no fro
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -149,7 +150,9 @@ class SharedStudy:
 
     def check(self, space: Space) -> None:
         """Raise MillisError if trials of this study were drawn from a space that `space` cannot be mixed with."""
-        for trial in self.study.get_trials(deepcopy=False):
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
             for key, old in trial.distributions.items():
                 new = space[key].distribution if key in space else None
                 changed = type(old) is not type(new) or (isinstance(old, CategoricalDistribution) and old != new)
@@ -160,9 +163,10 @@ class SharedStudy:
                     )
 
     def enqueue(self, recipes: Sequence[Mapping[str, Any]]) -> None:
-        """Have `recipes` tried first; those this study was ever given are not given again."""
+        """Have `recipes` tried first; those this study was given, and did not set aside, are not given again."""
         with self._place.lock():
-            given = [trial.user_attrs.get("enqueued") for trial in self.study.get_trials(deepcopy=False)]
+            aside, trials = _set_aside(self.study), self.study.get_trials(deepcopy=False)
+            given = [trial.user_attrs.get("enqueued") for trial in trials if trial.number not in aside]
             for recipe in map(dict, recipes):
                 if recipe not in given:
                     self.study.enqueue_trial(recipe, user_attrs={"enqueued": recipe})
@@ -173,9 +177,10 @@ class SharedStudy:
         asked = []
         with self._place.lock(), _quiet():
             self._recover()
+            aside = _set_aside(self.study)
             for _ in range(at_most):
                 trials = self.study.get_trials(deepcopy=False)
-                if sum(map(_counts, trials)) >= n_trials:
+                if sum(_counts(trial, aside) for trial in trials) >= n_trials:
                     break
                 self.study.sampler = self._sampler(trial_seed(self._seed, len(trials)))
                 trial = self.study.ask()
@@ -186,19 +191,23 @@ class SharedStudy:
                 log.info("trial %d still runs on host %s", trial.number, trial.user_attrs["worker"]["host"])
         return asked
 
-    def tell(self, trial: Trial, returned: Any) -> Result:
-        """Record what a trial's task returned.
+    def tell(self, trial: Trial, returned: Any) -> Result | str | None:
+        """Record what a trial's task returned, or the exception it ended by.
 
-        Raises:
-            MillisError: the return value is no result; the trial is recorded as failed with that text.
+        Returns:
+            The result; or, of a trial that raised or returned no result, the text it failed with; or None where another
+            worker had ended the trial, which is left as it is.
         """
+        if isinstance(returned, Exception):
+            return self.fail(trial, returned)
         try:
             result = Result.read(returned, self.objectives)
         except MillisError as error:
-            self.fail(trial, error)
-            raise
+            return self.fail(trial, error)
         missing = [name for name in self.objectives if name not in result.metrics]
         with self._place.lock():
+            if self._ended(trial):
+                return None
             trial.set_user_attr("metrics", result.metrics)
             trial.set_user_attr("constraints", result.constraints)
             trial.set_user_attr("attrs", result.attrs)
@@ -210,23 +219,41 @@ class SharedStudy:
             self.study.tell(trial, [result.metrics.get(name, worst.get(name, 0.0)) for name in self.objectives])
         return result
 
-    def fail(self, trial: Trial, error: Exception) -> str:
-        """Record that a trial's job raised `error`; the text recorded is returned."""
+    def fail(self, trial: Trial, error: Exception) -> str | None:
+        """Record that a trial's job raised `error`; the text recorded is returned, None as for `tell`."""
         text = str(error) if isinstance(error, MillisError) else f"{type(error).__name__}: {error}"
         with self._place.lock():
+            if self._ended(trial):
+                return None
             trial.set_user_attr("error", text[:ERROR_LENGTH])
             self.study.tell(trial, state=TrialState.FAIL)
         return text[:ERROR_LENGTH]
 
+    def set_aside(self, numbers: Iterable[int]) -> None:
+        """Have failed trials not count, as if they were never tried: the fault was not theirs."""
+        with self._place.lock():
+            self.study.set_user_attr("set_aside", sorted({*_set_aside(self.study), *numbers}))
+
     def require_a_result(self) -> None:
         """Raise MillisError, with the last error, if trials have failed and none has finished or still runs."""
-        trials = self.study.get_trials(deepcopy=False)
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False)
         errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
         if errors and all(trial.state in (TrialState.FAIL, TrialState.WAITING) for trial in trials):
             raise MillisError(
                 f"all {len(errors)} trials of study {self.study.study_name!r} failed; the last with: {errors[-1]}. "
                 "Mend the cause, then raise hydra.sweeper.n_trials or choose another hydra.sweeper.study_name"
             )
+
+    def _ended(self, trial: Trial) -> bool:
+        """Whether another worker ended this one's `trial`. The caller holds the lock."""
+        ended: bool = self._place.storage.get_trial(trial._trial_id).state.is_finished()
+        if ended:
+            log.warning(
+                "trial %d was ended by another worker, which took this one for dead; what came of it here is dropped",
+                trial.number,
+            )
+        return ended
 
     def _recover(self) -> None:
         """Fail the trials of dead workers and queue them again. Safe to be killed in: the retry is queued first, and
@@ -268,11 +295,12 @@ def trial_seed(seed: int, count: int) -> int:
 
 
 def finished(study: optuna.Study) -> list[dict[str, Any]]:
-    """One plain row for every trial that ended other than by interruption, in order.
+    """One plain row for every trial that ended and counts, in order: none for those interrupted or set aside.
 
     Keys: `number`, `params`, `metrics` (as the task returned them, {} if failed), `constraints`, `attrs`, `feasible`
     (False for failed ones), `skipped` (never trained), `error` (None unless failed), `seconds`, `on_front`.
     """
+    aside = _set_aside(study)
     front = {trial.number for trial in study.best_trials}
     return [
         {
@@ -288,7 +316,7 @@ def finished(study: optuna.Study) -> list[dict[str, Any]]:
             "on_front": trial.number in front,
         }
         for trial in study.get_trials(deepcopy=False)
-        if trial.state.is_finished() and not trial.user_attrs.get("interrupted")
+        if trial.state.is_finished() and _counts(trial, aside)
     ]
 
 
@@ -324,8 +352,14 @@ def _check_directions(directions: Mapping[str, str]) -> None:
             )
 
 
-def _counts(trial: FrozenTrial) -> bool:
-    return trial.state != TrialState.WAITING and not trial.user_attrs.get("interrupted")
+def _counts(trial: FrozenTrial, aside: Collection[int]) -> bool:
+    waits = trial.state == TrialState.WAITING
+    return not (waits or trial.user_attrs.get("interrupted") or trial.number in aside)
+
+
+def _set_aside(study: optuna.Study) -> set[int]:
+    """Numbers of the trials that `SharedStudy.set_aside` was given."""
+    return set(study.user_attrs.get("set_aside", ()))
 
 
 def _number(what: str, name: str, value: Any) -> float:

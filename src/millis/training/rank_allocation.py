@@ -21,6 +21,7 @@ import pytorch_lightning as pl
 import torch
 
 from millis.errors import MillisError
+from millis.training.added import add_gradient
 
 RUNNING = ("exp_avg_ipt", "exp_avg_unc")
 
@@ -61,6 +62,7 @@ class RankAllocation(pl.Callback):
         self.allocator = layer.RankAllocator(pl_module, config, self.adapter)
         for name in RUNNING:
             setattr(self.allocator, name, {k: v.to(pl_module.device) for k, v in self._restored.get(name, {}).items()})
+        self.step = trainer.global_step
         self.allocator.ipt = dict(self.allocator.exp_avg_ipt)  # its keys say which means have begun
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -73,11 +75,15 @@ class RankAllocation(pl.Callback):
             if name.endswith((f"lora_A.{self.adapter}", f"lora_B.{self.adapter}"))
         ]
         penalty = torch.stack([orthogonality(factor) for factor in factors]).mean()
-        (self.orthogonality * penalty).backward()  # type: ignore[no-untyped-call]
+        add_gradient(trainer, self.orthogonality * penalty)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Score and mask after the optimizer's step; the gradients are still there."""
-        step, last = trainer.global_step, self.config.total_step - self.config.tfinal
+        """Score and mask after the optimizer's step, if one was made; its gradients are still there."""
+        if trainer.global_step == self.step:
+            return
+        self.step = step = trainer.global_step
+        last = self.config.total_step - self.config.tfinal
+        forget_overflow(pl_module)
         if step <= last:
             # The last allocation is forced: `interval` need not divide the steps.
             _, ranks = self.allocator.update_and_allocate(pl_module, step, force_mask=step == last)
@@ -94,6 +100,13 @@ class RankAllocation(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
         self.ranks, self.settled, self._restored = state_dict["ranks"], state_dict["settled"], state_dict
+
+
+def forget_overflow(model: torch.nn.Module) -> None:
+    """Under fp16 a step that overflowed was not made; its gradients would stay in the running means for good."""
+    for parameter in model.parameters():
+        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+            parameter.grad.zero_()
 
 
 def orthogonality(rows: torch.Tensor) -> torch.Tensor:

@@ -35,6 +35,16 @@ def test_what_is_used_least_recently_makes_room(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([first, third])
 
 
+def test_what_is_there_stays_for_a_request_whose_other_files_are_on_their_way(tmp_path):
+    blobs = Blobs(tmp_path, 10)
+    first, other = send(blobs, b"aaaa"), send(blobs, b"bbbb")
+    third = hashlib.sha256(b"cccc").hexdigest()
+    assert blobs.hold([first, third]) == [third]
+    assert send(blobs, b"cccc") == third
+    assert blobs.hold([first, third]) == [], "the one that nobody asked for made room"
+    assert blobs.hold([other]) == [other]
+
+
 def test_what_is_held_stays(tmp_path):
     blobs = Blobs(tmp_path, 10)
     name = send(blobs, b"a" * 8)
@@ -43,6 +53,15 @@ def test_what_is_held_stays(tmp_path):
         send(blobs, b"bbbb")
     blobs.release([name])
     send(blobs, b"bbbb")
+
+
+def test_what_is_sent_again_stays_the_same_file(tmp_path):
+    blobs = Blobs(tmp_path, 10)
+    name = send(blobs, b"a" * 8)
+    blobs.hold([name])
+    before = (tmp_path / name).stat().st_ino
+    assert send(blobs, b"a" * 8) == name, "it needs no room of its own"
+    assert [path.stat().st_ino for path in tmp_path.iterdir()] == [before]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,42 @@ def test_an_agent_of_another_millis(agent, artifact, monkeypatch):
             open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where))
 
 
+def test_files_that_the_agent_never_keeps_together_are_not_sent(agent, artifact, monkeypatch):
+    artifacts = {"small": artifact("small", work=1)}
+    total = sum(path.stat().st_size for path in artifacts["small"].iterdir())
+    asked = sent(monkeypatch)
+    with (
+        agent(max_kept_bytes=total) as there,
+        open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where)) as bench,
+        pytest.raises(MillisError, match=rf"refuses: the files of this .* take \d+ bytes .*keeps {total} in all"),
+    ):
+        bench.measure(artifacts)
+    assert [kind for _, kind, _ in asked if kind == "blobs"] == []
+
+
+def test_an_agent_that_drops_what_was_sent_is_not_sent_to_for_ever(agent, artifact, monkeypatch):
+    folder = artifact("light")
+    asked = sent(monkeypatch)
+    with agent() as there, open_bench(folder, TEXTS, replace(QUICK, where=there.where)) as bench:
+        monkeypatch.setattr(there._blobs, "receive", lambda name, stream, size: stream.read(size))
+        with pytest.raises(MillisError, match=r"drops files of this measurement .*, 5 times over: .*max_kept_bytes"):
+            bench.measure({"light": folder})
+    assert len([kind for _, kind, _ in asked if kind == "blobs"]) == 5 * 3, "two files and the texts, five times"
+
+
+def test_machine_code_is_not_sent(agent, artifact, monkeypatch):
+    folder = artifact("light")
+    seal(folder, replace(open_manifest(folder), backend="inductor"))
+    asked = sent(monkeypatch)
+    with (
+        agent() as there,
+        open_bench(artifact("reference"), TEXTS, replace(QUICK, where=there.where)) as bench,
+        pytest.raises(MillisError, match="'light' is made by backend=inductor, whose code is compiled for the machine"),
+    ):
+        bench.measure({"light": folder})
+    assert [method for method, _, _ in asked] == ["GET"]
+
+
 def test_a_backend_that_the_agent_lacks(agent, artifact):
     folder = artifact("light")
     seal(folder, replace(open_manifest(folder), backend="tensorrt"))

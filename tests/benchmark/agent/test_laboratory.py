@@ -68,7 +68,9 @@ def keep(blobs, content):
 
 def request(blobs, *names, reference="teacher"):
     def manifest(name):
-        return json.dumps({"name": name, "files": {f"{name}.onnx": {"sha256": keep(blobs, name.encode())}}})
+        return json.dumps(
+            {"name": name, "files": {f"{name}.onnx": {"sha256": keep(blobs, name.encode()), "bytes": len(name)}}}
+        )
 
     texts = keep(blobs, json.dumps(["a", ["b", "c"]]).encode())
     return Request(manifest(reference), {name: manifest(name) for name in names}, texts, Options())
@@ -109,6 +111,16 @@ def test_sent_twice_is_measured_once(lab, bench):
 def test_missing_files_are_named(lab):
     one = replace(request(lab.blobs, "student"), texts="f" * 64)
     assert lab.submit("0", one) == ["f" * 64]
+    assert lab.answer("0", 0) is None
+
+
+def test_files_that_can_never_be_here_together_are_refused(lab):
+    name = "x" * 994  # and the reference's "teacher" has 7: one more than is kept
+    lab.blobs.capacity_bytes = 2000
+    one = request(lab.blobs, name, "teacher")
+    lab.blobs.capacity_bytes = 1000
+    with pytest.raises(MillisError, match=r"take 1001 bytes together, and the agent keeps 1000 in all. .*max_kept_byt"):
+        lab.submit("0", one)
     assert lab.answer("0", 0) is None
 
 

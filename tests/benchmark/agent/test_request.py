@@ -39,6 +39,31 @@ def test_a_backend_that_is_not_there():
         Request.from_json(request.to_json())
 
 
+def cascade(fast):
+    members = {"fast": {"backend": fast}, "accurate": {"backend": "onnxruntime"}}
+    return json.dumps(json.loads(manifest(backend="cascade")) | {"spec": {"members": members}})
+
+
+@pytest.mark.parametrize("given", [manifest(backend="inductor"), cascade("inductor")], ids=["alone", "member"])
+@pytest.mark.parametrize("place", ["reference", "artifacts"])
+def test_code_is_not_run(given, place):
+    request = replace(REQUEST, **{place: given if place == "reference" else {"small": given}})
+    with pytest.raises(
+        MillisError, match=r"'small' is made by backend=inductor, whose code is compiled .* an agent runs no code that"
+    ):
+        Request.from_json(request.to_json())
+
+
+def test_a_cascade_is_told_apart_from_a_backend_that_is_not_there():
+    with pytest.raises(MillisError, match="'small' is a cascade, and an agent takes artifacts of one model"):
+        Request.from_json(replace(REQUEST, reference=cascade("eager")).to_json())
+
+
+def test_a_file_that_several_artifacts_share_counts_once():
+    other = manifest(sha256="c" * 64)
+    assert replace(REQUEST, artifacts={"small": manifest(), "other": other}).size_bytes == 2
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -47,6 +72,7 @@ def test_a_backend_that_is_not_there():
         (b"{}", "this is not a request to measure: KeyError: 'options'"),
         (replace(REQUEST, artifacts={}).to_json(), "it names no artifacts"),
         (replace(REQUEST, artifacts={"small": manifest(sha256="../x")}).to_json(), "or a checksum that is none"),
+        (replace(REQUEST, artifacts={"small": manifest().replace(": 1}", ': "1"}')}).to_json(), "unsupported operand"),
         (REQUEST.to_json().replace(b'"rounds"', b'"rouns"'), "unexpected keyword argument 'rouns'"),
         (REQUEST.to_json().replace(b'"rounds": 30', b'"rounds": 0'), "benchmark.rounds=0 measures nothing"),
     ],

@@ -4,9 +4,13 @@ import hashlib
 import http.client
 import json
 import logging
+import socket
+import time
+from contextlib import ExitStack
 
 import pytest
 
+from millis.benchmark.agent import server
 from millis.benchmark.agent.server import MAX_REQUEST_BYTES, Agent
 from millis.errors import MillisError
 
@@ -53,6 +57,65 @@ def test_a_body_of_unknown_length(agent):
         for length in ("-1", "", "1e3", ["1", "2"]):
             assert ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Content_Length=length)[0] == 411
         assert ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Transfer_Encoding="chunked")[0] == 411
+
+
+def said(agent, *requests):
+    """All that is answered to `requests`, sent at once on one connection."""
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+        line.sendall(b"".join(requests))
+        line.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: line.recv(1 << 16), b"")).decode()
+
+
+def written(start, body=b"", length="Content-Length: {}"):
+    head = f"{start} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n{length.format(len(body))}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "status"),
+    [
+        ("PUT /nowhere", "Content-Length: {}", 404),
+        (f"PUT /v1/measurements/{'0' * 31}", "Content-Length: {}", 404),
+        ("GET /v1/agent", "Content-Length: {}", 200),
+        ("POST /v1/agent", "Content-Length: {}", 501),
+        ("GET /v1/agent", "Content-Length : {}", 411),
+    ],
+)
+def test_a_body_that_is_not_read_is_no_next_request(agent, start, length, status):
+    with agent() as there:
+        answers = said(there, written(start, body=written("GET /v1/agent"), length=length))
+    assert answers.count("HTTP/1.1 ") == 1 and answers.startswith(f"HTTP/1.1 {status} ")
+    assert "Connection: close" in answers
+
+
+def test_requests_whose_bodies_are_read_share_a_connection(agent):
+    content = b"content"
+    kept = f"PUT /v1/blobs/{hashlib.sha256(content).hexdigest()}"
+    with agent() as there:
+        answers = said(there, written(kept, content), written("GET /v1/agent"), written(kept, content))
+    assert [answers.count(f"HTTP/1.1 {status} ") for status in (201, 200)] == [2, 1]
+
+
+def test_connections_are_bounded_whoever_has_them(agent, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS", 3)
+    with agent() as there:
+        with ExitStack() as idle:
+            for _ in range(3):
+                idle.enter_context(socket.create_connection(("127.0.0.1", there.port)))
+            refused = said(there)
+            assert refused.startswith("HTTP/1.1 503 ") and "Connection: close" in refused
+            assert "3 connections are open, as many as this agent holds: try again" in refused
+        end = time.monotonic() + 10
+        while not (answer := said(there, written("GET /v1/agent"))).startswith("HTTP/1.1 200 "):
+            assert time.monotonic() < end, answer
+
+
+def test_who_shows_no_token_is_not_waited_for(agent, monkeypatch):
+    monkeypatch.setattr(server._Handler, "timeout", 0.1)
+    with agent() as there, socket.create_connection(("127.0.0.1", there.port), timeout=10) as line:
+        assert line.recv(1) == b""
+    assert server.STRANGER_S < server.CLIENT_S
 
 
 def test_paths_lead_nowhere_else(agent):

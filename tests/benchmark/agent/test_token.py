@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from millis.benchmark.agent import token
@@ -28,9 +30,15 @@ def test_tokens_that_are_none(environ, message):
     assert GOOD not in str(fault.value)
 
 
-def test_processes_that_are_timed_do_not_inherit_it(monkeypatch):
+@pytest.mark.parametrize("variable", ["MILLIS_AGENT_TOKEN", "MILLIS_AGENT_TOKEN_FILE"])
+def test_processes_that_are_timed_do_not_inherit_it(monkeypatch, tmp_path, variable):
+    (tmp_path / "token").write_text(GOOD)
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", GOOD)
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN_FILE", str(tmp_path / "token"))
+    if variable == "MILLIS_AGENT_TOKEN_FILE":
+        monkeypatch.delenv("MILLIS_AGENT_TOKEN")
     assert token.take_token() == GOOD
+    assert not {name for name in os.environ if name.startswith("MILLIS_AGENT_TOKEN")}
     with pytest.raises(MillisError, match="needs a token"):
         token.read_token()
 

@@ -27,6 +27,10 @@ def recipe(*overrides):
         (["quantization=qat", "backend=eager"], "imitates ONNX Runtime's integers, and backend=eager computes others"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
         (["early_exit=joint", "adapter=lora"], "an adapter freezes all but the last. Choose adapter=none"),
+        (
+            ["early_exit=two_stage", "distillation=annealed"],
+            "distillation.alpha is a schedule. Choose a number for dis",
+        ),
         (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
         (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
         (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),
@@ -38,6 +42,9 @@ def recipe(*overrides):
         (["tokens=learned", "distillation=minilmv2"], "compares hidden states or attention of all of them. Choose dis"),
         (["tokens=learned", "distillation=tinybert"], "compares hidden states or attention of all of them. Choose dis"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
+        (["ensemble=[1]", "distillation=logit_mse"], "distillation.logit_loss=logit_mse fits the level too. Choose"),
+        (["ensemble=[1,0]"], r"ensemble=\[1, 0\] beside teacher.seed=0 hears the teacher of seed 0 twice: expected"),
+        (["ensemble=[1,1]"], r"hears the teacher of seed 1 twice: expected seeds that differ"),
         (
             ["ensemble=[1]", "distillation=none"],
             "averages what teachers answer, and this distillation hears no answers",

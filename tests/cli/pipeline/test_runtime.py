@@ -1,10 +1,12 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from millis.backends.eager import Eager
+from millis.cli.pipeline import runtime
 from millis.cli.pipeline.runtime import Auto, Candidate, choose, settled_backend
 from millis.errors import MillisError
 
@@ -51,3 +53,50 @@ def test_what_cannot_be_asked_is_refused(changes, message):
 def test_a_named_runtime_is_left_alone():
     cfg = OmegaConf.create({"backend": {"_target_": "millis.backends.eager.Eager"}})
     assert settled_backend(cfg, SimpleNamespace()) == (cfg, None)
+
+
+class Bench:
+    """Measures what it is given, unless something that `fails` is among it."""
+
+    def __init__(self, *fails):
+        self.fails, self.asked = fails, []
+
+    def measure(self, folders):
+        self.asked.append(list(folders))
+        for name in folders:
+            if name in self.fails:
+                raise MillisError(f"{name} died")
+        return {name: SimpleNamespace(metrics={"speedup": 2.0, "latency_p50_ms": 1.0}) for name in folders}
+
+
+@pytest.fixture
+def settle(config, teacher, monkeypatch):
+    """Runs `backend=auto` over eager and ONNX Runtime with a bench in which some fail."""
+
+    def run(bench, *overrides):
+        monkeypatch.setattr(runtime, "open_bench", lambda *_: nullcontext(bench))
+        cfg = config("backend=auto", *overrides)
+        with open_dict(cfg):
+            cfg.backend.candidates = {name: cfg.backend.candidates[name] for name in ("eager", "onnxruntime")}
+        return settled_backend(cfg, teacher)
+
+    return run
+
+
+def test_a_candidate_that_fails_while_it_is_timed_is_refused_and_the_others_go_on(settle):
+    bench = Bench("eager")
+    cfg, choice = settle(bench, "backend.rounds=3")
+    assert bench.asked == [["eager", "onnxruntime"], ["eager"], ["onnxruntime"]]
+    assert choice.name == "onnxruntime" and "onnxruntime" in cfg.backend._target_
+    assert choice.candidates[1] == Candidate("eager", "eager died")
+    assert choice.sentence().endswith("beside it: eager: eager died")
+
+
+def test_candidates_that_all_fail_are_an_error_and_nothing_is_kept(settle):
+    with pytest.raises(
+        MillisError, match=r"none of its candidates \(eager: eager died; onnxruntime: onnxruntime died\)"
+    ):
+        settle(Bench("eager", "onnxruntime"), "backend.rounds=4")
+    _, choice = settle(well := Bench(), "backend.rounds=4")
+    assert well.asked == [["eager", "onnxruntime"]]
+    assert not any(candidate.refused for candidate in choice.candidates)

@@ -8,6 +8,7 @@ import torch
 from millis import models
 from millis.cli.pipeline import start
 from millis.cli.pipeline.plan import Recipe
+from millis.errors import MillisError
 
 
 @pytest.mark.parametrize("factorization", ["svd", "fwsvd", "vocabulary", "embedding", "smallest"])
@@ -25,6 +26,12 @@ def test_the_foretold_architecture_is_the_one_that_is_made(config, teacher, fact
 def test_a_student_that_keeps_the_vocabulary_shares_the_teachers_tokenizer(config, teacher):
     cfg = config("factorization=svd")
     assert start.start(cfg, teacher, Recipe.of(cfg))[1] is teacher.tokenizer
+
+
+def test_a_student_without_heads_cannot_be_pruned_to_a_latency():
+    message = "pruning=to_latency removes heads and neurons, and a static student of this architecture has none"
+    with pytest.raises(MillisError, match=message):
+        start.prune_to_latency(None, None, None, SimpleNamespace(spec={"family": "static"}))
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """What is trained is what was asked for, also where several methods meet, and also after a break."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from millis import models
 from millis.cli.pipeline import student
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import teacher_fingerprint
+from millis.errors import MillisError
 from millis.models import anatomy
 from millis.quantization.arithmetic import arithmetic
 from millis.quantization.qat import Aware
@@ -27,6 +30,12 @@ def matrices(model):
     layers = anatomy.find(model.spec["encoder"]["model_type"]).layers(model.encoder)
     names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
     return [getattr(layer, name).weight for layer in layers for name in names]
+
+
+def test_augmentation_that_changes_nothing_is_refused(config, teacher):
+    recipe = SimpleNamespace(augmentation=lambda texts, tokenizer, table: [])
+    with pytest.raises(MillisError, match="augmentation changed no text of the training split; choose another, or"):
+        student.Lesson.of(config(), teacher, recipe, teacher.tokenizer)
 
 
 def test_weights_that_were_pruned_are_zero(config, teacher):

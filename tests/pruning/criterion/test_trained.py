@@ -89,7 +89,9 @@ def test_the_gate_without_noise_by_hand(attached):
 def test_the_model_starts_as_it_was(attached):
     _, masks = attached(HardConcrete(droprate=0.05))
     assert masks.criterion.kept(0).min() == 1.0
-    assert 1 - open_probability(torch.tensor(math.log(0.95 / 0.05))).item() < 0.05
+    # P(z = 0) = 1 - σ(log α + β log 11): β log 11 = 1.599, log 19 = 2.944 and log 1 = 0.
+    closed = [1 - open_probability(torch.tensor(math.log((1 - rate) / rate))).item() for rate in (0.05, 0.5)]
+    assert closed == pytest.approx([0.0105, 0.1681], abs=1e-4)
 
 
 def test_the_lagrangian_by_hand(attached):

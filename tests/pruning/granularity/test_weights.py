@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from millis import models
 from millis.errors import MillisError
 from millis.pruning.granularity.block import Block
 from millis.pruning.granularity.element import Element
@@ -20,6 +21,13 @@ def test_by_default_all_linear_layers_but_the_classifier(encoder):
     assert len(names) == 2 * PER_LAYER
     assert names[0] == "encoder.encoder.layer.0.attention.self.query"
     assert not [name for name in names if "embedding" in name or name.startswith("head")]
+
+
+def test_early_classifiers_are_left_alone_too(spec):
+    model = models.build(spec(exits=[0]))
+    assert "exits.0" in dict(model.named_modules())
+    assert not [group.name for group in Element().groups(model, None) if group.name.startswith(("head", "exits"))]
+    assert [group.name for group in Element().groups(model, "exits")] == ["exits.0"]
 
 
 def test_embeddings_and_the_classifier_when_asked(encoder):

@@ -11,12 +11,20 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, Protocol
 
 from millis.errors import MillisError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
 
 
 class Blobs:
@@ -33,7 +41,7 @@ class Blobs:
         self._held: Counter[str] = Counter()
         self._lock = Lock()
 
-    def receive(self, name: str, stream: IO[bytes], size: int) -> None:
+    def receive(self, name: str, stream: Readable, size: int) -> None:
         """Keep `size` bytes from `stream` as `name`.
 
         Raises:
@@ -50,22 +58,26 @@ class Blobs:
                     f"the bytes sent as {name} have SHA-256 {found}: they changed or broke off on the way"
                 )
             with self._lock:
-                self._make_room(size)
-                Path(temporary).replace(self.folder / name)
-                self._sizes[name] = size
+                if name not in self._sizes:  # else it stays the same file: it may be being placed just now
+                    self._make_room(size)
+                    Path(temporary).replace(self.folder / name)
+                self._sizes[name] = self._sizes.pop(name, size)
         finally:
             Path(temporary).unlink(missing_ok=True)
 
     def hold(self, names: Iterable[str]) -> list[str]:
-        """Keep `names` until they are released; or, where some are missing, hold none and return those."""
+        """Keep `names` until they are released; or, where some are missing, hold none and return those.
+
+        Those that are here are the most recently used now: what comes next displaces others first.
+        """
         wanted = set(names)
         with self._lock:
-            if missing := sorted(wanted - set(self._sizes)):
-                return missing
-            for name in wanted:
-                self._sizes[name] = self._sizes.pop(name)  # the most recently used now
-            self._held.update(wanted)
-        return []
+            missing = wanted - set(self._sizes)
+            for name in wanted - missing:
+                self._sizes[name] = self._sizes.pop(name)
+            if not missing:
+                self._held.update(wanted)
+        return sorted(missing)
 
     def release(self, names: Iterable[str]) -> None:
         """Undo one `hold`."""
@@ -94,7 +106,7 @@ class Blobs:
             (self.folder / oldest).unlink()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], size: int) -> str:
+def _copy(source: Readable, target: IO[bytes], size: int) -> str:
     """Copy `size` bytes, or as many as come; their SHA-256."""
     digest, left = hashlib.sha256(), size
     while left and (chunk := source.read(min(CHUNK, left))):

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 import millis
-from millis.benchmark.agent.request import Request, files_of
+from millis.benchmark.agent.request import Request, check_taken, files_of
 from millis.benchmark.agent.token import FILE_VARIABLE, VARIABLE, bearer, read_token
 from millis.benchmark.environment import git_commit, machine, packages
 from millis.benchmark.latency import Measurement, Options
@@ -29,6 +29,7 @@ TIMEOUT_S = 60.0  # for one answer: the agent answers within ten seconds, measur
 PATIENCE = 3  # attempts at a request, all of which may be repeated: a network may have hiccups
 PAUSE_S = 1.0  # before the next attempt, each time that much longer
 QUEUE_PAUSE_S = 5.0
+ROUNDS = 5  # of sending what is missing: one is enough where nobody else sends
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class AgentBench:
         """Measure `artifacts` (name → folder) together, in turns with the reference.
 
         Raises:
-            MillisError: a file that is too large for the agent, an artifact that does not load there, or an agent that
-                went away.
+            MillisError: a file that is too large for the agent, files that it does not keep together, an artifact that
+                it does not take or that does not load there, or an agent that went away.
         """
         manifests = {name: _manifest(folder) for name, folder in artifacts.items()}
         reference = _manifest(self.reference)
@@ -124,15 +125,23 @@ class AgentBench:
 
     def _submit(self, path: str, request: Request, files: Mapping[str, Path]) -> None:
         """Have the request queued, sending the files that the agent lacks."""
-        body = request.to_json()
-        while True:
-            answer = self._line.ask("PUT", path, body)
-            for digest in answer.get("missing", ()):
+        body, rounds = request.to_json(), 0
+        while missing := self._missing(path, body):
+            rounds += 1
+            if rounds > ROUNDS:
+                raise MillisError(
+                    f"the agent at {self.options.where} drops files of this measurement before the last has come, "
+                    f"{ROUNDS} times over: it keeps too little for it, or others send as much. Raise max_kept_bytes "
+                    "there, or try again later"
+                )
+            for digest in missing:
                 self._line.ask("PUT", f"blobs/{digest}", files.get(digest, self._texts))
-            if answer.get("busy"):
-                time.sleep(QUEUE_PAUSE_S)
-            elif not answer.get("missing"):
-                return
+
+    def _missing(self, path: str, body: bytes) -> list[str]:
+        """The blobs that the agent lacks for the request; none once it is queued, which is waited for."""
+        while (answer := self._line.ask("PUT", path, body)).get("busy"):
+            time.sleep(QUEUE_PAUSE_S)
+        return list(answer.get("missing", ()))
 
     def _signed(self, values: dict[str, Any]) -> Measurement:
         """A measurement whose environment is the agent's machine and names it; what was here is said apart."""
@@ -148,7 +157,8 @@ class AgentBench:
 
 
 def _manifest(folder: Path) -> str:
-    open_manifest(folder, verify=False)
+    manifest = open_manifest(folder, verify=False)
+    check_taken(manifest.name, manifest.backend, manifest.spec)
     return (folder / FILE_NAME).read_text(encoding="utf-8")
 
 

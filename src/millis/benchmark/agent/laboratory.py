@@ -65,7 +65,14 @@ class Laboratory:
 
         Raises:
             Full: too many are waiting.
+            MillisError: its files can never be here together.
         """
+        if request.size_bytes > self.blobs.capacity_bytes:
+            raise MillisError(
+                f"the files of this measurement take {request.size_bytes} bytes together, and the agent keeps "
+                f"{self.blobs.capacity_bytes} in all. Measure fewer or smaller artifacts at once, or raise "
+                "max_kept_bytes there"
+            )
         with self._lock:
             if id in self._jobs:
                 return []

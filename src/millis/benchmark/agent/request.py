@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from millis import backends
+from millis.backends import cascade
 from millis.benchmark.agent.blobs import SHA256
 from millis.benchmark.latency import HERE, Options
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME
 
+COMPILED = "inductor"  # the one backend whose files are machine code
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separator, no `..`, nothing hidden
 
 
@@ -40,7 +42,8 @@ class Request:
         """Inverse of `to_json`, checked.
 
         Raises:
-            MillisError: not a request, a file name that is no plain name, or a backend that is not here.
+            MillisError: not a request, a file name that is no plain name, a backend that is not here, or an artifact
+                that no agent takes.
         """
         try:
             values: dict[str, Any] = json.loads(body)
@@ -53,6 +56,7 @@ class Request:
                 _check_backend(json.loads(text))
             if not request.artifacts or not all(map(SHA256.fullmatch, request.blobs)):
                 raise ValueError("it names no artifacts, or a checksum that is none")
+            _ = request.size_bytes  # readable
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MillisError(f"this is not a request to measure: {type(error).__name__}: {error}") from error
         return request
@@ -62,6 +66,36 @@ class Request:
         """SHA-256 of every file that is needed."""
         manifests = (self.reference, *self.artifacts.values())
         return {self.texts, *(name for manifest in manifests for name in files_of(manifest).values())}
+
+    @property
+    def size_bytes(self) -> int:
+        """What the artifacts' files take together, each once; the texts' size is not known."""
+        manifests = (self.reference, *self.artifacts.values())
+        entries = [entry for manifest in manifests for entry in json.loads(manifest)["files"].values()]
+        return sum({entry["sha256"]: entry["bytes"] for entry in entries}.values())
+
+
+def check_taken(name: str, backend: str, spec: Mapping[str, Any]) -> None:
+    """Refuse an artifact that no agent takes.
+
+    Args:
+        name: For the message.
+        backend, spec: Of its manifest.
+
+    Raises:
+        MillisError: machine code, alone or in a cascade, or another cascade.
+    """
+    members = spec.get("members", {}).values() if backend == cascade.NAME else ()
+    if COMPILED in (backend, *(member["backend"] for member in members)):
+        raise MillisError(
+            f"{name!r} is made by backend={COMPILED}, whose code is compiled for the machine that wrote it, and an "
+            f"agent runs no code that it is sent. Set benchmark.where={HERE}, or choose another backend"
+        )
+    if backend == cascade.NAME:
+        raise MillisError(
+            f"{name!r} is a cascade, and an agent takes artifacts of one model. Set benchmark.where={HERE}, or measure "
+            "its members"
+        )
 
 
 def files_of(manifest: str) -> dict[str, str]:
@@ -80,6 +114,7 @@ def files_of(manifest: str) -> dict[str, str]:
 
 
 def _check_backend(manifest: Mapping[str, Any]) -> None:
+    check_taken(str(manifest["name"]), manifest["backend"], manifest.get("spec", {}))
     known = backends.names()
     if manifest["backend"] not in known:
         raise MillisError(

@@ -1,7 +1,8 @@
 """The device's end: HTTP for whoever has the token.
 
 The standard library's server, since a device should need nothing more than millis: it holds few connections, trusts
-none before it has seen the token, reads no body whose length it has not approved, and speaks no TLS (see the package).
+none before it has seen the token, reads no body whose length it has not approved, takes no unread body for the next
+request, and speaks no TLS (see the package).
 """
 
 import json
@@ -11,17 +12,19 @@ import re
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Full
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any, Self
 
 import millis
-from millis.benchmark.agent.blobs import Blobs
+from millis.benchmark.agent.blobs import Blobs, Readable
 from millis.benchmark.agent.client import Description
 from millis.benchmark.agent.laboratory import Laboratory
 from millis.benchmark.agent.request import Request
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 
 LONG_POLL_S = 10.0  # how long an answer is waited for: shorter than any proxy's patience
 MAX_REQUEST_BYTES = 16 << 20  # of manifests and options: a manifest has some KB
+CONNECTIONS = 64  # at once, a thread each: every request that waits in the queue has one, and some are sending
+STRANGER_S = 10.0  # most silence of a client that has not shown the token
+CLIENT_S = 60.0  # and of one that has: one that says nothing for so long has gone
 LINGER_S = 2.0
 GUESS_PAUSE_S = 1.0  # after a wrong token
 ID = re.compile(r"[0-9a-f]{32}")
@@ -115,7 +121,7 @@ class Agent:
             return _refusal(HTTPStatus.NOT_FOUND, f"nothing is known here of {path}: the agent was started anew?")
         return Answer(HTTPStatus.OK, found)
 
-    def put(self, path: str, stream: Any, size: int) -> Answer:
+    def put(self, path: str, body: "_Body") -> Answer:
         """Take a file, or a request to measure.
 
         Raises:
@@ -123,12 +129,12 @@ class Agent:
         """
         _, _, kind, name = path.split("/") if path.count("/") == 3 else ("", "", "", "")
         if kind == "blobs":
-            self._blobs.receive(name, stream, size)
+            self._blobs.receive(name, body, body.left)
             return Answer(HTTPStatus.CREATED, {"kept": name})
         if kind != "measurements" or not ID.fullmatch(name):
             return _refusal(HTTPStatus.NOT_FOUND, f"there is no {path[:100]} here")
         try:
-            missing = self._laboratory.submit(name, Request.from_json(stream.read(size)))
+            missing = self._laboratory.submit(name, Request.from_json(body.read(body.left)))
         except Full:
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, {"busy": True})
         return Answer(HTTPStatus.CONFLICT if missing else HTTPStatus.ACCEPTED, {"missing": missing})
@@ -138,8 +144,44 @@ def _refusal(status: HTTPStatus, text: str) -> Answer:
     return Answer(status, {"refused": text})
 
 
+class _Body:
+    """What follows a request's headers; `left` bytes of it are not read yet."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream, self.left = stream, size
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, fewer where it ends or breaks off."""
+        found = self._stream.read(min(size, self.left))
+        self.left -= len(found)
+        return found
+
+
 class _Server(ThreadingHTTPServer):
-    """A thread a connection."""
+    """A thread a connection, and so many connections."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._free = BoundedSemaphore(CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, or that there are too many."""
+        if self._free.acquire(blocking=False):
+            return super().process_request(request, client_address)
+        text = f"{CONNECTIONS} connections are open, as many as this agent holds: try again in a minute"
+        content = json.dumps(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, text).content)
+        head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        with suppress(OSError):
+            request.setblocking(False)
+            request.send(f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode())
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As the standard library's; a further connection may come then."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up in the middle is its own affair."""
@@ -151,30 +193,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     agent: Agent
     protocol_version = "HTTP/1.1"
-    timeout = 60.0  # a client that says nothing for so long has gone
+    timeout = STRANGER_S
 
     def do_GET(self) -> None:
-        self._answer(lambda size: self.agent.get(self.path))
+        self._answer(lambda body: self.agent.get(self.path))
 
     def do_PUT(self) -> None:
-        self._answer(lambda size: self.agent.put(self.path, self.rfile, size))
+        self._answer(lambda body: self.agent.put(self.path, body))
 
-    def _answer(self, found: Any) -> None:
+    def _answer(self, found: Callable[[_Body], Answer]) -> None:
         if not self.agent.knows(self.headers.get("Authorization", "")):
             log.warning("a wrong token from %s", self.client_address[0])
             time.sleep(GUESS_PAUSE_S)
             return self._hang_up(_refusal(HTTPStatus.UNAUTHORIZED, "a wrong token"))
+        self.connection.settimeout(CLIENT_S)
         length, *others = self.headers.get_all("Content-Length", ["0"])
-        if others or not length.isdecimal() or "Transfer-Encoding" in self.headers:
-            return self._hang_up(_refusal(HTTPStatus.LENGTH_REQUIRED, "a body needs one Content-Length"))
+        unclear = "Transfer-Encoding" in self.headers or bool(self.headers.defects)
+        if others or not length.isdecimal() or unclear:
+            return self._hang_up(_refusal(HTTPStatus.LENGTH_REQUIRED, "a body needs one Content-Length, plainly given"))
         most = self.agent.limit(self.path)
         if int(length) > most:
             text = (
                 f"{int(length)} bytes are more than the {most} that this agent takes at once; see max_file_bytes there"
             )
             return self._hang_up(_refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text))
+        body = _Body(self.rfile, int(length))
         try:
-            answer: Answer = found(int(length))
+            answer = found(body)
         except MillisError as error:
             return self._hang_up(_refusal(HTTPStatus.BAD_REQUEST, str(error)))
         except TimeoutError:
@@ -182,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError as error:
             text = f"what was sent cannot be kept: {error.strerror or error}. Make room on the agent's machine"
             return self._hang_up(_refusal(HTTPStatus.INSUFFICIENT_STORAGE, text))
-        return self._send(answer)
+        return self._hang_up(answer) if body.left else self._send(answer)
 
     def _send(self, answer: Answer) -> None:
         content = json.dumps(answer.content).encode()
@@ -195,8 +240,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _hang_up(self, answer: Answer) -> None:
-        """Answer without having read the body. What still comes is thrown away for a moment: closing at once would
-        reset the connection under the client, and with it the answer."""
+        """Answer without reading what is left of the body, and no request after it: it would pass for one.
+
+        What still comes is thrown away for a moment: closing at once would reset the connection under the client, and
+        with it the answer.
+        """
         self.close_connection = True
         self._send(answer)
         end = time.monotonic() + LINGER_S

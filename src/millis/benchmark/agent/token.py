@@ -42,9 +42,10 @@ def read_token(environ: MutableMapping[str, str] | None = None) -> str:
 
 
 def take_token() -> str:
-    """As `read_token`, and gone from the environment after: the processes that are timed inherit that."""
+    """As `read_token`, and gone from the environment after, with the name of its file: processes inherit that."""
     token = read_token()
-    os.environ.pop(VARIABLE, None)
+    for name in (VARIABLE, FILE_VARIABLE):
+        os.environ.pop(name, None)
     return token
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from millis.backends import cascade
 from millis.backends.profile import profile, teller
 from millis.backends.runner import bound_threads, is_dynamic, load
+from millis.benchmark.agent.request import check_taken
 from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.benchmark.limit import limit_of
@@ -73,11 +73,8 @@ def _check_where(cfg: DictConfig, manifests: Mapping[str, Manifest]) -> None:
                 f"{asked}=true is about the machine it runs on, and benchmark.where={where} measures elsewhere. "
                 f"Give the command on that machine, or set {asked}=false"
             )
-    if cascades := [name for name, manifest in manifests.items() if manifest.backend == cascade.NAME]:
-        raise MillisError(
-            f"{cascades[0]!r} is a cascade, and an agent takes artifacts of one model. Set "
-            f"benchmark.where={HERE}, or measure its members"
-        )
+    for name, manifest in manifests.items():
+        check_taken(name, manifest.backend, manifest.spec)
 
 
 def on_gpu(manifest: Manifest) -> bool:

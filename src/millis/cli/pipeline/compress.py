@@ -14,7 +14,8 @@ from torch import nn
 from millis import __version__
 from millis.backends.parity import parity
 from millis.backends.runner import bound_threads, load
-from millis.benchmark.latency import Measurement
+from millis.benchmark.agent.request import check_taken
+from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import answer
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
@@ -79,7 +80,7 @@ class Compressed:
 
 def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of `cfg.budget`."""
-    check_budget(cfg)
+    check_request(cfg)
     Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = teacher or ensure_teacher(cfg)
     cfg, choice = settled_backend(cfg, teacher)
@@ -103,12 +104,14 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     return Compressed(record, fitted.seconds, excess)
 
 
-def check_budget(cfg: DictConfig) -> None:
-    """Refuse a limit that is no positive number, before anything is trained.
+def check_request(cfg: DictConfig) -> None:
+    """Refuse what cannot be measured or kept, before anything is trained.
 
     Raises:
-        MillisError: names the limit.
+        MillisError: a limit that is no positive number, or a backend whose artifacts no agent takes.
     """
+    if cfg.benchmark.where != HERE:
+        check_taken("the student", instantiate(cfg.backend).name, {})
     for name, limit in cfg.budget.items():
         number = isinstance(limit, int | float) and not isinstance(limit, bool)
         if limit is not None and not (number and (limit > 0 or (limit == 0 and name == "quality_drop"))):

@@ -14,6 +14,7 @@ The order is fixed, for each step needs what the one before it leaves:
     quantization    aware training comes last: what is rounded must be what is deployed (2203.07259, section 4)
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from tokenizers import Tokenizer
 
 from millis.cli.pipeline.inputs import plain
 from millis.distillation.contract import Stage
+from millis.distillation.logits import logit_mse
 from millis.early_exit.recipe import DEPLOYED, EarlyExit
 from millis.errors import MillisError
 from millis.pruning.granularity.head import Head
@@ -111,16 +113,8 @@ class Recipe:
             backend=instantiate(cfg.backend),
         )
         recipe.check()
-        if cfg.ensemble and not any(stage.distillation.needs_logits for stage in recipe.distillation.stages()):
-            raise MillisError(
-                f"ensemble={list(cfg.ensemble)} averages what teachers answer, and this distillation hears no answers. "
-                "Choose distillation.alpha above 0, or ensemble=[]"
-            )
-        if cfg.ensemble and not recipe.distillation.cache:
-            raise MillisError(
-                f"ensemble={list(cfg.ensemble)} with distillation.cache=false would hear one teacher only: an "
-                "ensemble needs cached answers. Choose distillation.cache=true, or ensemble=[]"
-            )
+        if cfg.ensemble:
+            _check_ensemble(list(cfg.ensemble), cfg.teacher.seed, recipe.distillation)
         return recipe
 
     @property
@@ -238,6 +232,11 @@ class Recipe:
                 f"early_exit stops between segments of a model, and backend={self.backend.name} runs it as a whole. "
                 "Choose backend=onnxruntime, openvino or eager, or early_exit=none"
             )
+        if callable(getattr(self.distillation, "alpha", 0)):
+            raise MillisError(
+                "early_exit teaches every exit by fixed shares of labels and teacher, and distillation.alpha is a "
+                "schedule. Choose a number for distillation.alpha, or early_exit=none"
+            )
         if self.adapter is not None:
             raise MillisError(
                 "early_exit trains classifiers beside the model, and an adapter freezes all but the last. Choose "
@@ -277,3 +276,28 @@ class Recipe:
                 "tokens drops tokens inside the layers, and this distillation compares hidden states or attention of "
                 "all of them. Choose distillation=logits, reverse_kl or jensen_shannon, or tokens=none"
             )
+
+
+def _check_ensemble(seeds: list[int], own: int, distillation: Any) -> None:
+    """Refuse further teachers that nobody hears, or that would be heard wrongly."""
+    if not any(stage.distillation.needs_logits for stage in distillation.stages()):
+        raise MillisError(
+            f"ensemble={seeds} averages what teachers answer, and this distillation hears no answers. "
+            "Choose distillation.alpha above 0, or ensemble=[]"
+        )
+    if getattr(distillation, "logit_loss", "") == logit_mse.__name__:
+        raise MillisError(
+            f"ensemble={seeds} averages what teachers answer, whose logits have no level of their own, and "
+            "distillation.logit_loss=logit_mse fits the level too. Choose softened_kl, reverse_kl or jensen_shannon, "
+            "or ensemble=[]"
+        )
+    if twice := [seed for seed, count in Counter([own, *seeds]).items() if count > 1]:
+        raise MillisError(
+            f"ensemble={seeds} beside teacher.seed={own} hears the teacher of seed {twice[0]} twice: expected seeds "
+            "that differ"
+        )
+    if not distillation.cache:
+        raise MillisError(
+            f"ensemble={seeds} with distillation.cache=false would hear one teacher only: an ensemble needs cached "
+            "answers. Choose distillation.cache=true, or ensemble=[]"
+        )

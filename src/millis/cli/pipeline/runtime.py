@@ -10,6 +10,7 @@ careless runtime out. What the trained model loses is the record's own `parity`.
 """
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,8 @@ from omegaconf import DictConfig, open_dict
 from millis import __version__
 from millis.backends.parity import parity
 from millis.backends.runner import load
-from millis.benchmark.latency import Options
+from millis.benchmark.agent.client import AgentBench
+from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.measure import eager_logits, own_threads, write
@@ -32,6 +34,8 @@ from millis.cli.pipeline.teacher import Teacher
 from millis.errors import MillisError
 from millis.store import cached, fingerprint, locked, write_json
 from millis.units import show
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,9 @@ def settled_backend(cfg: DictConfig, teacher: Teacher) -> tuple[DictConfig, Choi
     path = teacher.inputs.cache / "runtime" / f"{_fingerprint(cfg, teacher)}.json"
     with locked(path):
         if not path.is_file():
-            write_json(path, [asdict(candidate) for candidate in _compare(cfg, teacher, chosen)])
+            compared = _compare(cfg, teacher, chosen)
+            choose(tuple(compared))  # that none can be taken is not kept: the cause may pass
+            write_json(path, [asdict(candidate) for candidate in compared])
     with cached(path):
         found = tuple(Candidate(**values) for values in json.loads(path.read_text()))
     choice = choose(found)
@@ -186,12 +192,28 @@ def _measured(
         return found
     brief = replace(options, rounds=auto.rounds, requests=auto.requests, processes=1, warmup_seconds=1.0)
     with open_bench(teacher.folder, teacher.inputs.dataset.test.texts, brief) as bench:
-        timed = bench.measure({name: folders[name] for name in agreement})
-    for name, share in agreement.items():
-        metrics = timed[name].metrics
+        timed, refused = _timed(bench, {name: folders[name] for name in agreement})
+    for name, measurement in timed.items():
+        metrics, share = measurement.metrics, agreement[name]
         low = f"agrees with eager on less than {auto.agreement:.0%}" if share < auto.agreement else ""
         found.append(Candidate(name, low, metrics["speedup"], metrics["latency_p50_ms"], share))
-    return found
+    return found + refused
+
+
+def _timed(bench: Bench | AgentBench, folders: dict[str, Path]) -> tuple[dict[str, Measurement], list[Candidate]]:
+    """All in the same rounds; where one fails there, each by itself. What was measured, and who was refused."""
+    try:
+        return bench.measure(folders), []
+    except MillisError as error:
+        log.warning("the candidates of backend=auto are timed one by one, for together they fail: %s", error)
+    timed: dict[str, Measurement] = {}
+    refused: list[Candidate] = []
+    for name, folder in folders.items():
+        try:
+            timed |= bench.measure({name: folder})
+        except MillisError as error:
+            refused.append(Candidate(name, str(error)))
+    return timed, refused
 
 
 def _with_backend(cfg: DictConfig, name: str) -> DictConfig:

@@ -42,7 +42,8 @@ class Criterion(nn.Module, ABC):
         return mask
 
     def kept(self, index: int) -> Tensor | float:
-        """What the units of group `index` that stay are multiplied by in evaluation and for good."""
+        """What the units of group `index` that stay are multiplied by in evaluation and for good; 1 for hidden channels
+        and layers, whatever this says."""
         return 1.0
 
     def penalty(self, sparsity: float) -> Tensor | None:

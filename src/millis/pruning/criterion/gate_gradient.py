@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from millis.collective import averaged
 from millis.pruning.criterion import Criterion, Numbered, zeros
 from millis.pruning.group import Group
 
 
 class GateGradient(Criterion):
-    """Accumulates a function of ∂L/∂z over training steps, as the mean loss over a batch gives it."""
+    """Accumulates a function of ∂L/∂z over training steps, as the mean loss over a batch gives it, of all processes."""
 
     observes = True
 
@@ -36,8 +37,11 @@ class GateGradient(Criterion):
     def update(self, loss_scale: float) -> None:
         """Accumulate the gradients of this step; those of a step that overflowed in fp16 are passed over."""
         for index, leaf in self.leaves.items():
-            if leaf.grad is not None and torch.isfinite(leaf.grad.sum()):
-                self.accumulate(self.seen[index], leaf.grad / loss_scale)
+            if leaf.grad is None:
+                continue
+            gradient = averaged(leaf.grad)
+            if torch.isfinite(gradient.sum()):
+                self.accumulate(self.seen[index], gradient / loss_scale)
         self.leaves.clear()
 
     @abstractmethod

@@ -28,13 +28,14 @@ class HardConcrete(Criterion):
     """Gates that learn to close.
 
     Between updates the drawn gates decide, masks only in validation. At the end the gates with the highest log α stay,
-    as many as the target says, at their value without noise (eq. 13), which is multiplied into the weights.
+    as many as the target says, at their value without noise (eq. 13), which is multiplied into the weights. Hidden
+    channels and layers that stay do so whole: no weights say half of a layer norm's channel, or half of a layer.
 
     Args:
         lr: Peak rate of log α and λ. A gate that starts open at log α = 2.9 is closed half of the time at -1.6: Adam
             needs 45 steps of 0.1 for that, 450 of 0.01.
-        droprate: Share of the gates that is closed by the noise at the start. CoFi starts at 0.5, which halves every
-            activation in the first steps; 0.05 starts at the trained model.
+        droprate: log α starts at log((1 - droprate) / droprate). CoFi's 0.5 halves every activation in the first
+            steps, and the noise closes 17 % of the gates; 0.05 starts at the trained model, with 1 % of them closed.
     """
 
     observes = True

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from millis.collective import summed
 from millis.pruning.criterion import Criterion, Numbered
 from millis.pruning.group import Group
 from millis.pruning.tiles import Tiles
@@ -57,7 +58,7 @@ class Wanda(Criterion):
 
     @torch.no_grad()
     def _observe(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Add Σ x² over the tokens of a training batch."""
+        """Add Σ x² over the tokens of a training batch, of all processes."""
         if not module.training:
             return
         states = inputs[0]
@@ -65,6 +66,6 @@ class Wanda(Criterion):
             states = states[self.tokens]
         power = self.powers[self.places[module]]
         if isinstance(module, nn.Embedding):
-            power += torch.bincount(states.flatten(), minlength=len(power))
+            power += summed(torch.bincount(states.flatten(), minlength=len(power)).float())
         else:
-            power += states.reshape(-1, len(power)).float().square().sum(0)
+            power += summed(states.reshape(-1, len(power)).float().square().sum(0))

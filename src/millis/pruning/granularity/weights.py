@@ -1,5 +1,7 @@
 """The matrices whose single weights or blocks can be pruned, in a model of any family."""
 
+import re
+
 from torch import nn
 
 from millis.errors import MillisError
@@ -8,14 +10,14 @@ from millis.pruning.sites import WeightSite
 from millis.pruning.targets import Targets, selected
 from millis.pruning.tiles import Tiles
 
-HEAD = "head"  # the classifier: C rows that are trained from nothing, a thousandth of the weights
+HEAD = re.compile(r"head|exits\.\d+")  # classifiers: C rows that are trained from nothing, a thousandth of the weights
 
 
 def matrices(model: nn.Module, targets: Targets, embeddings: bool) -> dict[str, nn.Module]:
     """Name → linear layer, in the model's order.
 
     Args:
-        targets: None leaves the classification head as it is, as the papers do; name it (`head$`) to prune it too.
+        targets: None leaves classification heads as they are, as the papers do; name one (`head$`) to prune it too.
         embeddings: Whether embedding tables are among them.
 
     Raises:
@@ -25,7 +27,7 @@ def matrices(model: nn.Module, targets: Targets, embeddings: bool) -> dict[str, 
     found = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     names = selected(targets, list(found))
     if targets is None:
-        names = [name for name in names if name != HEAD]
+        names = [name for name in names if not HEAD.fullmatch(name)]
     if not names:
         raise MillisError(
             "pruning finds no linear layer in this student beside its classification head: choose pruning=none"
