@@ -9,6 +9,7 @@ Markdown table; what is trained is kept, so an interrupted run goes on.
 """
 
 import sys
+from collections.abc import Mapping
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.compress import Compressed, baseline_record, compress, teacher_record
@@ -83,14 +84,14 @@ def main() -> int:
     cfg = composed("compress", ["logger=none", *overrides])
     teacher = ensure_teacher(cfg)
     reference = teacher_record(cfg, teacher)
-    print(f"| method | {reference.quality} | p50 ms | speed-up | MB |\n|---|---:|---:|---:|---:|")
+    print(f"| method | {reference.quality} | p50 ms | speed-up | MB | saved |\n|---|---:|---:|---:|---:|---|")
     print(row("teacher", reference))
     print(row("dynamic int8", baseline_record(cfg, teacher)), flush=True)
     for name in only:
         try:
             done = compress(composed("compress", ["logger=none", *METHODS[name], *overrides]), teacher)
         except MillisError as error:
-            print(f"| {name} | {error} | | | |", flush=True)
+            print(f"| {name} | {error} | | | | |", flush=True)
             continue
         assert isinstance(done, Compressed)  # there is no budget to break
         print(row(name, done.record), flush=True)
@@ -103,8 +104,17 @@ def row(name: str, record: Record) -> str:
     metrics = record.metrics
     return (
         f"| {name} | {metrics[record.quality]:.2f} ± {(high - low) / 2:.2f} | {metrics['latency_p50_ms']:.2f} | "
-        f"{metrics['speedup']:.2f}× | {metrics['size_bytes'] / 1e6:.1f} |"
+        f"{metrics['speedup']:.2f}× | {metrics['size_bytes'] / 1e6:.1f} | {saved(metrics)} |"
     )
+
+
+def saved(metrics: Mapping[str, float]) -> str:
+    """Of a model that computes less on some texts: layers or tokens, and the time of the same model without that."""
+    if "measured_saving_share" not in metrics:
+        return ""
+    layers = metrics.get("expected_saving_share")
+    what = f"{1 - metrics['tokens_kept_share']:.0%} of tokens" if layers is None else f"{layers:.0%} of layers"
+    return f"{what}, {metrics['measured_saving_share']:.0%} of time"
 
 
 if __name__ == "__main__":

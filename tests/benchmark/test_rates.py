@@ -1,5 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from millis.benchmark import rates
 from millis.benchmark.rates import Rates, best_seconds, largest_cache, measure_rates
@@ -28,6 +31,19 @@ def test_a_process_of_its_own_measures(monkeypatch):
     with pytest.raises(
         MillisError, match=r"the process that measures this machine failed. Its last words:\n.*No module"
     ):
+        measure_rates(1, [])
+
+
+def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setattr(rates, "LOCK", tmp_path / "lock")
+
+    def run(*_, **__):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "lock", timeout=0).acquire()
+        return SimpleNamespace(returncode=1, stderr="tried")
+
+    monkeypatch.setattr(rates.subprocess, "run", run)
+    with pytest.raises(MillisError, match="tried"):
         measure_rates(1, [])
 
 

@@ -1,4 +1,5 @@
 import pytest
+from filelock import FileLock, Timeout
 
 from millis.benchmark import scaling
 from millis.benchmark.scaling import Point, scale, stream_grid, thread_grid, tune
@@ -57,6 +58,18 @@ def test_code_for_a_number_of_threads_is_timed_on_that():
 @pytest.mark.parametrize(("threads", "streams"), [(1, [1, 2, 4, 6]), (2, [1, 2, 3]), (4, [1]), (8, [1])])
 def test_streams_have_cpus_of_their_own(threads, streams):
     assert stream_grid(6, threads) == streams
+
+
+def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
+    monkeypatch.setattr(scaling, "LOCK", tmp_path / "lock")
+
+    def timed(*_):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "lock", timeout=0).acquire()
+        return ["timed"]
+
+    monkeypatch.setattr(scaling, "_scale", timed)
+    assert scale(tmp_path, [], 0.0) == ["timed"]
 
 
 def test_every_curve_is_drawn_from_real_processes(artifact, monkeypatch):

@@ -3,7 +3,7 @@
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
 chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens. So a
 request costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
-are the cascade's own to measure. Deciding costs 7 µs (151 labels, AMD EPYC).
+are the cascade's own to measure. Deciding costs some 10 µs (151 labels, AMD EPYC).
 
 A request with a deadline goes on to the accurate member if all of that was measured to fit. Members with exits are
 given the deadline too.

