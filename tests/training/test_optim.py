@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from millis.errors import MillisError
-from millis.training.optim import AdamW
+from millis.training.optim import AdamW, Decay
 
 
 class Toy(nn.Module):
@@ -174,3 +174,22 @@ def test_gpt2_names_have_layers_norms_and_tables():
     AdamW(lr=1.0, head_lr=1.0, freeze_embeddings=True)(model, 10)
     assert not model.wte.weight.requires_grad
     assert not model.wpe.weight.requires_grad
+
+
+def test_the_rate_rises_and_falls_in_straight_lines():
+    decay = Decay(warmup_steps=2, total_steps=6)
+    assert [decay(step) for step in range(7)] == [1 / 2, 1, 1, 3 / 4, 1 / 2, 1 / 4, 0]
+
+
+def test_a_line_that_is_drawn_anew_begins_where_the_rate_is_or_where_it_is_put():
+    decay = Decay(warmup_steps=2, total_steps=10)
+    decay.redraw(6, 8)
+    assert [decay(step) for step in (6, 7, 8, 9)] == [1 / 2, 1 / 4, 0, 0]
+    decay.redraw(8, 12, height=0.5)
+    assert [decay(step) for step in (8, 10, 12)] == [1 / 2, 1 / 4, 0]
+
+
+def test_an_end_within_the_warm_up_ends_the_warm_up():
+    decay = Decay(warmup_steps=10, total_steps=100)
+    decay.redraw(5, 7)  # step 5 of the warm-up has 6 / 10
+    assert [decay(step) for step in (5, 6, 7)] == [pytest.approx(0.6), pytest.approx(0.3), 0]

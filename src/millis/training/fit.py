@@ -24,10 +24,12 @@ from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
 from millis.training.callbacks import Noise, Progress
 from millis.training.checkpoints import AtomicCheckpoints
+from millis.training.ending import Ending
+from millis.training.length import Length
 from millis.training.module import VALIDATION, TextModule
 from millis.training.precision import Savings, native_bf16, on_gpu, savings
 from millis.training.processes import Ranks, led
-from millis.training.settled import EarlyStopping, ModelCheckpoint, settled
+from millis.training.settled import ModelCheckpoint, settled
 
 STRATEGIES = ("auto", "ddp")
 PREFIX = "model."  # of the weights inside a TextModule's checkpoint
@@ -40,15 +42,22 @@ def seed_everything(seed: int) -> None:
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a run went: best validation quality (percent), epochs done, wall-clock seconds, one row an epoch.
+    """How a run went; one that was continued counts whole.
 
-    A run that was continued counts whole.
+    Args:
+        quality: Best validation quality, in percent.
+        epochs: Done.
+        seconds: Wall clock.
+        history: One row an epoch.
+        rise: Percentage points by which validation still rose in the last epoch, where that is more than a standard
+            error; else 0.
     """
 
     quality: float
     epochs: int
     seconds: float
     history: list[dict[str, float]]
+    rise: float = 0.0
 
     @classmethod
     def of(cls, runs: "Sequence[Fitted]") -> "Fitted":
@@ -58,18 +67,32 @@ class Fitted:
             sum(run.epochs for run in runs),
             sum(run.seconds for run in runs),
             [row for run in runs for row in run.history],
+            runs[-1].rise,
+        )
+
+    def note(self, trainer: str) -> str | None:
+        """What a reader should know of a training that ended too soon; `trainer` is the config key of its trainer."""
+        if not self.rise:
+            return None
+        return (
+            f"validation still rose by {self.rise:.1f} points in the last of {self.epochs} epochs: the model is not "
+            f"finished. Raise {trainer}.max_epochs or {trainer}.budget_s"
         )
 
 
 class Fit:
-    """Trains with early stopping on the validation metric and restores the best epoch's weights.
+    """Trains until validation no longer rises (`millis.training.length`) and restores the best epoch's weights.
 
-    Epochs in which a callback still changes the model (`settled` is False) are neither stopped at nor restored.
+    Epochs in which a callback still changes the model (`settled` is False) neither end it nor are restored.
 
     Args:
-        max_epochs: Upper bound; the learning rate reaches zero there.
+        max_epochs: A `Length`, which follows from the number of rows; or upper bound of epochs, where the learning rate
+            reaches zero.
         batch_size: B, over all devices together, so that more of them give the same training sooner.
-        patience: Epochs without a better validation metric before stopping.
+        patience: Epochs in a row without a rise of the validation metric beyond its standard error, after which the
+            rate goes to zero within one more epoch.
+        budget_s: Seconds that the training may take: it plans fewer epochs where they do not fit, at least one. None
+            for no limit; with a limit, what is learned depends on the machine's speed.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16); `auto` is
             `bf16-mixed` where the processor multiplies bf16 itself, elsewhere `32-true`.
         accelerator: Lightning's: `auto`, `gpu`, `cpu`.
@@ -87,9 +110,10 @@ class Fit:
 
     def __init__(
         self,
-        max_epochs: int,
+        max_epochs: int | Length,
         batch_size: int = 32,
         patience: int = 3,
+        budget_s: float | None = None,
         precision: str = "32-true",
         accelerator: str = "auto",
         devices: int | str = 1,
@@ -99,27 +123,31 @@ class Fit:
         adversarial: float | None = None,
         **flags: Any,
     ) -> None:
-        if max_epochs < 1 or batch_size < 1:
-            raise MillisError(f"trainer.max_epochs={max_epochs}, batch_size={batch_size}: expected at least 1")
-        self.batch_size, self.patience = batch_size, patience
+        if isinstance(max_epochs, int) and max_epochs < 1:
+            raise MillisError(f"trainer.max_epochs={max_epochs}: expected at least 1")
+        self.length = max_epochs if isinstance(max_epochs, Length) else Length(1, max_epochs, max_epochs)
+        if batch_size < 1:
+            raise MillisError(f"trainer.batch_size={batch_size}: expected at least 1")
+        if budget_s is not None and not budget_s > 0:
+            raise MillisError(f"trainer.budget_s={budget_s}: expected seconds above 0, or null for no limit")
+        self.batch_size, self.patience, self.budget_s = batch_size, patience, budget_s
         self.averaging, self.adversarial = averaging, adversarial
         self.world = _world(accelerator, devices, strategy, batch_size)
         if precision == "auto":
             precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
         self.flags = {
-            "max_epochs": max_epochs, "precision": precision, "accelerator": accelerator, "devices": self.world,
+            "precision": precision, "accelerator": accelerator, "devices": self.world,
             "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
         }  # fmt: skip
 
-    @property
-    def max_epochs(self) -> int:
-        """Upper bound of epochs."""
-        return int(self.flags["max_epochs"])
+    def epochs(self, rows: int) -> int:
+        """Epochs that are planned over so many training rows."""
+        return self.length.epochs(rows, self.batch_size)
 
-    def with_epochs(self, max_epochs: int) -> "Fit":
+    def with_epochs(self, epochs: int) -> "Fit":
         """The same, for so many epochs."""
         other = copy.copy(self)
-        other.flags = {**self.flags, "max_epochs": max_epochs}
+        other.length = Length(1, epochs, epochs)
         return other
 
     def __call__(
@@ -148,10 +176,10 @@ class Fit:
         """
         run = _Run(self, module, (train, validation), pad_id, folder, seed, title, teacher_logits, tuple(callbacks))
         with led(self.world, run) as ranks:
-            best, progress, epochs = run(ranks, logger)
+            best, progress, ending, epochs = run(ranks, logger)
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
-        return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history)
+        return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history, ending.rise)
 
 
 @dataclass(frozen=True)
@@ -168,7 +196,7 @@ class _Run:
     teacher_logits: NDArray[np.float32] | None
     callbacks: tuple[pl.Callback, ...]
 
-    def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, int]:
+    def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, Ending, int]:
         """Train; what became of it."""
         _quieten()
         self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
@@ -179,17 +207,19 @@ class _Run:
         if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
             _tell(self._savings(data), self.title, logger)
         progress = Progress(self.title)  # its clock starts here
+        ending = Ending(self.fit.patience, self.fit.length.most, self.fit.budget_s, progress)
         best = ModelCheckpoint(
             self.folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
         )
         trainer = pl.Trainer(
             **self.fit.flags,
+            max_epochs=self.fit.epochs(len(data.train)),
             strategy="auto" if ranks is None else DDPStrategy(cluster_environment=ranks, find_unused_parameters=True),
             logger=logger,
             callbacks=[
-                EarlyStopping(VALIDATION, patience=self.fit.patience, mode="max"),
-                best,
                 progress,
+                ending,
+                best,
                 Noise(self.seed, 0 if ranks is None else ranks.rank),
                 *([] if self.fit.adversarial is None else [Adversarial(self.fit.adversarial)]),
                 *self.callbacks,
@@ -209,7 +239,7 @@ class _Run:
                 "the schedule of pruning, tokens or quantization (a longer cooldown ends it sooner) or raise "
                 "trainer.max_epochs"
             )
-        return best, progress, trainer.current_epoch
+        return best, progress, ending, trainer.current_epoch
 
     def _savings(self, data: SplitsModule) -> Savings:
         """What this precision saves on an average batch."""

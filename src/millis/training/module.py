@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
@@ -52,7 +54,8 @@ class TextModule(pl.LightningModule):
         super().__init__()
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
-        self._seen: list[tuple[Tensor, Tensor]] = []
+        self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows were answered rightly, [N]
+        self._seen: list[tuple[Tensor, ...]] = []
         self._objectives: list[Tensor] = []
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -77,7 +80,7 @@ class TextModule(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep predictions; a metric such as macro-F1 is not a mean over batches."""
         logits = self.model(**model_inputs(batch))
-        self._seen.append((logits.argmax(-1).cpu(), batch["labels"].cpu()))
+        self._seen.append((batch["rows"].cpu(), logits.argmax(-1).cpu(), batch["labels"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split at once, in every process alike, whichever answered which row."""
@@ -85,10 +88,14 @@ class TextModule(pl.LightningModule):
         objectives = torch.stack(self._objectives) if self._objectives else torch.zeros(1)
         objective = mean(gathered(float(objectives.mean())))
         self._objectives.clear()
-        seen = [pair for pairs in gathered(self._seen) for pair in pairs]
-        predictions, references = (torch.cat(parts).tolist() for parts in zip(*seen, strict=True))
+        seen = [batch for batches in gathered(self._seen) for batch in batches]
+        rows, predictions, references = (torch.cat(parts) for parts in zip(*seen, strict=True))
         self._seen.clear()
-        self.log(VALIDATION, self.score(predictions, references) if self.objective.answers else -objective)
+        if not self.objective.answers:
+            self.log(VALIDATION, -objective)
+            return
+        self.right = (predictions == references)[rows.argsort()].numpy()
+        self.log(VALIDATION, self.score(predictions.tolist(), references.tolist()))
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""

@@ -20,6 +20,32 @@ HEADS = ("head.", "exits.")  # a model's classifiers, the early ones among them
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 
+class Decay:
+    """Factor of the peak rate at a step: a linear rise to 1 over the warm-up, then a line to zero at the end.
+
+    The line can be drawn anew from any step, for a training that ends sooner or later than was planned. A scheduler's
+    state holds this object's numbers, so a training that is continued follows the same line.
+
+    Args:
+        warmup_steps: At least 1.
+        total_steps: At which the factor is zero.
+    """
+
+    def __init__(self, warmup_steps: int, total_steps: int) -> None:
+        self.warmup_steps, self.start, self.height, self.end = warmup_steps, warmup_steps, 1.0, total_steps
+
+    def __call__(self, step: int) -> float:
+        """The factor, 0 to 1."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        return self.height * max(0.0, (self.end - step) / max(1, self.end - self.start))
+
+    def redraw(self, step: int, end: int, height: float | None = None) -> None:
+        """From `step` on, a line to zero at `end`: from `height`, or from where the factor is."""
+        self.height = self(step) if height is None else height
+        self.warmup_steps, self.start, self.end = min(self.warmup_steps, step), step, end
+
+
 @dataclass(frozen=True)
 class AdamW:
     """Linear warm-up, then linear decay to zero.
@@ -60,14 +86,7 @@ class AdamW:
         """
         groups = self._groups(model)
         optimizer = torch.optim.AdamW(groups, fused=fused)
-        warmup_steps = max(1, round(self.warmup * total_steps))
-
-        def factor(step: int) -> float:
-            if step < warmup_steps:
-                return (step + 1) / warmup_steps
-            return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
-
-        return optimizer, LambdaLR(optimizer, factor)
+        return optimizer, LambdaLR(optimizer, Decay(max(1, round(self.warmup * total_steps)), total_steps))
 
     def _groups(self, model: nn.Module) -> list[dict[str, object]]:
         """One parameter group for each (rate, decay) pair.

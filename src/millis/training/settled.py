@@ -1,4 +1,4 @@
-"""Early stopping and the best checkpoint, over epochs in which the model has its final form.
+"""The best checkpoint, over epochs in which the model has its final form.
 
 A callback that changes the model while it trains (a pruning schedule, quantization-aware training) has `settled: bool`.
 A dense model early in a schedule is better than the sparse one it is to become, and is not what was asked for.
@@ -17,13 +17,6 @@ from torch import Tensor
 def settled(trainer: pl.Trainer) -> bool:
     """Whether every callback has brought the model to its final form."""
     return all(getattr(callback, "settled", True) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-
-
-class EarlyStopping(callbacks.EarlyStopping):
-    """Counts patience in settled epochs."""
-
-    def _should_skip_check(self, trainer: pl.Trainer) -> bool:
-        return super()._should_skip_check(trainer) or not settled(trainer)
 
 
 class ModelCheckpoint(callbacks.ModelCheckpoint):

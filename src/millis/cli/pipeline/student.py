@@ -88,7 +88,7 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
     checkpoints = teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
     phases = phases_of(recipe)
     fit: Fit = instantiate(cfg.trainer)
-    fits = [fit.with_epochs(epochs) for epochs in split_epochs([phase.stage for phase in phases], fit.max_epochs)]
+    fits = [fit] if len(phases) == 1 else _shared_out(fit, phases, len(lesson.texts))
     fitted = []
     with tracked_logger(cfg, f"{planned.name}-{planned.fingerprint[:6]}") as logger:
         for index, (phase, fit) in enumerate(zip(phases, fits, strict=True)):
@@ -98,6 +98,11 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
             fitted.append(done)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return model, Fitted.of(fitted)
+
+
+def _shared_out(fit: Fit, phases: "Sequence[Phase]", rows: int) -> list[Fit]:
+    """A trainer for each phase, with its share of the epochs."""
+    return [fit.with_epochs(count) for count in split_epochs([phase.stage for phase in phases], fit.epochs(rows))]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""How long a training takes: epochs by the number of steps; an end that comes sooner or later by what validation says.
+
+A set of few rows has few steps an epoch and needs more epochs (Mosbach et al. 2021, 2006.04884, section 6: what looks
+like unstable fine-tuning of small sets is training that is too short). Two events move the planned end:
+
+- Validation no longer rises: no epoch of the last `patience` was better than the best before them by more than a
+  standard error. The rate then goes to zero within one more epoch, which is where a decaying rate gains what is left to
+  gain (2405.18392), and training ends.
+- Validation still rises in the last planned epoch, by more than a standard error: the rate is raised again to half of
+  its peak (a warm restart, 1608.03983) for half as many epochs as there were, as long as `most` allows.
+
+The standard error is that of the difference of two sets of answers to the same texts: with b texts that only the one
+answers rightly and c that only the other does, 100 · √(b + c) / N percentage points (McNemar 1947).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.errors import MillisError
+
+RESTART = 0.5  # of the peak rate
+
+
+@dataclass(frozen=True)
+class Length:
+    """Epochs of a training, by its number of rows.
+
+    Args:
+        steps: Optimizer steps that are planned.
+        least, most: Bounds of the epochs, whatever the steps.
+
+    Raises:
+        MillisError: no positive number of steps, or bounds in the wrong order.
+    """
+
+    steps: int = 1000
+    least: int = 2
+    most: int = 12
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 1 <= self.least <= self.most:
+            raise MillisError(
+                f"max_epochs: steps={self.steps}, least={self.least}, most={self.most}: expected at least 1 step and "
+                "1 <= least <= most; or a whole number in place of all three"
+            )
+
+    def epochs(self, rows: int, batch_size: int) -> int:
+        """`steps` as epochs over so many rows, rounded up, within the bounds."""
+        return min(self.most, max(self.least, math.ceil(self.steps * batch_size / max(1, rows))))
+
+
+def standard_error(right: NDArray[np.bool_], before: NDArray[np.bool_]) -> float:
+    """Of the difference in accuracy, in percentage points, between two sets of answers to the same texts.
+
+    Args:
+        right, before: Which texts each answered rightly, [N].
+    """
+    return 100 * math.sqrt(int((right != before).sum())) / len(right)
