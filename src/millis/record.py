@@ -14,7 +14,7 @@ from typing import Any
 from millis.errors import MillisError
 from millis.store import atomic_file
 
-KINDS = ("teacher", "baseline", "student")
+KINDS = ("teacher", "baseline", "linear", "student")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Record:
     Args:
         id: Fingerprint of everything that determines the result.
         name: Short human name, unique within a study, such as `transformer 3x384 int8`.
-        kind: `teacher` (eager fp32, the reference), `baseline` (the teacher untouched, on a faster runtime), `student`.
+        kind: `teacher` (eager fp32, the reference), `baseline` (the teacher untouched, on a faster runtime), `linear`
+            (a linear model of n-grams, made without the teacher), `student`.
         metrics: Name → value, units in the names.
         intervals: Name → (low, high), 95 % bootstrap.
         quality: The name of the quality metric this record is judged by, such as `accuracy`.

@@ -6,9 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from millis.errors import MillisError
+from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
 from millis.storage.manifest import TOKENIZER, Manifest, seal
@@ -19,7 +18,7 @@ from millis.types import Archivable, Backend, Features
 def write_artifact(
     folder: Path,
     model: Any,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     backend: Backend,
     manifest: Manifest,
     quantization: Quantization | None,

@@ -16,10 +16,13 @@ from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from millis.backends import cascade, stepwise
 from millis.errors import MillisError
+from millis.models import tokenizer as tokenizers
+from millis.models.ngrams import NgramEncoding
+from millis.models.tokenizer import AnyTokenizer
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
 from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
@@ -36,7 +39,7 @@ class Runner:
         session: The weights on a backend.
     """
 
-    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, session: Session) -> None:
+    def __init__(self, manifest: Manifest, tokenizer: AnyTokenizer, session: Session) -> None:
         tokenizer.no_padding()
         tokenizer.enable_truncation(manifest.max_length)
         self.manifest = manifest
@@ -120,7 +123,7 @@ class Runner:
         rows = [self.compute(self.feed(self.tokenize(text))) for text in texts]
         return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
 
-    def tokenize(self, text: Text) -> Encoding:
+    def tokenize(self, text: Text) -> Encoding | NgramEncoding:
         """Text to at most `max_length` tokens."""
         try:
             return self._encode([text])[0]
@@ -129,7 +132,7 @@ class Runner:
                 f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings"
             ) from error
 
-    def feed(self, encoding: Encoding) -> Features:
+    def feed(self, encoding: Encoding | NgramEncoding) -> Features:
         """Tokens to the model's inputs, [1, S]."""
         ids = np.array([encoding.ids], dtype=np.int64)
         length = ids.shape[1]
@@ -202,7 +205,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     manifest = open_manifest(folder, verify)
     session = _session(folder, manifest, threads)
     try:
-        tokenizer = Tokenizer.from_buffer(read_bytes(folder / TOKENIZER))
+        tokenizer = tokenizers.read(bytes(read_bytes(folder / TOKENIZER)).decode("utf-8"))
     except MillisError:
         raise
     except Exception as error:  # tokenizers raises bare Exception

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from millis.cli.pipeline.compress import Skipped, baseline_record, check_request, compress, teacher_record
+from millis.cli.pipeline.compress import Skipped, check_request, compress, reference_records
 from millis.cli.pipeline.plan import Recipe
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record, write_records
@@ -20,7 +20,7 @@ def run(cfg: DictConfig) -> Record | Skipped:
     check_request(cfg)
     Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = ensure_teacher(cfg)
-    references = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]
+    references = reference_records(cfg, teacher)
     outcome = compress(cfg, teacher)
     if isinstance(outcome, Skipped):
         console.print(_refusal(cfg, outcome), soft_wrap=True)

@@ -8,12 +8,11 @@ from omegaconf import DictConfig, open_dict
 
 from millis.cli.pipeline.compress import (
     Skipped,
-    baseline_record,
     check_request,
     compress,
     read_record,
     record_path,
-    teacher_record,
+    reference_records,
 )
 from millis.cli.pipeline.study import Outcome, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
@@ -59,7 +58,7 @@ class Listener:
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
         check_request(cfg)
         self.teacher = ensure_teacher(cfg)
-        self.references = [teacher_record(cfg, self.teacher), baseline_record(cfg, self.teacher)]
+        self.references = reference_records(cfg, self.teacher)
         for record in self.references:
             self.say(f"  {_line(record)}")
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from millis.data.dataset import Split
+from millis.models import tokenizer as tokenizers
+from millis.models.tokenizer import AnyTokenizer
 from millis.store import atomic_file, fingerprint
 
 
@@ -38,7 +39,7 @@ class Encoded:
         return np.diff(self.offsets)
 
 
-def encode(split: Split, tokenizer: Tokenizer, max_length: int, cache: Path) -> Encoded:
+def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path) -> Encoded:
     """Tokenise `split`, truncating to `max_length` tokens, or read what was tokenised before.
 
     Args:
@@ -59,8 +60,8 @@ def encode(split: Split, tokenizer: Tokenizer, max_length: int, cache: Path) -> 
         )
 
 
-def _tokenise(split: Split, tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
-    tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the caller's keeps its own settings
+def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int) -> dict[str, Any]:
+    tokenizer = tokenizers.read(tokenizer.to_str())  # the caller's keeps its own settings
     tokenizer.enable_truncation(max_length)
     tokenizer.no_padding()
     encodings = tokenizer.encode_batch(list(split.texts))

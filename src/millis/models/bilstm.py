@@ -75,6 +75,7 @@ class BiLstmStudent:
     """
 
     trains: ClassVar[bool] = True
+    fits: ClassVar[bool] = False
 
     embedding_size: Size = 0.25
     hidden_size: int = 128

@@ -76,6 +76,7 @@ class ConvolutionStudent:
     """
 
     trains: ClassVar[bool] = True
+    fits: ClassVar[bool] = False
 
     embedding_size: Size = 0.25
     filters: int = 128

@@ -9,7 +9,8 @@ carried through the projection:
 
 so before any training the student is the teacher's opinion of each token, averaged.
 
-Spec: family "static", vocab_size V, size D, dropout, num_labels C.
+Spec: family "static", vocab_size V, size D, dropout, num_labels C; `norm`, "mean" where it is left out, or "l2", which
+divides by the length of the weights, sqrt(sum_s w_s^2), and so gives bags of words the rows of tf-idf.
 """
 
 from dataclasses import dataclass
@@ -59,9 +60,15 @@ class Static(nn.Module):
         weights = self.log_weights(input_ids).squeeze(-1).exp() * attention_mask.to(self.vectors.weight.dtype)
         total = torch.matmul(weights.unsqueeze(1), self.vectors(input_ids)).squeeze(1)  # [B, D]
         # The floor only serves a text without tokens.
-        mean = total / weights.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        logits: Tensor = self.head(self.dropout(mean))
+        pooled = total / self._norm(weights).clamp(min=1e-6)
+        logits: Tensor = self.head(self.dropout(pooled))
         return logits
+
+    def _norm(self, weights: Tensor) -> Tensor:
+        """What the sum is divided by, [B, 1]."""
+        if self.spec.get("norm") == "l2":
+            return (weights * weights).sum(dim=1, keepdim=True).sqrt()
+        return weights.sum(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class StaticStudent:
     """
 
     trains: ClassVar[bool] = True
+    fits: ClassVar[bool] = False
 
     size: Size = 0.5
     source: str = "embeddings"

@@ -41,6 +41,7 @@ class Teacher:
     """The teacher itself, whatever its family: the baseline that needs no training."""
 
     trains: ClassVar[bool] = False
+    fits: ClassVar[bool] = False
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The teacher's spec."""
@@ -74,6 +75,7 @@ class TransformerStudent:
     """
 
     trains: ClassVar[bool] = True
+    fits: ClassVar[bool] = False
 
     layers: Size | Sequence[int] = None
     hidden_size: Size = None

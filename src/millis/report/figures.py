@@ -19,6 +19,7 @@ from millis.units import label, show, show_limit, significant, unit
 COLOURS = {
     "teacher": "#c2553a",
     "baseline": "#8b6cc4",
+    "linear": "#b08a2e",
     "student": "#2f80c9",
     "dominated": "#9aa0a6",
     "budget": "#2e9e6b",
@@ -58,6 +59,7 @@ def frontier_figure(rows: Sequence[Row], latency: str, budget: Mapping[str, floa
         ("tied with a frontier model", [row for row in rows if row.kind == "student" and row.standing == "tied"]),
         ("frontier", [row for row in rows if row.kind == "student" and row.standing == "member"]),
         ("baseline, untouched", [row for row in rows if row.kind == "baseline"]),
+        ("linear model", [row for row in rows if row.kind == "linear"]),
         ("teacher", [row for row in rows if row.kind == "teacher"]),
     )
     for name, group in groups:

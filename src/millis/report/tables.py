@@ -36,7 +36,7 @@ class Row:
         id: The record's id.
         mark: What stands for it in charts: T teacher, B baseline, then 1, 2, ... by latency; empty where dominated.
         name: The record's name.
-        kind: `teacher`, `baseline` or `student`.
+        kind: `teacher`, `baseline`, `linear` or `student`.
         standing: `member` of the frontier, `tied` with one, or `dominated`.
         quality: Name of the quality metric.
         metrics: The record's metrics and `quality_drop`, points below the teacher.
@@ -264,7 +264,7 @@ def _order(record: Record, frontier: Frontier) -> tuple[int, float]:
     if record.kind == "student":
         standing = frontier.of(record)
         return 2 if standing.on_frontier or standing.tied_with else 3, record.metrics[frontier.latency]
-    return ("teacher", "baseline").index(record.kind), record.metrics[frontier.latency]
+    return ("teacher", "baseline", "linear").index(record.kind), record.metrics[frontier.latency]
 
 
 def _mark(record: Record, standing: str, before: Sequence[Row]) -> str:

@@ -45,7 +45,7 @@ from millis.store import atomic_file, cached, fingerprint, locked
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
-_PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8"}
+_PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8", "linear": "linear"}
 MEASURED = ("latency_p50_ms", "latency_p99_ms", "size_bytes")  # limits that are known before training
 
 
@@ -133,11 +133,30 @@ def baseline_record(cfg: DictConfig, teacher: Teacher) -> Record:
     return _record(cfg, teacher, plan(cfg, teacher), teacher.module, "baseline")
 
 
-def _untouched(cfg: DictConfig, backend: str, quantization: dict[str, Any]) -> DictConfig:
-    """`cfg` with the teacher itself as the student."""
+def linear_record(cfg: DictConfig, teacher: Teacher) -> Record:
+    """A linear model of words and runs of characters on ONNX Runtime: what a user has without any of this."""
+    cfg = _untouched(
+        cfg,
+        "millis.backends.onnxruntime.OnnxRuntime",
+        {"_target_": "millis.quantization.spec.none"},
+        "millis.models.ngram_student.LinearBaseline",
+    )
+    planned = plan(cfg, teacher)
+    return _record(cfg, teacher, planned, ensure_student(cfg, teacher, planned)[0], "linear")
+
+
+def reference_records(cfg: DictConfig, teacher: Teacher) -> list[Record]:
+    """What every table begins with: the teacher, the teacher in int8, the linear model."""
+    return [make(cfg, teacher) for make in (teacher_record, baseline_record, linear_record)]
+
+
+def _untouched(
+    cfg: DictConfig, backend: str, quantization: dict[str, Any], student: str = "millis.models.student.Teacher"
+) -> DictConfig:
+    """`cfg` with no method in it and, unless another is named, the teacher itself as the student."""
     cfg = cfg.copy()
     with open_dict(cfg):
-        cfg.student = {"_target_": "millis.models.student.Teacher"}
+        cfg.student = {"_target_": student}
         cfg.backend, cfg.quantization, cfg.ensemble = {"_target_": backend}, quantization, []
         cfg.storage = {"_target_": "millis.storage.archived.none"}
         for method in METHODS:

@@ -9,7 +9,6 @@ import torch
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from tokenizers import Tokenizer
 
 from millis import backends
 from millis.backends import stepwise
@@ -19,10 +18,12 @@ from millis.data.dataset import Split
 from millis.early_exit.recipe import EarlyExit
 from millis.early_exit.saving import depths
 from millis.early_exit.threshold import Chosen, choose
+from millis.models import tokenizer as tokenizers
+from millis.models.tokenizer import AnyTokenizer
 from millis.storage.manifest import Manifest, seal
 
 
-def settle(cfg: DictConfig, teacher: Teacher, folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> Manifest:
+def settle(cfg: DictConfig, teacher: Teacher, folder: Path, manifest: Manifest, tokenizer: AnyTokenizer) -> Manifest:
     """Choose the policy's threshold for the artifact in `folder`, on the validation split, as it answers there.
 
     Returns:
@@ -46,10 +47,10 @@ def settle(cfg: DictConfig, teacher: Teacher, folder: Path, manifest: Manifest, 
     return seal(folder, replace(manifest, early_exit=settings))
 
 
-def _every_exit(folder: Path, manifest: Manifest, tokenizer: Tokenizer, split: Split) -> NDArray[np.float32]:
+def _every_exit(folder: Path, manifest: Manifest, tokenizer: AnyTokenizer, split: Split) -> NDArray[np.float32]:
     """Logits of every exit on every text, one at a time as requests come, [E, N, C]."""
     session = stepwise.load(backends.module(manifest.backend), folder, manifest, torch.get_num_threads())
-    runner = Runner(manifest, Tokenizer.from_str(tokenizer.to_str()), session)  # a runner sets truncation in its own
+    runner = Runner(manifest, tokenizers.read(tokenizer.to_str()), session)  # a runner sets truncation in its own
     return np.concatenate([session.every(runner.feed(runner.tokenize(text))) for text in split.texts], axis=1)
 
 

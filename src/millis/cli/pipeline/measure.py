@@ -37,6 +37,7 @@ from millis.cli.pipeline.teacher import Teacher, pad_id
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving
+from millis.models.tokenizer import longest
 from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
@@ -106,7 +107,8 @@ def write(cfg: DictConfig, teacher: Teacher, model: nn.Module, folder: Path, pla
     backend = instantiate(cfg.backend)
     manifest = replace(
         teacher.manifest, name=recipe_name(cfg, planned), backend=backend.name, spec=planned.spec,
-        recipe=plain(cfg), fingerprint=planned.fingerprint, files={},
+        max_length=longest(planned.tokenizer, teacher.manifest.max_length), recipe=plain(cfg),
+        fingerprint=planned.fingerprint, files={},
     )  # fmt: skip
     texts: list[Features] = []
     if quantization is not None and quantization.calibrates:
@@ -160,7 +162,7 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, train
     nodes = [*deployed(cfg), benchmark_fingerprint(cfg)]
     same: dict[str, Any] = {
         "tokenizer": planned.tokenizer.to_str(),
-        "max_length": teacher.manifest.max_length,
+        "max_length": longest(planned.tokenizer, teacher.manifest.max_length),
         "reference": teacher.manifest.spec,
     }
     if trained:

@@ -20,13 +20,13 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from tokenizers import Tokenizer
 
 from millis.cli.pipeline.inputs import plain
 from millis.distillation.contract import Stage
 from millis.distillation.logits import logit_mse
 from millis.early_exit.recipe import DEPLOYED, EarlyExit
 from millis.errors import MillisError
+from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.granularity.head import Head
 from millis.pruning.granularity.layer import Layer
 from millis.pruning.granularity.together import HeadsAndNeurons
@@ -63,7 +63,7 @@ class Plan:
     """
 
     spec: Spec
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     name: str
     trains: bool
     settled: bool
@@ -191,6 +191,11 @@ class Recipe:
             )
             if chosen is not None
         ]
+        if self.student.fits and untrained:
+            raise MillisError(
+                f"{untrained[0]} happens while a student trains, and student=ngrams is fitted at once. Choose another "
+                f"student, or {untrained[0].split('.')[0]}={'dynamic' if 'aware' in untrained[0] else 'none'}"
+            )
         if not self.student.trains and untrained:
             raise MillisError(
                 f"{untrained[0]} happens while a student trains, and student=teacher is not trained: its weights are "

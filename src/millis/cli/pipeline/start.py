@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, open_dict
-from tokenizers import Tokenizer
 
 from millis import models
 from millis.benchmark.latency import Measurement
@@ -14,8 +13,12 @@ from millis.cli.pipeline.measure import latency_of
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, pad_id
 from millis.data.batches import Batch, Rows
+from millis.data.dataset import Split
 from millis.errors import MillisError
+from millis.models import tokenizer as tokenizers
+from millis.models.ngram_student import Bags
 from millis.models.selection import Selection, selected_spec
+from millis.models.tokenizer import AnyTokenizer
 from millis.pruning import latency
 from millis.pruning.latency import LatencyTable
 from millis.pruning.to_latency import ToLatency
@@ -24,9 +27,10 @@ from millis.training.fit import seed_everything
 from millis.types import Spec
 
 BATCH = 32  # texts whose gradients are taken together
+_learned: dict[tuple[Any, str], AnyTokenizer] = {}  # of a student, from a data set's training texts
 
 
-def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
+def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, AnyTokenizer]:
     """Architecture and tokenizer that training starts from; weights are made only where they decide it."""
     spec, tokenizer = _reshaped_spec(cfg, teacher, recipe)
     for method in (recipe.early_exit, recipe.tokens):
@@ -34,8 +38,19 @@ def shape(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Toke
     return spec, tokenizer
 
 
-def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, Tokenizer]:
-    spec, tokenizer = recipe.student.spec(teacher.manifest.spec), teacher.tokenizer
+def student_spec(teacher: Teacher, student: Any) -> tuple[Spec, AnyTokenizer]:
+    """Architecture and tokenizer of a student as its group describes it: the teacher's, or learned from the texts."""
+    spec = student.spec(teacher.manifest.spec)
+    if not student.fits:
+        return spec, teacher.tokenizer
+    key = (student, teacher.inputs.data_fingerprint)
+    if key not in _learned:
+        _learned[key] = student.tokenizer(teacher.inputs.dataset.train.texts)
+    return {**spec, "vocab_size": _learned[key].get_vocab_size()}, _learned[key]
+
+
+def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Spec, AnyTokenizer]:
+    spec, tokenizer = student_spec(teacher, recipe.student)
     if not recipe.timed:  # what was timed is as the kept weights have it, whatever a clock says today
         if recipe.factorization is None:
             return spec, tokenizer
@@ -47,7 +62,7 @@ def _reshaped_spec(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[S
     return model.spec, tokenizer
 
 
-def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyTokenizer]:
     """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
     model, tokenizer = _plain(cfg, teacher, recipe)
     for method in (recipe.early_exit, recipe.tokens):
@@ -57,9 +72,9 @@ def start(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Token
     return model, tokenizer
 
 
-def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyTokenizer]:
     if not recipe.reshapes:
-        return cut(cfg, teacher, recipe), teacher.tokenizer
+        return cut(cfg, teacher, recipe), student_spec(teacher, recipe.student)[1]
     parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]
     path = teacher.inputs.cache / "start" / f"{fingerprint('start', *parts)}.safetensors"
     tokens = path.with_suffix(".tokenizer.json")
@@ -70,7 +85,7 @@ def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Toke
                 temporary.write_text(tokenizer.to_str(), encoding="utf-8")
             keep(path, model)
     with cached(tokens):
-        tokenizer = Tokenizer.from_file(str(tokens))
+        tokenizer = tokenizers.read(tokens.read_text(encoding="utf-8"))
     same = tokenizer.to_str() == teacher.tokenizer.to_str()  # then texts need not be encoded a second time
     return restore(path), teacher.tokenizer if same else tokenizer
 
@@ -78,12 +93,33 @@ def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Toke
 def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     """The student as its teacher gives it, before anything else is done to it."""
     seed_everything(cfg.seed)
-    model = models.build(recipe.student.spec(teacher.manifest.spec))
-    recipe.student.initialise(model, teacher.module)
+    spec, tokenizer = student_spec(teacher, recipe.student)
+    model = models.build(spec)
+    if recipe.student.fits:
+        dataset = teacher.inputs.dataset
+        bags = [_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
+        recipe.student.fit(model, *bags, teacher.logits(dataset.train), _share(recipe.distillation))
+    else:
+        recipe.student.initialise(model, teacher.module)
     return model
 
 
-def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, Tokenizer]:
+def _share(distillation: Any) -> float:
+    """The teacher's share of what is learned, where it is a number."""
+    alpha = distillation.alpha
+    if callable(alpha):
+        raise MillisError(
+            "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for it"
+        )
+    return float(alpha)
+
+
+def _bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
+    encoded = teacher.encoded(split, tokenizer)
+    return Bags(encoded.ids, encoded.offsets, encoded.labels)
+
+
+def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyTokenizer]:
     model, tokenizer = cut(cfg, teacher, recipe).eval(), teacher.tokenizer
     if recipe.to_latency is not None:
         model = prune_to_latency(cfg, teacher, recipe.to_latency, model)
@@ -111,7 +147,7 @@ def factorization(cfg: DictConfig, teacher: Teacher, recipe: Recipe, spec: Spec)
 
 
 def training_batches(
-    cfg: DictConfig, teacher: Teacher, tokenizer: Tokenizer, rows: list[int] | None = None
+    cfg: DictConfig, teacher: Teacher, tokenizer: AnyTokenizer, rows: list[int] | None = None
 ) -> Iterator[Batch]:
     """Labelled training texts under `tokenizer`: those at `rows`, or all, in a seeded order."""
     data = Rows(teacher.encoded(teacher.inputs.dataset.train, tokenizer), pad_id(tokenizer))
@@ -156,7 +192,7 @@ def prune_to_latency(cfg: DictConfig, teacher: Teacher, pruning: ToLatency, mode
 
 def unshrunk_speedup(cfg: DictConfig, teacher: Teacher) -> float:
     """Over the teacher, of the student that is made smaller to a stated speed-up: what that speed-up is over."""
-    spec = Recipe.of(cfg).student.spec(teacher.manifest.spec)
+    spec, _ = student_spec(teacher, Recipe.of(cfg).student)
     return latency_of(cfg, teacher, _probe(teacher, spec)).metrics["speedup"]
 
 

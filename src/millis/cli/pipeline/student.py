@@ -2,28 +2,32 @@
 
 import json
 import shutil
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from tokenizers import Tokenizer
 
 from millis.cli.pipeline import start
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.cli.pipeline.tracked import tracked_logger
-from millis.data.batches import Rows
+from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.ensemble import ensemble_logits
 from millis.distillation.stages import split_epochs
+from millis.distillation.teacher_cache import longest_first
 from millis.errors import MillisError
+from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
 from millis.quantization.qat import convert
@@ -45,9 +49,10 @@ def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
     spec, tokenizer = start.shape(cfg, teacher, recipe)
     final = recipe.pruning.final_spec(spec) if recipe.pruning is not None else spec
     key = teacher.fingerprint
-    if recipe.student.trains or recipe.reshapes:
+    trains = recipe.student.trains or recipe.student.fits
+    if trains or recipe.reshapes:
         key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed)
-    return Plan(final or spec, tokenizer, _name(recipe, final or spec), recipe.student.trains, final is not None, key)
+    return Plan(final or spec, tokenizer, _name(recipe, final or spec), trains, final is not None, key)
 
 
 def _name(recipe: Recipe, spec: Spec) -> str:
@@ -83,7 +88,10 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
     """Train a student whatever lies there already; a killed run is continued from its last epoch."""
     recipe = Recipe.of(cfg)
     seed_everything(cfg.seed)
+    started = time.monotonic()
     model, tokenizer = start.start(cfg, teacher, recipe)
+    if recipe.student.fits:
+        return model.eval(), _fitted(teacher, model, tokenizer, time.monotonic() - started)
     lesson = Lesson.of(cfg, teacher, recipe, tokenizer)
     checkpoints = teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
     phases = phases_of(recipe)
@@ -98,6 +106,18 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
             fitted.append(done)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return model, Fitted.of(fitted)
+
+
+def _fitted(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, seconds: float) -> Fitted:
+    """What there is to say of a student that was fitted without epochs."""
+    rows = Rows(teacher.encoded(teacher.inputs.dataset.validation, tokenizer), pad_id(tokenizer))
+    batches = [rows.__getitems__(index.tolist()) for index in longest_first(rows.encoded.lengths)]
+    with torch.inference_mode():
+        answers = torch.cat([model.eval()(**model_inputs(batch)).argmax(-1) for batch in batches])
+    references = torch.cat([batch["labels"] for batch in batches])
+    quality = teacher.inputs.score(answers.tolist(), references.tolist())
+    print(f"  fitted in {seconds:.0f} s  validation {quality:.2f}", file=sys.stderr, flush=True)
+    return Fitted(quality, 0, seconds, [])
 
 
 def _shared_out(fit: Fit, phases: "Sequence[Phase]", rows: int) -> list[Fit]:
@@ -145,11 +165,11 @@ class Lesson:
     cfg: DictConfig
     teacher: Teacher
     recipe: Recipe
-    tokenizer: Tokenizer
+    tokenizer: AnyTokenizer
     texts: Split
 
     @classmethod
-    def of(cls, cfg: DictConfig, teacher: Teacher, recipe: Recipe, tokenizer: Tokenizer) -> "Lesson":
+    def of(cls, cfg: DictConfig, teacher: Teacher, recipe: Recipe, tokenizer: AnyTokenizer) -> "Lesson":
         """With the texts that `cfg.augmentation` adds; the teacher's answers are their labels."""
         texts = teacher.inputs.dataset.train
         if recipe.augmentation is not None:

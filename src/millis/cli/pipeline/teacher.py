@@ -25,6 +25,7 @@ from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits
 from millis.errors import MillisError
 from millis.models import max_length
+from millis.models.tokenizer import AnyTokenizer, longest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
 from millis.training.adapters import merge
@@ -76,10 +77,10 @@ class Teacher:
         table: NDArray[np.float32] = module.encoder.get_input_embeddings().weight.detach().numpy()
         return table
 
-    def encoded(self, split: Split, tokenizer: Tokenizer | None = None) -> Encoded:
+    def encoded(self, split: Split, tokenizer: AnyTokenizer | None = None) -> Encoded:
         """A split's token ids, under a student's own `tokenizer` where it has one."""
         chosen = self.tokenizer if tokenizer is None else tokenizer
-        return encode(split, chosen, self.manifest.max_length, self.inputs.cache / "tokens")
+        return encode(split, chosen, longest(chosen, self.manifest.max_length), self.inputs.cache / "tokens")
 
     def logits(self, split: Split) -> NDArray[np.float32]:
         """Its outputs on every text of a split, [N, C], computed once."""
@@ -175,7 +176,7 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     return fitted
 
 
-def pad_id(tokenizer: Tokenizer) -> int:
+def pad_id(tokenizer: AnyTokenizer) -> int:
     """Token id of padding; 0 where the tokenizer names none, for padding is masked."""
     found = (tokenizer.token_to_id(token) for token in PAD_TOKENS)
     return next((token for token in found if token is not None), 0)
