@@ -12,7 +12,14 @@ from millis.errors import MillisError
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.models.tokenizer import longest, read
 
-TEXTS = ["where is my parcel", "where is my refund", "Where  IS my\tparcel", "包裹在哪里", "退款在哪里", "wo ist mein Paket 📦"]
+TEXTS = [
+    "where is my parcel",
+    "where is my refund",
+    "Where  IS my\tparcel",
+    "包裹在哪里",
+    "退款在哪里",
+    "wo ist mein Paket 📦",
+]
 
 
 def grams(text):

@@ -9,6 +9,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
 from millis.training.fit import Fit
+from millis.training import precision
 from millis.training.precision import Savings, _pass, savings
 
 
@@ -89,3 +90,19 @@ def test_a_model_whose_answer_is_frozen_is_measured_forward_alone():
     model = Exponential()
     model.weight.requires_grad_(False)
     assert savings(model, batch(), "bf16-mixed", "cpu").speedup > 0
+
+
+@pytest.mark.parametrize(("times", "pays"), [((1.0, 0.5), True), ((1.0, 0.95), False), ((1.0, 1.5), False)])
+def test_bf16_is_chosen_where_it_is_faster_and_not_where_there_are_instructions_for_it(monkeypatch, times, pays):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(precision, "_pass", lambda model, inputs, context: (times[context is not plain], 0))
+    plain = nullcontext()
+    monkeypatch.setattr(precision, "nullcontext", lambda: plain)
+    assert precision.bf16_pays.__wrapped__("cpu") is pays
+
+
+def test_bf16_is_not_timed_where_it_would_be_emulated(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(precision, "_pass", None)
+    assert precision.bf16_pays.__wrapped__("cpu") is False

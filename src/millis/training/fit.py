@@ -27,7 +27,7 @@ from millis.training.checkpoints import AtomicCheckpoints
 from millis.training.ending import Ending
 from millis.training.length import Length
 from millis.training.module import VALIDATION, TextModule
-from millis.training.precision import Savings, native_bf16, on_gpu, savings
+from millis.training.precision import Savings, bf16_pays, on_gpu, savings
 from millis.training.processes import Ranks, led
 from millis.training.settled import ModelCheckpoint, settled
 
@@ -94,7 +94,7 @@ class Fit:
         budget_s: Seconds that the training may take: it plans fewer epochs where they do not fit, at least one. None
             for no limit; with a limit, what is learned depends on the machine's speed.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16); `auto` is
-            `bf16-mixed` where the processor multiplies bf16 itself, elsewhere `32-true`.
+            `bf16-mixed` where that is measured to be faster, elsewhere `32-true`.
         accelerator: Lightning's: `auto`, `gpu`, `cpu`.
         devices: GPUs, or processes on a CPU, that train together; `auto` is every GPU, or one process on a CPU.
         strategy: `auto`, or `ddp`: each device holds the model and takes its share of every batch (data parallel,
@@ -134,7 +134,7 @@ class Fit:
         self.averaging, self.adversarial = averaging, adversarial
         self.world = _world(accelerator, devices, strategy, batch_size)
         if precision == "auto":
-            precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
+            precision = "bf16-mixed" if bf16_pays(accelerator) else "32-true"
         self.flags = {
             "precision": precision, "accelerator": accelerator, "devices": self.world,
             "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
