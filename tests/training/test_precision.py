@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
-from millis.training.fit import Fit
 from millis.training import precision
+from millis.training.fit import Fit
 from millis.training.precision import Savings, _pass, savings
 
 
