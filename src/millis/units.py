@@ -20,7 +20,7 @@ def label(name: str) -> str:
     """A metric's name for people, without its unit: `latency_p99_ms` → "p99", `tokenize_p50_ms` → "tokenize p50"."""
     if name in _SPECIAL:
         return _SPECIAL[name]
-    bare = re.sub(r"_(ms|bytes)$", "", name).replace("_", " ")
+    bare = re.sub(r"_(ms|bytes|points)$", "", name).replace("_", " ")
     return re.sub(r"^latency (?=p\d)", "", bare)
 
 
@@ -30,6 +30,8 @@ def unit(name: str) -> str:
         return "ms"
     if name.endswith("_bytes"):
         return "bytes"
+    if name.endswith("_points"):
+        return "points"
     special = {"speedup": "×", "compression_ratio": "×", "quality_drop": "points", "exit_layer_mean": "layers"}
     return special.get(name, "%")
 

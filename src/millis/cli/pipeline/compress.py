@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.utils import instantiate
@@ -42,6 +42,7 @@ from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
+from millis.training.fit import Fitted
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
@@ -95,7 +96,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     if any(over > 0 for over in excess.values()):
         return Skipped(name, measured, excess)
     model, fitted = ensure_student(cfg, teacher, planned)
-    record = _record(cfg, teacher, planned, model, "student", choice)
+    record = _record(cfg, teacher, planned, Made(model, fitted), "student", choice)
     excess |= {limit: record.metrics[limit] / cfg.budget[limit] - 1 for limit in limits if limit not in known}
     if cfg.budget.quality_drop is not None:
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
@@ -123,14 +124,14 @@ def check_request(cfg: DictConfig) -> None:
 def teacher_record(cfg: DictConfig, teacher: Teacher) -> Record:
     """The teacher on eager fp32: the reference of every speed-up."""
     cfg = _untouched(cfg, "millis.backends.eager.Eager", {"_target_": "millis.quantization.spec.none"})
-    return _record(cfg, teacher, plan(cfg, teacher), teacher.module, "teacher")
+    return _record(cfg, teacher, plan(cfg, teacher), Made(teacher.module, teacher.fitted), "teacher")
 
 
 def baseline_record(cfg: DictConfig, teacher: Teacher) -> Record:
     """The teacher on ONNX Runtime in dynamic int8: what a user gets with no training at all."""
     int8 = {"_target_": "millis.quantization.spec.Quantization"}
     cfg = _untouched(cfg, "millis.backends.onnxruntime.OnnxRuntime", int8)
-    return _record(cfg, teacher, plan(cfg, teacher), teacher.module, "baseline")
+    return _record(cfg, teacher, plan(cfg, teacher), Made(teacher.module, teacher.fitted), "baseline")
 
 
 def linear_record(cfg: DictConfig, teacher: Teacher) -> Record:
@@ -142,7 +143,7 @@ def linear_record(cfg: DictConfig, teacher: Teacher) -> Record:
         "millis.models.ngram_student.LinearBaseline",
     )
     planned = plan(cfg, teacher)
-    return _record(cfg, teacher, planned, ensure_student(cfg, teacher, planned)[0], "linear")
+    return _record(cfg, teacher, planned, Made(*ensure_student(cfg, teacher, planned)), "linear")
 
 
 def reference_records(cfg: DictConfig, teacher: Teacher) -> list[Record]:
@@ -164,11 +165,18 @@ def _untouched(
     return cfg
 
 
+class Made(NamedTuple):
+    """A trained model, and how its training went."""
+
+    model: nn.Module
+    fitted: Fitted
+
+
 def _record(
-    cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, kind: str, choice: Choice | None = None
+    cfg: DictConfig, teacher: Teacher, planned: Plan, made: Made, kind: str, choice: Choice | None = None
 ) -> Record:
     """The record of a trained model on `cfg.backend`: written once, then read."""
-    measured = latency_of(cfg, teacher, planned, model)
+    measured = latency_of(cfg, teacher, planned, made.model)
     nodes = [*deployed(cfg), plain(cfg.task)]
     found = [] if choice is None else [asdict(choice)]
     if planned.spec.get("exits"):
@@ -177,7 +185,7 @@ def _record(
     path = record_path(teacher.inputs.cache, key)
     with locked(path):
         if not (path.is_file() and _is_whole(read_record(teacher.inputs.cache, key))):
-            record = _told(_judge(cfg, teacher, planned, model, measured, kind, key), choice)
+            record = _told(_judge(cfg, teacher, planned, made, measured, kind, key), choice)
             with atomic_file(path) as temporary:
                 temporary.write_text(record.to_json() + "\n", encoding="utf-8")
     return read_record(teacher.inputs.cache, key)
@@ -209,10 +217,10 @@ def read_record(cache: Path, id: str) -> Record:
 
 
 def _judge(
-    cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module, measured: Measurement, kind: str, key: str
+    cfg: DictConfig, teacher: Teacher, planned: Plan, made: Made, measured: Measurement, kind: str, key: str
 ) -> Record:
     """Write the artifact and judge it on the very path it is deployed on, one request at a time."""
-    inputs, dataset = teacher.inputs, teacher.inputs.dataset
+    inputs, dataset, model = teacher.inputs, teacher.inputs.dataset, made.model
     name = _PLAIN_NAMES.get(kind) or recipe_name(cfg, planned)
     folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
     manifest = write(cfg, teacher, model, folder, planned)
@@ -232,6 +240,9 @@ def _judge(
     decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
     metrics = {**quality, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
+    if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
+        metrics["validation_rise_points"] = made.fitted.rise
+        notes.append(unfinished)
     if planned.spec.get("exits"):
         metrics |= exit_metrics(planned.spec, tested.steps)
         notes += notes_of(manifest, metrics)
