@@ -110,6 +110,7 @@ def _trained(cfg: DictConfig) -> dict[str, Any]:
     """How it is trained. Without the adapter that is `none`: teachers trained before there were any stay found."""
     settings: dict[str, Any] = plain(cfg.teacher)
     settings.pop("seed")  # a part of the fingerprint by itself
+    settings.pop("search")  # its ways are teachers of their own
     if instantiate(cfg.teacher.adapter) is None:
         settings.pop("adapter")
     return settings
@@ -127,6 +128,9 @@ def _local_files(model: DictConfig) -> list[str]:
 
 def ensure_teacher(cfg: DictConfig) -> Teacher:
     """The teacher that `cfg` describes: trained now, continued from its last epoch, or read where it lies already."""
+    search = instantiate(cfg.teacher.search)
+    if search is not None:
+        return ensure_teacher(search(cfg, lambda way: ensure_teacher(way).fitted))
     inputs = load_inputs(cfg)
     key = teacher_fingerprint(cfg, inputs)
     folder = inputs.cache / "teacher" / key
