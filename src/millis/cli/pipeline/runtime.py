@@ -25,9 +25,9 @@ from millis.backends.parity import parity
 from millis.backends.runner import load
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
-from millis.benchmark.where import open_bench, site
+from millis.benchmark.where import open_bench
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import eager_logits, own_threads, write
+from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own_threads, write
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.start import cut
 from millis.cli.pipeline.teacher import Teacher
@@ -224,7 +224,6 @@ def _with_backend(cfg: DictConfig, name: str) -> DictConfig:
 
 
 def _fingerprint(cfg: DictConfig, teacher: Teacher) -> str:
-    groups = ("backend", "quantization", "benchmark", "student", "storage", "early_exit", "tokens")
-    nodes = [plain(cfg[group]) for group in groups]
-    options: Options = instantiate(cfg.benchmark)
-    return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed, site(options))
+    groups = ("backend", "quantization", "student", "storage", "early_exit", "tokens")
+    nodes = [*(plain(cfg[group]) for group in groups), benchmark_fingerprint(cfg)]
+    return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed)
