@@ -135,7 +135,7 @@ class Silent:
 def test_waiting_is_counted_in_ticks_since_nobody_answers_while_all_are_stopped(artifact):
     with start(artifact("tiny")) as worker:
         worker.timeout_s, worker._lines = 2.5, Silent(silence=9)
-        with pytest.raises(MillisError, match="for 2.5 s it said nothing"):
+        with pytest.raises(MillisError, match=r"for 2.5 s it said nothing"):
             worker.ask({"peak": None})
         assert worker._lines.waited == [1.0, 1.0, 0.5], "however long each took by the clock"
 

@@ -31,7 +31,7 @@ from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.start import cut
 from millis.cli.pipeline.teacher import Teacher
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 from millis.store import cached, fingerprint, locked, write_json
 from millis.units import show
 
@@ -204,6 +204,8 @@ def _timed(bench: Bench | AgentBench, folders: dict[str, Path]) -> tuple[dict[st
     """All in the same rounds; where one fails there, each by itself. What was measured, and who was refused."""
     try:
         return bench.measure(folders), []
+    except Unavailable:  # no fault of theirs
+        raise
     except MillisError as error:
         log.warning("the candidates of backend=auto are timed one by one, for together they fail: %s", error)
     timed: dict[str, Measurement] = {}
@@ -211,6 +213,8 @@ def _timed(bench: Bench | AgentBench, folders: dict[str, Path]) -> tuple[dict[st
     for name, folder in folders.items():
         try:
             timed |= bench.measure({name: folder})
+        except Unavailable:
+            raise
         except MillisError as error:
             refused.append(Candidate(name, str(error)))
     return timed, refused
