@@ -152,7 +152,7 @@ class Worker:
         self.close()
 
     def _next_line(self, limit_s: float) -> bytes:
-        """What it says next. Counted in ticks, for while this process is stopped (Ctrl-Z) so is the worker, rightly."""
+        """What it says next. Counted in ticks: while Ctrl-Z stops this process and the worker alike, no time passes."""
         waited_s = 0.0
         while waited_s < limit_s:
             tick_s = min(TICK_S, limit_s - waited_s)
