@@ -89,3 +89,9 @@ def test_what_time_does_not_mend_is_not_waited_for(ask, answer, message):
     with pytest.raises(MillisError, match=message) as fault:
         ask(300.0, answer)
     assert ask.pauses == [] and not isinstance(fault.value, Unavailable)
+
+
+def test_a_file_that_is_gone_is_no_agent_that_is_away(ask):
+    with pytest.raises(FileNotFoundError):
+        ask(300.0, FileNotFoundError(2, "No such file or directory", "model.onnx"))
+    assert ask.pauses == []

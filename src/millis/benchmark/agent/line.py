@@ -45,7 +45,7 @@ class Line:
         found = _object(answer)
         if found is None:
             raise MillisError(f"what answers at {self.where} is no measuring agent (HTTP status {status})")
-        if status >= http.HTTPStatus.BAD_REQUEST and "refused" in found:
+        if status >= HTTPStatus.BAD_REQUEST and "refused" in found:
             raise MillisError(f"the agent at {self.where} refuses: {found['refused']}")
         return found
 
@@ -58,6 +58,8 @@ class Line:
                 if status in AWAY or (status == HTTPStatus.SERVICE_UNAVAILABLE and _object(answer) != {"busy": True}):
                     raise http.client.HTTPException(f"HTTP status {status}")
                 return status, answer
+            except FileNotFoundError:  # of what was to be sent
+                raise
             except (OSError, http.client.HTTPException) as error:
                 reason, left_s = str(error) or type(error).__name__, end - time.monotonic()
                 hopeless = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
