@@ -81,7 +81,7 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
     monkeypatch.setattr(Agent, "serve", lambda self: None)  # else it would serve for ever
     monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
-    monkeypatch.setattr(analysis, "measure_rates", lambda threads, cpus: Rates(threads, 1e11, 0.0, 2e11, 2e10, 1 << 25))
+    monkeypatch.setattr(analysis, "measure_rates", lambda threads, *_: Rates(threads, 1e11, 0.0, 2e11, 2e10, 1 << 25))
     monkeypatch.setattr(analysis, "SECONDS", 0.05)
     for artifact in plain_artifacts(place)[: line.count("FOLDER")]:
         line = line.replace("FOLDER", str(artifact), 1)

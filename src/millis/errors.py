@@ -13,6 +13,10 @@ class MillisError(Exception):
     """A fault with a message for the user: got, expected, do this."""
 
 
+class Unavailable(MillisError):
+    """What a command needs is away, whatever is tried with it: the same may succeed later."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` when a valid name is close to `name`, else an empty string."""
     close = get_close_matches(name, list(valid), n=1, cutoff=0.6)

@@ -3,10 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from queue import Empty
+from threading import Timer
 
 import pytest
 
 from millis.benchmark.isolate import Worker, available_cpus, worker_environment
+from millis.benchmark.worker import ALIVE
 from millis.errors import MillisError
 
 
@@ -71,6 +74,85 @@ def test_a_killed_worker_is_reported(artifact):
             MillisError, match=r"(?s)process of tiny was killed by signal 9. Signal 9 is most often .*memory"
         ):
             worker.ask({"peak": None})
+
+
+def freeze(worker, timeout_s=0.2):
+    """Stop it, as a hung driver would, and have little patience with it from now on."""
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    worker.timeout_s = timeout_s
+
+
+@pytest.mark.parametrize(
+    ("request_", "doing"),
+    [
+        ({"peak": None}, "was telling its memory"),
+        ({"burst": {"order": [0], "settle_ms": 0}}, "was being timed"),
+        ({"texts": ["a" * 1000] * 1000}, "was taking the texts"),  # more than a pipe holds: writing waits as well
+    ],
+)
+def test_a_worker_that_hangs_is_ended_and_told(artifact, request_, doing):
+    with start(artifact("tiny")) as worker:
+        freeze(worker)
+        with pytest.raises(
+            MillisError,
+            match=rf"process of tiny hung: for 0.2 s it said nothing while it {doing}, .*benchmark.timeout_s",
+        ):
+            worker.ask(request_)
+    assert worker._process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_hangs_while_it_loads(artifact):
+    with pytest.raises(MillisError, match=r"for 0.0\d+ s .* while it was loading and answering its first request"):
+        Worker("tiny", artifact("tiny"), "a", threads=1, cpus=(), timeout_s=0.01)
+
+
+def test_who_is_expected_to_take_long_has_the_time(artifact):
+    with start(artifact("tiny")) as worker:
+        freeze(worker, timeout_s=0.1)
+        worker.send({"peak": None})
+        resume = Timer(0.5, os.kill, (worker._process.pid, signal.SIGCONT))
+        resume.start()
+        assert worker.receive(expected_s=60.0) > 0
+        resume.join()
+
+
+class Silent:
+    """In place of a worker's lines: says nothing `silence` times, then each of `lines`."""
+
+    def __init__(self, silence, lines=()):
+        self.silence, self.lines, self.waited = silence, list(lines), []
+
+    def get(self, timeout):
+        self.waited.append(timeout)
+        if len(self.waited) <= self.silence or not self.lines:
+            raise Empty
+        return self.lines.pop(0)
+
+    def put(self, line):
+        """What the process really says is not heard."""
+
+
+def test_waiting_is_counted_in_ticks_since_nobody_answers_while_all_are_stopped(artifact):
+    with start(artifact("tiny")) as worker:
+        worker.timeout_s, worker._lines = 2.5, Silent(silence=9)
+        with pytest.raises(MillisError, match=r"for 2.5 s it said nothing"):
+            worker.ask({"peak": None})
+        assert worker._lines.waited == [1.0, 1.0, 0.5], "however long each took by the clock"
+
+
+def test_signs_of_life_are_no_answers_and_begin_the_wait_anew(artifact):
+    with start(artifact("tiny")) as worker:
+        worker.timeout_s, worker._lines = 2.0, Silent(silence=1, lines=[ALIVE, ALIVE, b'{"value": 7}'])
+        assert worker.receive() == 7
+        assert worker._lines.waited == [1.0] * 4
+
+
+def test_closing_does_not_wait_for_what_is_under_way(artifact):
+    worker = start(artifact("tiny"))
+    worker.ask({"texts": ["a"]})
+    worker.send({"stream": {"seconds": 600.0}})
+    worker.close()
+    assert worker._process.returncode == -signal.SIGKILL
 
 
 def test_a_worker_that_fails_shows_its_last_words(artifact):

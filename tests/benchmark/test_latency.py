@@ -1,10 +1,13 @@
+import os
 import re
+import signal
 import statistics
 from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
 import pytest
+from filelock import FileLock
 
 from millis.benchmark import latency
 from millis.benchmark.latency import Bench, Options
@@ -22,12 +25,12 @@ class Fake:
     slow = False
     asked: ClassVar[list] = []
 
-    def __init__(self, name, artifact, first, threads, cpus):
+    def __init__(self, name, artifact, first, threads, cpus, timeout_s):
         self.name, self.ms = name, float(artifact.name)
         self.cold_start_ms = 100 * self.ms
         Fake.alive += 1
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         ((key, value),) = request.items()
         if key == "warm":
             return {"steady": self.ms < 50, "requests": 7, "median_ms": self.ms}
@@ -85,7 +88,7 @@ def test_each_round_gives_everyone_the_same_texts_in_a_new_order(fake):
 def test_processes_take_the_rounds_in_turn(fake, monkeypatch):
     original, served = Fake.ask, []
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         if "burst" in request and self.name == "small":
             served.append(id(self))
         return original(self, request)
@@ -100,7 +103,7 @@ def test_processes_take_the_rounds_in_turn(fake, monkeypatch):
 def test_drift_is_noted_and_the_speedup_stands(fake, monkeypatch):
     original = Fake.ask
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         Fake.slow = len(Fake.asked) >= 4  # the last two of four rounds of two
         return original(self, request)
 
@@ -114,7 +117,7 @@ def test_drift_is_noted_and_the_speedup_stands(fake, monkeypatch):
 def test_waits_are_noted(fake, monkeypatch):
     original = Fake.ask
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         answer = original(self, request)
         return [[*reading[:5], 500_000] for reading in answer] if "burst" in request else answer
 
@@ -146,7 +149,7 @@ def test_a_bench_keeps_the_reference_and_ends_the_candidates(fake):
 def test_nothing_is_left_running_after_a_fault(fake, monkeypatch, fault):
     original = Fake.ask
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         if "burst" in request:
             raise fault
         return original(self, request)
@@ -158,7 +161,7 @@ def test_nothing_is_left_running_after_a_fault(fake, monkeypatch, fault):
 
 
 def test_a_reference_that_does_not_warm_up_is_ended(fake, monkeypatch):
-    monkeypatch.setattr(Fake, "ask", lambda self, request: 1 / 0)
+    monkeypatch.setattr(Fake, "ask", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Bench(fake(8), TEXTS, QUICK)
     assert Fake.alive == 0
@@ -228,3 +231,32 @@ def test_more_threads_than_cpus_are_noted_once(fake):
     small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", replace(QUICK, threads=1000))["small"]
     (note,) = [note for note in small.notes if "threads" in note]
     assert re.fullmatch(r"threads=1000 on \d+ CPUs?: threads wait for each other. threads=\d+ is faster", note)
+
+
+@pytest.mark.parametrize(("timeout_s", "patience_s"), [(0, 1), (-1, 1), (float("nan"), 1), (1, -1)])
+def test_a_time_to_wait_that_is_none(timeout_s, patience_s):
+    with pytest.raises(MillisError, match=r"benchmark.timeout_s=.* are times to wait: expected seconds, more than 0"):
+        Options(timeout_s=timeout_s, patience_s=patience_s)
+
+
+def test_a_process_that_hangs_does_not_keep_the_machine(artifact, tmp_path, monkeypatch):
+    monkeypatch.setattr(latency, "LOCK", tmp_path / "lock")
+    with Bench(artifact("tiny"), TEXTS, replace(QUICK, processes=1)) as bench:
+        (worker,) = bench._reference.workers
+        worker.timeout_s = 0.2
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        with pytest.raises(MillisError, match=r"process of the reference hung: for \S+ s .* while it was being timed"):
+            bench.measure({"same": bench.reference})
+        FileLock(tmp_path / "lock", timeout=0).acquire()
+
+
+def test_a_slow_artifact_has_time_for_its_work(fake, monkeypatch):
+    waited, original = [], Fake.ask
+
+    def ask(self, request, expected_s=0.0):
+        waited.append(expected_s)
+        return original(self, request)
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    measure({"big": fake(3000)}, TEXTS, "big", QUICK)
+    assert set(waited) == {0.0, 3 * 3.0}  # three requests of 3 s

@@ -47,6 +47,17 @@ def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
         measure_rates(1, [])
 
 
+def test_a_process_that_hangs_is_ended_and_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(rates, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(rates, "SECONDS", 0.0)
+    (tmp_path / "sleeper.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(rates, "__name__", "sleeper")
+    with pytest.raises(MillisError, match=r"hung: it was not done after 0.2 s, .*raise benchmark.timeout_s"):
+        measure_rates(1, [], timeout_s=0.2)
+    FileLock(tmp_path / "lock", timeout=0).acquire()
+
+
 @pytest.mark.parametrize("bf16", [True, False])
 def test_numbers_are_rates_and_none_of_arithmetic_that_is_not_there(monkeypatch, capsys, bf16):
     monkeypatch.setattr(

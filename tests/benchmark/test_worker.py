@@ -41,8 +41,18 @@ def test_a_batch_is_of_different_texts():
         feed=lambda ids: Features(np.array([ids]), np.ones((1, len(ids)), np.int64), None),
         compute=seen.append,
     )
-    timer = worker._Timer(runner)
+    timer = worker._Timer(runner, alive=list)
     timer.remember(list(rows))
     assert len(timer.shape(batch=4, length=3, seconds=0)) >= 5
     assert seen[0].ids.tolist() == [[1, 2, 1], [3, 3, 3], [4, 5, 6], [1, 2, 1]]
     assert seen[0].mask.tolist() == [[1, 1, 1]] * 4
+
+
+def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
+    runner = SimpleNamespace(tokenize=lambda text: SimpleNamespace(ids=text.split()))
+    runner.feed = runner.compute = runner.decode = lambda value: value
+    signs = []
+    timer = worker._Timer(runner, alive=lambda: signs.append(1))
+    timer.remember(["a", "a a", "b b", "a a a"])
+    warm = timer.warm(window=[0, 1], tolerance=float("inf"), windows=2, seconds=60.0)
+    assert warm["requests"] == 3 + 2 * 2 and len(signs) == 3 + 2

@@ -227,7 +227,7 @@ def test_the_fastest_runtime_is_found_kept_and_told(place, capsys):
 
 def test_benchmark_tells_more_where_it_is_asked(place, capsys, monkeypatch):
     monkeypatch.setattr(analysis, "SECONDS", 0.05)
-    rates = lambda threads, cpus: Rates(threads, 1e9, 1e9, 1e9, 1e9, 1 << 20)  # noqa: E731
+    rates = lambda threads, cpus, timeout_s: Rates(threads, 1e9, 1e9, 1e9, 1e9, 1 << 20)  # noqa: E731
     monkeypatch.setattr(analysis, "measure_rates", rates)
     assert millis(place, "compress", *common(place), "student=static") == 0
     arguments = [f"artifacts=[{artifact_of(capsys.readouterr().out)}]", "data=local", f"data.path={place / 'data'}"]

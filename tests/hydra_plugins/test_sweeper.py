@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from hydra_plugins.millis_sweeper import _overrides
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 from millis.sweep.study import finished
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -300,6 +300,30 @@ def test_identical_failures_in_a_row_stop_the_sweep_and_are_tried_again(
     rows = finished(sweep())
     assert [row["error"] for row in rows] == [None] * 9, "as many as were asked for"
     assert [row["number"] for row in rows[:before]] == list(range(before))
+
+
+def test_a_trial_that_was_not_tried_for_something_was_away_does_not_count(
+    sweep: Callable[..., optuna.Study], app: Path
+) -> None:
+    calls = 0
+
+    def task(config: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            raise Unavailable("no measuring agent answers")
+        return benign(config)
+
+    append(app, n_trials=4, enqueue=[{"student": "static"}, {"student": "transformer", "student.layers": 6}])
+    for _ in range(2):
+        with pytest.raises(
+            MillisError, match=r"the sweep stops: no measuring agent answers. Run the same command again"
+        ):
+            sweep(task=task)
+    rows = finished(sweep(task=task))
+    assert calls == 6, "each stops it at once"
+    assert [row["error"] for row in rows] == [None] * 4, "as many as were asked for"
+    assert rows[1]["params"]["student.layers"] == 6, "what was not tried is tried"
 
 
 def test_failures_alike_with_a_success_between_do_not_stop_the_sweep(sweep: Callable[..., optuna.Study]) -> None:

@@ -32,7 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.millis_sweeper import _overrides
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,10 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             asked = shared.ask(space, self.options.n_trials, self.options.n_jobs)
             if not asked:
                 return
+            away: dict[int, Unavailable] = {}  # trials that were not tried, and why
             for trial, params, returned in self._run(asked, space):
+                if isinstance(returned, Unavailable):
+                    away[trial.number] = returned
                 told = shared.tell(trial, returned)
                 if told is None:
                     continue
@@ -169,6 +172,12 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
                 last = error
                 if listener:
                     self._notify(listener, trial.number, self.options.n_trials, params, metrics, error)
+            if away:
+                shared.set_aside(away)
+                raise MillisError(
+                    f"the sweep stops: {next(iter(away.values()))}. Run the same command again then: trials that this "
+                    "ended do not count"
+                )
             if last is not None and len(alike) > SAME_FAILURES:
                 shared.set_aside(alike)
                 raise MillisError(

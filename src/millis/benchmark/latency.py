@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
-from millis.benchmark.isolate import Worker, available_cpus
+from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
 from millis.errors import MillisError
@@ -35,6 +35,7 @@ from millis.types import Text
 WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
 REFERENCE = "the reference"  # what messages call it
 HERE = "here"  # the machine that runs this
+NOT_HOW = ("where", "timeout_s", "patience_s")  # options on which no latency depends; of `where`, see `site`
 FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
 # Two measurements at once would time each other: a user takes one lock on one machine.
 LOCK = Path(tempfile.gettempdir()) / f"millis-benchmark-{getattr(os, 'getuid', int)()}.lock"
@@ -63,6 +64,9 @@ class Options:
         seed: Of the texts drawn and the order of turns.
         where: `here`, or the address of a measuring agent (`millis agent`), as `http://HOST:PORT`: the machine that
             the latencies are to be of. See `millis.benchmark.where`.
+        timeout_s: Most silence of a process that is timed before it is taken for hung and ended; work that is known to
+            take longer has 20 times what it is expected to take.
+        patience_s: How long an agent that does not answer is tried again before the measurement fails.
     """
 
     threads: int = 1
@@ -78,6 +82,8 @@ class Options:
     drift: float = 0.2
     seed: int = 0
     where: str = HERE
+    timeout_s: float = TIMEOUT_S
+    patience_s: float = 300.0
 
     def __post_init__(self) -> None:
         for name in ("threads", "rounds", "requests", "steady_windows", "processes"):
@@ -87,6 +93,11 @@ class Options:
             raise MillisError(
                 f"benchmark.processes={self.processes} take turns in benchmark.rounds={self.rounds}: some would never "
                 "be timed. Expected at most as many processes as rounds"
+            )
+        if not (self.timeout_s > 0 and self.patience_s >= 0):
+            raise MillisError(
+                f"benchmark.timeout_s={self.timeout_s} and benchmark.patience_s={self.patience_s} are times to wait: "
+                "expected seconds, more than 0 and at least 0"
             )
         if self.where != HERE:
             _check_address(self.where)
@@ -228,7 +239,7 @@ class Bench:
         size = size_bytes(open_manifest(folder, verify=False))
         options = self.options
         workers = [
-            stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus))
+            stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus, options.timeout_s))
             for _ in range(options.processes)
         ]
         warm = [self._warm(worker) for worker in workers]
@@ -268,8 +279,9 @@ class Bench:
             burst = {"order": texts, "settle_ms": self.options.settle_ms}
             chance.shuffle(texts)
             for row in chance.sample(range(len(everyone)), len(everyone)):
-                worker = everyone[row].workers[turn % self.options.processes]
-                taken[row].append(worker.ask({"burst": burst}))
+                one = everyone[row]
+                worker = one.workers[turn % self.options.processes]
+                taken[row].append(worker.ask({"burst": burst}, expected_s=requests * one.median_ms / 1e3))
         return taken
 
     def _environment(self, requests: int) -> dict[str, Any]:

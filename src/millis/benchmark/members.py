@@ -1,5 +1,6 @@
 """Both members of a cascade, timed on the same texts before there is a cascade: what its threshold is steered by."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from millis.benchmark.statistics import milliseconds
 from millis.types import Text
 
 PASSES = 3  # over all texts, in turns; the median of a text's counts
+SLICE = 50  # texts of the first pass that are waited for together
 
 
 def stages_of(artifacts: Mapping[str, Path], texts: Sequence[Text], options: Options) -> dict[str, NDArray[np.float64]]:
@@ -25,13 +27,23 @@ def stages_of(artifacts: Mapping[str, Path], texts: Sequence[Text], options: Opt
     cpus, order = options.cpus(), list(range(len(texts)))
     with FileLock(LOCK), ExitStack() as stack:
         workers = {
-            name: stack.enter_context(Worker(name, folder, texts[0], options.threads, cpus))
+            name: stack.enter_context(Worker(name, folder, texts[0], options.threads, cpus, options.timeout_s))
             for name, folder in artifacts.items()
         }
         taken: dict[str, list[list[list[int]]]] = {name: [] for name in workers}
-        for worker in workers.values():
-            worker.ask({"texts": list(texts)})
-        for _ in range(1 + PASSES):  # the first is a warm-up: every length is met in it
+        pass_s = {name: _warm(worker, texts) for name, worker in workers.items()}
+        for _ in range(PASSES):
             for name, worker in workers.items():
-                taken[name].append(worker.ask({"burst": {"order": order, "settle_ms": options.settle_ms}}))
-    return {name: np.median(milliseconds(stamps[1:]), axis=0) for name, stamps in taken.items()}
+                burst = {"order": order, "settle_ms": options.settle_ms}
+                taken[name].append(worker.ask({"burst": burst}, expected_s=pass_s[name]))
+    return {name: np.median(milliseconds(stamps), axis=0) for name, stamps in taken.items()}
+
+
+def _warm(worker: Worker, texts: Sequence[Text]) -> float:
+    """Meet every length once; the seconds that it took."""
+    worker.ask({"texts": list(texts)})
+    start = time.monotonic()
+    for begin in range(0, len(texts), SLICE):
+        some = list(range(begin, min(begin + SLICE, len(texts))))
+        worker.ask({"burst": {"order": some, "settle_ms": 0}})
+    return time.monotonic() - start

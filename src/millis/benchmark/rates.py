@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from millis.benchmark.isolate import worker_environment
+from millis.benchmark.isolate import SLACK, TIMEOUT_S, worker_environment
 from millis.benchmark.latency import LOCK
 from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
@@ -29,6 +29,7 @@ from millis.errors import MillisError
 SIZE = 1024
 ARRAY_BYTES = 1 << 28
 SECONDS = 1.0  # a kernel is tried for so long
+KERNELS = 6  # three kinds of products, copy, triad and sum
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
@@ -50,15 +51,24 @@ class Rates:
     cache_bytes: int
 
 
-def measure_rates(threads: int, cpus: Sequence[int]) -> Rates:
+def measure_rates(threads: int, cpus: Sequence[int], timeout_s: float = TIMEOUT_S) -> Rates:
     """Measure in a fresh process of `threads` threads on `cpus`; takes some seconds.
 
     Raises:
-        MillisError: the process died; its last words are in the message.
+        MillisError: the process died, its last words are in the message; or hung, for `timeout_s` at least.
     """
+    limit_s = max(timeout_s, SLACK * KERNELS * SECONDS)
     command = [sys.executable, "-m", __name__, str(threads), ",".join(map(str, cpus))]
     with FileLock(LOCK):  # no other measurement meanwhile
-        run = subprocess.run(command, capture_output=True, text=True, env=worker_environment(threads), check=False)
+        try:
+            run = subprocess.run(
+                command, capture_output=True, text=True, env=worker_environment(threads), check=False, timeout=limit_s
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MillisError(
+                f"the process that measures this machine hung: it was not done after {limit_s:g} s, and was ended. If "
+                "it is only slow, raise benchmark.timeout_s"
+            ) from error
     if run.returncode:
         raise MillisError(
             f"the process that measures this machine failed. Its last words:\n{run.stderr.strip()[-2000:]}"

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from millis.backends.runner import bound_threads
-from millis.benchmark.isolate import Worker, available_cpus
+from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
 from millis.benchmark.latency import LOCK
 from millis.errors import MillisError, nearest
 from millis.storage.manifest import Manifest, open_manifest
@@ -45,31 +45,32 @@ class Point:
     per_second: float
 
 
-def scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
+def scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float = TIMEOUT_S) -> list[Point]:
     """Every curve of an artifact; each point takes `seconds` and a process's start.
 
     Args:
         folder: The artifact.
         texts: Requests, of the task's own test texts.
         seconds: A point is timed for.
+        timeout_s: As of `millis.benchmark.isolate.Worker`.
 
     Raises:
         MillisError: the artifact does not load, or its process died.
     """
     with FileLock(LOCK):  # no other measurement meanwhile
-        return _scale(folder, texts, seconds)
+        return _scale(folder, texts, seconds, timeout_s)
 
 
-def _scale(folder: Path, texts: Sequence[Text], seconds: float) -> list[Point]:
+def _scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float) -> list[Point]:
     manifest = open_manifest(folder)
     cpus = available_cpus()
     grid = thread_grid(len(cpus) or 1, manifest)
     points = []
     for threads in grid:
         for streams in stream_grid(len(cpus) or 1, threads):
-            points.append(_streams(folder, texts, seconds, threads, streams, cpus))
+            points.append(_streams(folder, texts, seconds, threads, streams, cpus, timeout_s))
     points = [_on_axis(point, "threads") for point in points if point.streams == 1] + points
-    return points + _shapes(folder, manifest, texts, seconds, grid[0], cpus)
+    return points + _shapes(folder, manifest, texts, seconds, grid[0], cpus, timeout_s)
 
 
 def thread_grid(cpus: int, manifest: Manifest) -> list[int]:
@@ -111,35 +112,51 @@ def tune(points: Sequence[Point], goal: str, bound_ms: float | None) -> Point:
 
 
 def _streams(
-    folder: Path, texts: Sequence[Text], seconds: float, threads: int, streams: int, cpus: Sequence[int]
+    folder: Path,
+    texts: Sequence[Text],
+    seconds: float,
+    threads: int,
+    streams: int,
+    cpus: Sequence[int],
+    timeout_s: float,
 ) -> Point:
     with ExitStack() as stack:
+        places = [cpus[i * threads :][:threads] for i in range(streams)]
         workers = [
-            stack.enter_context(Worker(f"stream {i + 1}", folder, texts[0], threads, cpus[i * threads :][:threads]))
-            for i in range(streams)
+            stack.enter_context(Worker(f"stream {i}", folder, texts[0], threads, place, timeout_s))
+            for i, place in enumerate(places, 1)
         ]
         for worker in workers:
             worker.ask({"texts": list(texts)})
             worker.ask({"stream": {"seconds": min(0.5, seconds)}})  # warm
         for worker in workers:
             worker.send({"stream": {"seconds": seconds}})
-        answers = [worker.receive() for worker in workers]
+        answers = [worker.receive(expected_s=seconds) for worker in workers]
     taken = np.concatenate([answer["latency_ms"] for answer in answers])
     rate = sum(len(answer["latency_ms"]) / answer["seconds"] for answer in answers)
     return _point("streams", threads, streams, 1, None, taken, rate)
 
 
 def _shapes(
-    folder: Path, manifest: Manifest, texts: Sequence[Text], seconds: float, threads: int, cpus: Sequence[int]
+    folder: Path,
+    manifest: Manifest,
+    texts: Sequence[Text],
+    seconds: float,
+    threads: int,
+    cpus: Sequence[int],
+    timeout_s: float,
 ) -> list[Point]:
     lengths = [length for length in LENGTHS if length <= manifest.max_length] or [manifest.max_length]
     typical = min(TYPICAL, manifest.max_length)
     shapes = [("batch", batch, typical) for batch in BATCHES] + [("length", 1, length) for length in lengths]
-    points = []
-    with Worker("the shapes' process", folder, texts[0], threads, cpus[-threads:]) as worker:
+    points: list[Point] = []
+    with Worker("the shapes' process", folder, texts[0], threads, cpus[-threads:], timeout_s) as worker:
         worker.ask({"texts": list(texts)})
         for axis, batch, length in shapes:
-            taken = np.array(worker.ask({"shape": {"batch": batch, "length": length, "seconds": seconds}}))
+            # Eight at least, of a shape that costs up to four times the last one's: twice the length, squared.
+            expected_s = seconds + (8 * 4 * points[-1].p50_ms / 1e3 if points else 0.0)
+            shape = {"batch": batch, "length": length, "seconds": seconds}
+            taken = np.array(worker.ask({"shape": shape}, expected_s))
             points.append(_point(axis, threads, 1, batch, length, taken, 1e3 * batch / float(np.median(taken))))
     return points
 

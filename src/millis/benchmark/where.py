@@ -45,11 +45,6 @@ def site(options: Options) -> list[Any]:
     """
     if options.where == HERE:
         here = machine()
-        return [here["cpu"], here["cpu_flags"], packages(), *_gpus(here)]
-    agent = describe(options.where)
-    return [agent.machine["cpu"], agent.machine["cpu_flags"], agent.packages, agent.host, *_gpus(agent.machine)]
-
-
-def _gpus(machine: dict[str, Any]) -> list[Any]:
-    gpus = machine.get("gpus", [])
-    return [gpus] if gpus else []
+        gpus = [here["gpus"]] if here.get("gpus") else []
+        return [here["cpu"], here["cpu_flags"], packages(), *gpus]
+    return describe(options.where, options.patience_s).site

@@ -12,6 +12,8 @@ Requests, one key each:
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
     stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
     peak: null                value: peak resident memory, bytes
+
+While it warms up, which may take long, it writes an empty line every few requests: it is alive.
 """
 
 import json
@@ -20,15 +22,19 @@ import sys
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from millis.backends.runner import Runner
     from millis.types import Text
 
+ALIVE = b"\n"  # the line before an answer that may be long in coming
+
 
 class _Timer:
-    """Times requests against one runner."""
+    """Times requests against one runner. `alive` is called where nothing is timed, every few requests."""
 
-    def __init__(self, runner: "Runner") -> None:
-        self.runner = runner
+    def __init__(self, runner: "Runner", alive: "Callable[[], None]") -> None:
+        self.runner, self.alive = runner, alive
         self.texts: list[Text] = []
 
     def first(self, text: Any) -> int:
@@ -54,11 +60,14 @@ class _Timer:
 
         one_each = {len(self.runner.tokenize(self.texts[i]).ids): i for i in range(len(self.texts))}
         end = perf_counter() + seconds
-        self.stamps(one_each.values())
+        for position in one_each.values():
+            self.stamps([position])
+            self.alive()
         requests, medians = len(one_each), []
         while True:
             medians.append(median(stamp[4] - stamp[0] - stamp[5] for stamp in self.stamps(window)) / 1e6)
             requests += len(window)
+            self.alive()
             last = medians[-windows:]
             steady = len(last) == windows and max(last) - min(last) <= tolerance * min(last)
             if steady or perf_counter() > end:
@@ -193,7 +202,7 @@ def main(arguments: list[str]) -> None:
         try:
             from millis.backends.runner import load
 
-            timer = _Timer(load(artifact, int(threads)))
+            timer = _Timer(load(artifact, int(threads)), lambda: _say(answers, ALIVE.decode()))
             _freeze()
             _serve(timer, answers)
         except MillisError as error:
@@ -226,7 +235,11 @@ def _freeze() -> None:
 
 
 def _answer(answers: IO[str], answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer) + "\n")
+    _say(answers, json.dumps(answer) + "\n")
+
+
+def _say(answers: IO[str], line: str) -> None:
+    answers.write(line)
     answers.flush()
 
 

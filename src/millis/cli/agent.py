@@ -1,8 +1,6 @@
 """`millis agent`: measure, on this machine, what training machines send. They name it with `benchmark.where=`."""
 
 import signal
-import sys
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -15,15 +13,11 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 def run(cfg: DictConfig) -> None:
     """Serve until interrupted or terminated; nothing that was sent is left behind."""
-    signal.signal(signal.SIGTERM, _leave)
     with Agent(cfg.host, cfg.port, take_token(), cfg.max_file_bytes, cfg.max_kept_bytes) as agent:
+        signal.signal(signal.SIGTERM, lambda *_: agent.stop())
         address = f"http://{cfg.host}:{agent.port}"
         console = wide_console(stderr=True)
         console.print(f"measuring for benchmark.where={address}", soft_wrap=True, highlight=False)
         if cfg.host not in LOOPBACK:
             console.print("this is unencrypted: whoever taps the network learns the token; see conf/agent.yaml")
         agent.serve()
-
-
-def _leave(*_: Any) -> None:
-    sys.exit(0)

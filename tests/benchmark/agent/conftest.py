@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from millis.benchmark.agent import client, server
+from millis.benchmark.agent import client, line, server
 from millis.benchmark.agent.server import Agent
 
 TOKEN = "a token of the tests".replace(" ", "-")
@@ -16,12 +16,12 @@ def agent(monkeypatch):
     """Starts an agent; gives its address."""
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
     monkeypatch.setattr(server, "GUESS_PAUSE_S", 0)
-    monkeypatch.setattr(client, "PAUSE_S", 0)
+    monkeypatch.setattr(line, "PAUSE_S", 0.01)
     client.describe.cache_clear()
 
     @contextmanager
-    def start(max_file_bytes=1 << 20, max_kept_bytes=1 << 22):
-        with Agent("127.0.0.1", 0, TOKEN, max_file_bytes, max_kept_bytes) as agent:
+    def start(max_file_bytes=1 << 20, max_kept_bytes=1 << 22, port=0):
+        with Agent("127.0.0.1", port, TOKEN, max_file_bytes, max_kept_bytes) as agent:
             thread = Thread(target=agent.serve)
             thread.start()
             try:

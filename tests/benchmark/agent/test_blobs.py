@@ -1,5 +1,5 @@
+import asyncio
 import hashlib
-from io import BytesIO
 
 import pytest
 from hypothesis import given
@@ -9,9 +9,18 @@ from millis.benchmark.agent.blobs import Blobs
 from millis.errors import MillisError
 
 
+async def pieces(content: bytes):
+    for start in range(0, len(content), 3):
+        yield content[start : start + 3]
+
+
+def receive(blobs: Blobs, name: str, content: bytes, size: int) -> None:
+    asyncio.run(blobs.receive(name, pieces(content), size))
+
+
 def send(blobs: Blobs, content: bytes) -> str:
     name = hashlib.sha256(content).hexdigest()
-    blobs.receive(name, BytesIO(content), len(content))
+    receive(blobs, name, content, len(content))
     return name
 
 
@@ -73,14 +82,14 @@ def test_what_is_sent_again_stays_the_same_file(tmp_path):
 )
 def test_what_is_refused_leaves_nothing(tmp_path, name, content, message):
     with pytest.raises(MillisError, match=message):
-        Blobs(tmp_path, 10).receive(name, BytesIO(content), len(content))
+        receive(Blobs(tmp_path, 10), name, content, len(content))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
     name = hashlib.sha256(b"whole").hexdigest()
     with pytest.raises(MillisError, match="they changed or broke off on the way"):
-        Blobs(tmp_path, 10).receive(name, BytesIO(b"who"), 5)
+        receive(Blobs(tmp_path, 10), name, b"who", 5)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,21 +2,22 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from http import HTTPStatus
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from millis.benchmark import isolate
-from millis.benchmark.agent import client
-from millis.benchmark.agent.server import Answer
+from millis.benchmark.agent.laboratory import Laboratory
+from millis.benchmark.agent.line import Line
+from millis.benchmark.agent.token import VARIABLE
 from millis.benchmark.environment import machine, packages
 from millis.benchmark.latency import Options
 from millis.benchmark.where import measure, open_bench, site
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 from millis.storage.manifest import open_manifest, seal
 
 TEXTS = ["a", "a a", "a a a", "a a a a"]
@@ -25,13 +26,13 @@ QUICK = Options(rounds=4, requests=3, settle_ms=0.5, steady_windows=1, processes
 
 def sent(monkeypatch):
     """The requests that reach the network from now on: [(method, path)]."""
-    original, asked = client._Line._once, []
+    original, asked = Line._once, []
 
     def once(self, method, path, body):
         asked.append((method, path.split("/")[0], body))
         return original(self, method, path, body)
 
-    monkeypatch.setattr(client._Line, "_once", once)
+    monkeypatch.setattr(Line, "_once", once)
     return asked
 
 
@@ -48,7 +49,7 @@ def test_an_agent_measures_as_this_machine_does(agent, artifact):
     assert here.metrics["size_bytes"] == heavy.metrics["size_bytes"]
     assert heavy.environment["agent"]["where"] == there.where
     assert heavy.environment["machine"] == machine() == heavy.environment["sent_from"]["machine"]
-    assert client.VARIABLE not in json.dumps(heavy.environment)
+    assert VARIABLE not in json.dumps(heavy.environment)
 
 
 def test_what_was_sent_once_is_not_sent_again_and_processes_stay(agent, artifact, monkeypatch):
@@ -64,7 +65,7 @@ def test_what_was_sent_once_is_not_sent_again_and_processes_stay(agent, artifact
         assert [kind for _, kind, _ in asked if kind == "blobs"] == []
         assert there._laboratory._bench is kept
         assert again["itself"].metrics["speedup"] == 1
-        place = Path(there._place.name)
+        place = there.folder
         assert len(list((place / "artifacts").iterdir())) == 1, "only the reference stays"
     assert not place.exists()
 
@@ -104,15 +105,14 @@ def test_nobody_answers(artifact, agent):
         free.bind(("127.0.0.1", 0))
         where = f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(
-            MillisError, match=rf"no measuring agent answers at {where}: .*refused.* Start `millis agent`"
+            Unavailable, match=rf"no measuring agent answers at {where}: .*refused.* Start `millis agent`"
         ):
-            open_bench(artifact("light"), TEXTS, replace(QUICK, where=where))
+            open_bench(artifact("light"), TEXTS, replace(QUICK, where=where, patience_s=0.0))
 
 
-def test_an_agent_of_another_millis(agent, artifact, monkeypatch):
+def test_an_agent_of_another_millis(agent, artifact):
     with agent() as there:
-        about = there.get("/v1/agent").content
-        monkeypatch.setattr(there, "get", lambda path: Answer(HTTPStatus.OK, {**about, "millis": "0.0.1"}))
+        there.about = replace(there.about, millis="0.0.1")
         with pytest.raises(
             MillisError, match=rf"the agent at {there.where} is millis 0.0.1, this is .*Install the same"
         ):
@@ -132,11 +132,16 @@ def test_files_that_the_agent_never_keeps_together_are_not_sent(agent, artifact,
     assert [kind for _, kind, _ in asked if kind == "blobs"] == []
 
 
+async def forget(name, chunks, size):
+    async for _ in chunks:
+        pass
+
+
 def test_an_agent_that_drops_what_was_sent_is_not_sent_to_for_ever(agent, artifact, monkeypatch):
     folder = artifact("light")
     asked = sent(monkeypatch)
     with agent() as there, open_bench(folder, TEXTS, replace(QUICK, where=there.where)) as bench:
-        monkeypatch.setattr(there._blobs, "receive", lambda name, stream, size: stream.read(size))
+        monkeypatch.setattr(there._blobs, "receive", forget)
         with pytest.raises(MillisError, match=r"drops files of this measurement .*, 5 times over: .*max_kept_bytes"):
             bench.measure({"light": folder})
     assert len([kind for _, kind, _ in asked if kind == "blobs"]) == 5 * 3, "two files and the texts, five times"
@@ -200,3 +205,50 @@ def test_what_answers_is_no_agent(artifact, agent):
         with pytest.raises(MillisError, match=rf"what answers at {where} is no measuring agent \(HTTP status 404\)"):
             open_bench(artifact("light"), TEXTS, replace(QUICK, where=where))
         thread.join()
+
+
+def test_a_measurement_that_an_agent_lost_is_sent_to_the_one_started_after_it(agent, artifact, monkeypatch, caplog):
+    reference, begun, go_on = artifact("light"), Event(), Event()
+    original = Laboratory._measure
+
+    def measure_late(self, request):
+        begun.set()
+        assert go_on.wait(30)
+        return original(self, request)
+
+    monkeypatch.setattr(Laboratory, "_measure", measure_late)
+    with ThreadPoolExecutor(1) as pool:
+        with agent() as first:
+            options = replace(QUICK, where=first.where, patience_s=60.0)
+            bench = open_bench(reference, TEXTS, options)
+            coming = pool.submit(bench.measure, {"itself": reference})
+            assert begun.wait(30)
+            first.stop()  # it answers no more, and nobody fetches what it measures
+            go_on.set()
+        with agent(port=first.port):
+            assert coming.result(60)["itself"].metrics["speedup"] == 1
+    assert f"no measuring agent answers at {first.where} (" in caplog.text and "trying again for 60 s" in caplog.text
+    assert f"the agent at {first.where} was started anew and lost a measurement, which is sent again" in caplog.text
+
+
+def test_an_agent_that_never_keeps_a_measurement_is_not_sent_it_for_ever(agent, artifact, monkeypatch):
+    folder = artifact("light")
+    asked = sent(monkeypatch)
+    with agent() as there, open_bench(folder, TEXTS, replace(QUICK, where=there.where)) as bench:
+        monkeypatch.setattr(there._laboratory, "answer", lambda id: None)
+        with pytest.raises(
+            MillisError, match=r"was started anew during each of 5 attempts at this measurement: see why"
+        ):
+            bench.measure({"light": folder})
+    assert len([method for method, kind, _ in asked if (method, kind) == ("GET", "measurements")]) == 5
+
+
+def test_an_agent_that_comes_back_on_another_machine_does_not_go_on(agent, artifact, monkeypatch):
+    folder = artifact("light")
+    with agent() as there, open_bench(folder, TEXTS, replace(QUICK, where=there.where)) as bench:
+        monkeypatch.setattr(there._laboratory, "answer", lambda id: None)
+        there.about = replace(there.about, host="tablet")
+        with pytest.raises(
+            MillisError, match=r"started anew on another machine or with other packages \(host tablet, "
+        ):
+            bench.measure({"light": folder})

@@ -1,11 +1,14 @@
 """What the server says to clients that are not ours."""
 
+import gzip
 import hashlib
 import http.client
 import json
 import logging
+import re
 import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -53,23 +56,33 @@ def test_too_large_is_refused_before_it_is_read(agent):
 
 
 def test_a_body_of_unknown_length(agent):
+    kept = f"PUT /v1/blobs/{'0' * 64}"
     with agent() as there:
-        for length in ("-1", "", "1e3", ["1", "2"]):
-            assert ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Content_Length=length)[0] == 411
-        assert ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Transfer_Encoding="chunked")[0] == 411
+        assert ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Content_Length=None, Transfer_Encoding="chunked")[0] == 411
+        for length in ("Content-Length: -1", "Content-Length: 1e3", "Content-Length: 1\r\nContent-Length: 2"):
+            assert said(there, written(kept, b"x", length)).startswith("HTTP/1.0 400 ")
+        both = "Content-Length: 5\r\nTransfer-Encoding: chunked"
+        assert said(there, written(kept, b"0\r\n\r\n", both)).startswith("HTTP/1.0 400 ")
+
+
+def test_a_body_is_taken_as_it_is_sent(agent):
+    """What is compressed would have another size than the one that was looked at."""
+    content = gzip.compress(b"0" * 1000)
+    name = hashlib.sha256(content).hexdigest()
+    with agent() as there:
+        assert ask(there, "PUT", f"/v1/blobs/{name}", content, Content_Encoding="gzip") == (201, {"kept": name})
 
 
 def said(agent, *requests):
-    """All that is answered to `requests`, sent at once on one connection."""
+    """All that is answered to `requests`, sent at once on one connection, until it is closed."""
     with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
         line.sendall(b"".join(requests))
-        line.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: line.recv(1 << 16), b"")).decode()
 
 
-def written(start, body=b"", length="Content-Length: {}"):
-    head = f"{start} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n{length.format(len(body))}\r\n\r\n"
-    return head.encode() + body
+def written(start, body=b"", length="Content-Length: {}", connection="close"):
+    head = f"{start} HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {TOKEN}\r\nConnection: {connection}\r\n"
+    return f"{head}{length.format(len(body))}\r\n\r\n".encode() + body
 
 
 @pytest.mark.parametrize(
@@ -78,55 +91,164 @@ def written(start, body=b"", length="Content-Length: {}"):
         ("PUT /nowhere", "Content-Length: {}", 404),
         (f"PUT /v1/measurements/{'0' * 31}", "Content-Length: {}", 404),
         ("GET /v1/agent", "Content-Length: {}", 200),
-        ("POST /v1/agent", "Content-Length: {}", 501),
-        ("GET /v1/agent", "Content-Length : {}", 411),
+        ("POST /v1/agent", "Content-Length: {}", 404),
+        ("GET /v1/agent", "Content-Length : {}", 400),
     ],
 )
 def test_a_body_that_is_not_read_is_no_next_request(agent, start, length, status):
+    inner = written("GET /v1/agent")
     with agent() as there:
-        answers = said(there, written(start, body=written("GET /v1/agent"), length=length))
-    assert answers.count("HTTP/1.1 ") == 1 and answers.startswith(f"HTTP/1.1 {status} ")
-    assert "Connection: close" in answers
+        answers = said(there, written(start, inner, length, "keep-alive"), written("GET /v1/blobs/0"))
+    first, *others = re.findall(r"HTTP/1.\d (\d+) ", answers)
+    assert int(first) == status
+    assert others == ([] if status == 400 else ["404"]), "what is in the body is not answered"
 
 
 def test_requests_whose_bodies_are_read_share_a_connection(agent):
     content = b"content"
     kept = f"PUT /v1/blobs/{hashlib.sha256(content).hexdigest()}"
     with agent() as there:
-        answers = said(there, written(kept, content), written("GET /v1/agent"), written(kept, content))
-    assert [answers.count(f"HTTP/1.1 {status} ") for status in (201, 200)] == [2, 1]
+        first, second = (written(start, body, connection="keep-alive") for start, body in ((kept, content), ABOUT))
+        answers = said(there, first, second, written(kept, content))
+    assert re.findall(r"HTTP/1.\d (\d+) ", answers) == ["201", "200", "201"]
 
 
-def test_connections_are_bounded_whoever_has_them(agent, monkeypatch):
-    monkeypatch.setattr(server, "CONNECTIONS", 3)
+ABOUT = ("GET /v1/agent", b"")
+
+
+def answered(port):
+    """Status for the right token, and the seconds it took."""
+    start = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/v1/agent", headers={"Authorization": f"Bearer {TOKEN}"})
+    status = connection.getresponse().status
+    connection.close()
+    return status, time.monotonic() - start
+
+
+def test_strangers_who_dawdle_keep_nobody_out_and_are_closed(agent, monkeypatch):
+    """A byte of a header now and then, on more connections than were ever served at once."""
+    monkeypatch.setattr(server, "HEADERS_S", 2.0)
+    with agent() as there, ExitStack() as held:
+        lines = [held.enter_context(socket.create_connection(("127.0.0.1", there.port))) for _ in range(200)]
+        for line in lines:
+            line.sendall(b"GET /v1/agent HTTP/1.1\r\nX: ")
+        assert {answered(there.port)[0] for _ in range(10)} == {200}
+        end = time.monotonic() + 20
+        while lines:  # each sends on, and is closed all the same
+            assert time.monotonic() < end, f"{len(lines)} connections of strangers are still there"
+            lines = [line for line in lines if still_open(line)]
+            time.sleep(0.1)
+
+
+def still_open(line):
+    try:
+        line.sendall(b"a")
+        line.setblocking(False)
+        return line.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_strangers_are_bounded_and_the_first_makes_room(agent, monkeypatch):
+    monkeypatch.setattr(server, "STRANGERS", 3)
+    with agent() as there, ExitStack() as held:
+        assert answered(there.port)[0] == 200
+        lines = []
+        for _ in range(3):
+            lines.append(held.enter_context(socket.create_connection(("127.0.0.1", there.port), timeout=10)))
+            assert until(lambda: len(there._server._strangers) == len(lines))
+        assert answered(there.port)[0] == 200
+        assert lines[0].recv(1) == b"", "the first was closed"
+        assert all(map(still_open, lines[1:]))
+
+
+def test_who_has_shown_the_token_makes_no_room_for_strangers(agent, monkeypatch):
+    monkeypatch.setattr(server, "STRANGERS", 2)
+    content = b"content"
+    request = written(f"PUT /v1/blobs/{hashlib.sha256(content).hexdigest()}", content)
+    with agent() as there, ExitStack() as held:
+        assert answered(there.port)[0] == 200
+        line = held.enter_context(socket.create_connection(("127.0.0.1", there.port), timeout=10))
+        line.sendall(request[:-3])
+        assert until(lambda: there._server.requests_count == 2 and not there._server._strangers)
+        for _ in range(5):
+            held.enter_context(socket.create_connection(("127.0.0.1", there.port)))
+        assert answered(there.port)[0] == 200
+        line.sendall(request[-3:])
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 201 ")
+
+
+def until(holds):
+    """Whether it comes to hold."""
+    end = time.monotonic() + 10
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_a_burst_loses_nobody(agent):
+    with agent() as there, ThreadPoolExecutor(200) as crowd:
+        assert [status for status, _ in crowd.map(answered, [there.port] * 200)] == [200] * 200
+
+
+def test_a_wrong_token_is_not_lingered_for(agent, monkeypatch):
+    monkeypatch.setattr(server, "LINGER_S", 600.0)
+    head = "PUT /v1/agent HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\n\r\n"
     with agent() as there:
-        with ExitStack() as idle:
-            for _ in range(3):
-                idle.enter_context(socket.create_connection(("127.0.0.1", there.port)))
-            refused = said(there)
-            assert refused.startswith("HTTP/1.1 503 ") and "Connection: close" in refused
-            assert "3 connections are open, as many as this agent holds: try again" in refused
-        end = time.monotonic() + 10
-        while not (answer := said(there, written("GET /v1/agent"))).startswith("HTTP/1.1 200 "):
-            assert time.monotonic() < end, answer
+        assert said(there, head.encode()).startswith("HTTP/1.1 401 ")
 
 
-def test_who_shows_no_token_is_not_waited_for(agent, monkeypatch):
-    monkeypatch.setattr(server._Handler, "timeout", 0.1)
-    with agent() as there, socket.create_connection(("127.0.0.1", there.port), timeout=10) as line:
-        assert line.recv(1) == b""
-    assert server.STRANGER_S < server.CLIENT_S
+def test_who_goes_silent_in_a_body_is_not_waited_for(agent, monkeypatch):
+    monkeypatch.setattr(server, "SILENCE_S", 0.1)
+    with agent() as there:
+        answer = said(there, written(f"PUT /v1/blobs/{'0' * 64}", b"x" * 10)[:-1])
+        assert answer.startswith("HTTP/1.1 408 ")
+        assert list((there.folder / "blobs").iterdir()) == []
+
+
+def test_who_hangs_up_in_a_body_leaves_nothing(agent, caplog):
+    with agent() as there:
+        with socket.create_connection(("127.0.0.1", there.port)) as line:
+            line.sendall(written(f"PUT /v1/blobs/{'0' * 64}", b"x" * 10)[:-1])
+            assert until(lambda: list((there.folder / "blobs").iterdir()))
+        assert until(lambda: not list((there.folder / "blobs").iterdir()))
+        assert answered(there.port)[0] == 200
+    assert caplog.text == ""
+
+
+def test_a_request_that_waits_holds_up_nobody(agent, monkeypatch):
+    """More of them than the machine has threads to spare."""
+    coming = Future()
+    with agent() as there, ThreadPoolExecutor(50) as crowd:
+        monkeypatch.setattr(there._laboratory, "answer", lambda id: coming)
+        waiting = [crowd.submit(ask, there, "GET", f"/v1/measurements/{'0' * 32}") for _ in range(50)]
+        assert answered(there.port)[0] == 200
+        assert until(lambda: there._server.requests_count == 51)
+        assert answered(there.port)[0] == 200
+        coming.set_result({"error": "none"})
+        assert [one.result() for one in waiting] == [(200, {"error": "none"})] * 50
 
 
 def test_paths_lead_nowhere_else(agent):
     content = b"content"
     with agent() as there:
-        for path in ("/v1/blobs/../../x", "/v1/blobs/..", "/etc/passwd", "/v1/measurements/..", "/", "//////"):
+        for path in (
+            "/v1/blobs/../../x",
+            "/v1/blobs/..",
+            "/v1/blobs/%2e%2e%2fx",
+            "/etc/passwd",
+            "/v1/measurements/..",
+            "/",
+            "//////",
+        ):
             status, answer = ask(there, "PUT", path, content)
             assert status in (400, 404) and "refused" in answer, path
         name = hashlib.sha256(content).hexdigest()
         assert ask(there, "PUT", f"/v1/blobs/{name}", content) == (201, {"kept": name})
-        assert ask(there, "GET", f"/v1/measurements/{'0' * 32}")[0] == 404
+        assert ask(there, "GET", f"/v1/measurements/{'0' * 32}") == (404, {"lost": True})
         assert ask(there, "GET", f"/v1/blobs/{name}")[0] == 404, "what was sent is not given out"
 
 
@@ -149,3 +271,11 @@ def test_a_full_disk_is_told(agent, monkeypatch):
     assert (
         answer["refused"] == "what was sent cannot be kept: No space left on device. Make room on the agent's machine"
     )
+
+
+def test_a_fault_of_the_agent_is_told_and_logged(agent, monkeypatch, caplog):
+    with agent() as there:
+        monkeypatch.setattr(there._laboratory, "answer", lambda id: 1 / 0)
+        status, answer = ask(there, "GET", f"/v1/measurements/{'0' * 32}")
+    assert (status, answer) == (500, {"refused": "the agent failed: ZeroDivisionError: division by zero"})
+    assert "ZeroDivisionError" in caplog.text

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf, open_dict
 from millis.backends.eager import Eager
 from millis.cli.pipeline import runtime
 from millis.cli.pipeline.runtime import Auto, Candidate, choose, settled_backend
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 
 FAST = Candidate("fast", "", 4.0, 2.0, 0.99)
 SLOW = Candidate("slow", "", 2.0, 4.0, 1.0)
@@ -59,13 +59,13 @@ class Bench:
     """Measures what it is given, unless something that `fails` is among it."""
 
     def __init__(self, *fails):
-        self.fails, self.asked = fails, []
+        self.fails, self.asked, self.error = fails, [], MillisError
 
     def measure(self, folders):
         self.asked.append(list(folders))
         for name in folders:
             if name in self.fails:
-                raise MillisError(f"{name} died")
+                raise self.error(f"{name} died")
         return {name: SimpleNamespace(metrics={"speedup": 2.0, "latency_p50_ms": 1.0}) for name in folders}
 
 
@@ -90,6 +90,17 @@ def test_a_candidate_that_fails_while_it_is_timed_is_refused_and_the_others_go_o
     assert choice.name == "onnxruntime" and "onnxruntime" in cfg.backend._target_
     assert choice.candidates[1] == Candidate("eager", "eager died")
     assert choice.sentence().endswith("beside it: eager: eager died")
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_an_agent_that_is_away_is_no_fault_of_the_candidates(settle, attempts):
+    bench = Bench("eager")
+    bench.error = lambda text: MillisError(text) if len(bench.asked) < attempts else Unavailable(text)
+    rounds = f"backend.rounds={5 + attempts}"
+    with pytest.raises(Unavailable, match="eager died"):
+        settle(bench, rounds)
+    _, choice = settle(Bench(), rounds)
+    assert len(choice.candidates) == 2, "nothing was kept"
 
 
 def test_candidates_that_all_fail_are_an_error_and_nothing_is_kept(settle):

@@ -7,5 +7,5 @@ the training machine. They talk HTTP/1.1, JSON answers, a bearer token in every 
     GET /v1/agent               who measures: millis' version, machine, packages, limits
     PUT /v1/blobs/SHA256        one file's bytes, kept under their checksum: what was sent once is not sent again
     PUT /v1/measurements/ID     manifests, texts (a blob) and options; 202, or 409 with the blobs that are missing
-    GET /v1/measurements/ID     the measurements, or after some seconds that they are not there yet
+    GET /v1/measurements/ID     the measurements, or after some seconds that they are not there yet; 404: they are lost
 """

@@ -3,28 +3,20 @@
 What is used least recently makes room for what comes; what a waiting request needs stays.
 """
 
+import asyncio
 import hashlib
 import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from threading import Lock
-from typing import IO, Protocol
+from typing import IO
 
 from millis.errors import MillisError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-CHUNK = 1 << 20
-
-
-class Readable(Protocol):
-    """Where bytes come from."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
-        ...
 
 
 class Blobs:
@@ -41,8 +33,8 @@ class Blobs:
         self._held: Counter[str] = Counter()
         self._lock = Lock()
 
-    def receive(self, name: str, stream: Readable, size: int) -> None:
-        """Keep `size` bytes from `stream` as `name`.
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], size: int) -> None:
+        """Keep `chunks`, `size` bytes together, as `name`.
 
         Raises:
             MillisError: a name that is no SHA-256, bytes that are not the ones it names, or no room for them.
@@ -52,7 +44,7 @@ class Blobs:
         handle, temporary = tempfile.mkstemp(dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                found = _copy(stream, file, size)
+                found = await _write(chunks, file)
             if found != name:
                 raise MillisError(
                     f"the bytes sent as {name} have SHA-256 {found}: they changed or broke off on the way"
@@ -106,11 +98,10 @@ class Blobs:
             (self.folder / oldest).unlink()
 
 
-def _copy(source: Readable, target: IO[bytes], size: int) -> str:
-    """Copy `size` bytes, or as many as come; their SHA-256."""
-    digest, left = hashlib.sha256(), size
-    while left and (chunk := source.read(min(CHUNK, left))):
+async def _write(chunks: AsyncIterable[bytes], file: IO[bytes]) -> str:
+    """Write `chunks`, in a thread, for others are answered meanwhile; their SHA-256."""
+    digest = hashlib.sha256()
+    async for chunk in chunks:
         digest.update(chunk)
-        target.write(chunk)
-        left -= len(chunk)
+        await asyncio.to_thread(file.write, chunk)
     return digest.hexdigest()

@@ -1,35 +1,30 @@
 """The training machine's end: a bench whose artifacts are timed by an agent."""
 
-import http.client
 import json
-import ssl
+import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
 import millis
+from millis.benchmark.agent.line import Line
 from millis.benchmark.agent.request import Request, check_taken, files_of
-from millis.benchmark.agent.token import FILE_VARIABLE, VARIABLE, bearer, read_token
 from millis.benchmark.environment import git_commit, machine, packages
 from millis.benchmark.latency import Measurement, Options
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME, open_manifest
 from millis.types import Text
 
-TIMEOUT_S = 60.0  # for one answer: the agent answers within ten seconds, measured or not
-PATIENCE = 3  # attempts at a request, all of which may be repeated: a network may have hiccups
-PAUSE_S = 1.0  # before the next attempt, each time that much longer
+log = logging.getLogger(__name__)
+
 QUEUE_PAUSE_S = 5.0
-ROUNDS = 5  # of sending what is missing: one is enough where nobody else sends
+ROUNDS = 5  # of sending what is missing, where one is enough if nobody else sends; and of measuring what was lost
 
 
 @dataclass(frozen=True)
@@ -42,15 +37,22 @@ class Description:
     packages: dict[str, str]
     max_file_bytes: int
 
+    @property
+    def site(self) -> list[Any]:
+        """What of it a latency depends on: see `millis.benchmark.where.site`."""
+        gpus = [self.machine["gpus"]] if self.machine.get("gpus") else []
+        return [self.machine["cpu"], self.machine["cpu_flags"], self.packages, self.host, *gpus]
+
 
 @lru_cache(maxsize=8)
-def describe(where: str) -> Description:
+def describe(where: str, patience_s: float) -> Description:
     """What the agent at `where` says of itself, asked once a process.
 
     Raises:
-        MillisError: nobody answers, no agent does, the token is wrong, or it is another millis.
+        Unavailable: nobody answers for `patience_s`.
+        MillisError: what answers is no agent, the token is wrong, or it is another millis.
     """
-    answer = _Line(where).ask("GET", "agent")
+    answer = Line(where, patience_s).ask("GET", "agent")
     try:
         found = Description(**answer)
     except TypeError:
@@ -77,16 +79,17 @@ class AgentBench:
 
     def __init__(self, reference: Path, texts: Sequence[Text], options: Options) -> None:
         self.reference, self.options = reference, options
-        self.agent = describe(options.where)
-        self._line = _Line(options.where)
+        self.agent = describe(options.where, options.patience_s)
+        self._line = Line(options.where, options.patience_s)
         self._texts = json.dumps(texts).encode()
 
     def measure(self, artifacts: Mapping[str, Path]) -> dict[str, Measurement]:
         """Measure `artifacts` (name → folder) together, in turns with the reference.
 
         Raises:
+            Unavailable: the agent went away and did not come back.
             MillisError: a file that is too large for the agent, files that it does not keep together, an artifact that
-                it does not take or that does not load there, or an agent that went away.
+                it does not take or that does not load there, or an agent that dies of it.
         """
         manifests = {name: _manifest(folder) for name, folder in artifacts.items()}
         reference = _manifest(self.reference)
@@ -95,10 +98,7 @@ class AgentBench:
         for name, folder in artifacts.items():
             files |= {digest: folder / file for file, digest in files_of(manifests[name]).items()}
         self._check_sizes(files)
-        path = f"measurements/{uuid.uuid4().hex}"
-        self._submit(path, request, files)
-        while not (answer := self._line.ask("GET", path)):
-            pass  # the agent lets us wait for ten seconds each time
+        answer = self._answer(request, files)
         if "error" in answer:
             raise MillisError(f"the agent at {self.options.where} ({self.agent.host}) says: {answer['error']}")
         return {name: self._signed(values) for name, values in answer["measurements"].items()}
@@ -123,6 +123,34 @@ class AgentBench:
                     "Start it with a larger max_file_bytes, or measure a smaller model"
                 )
 
+    def _answer(self, request: Request, files: Mapping[str, Path]) -> dict[str, Any]:
+        """What the agent answers, however often it is started anew meanwhile."""
+        path = f"measurements/{uuid.uuid4().hex}"
+        for _ in range(ROUNDS):
+            self._submit(path, request, files)
+            while not (answer := self._line.ask("GET", path)):
+                pass  # the agent lets us wait for ten seconds each time, and for each process in its turn
+            if not answer.get("lost"):
+                return answer
+            log.warning(
+                "the agent at %s was started anew and lost a measurement, which is sent again", self.options.where
+            )
+            self._meet_again()
+        raise MillisError(
+            f"the agent at {self.options.where} ({self.agent.host}) was started anew during each of {ROUNDS} attempts "
+            "at this measurement: see why it ends there (out of memory?), or measure fewer artifacts at once"
+        )
+
+    def _meet_again(self) -> None:
+        """Check that the agent is on the machine that it was on: what is kept of its latencies says so."""
+        describe.cache_clear()
+        agent = describe(self.options.where, self.options.patience_s)
+        if agent.site != self.agent.site:
+            raise MillisError(
+                f"the agent at {self.options.where} was started anew on another machine or with other packages "
+                f"(host {agent.host}, before {self.agent.host}). Give the command again to measure there"
+            )
+
     def _submit(self, path: str, request: Request, files: Mapping[str, Path]) -> None:
         """Have the request queued, sending the files that the agent lacks."""
         body, rounds = request.to_json(), 0
@@ -139,7 +167,11 @@ class AgentBench:
 
     def _missing(self, path: str, body: bytes) -> list[str]:
         """The blobs that the agent lacks for the request; none once it is queued, which is waited for."""
+        said = False
         while (answer := self._line.ask("PUT", path, body)).get("busy"):
+            if not said:
+                log.warning("the agent at %s has its queue full: waiting for a place in it", self.options.where)
+            said = True
             time.sleep(QUEUE_PAUSE_S)
         return list(answer.get("missing", ()))
 
@@ -160,70 +192,3 @@ def _manifest(folder: Path) -> str:
     manifest = open_manifest(folder, verify=False)
     check_taken(manifest.name, manifest.backend, manifest.spec)
     return (folder / FILE_NAME).read_text(encoding="utf-8")
-
-
-class _Line:
-    """Requests to one agent, each on a connection of its own."""
-
-    def __init__(self, where: str) -> None:
-        self.where, self._url, self._token = where, urlsplit(where), read_token()
-
-    def ask(self, method: str, path: str, body: bytes | Path | None = None) -> dict[str, Any]:
-        """The answer's JSON object.
-
-        Raises:
-            MillisError: nobody answers, or a refusal, in its words.
-        """
-        for attempt in range(1, PATIENCE + 1):
-            try:
-                status, answer = self._once(method, path, body)
-                break
-            except (OSError, http.client.HTTPException) as error:
-                if attempt == PATIENCE or isinstance(error, ssl.SSLError):
-                    raise MillisError(
-                        f"no measuring agent answers at {self.where}: {error or type(error).__name__}. Start `millis "
-                        "agent` there, open the tunnel to it, or set benchmark.where=here"
-                    ) from error
-                time.sleep(PAUSE_S * attempt)
-        if status == http.HTTPStatus.UNAUTHORIZED:
-            raise MillisError(
-                f"the agent at {self.where} refuses the token: {VARIABLE}, or the file that {FILE_VARIABLE} names, "
-                "must be the same on both machines"
-            )
-        try:
-            found = json.loads(answer)
-            if not isinstance(found, dict):
-                raise ValueError("no object")
-        except ValueError as error:
-            raise MillisError(f"what answers at {self.where} is no measuring agent (HTTP status {status})") from error
-        if status >= http.HTTPStatus.BAD_REQUEST and "refused" in found:
-            raise MillisError(f"the agent at {self.where} refuses: {found['refused']}")
-        return found
-
-    def _once(self, method: str, path: str, body: bytes | Path | None) -> tuple[int, bytes]:
-        size = 0 if body is None else body.stat().st_size if isinstance(body, Path) else len(body)
-        connection = self._connection()
-        try:
-            with _opened(body) as stream:
-                connection.putrequest(method, f"{self._url.path.rstrip('/')}/v1/{path}")
-                connection.putheader("Authorization", bearer(self._token))
-                connection.putheader("Content-Length", str(size))
-                connection.endheaders()
-                # One that refuses a body may hang up before it has read it; what it said is still there to be read.
-                with suppress(BrokenPipeError, ConnectionResetError):
-                    while chunk := stream.read(1 << 20):
-                        connection.send(chunk)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def _connection(self) -> http.client.HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._url.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=ssl.create_default_context())
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-
-
-def _opened(body: bytes | Path | None) -> IO[bytes]:
-    return body.open("rb") if isinstance(body, Path) else BytesIO(body or b"")

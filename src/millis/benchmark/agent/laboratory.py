@@ -10,10 +10,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, Full, Queue
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import Any
 
 from millis.benchmark.agent.blobs import Blobs
@@ -32,11 +33,10 @@ IDLE_S = 600.0
 
 @dataclass
 class Job:
-    """A request on its way; `answer` is there once `done` is set."""
+    """A request on its way to its answer: `{"measurements": ...}` or `{"error": text}`."""
 
     request: Request
-    done: Event = field(default_factory=Event)
-    answer: dict[str, Any] = field(default_factory=dict)
+    answer: Future[dict[str, Any]] = field(default_factory=Future)
 
 
 class Laboratory:
@@ -85,18 +85,15 @@ class Laboratory:
                 self.blobs.release(request.blobs)
                 raise
             self._jobs[id] = job
-            finished = [name for name, one in self._jobs.items() if one.done.is_set()]
+            finished = [name for name, one in self._jobs.items() if one.answer.done()]
             for name in finished[:-REMEMBERED]:
                 del self._jobs[name]
         return []
 
-    def answer(self, id: str, wait_s: float) -> dict[str, Any] | None:
-        """`{"measurements": ...}` or `{"error": text}`, `{}` if it is not there after `wait_s`; None: nobody asked."""
+    def answer(self, id: str) -> Future[dict[str, Any]] | None:
+        """Of the request that was queued under `id`; None where there is none."""
         job = self._jobs.get(id)
-        if job is None:
-            return None
-        job.done.wait(wait_s)
-        return job.answer
+        return None if job is None else job.answer
 
     def close(self) -> None:
         """Finish what is being measured, drop what waits, end every process."""
@@ -135,8 +132,7 @@ class Laboratory:
 
     def _finish(self, job: Job, answer: dict[str, Any]) -> None:
         self.blobs.release(job.request.blobs)
-        job.answer = answer
-        job.done.set()
+        job.answer.set_result(answer)
 
     def _measure(self, request: Request) -> dict[str, Any]:
         start = time.monotonic()

@@ -1,31 +1,30 @@
 """The device's end: HTTP for whoever has the token.
 
-The standard library's server, since a device should need nothing more than millis: it holds few connections, trusts
-none before it has seen the token, reads no body whose length it has not approved, takes no unread body for the next
-request, and speaks no TLS (see the package).
+aiohttp's server reads the requests: headers must be complete within seconds, bodies are framed strictly and read as
+they come, and a connection costs no thread. Of a request the token is looked at first, then its length; only then is
+its body read. TLS is not spoken (see the package).
 """
 
-import json
+import asyncio
 import logging
 import platform
 import re
 import socket
-import tempfile
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from queue import Full
-from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any, Self
 
+from aiohttp import web
+
 import millis
-from millis.benchmark.agent.blobs import Blobs, Readable
+from millis.benchmark.agent.blobs import Blobs
 from millis.benchmark.agent.client import Description
+from millis.benchmark.agent.folder import own_folder
 from millis.benchmark.agent.laboratory import Laboratory
 from millis.benchmark.agent.request import Request
 from millis.benchmark.agent.token import bearer, same
@@ -33,13 +32,17 @@ from millis.benchmark.environment import machine, packages
 from millis.errors import MillisError
 
 log = logging.getLogger(__name__)
+quiet = log.getChild("protocol")  # aiohttp's: a stranger's nonsense would fill the log with tracebacks
+quiet.setLevel(logging.CRITICAL)
 
 LONG_POLL_S = 10.0  # how long an answer is waited for: shorter than any proxy's patience
 MAX_REQUEST_BYTES = 16 << 20  # of manifests and options: a manifest has some KB
-CONNECTIONS = 64  # at once, a thread each: every request that waits in the queue has one, and some are sending
-STRANGER_S = 10.0  # most silence of a client that has not shown the token
-CLIENT_S = 60.0  # and of one that has: one that says nothing for so long has gone
-LINGER_S = 2.0
+BACKLOG = 1024  # connections that wait to be let in
+STRANGERS = 256  # connections that have not shown the token: one more, and the one that came first is closed
+HEADERS_S = 10.0  # from connecting, or the last answer, to the end of a request's headers
+SILENCE_S = 60.0  # of a body: who says nothing for so long has gone
+LINGER_S = 2.0  # what still comes after an answer is thrown away for so long: closing at once may destroy the answer
+LEAVE_S = 0.1  # for what is being answered when the agent stops
 GUESS_PAUSE_S = 1.0  # after a wrong token
 ID = re.compile(r"[0-9a-f]{32}")
 
@@ -69,29 +72,32 @@ class Agent:
     def __init__(self, host: str, port: int, token: str, max_file_bytes: int, max_kept_bytes: int) -> None:
         self._expected = bearer(token)
         self.max_file_bytes = min(max_file_bytes, max_kept_bytes)
-        handler = type("Handler", (_Handler,), {"agent": self})
+        self.about = Description(millis.__version__, platform.node(), machine(), packages(), self.max_file_bytes)
         try:
-            self._server = _Server((host, port), handler)
+            self._socket = socket.create_server((host, port), backlog=BACKLOG)
         except (OSError, OverflowError) as error:
             raise MillisError(
                 f"cannot listen on {host}:{port}: {error}. Choose another host=... or port=..., or stop what "
                 "listens there"
             ) from error
-        self.port = int(self._server.server_address[1])
-        self._place = tempfile.TemporaryDirectory(prefix="millis-agent-")
-        blobs, artifacts = (Path(self._place.name) / name for name in ("blobs", "artifacts"))
+        self.port = int(self._socket.getsockname()[1])
+        self._stopped: Future[None] = Future()
+        self._stack = ExitStack()
+        self.folder = self._stack.enter_context(own_folder("millis-agent-"))
+        blobs, artifacts = self.folder / "blobs", self.folder / "artifacts"
         blobs.mkdir()
         artifacts.mkdir()
         self._blobs = Blobs(blobs, max_kept_bytes)
         self._laboratory = Laboratory(artifacts, self._blobs)
 
     def serve(self) -> None:
-        """Answer until `stop` is called from another thread, or an exception (an interrupt) ends it."""
-        self._server.serve_forever()
+        """Answer until `stop` is called, from another thread or a signal's handler, or an interrupt ends it."""
+        asyncio.run(self._serve())
 
     def stop(self) -> None:
         """Make `serve` return."""
-        self._server.shutdown()
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     def __enter__(self) -> Self:
         return self
@@ -99,160 +105,139 @@ class Agent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.server_close()
+        self._socket.close()
         self._laboratory.close()
-        self._place.cleanup()
+        self._stack.close()
 
-    def knows(self, authorization: str) -> bool:
-        """Whether this header shows the token."""
-        return same(authorization, self._expected)
+    async def _serve(self) -> None:
+        self._server = _Server(
+            self._respond,
+            keepalive_timeout=HEADERS_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+            access_log=None,
+            logger=quiet,
+        )
+        listening = await asyncio.get_running_loop().create_server(self._server, sock=self._socket, backlog=BACKLOG)
+        try:
+            await asyncio.wrap_future(self._stopped)
+        finally:
+            listening.close()
+            await self._server.shutdown(LEAVE_S)
 
-    def limit(self, path: str) -> int:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not same(request.headers.get("Authorization", ""), self._expected):
+            log.warning("a wrong token from %s", request.remote)
+            await asyncio.sleep(GUESS_PAUSE_S)
+            response = _json(_refusal(HTTPStatus.UNAUTHORIZED, "a wrong token"))
+            await response.prepare(request)
+            await response.write_eof()
+            request.protocol.force_close()  # without lingering
+            return response
+        self._server.admit(request.protocol)
+        return _json(await self._answer(request))
+
+    async def _answer(self, request: web.BaseRequest) -> Answer:
+        try:
+            return _too_much(request, self._limit(request.path)) or await self._found(request)
+        except MillisError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+        except (ConnectionError, TimeoutError):
+            return _refusal(HTTPStatus.REQUEST_TIMEOUT, "the body broke off")  # nobody may be there to read it
+        except OSError as error:
+            text = f"what was sent cannot be kept: {error.strerror or error}. Make room on the agent's machine"
+            return _refusal(HTTPStatus.INSUFFICIENT_STORAGE, text)
+        except Exception as error:
+            log.exception("a request failed in a way that is not its client's fault")
+            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"the agent failed: {type(error).__name__}: {error}")
+
+    def _limit(self, path: str) -> int:
         """Most bytes that a body sent to `path` may have."""
         return self.max_file_bytes if path.startswith("/v1/blobs/") else MAX_REQUEST_BYTES
 
-    def get(self, path: str) -> Answer:
-        """Answer a question."""
-        if path == "/v1/agent":
-            about = Description(millis.__version__, platform.node(), machine(), packages(), self.max_file_bytes)
-            return Answer(HTTPStatus.OK, asdict(about))
-        found = self._laboratory.answer(path.removeprefix("/v1/measurements/"), LONG_POLL_S)
-        if found is None:
-            return _refusal(HTTPStatus.NOT_FOUND, f"nothing is known here of {path}: the agent was started anew?")
-        return Answer(HTTPStatus.OK, found)
+    async def _found(self, request: web.BaseRequest) -> Answer:
+        match [request.method, *request.path.split("/")]:
+            case ["GET", "", "v1", "agent"]:
+                return Answer(HTTPStatus.OK, asdict(self.about))
+            case ["GET", "", "v1", "measurements", id]:
+                return await self._measured(id)
+            case ["PUT", "", "v1", "blobs", name]:
+                await self._blobs.receive(name, _chunks(request), request.content_length or 0)
+                return Answer(HTTPStatus.CREATED, {"kept": name})
+            case ["PUT", "", "v1", "measurements", id] if ID.fullmatch(id):
+                body = b"".join([chunk async for chunk in _chunks(request)])
+                return await asyncio.to_thread(self._submit, id, body)
+        return _refusal(HTTPStatus.NOT_FOUND, f"there is no {request.method} {request.path[:100]} here")
 
-    def put(self, path: str, body: "_Body") -> Answer:
-        """Take a file, or a request to measure.
+    async def _measured(self, id: str) -> Answer:
+        answer = self._laboratory.answer(id)
+        if answer is None:
+            return Answer(HTTPStatus.NOT_FOUND, {"lost": True})
+        await asyncio.wait([asyncio.wrap_future(answer)], timeout=LONG_POLL_S)
+        return Answer(HTTPStatus.OK, answer.result() if answer.done() else {})
 
-        Raises:
-            MillisError: the client is at fault.
-        """
-        _, _, kind, name = path.split("/") if path.count("/") == 3 else ("", "", "", "")
-        if kind == "blobs":
-            self._blobs.receive(name, body, body.left)
-            return Answer(HTTPStatus.CREATED, {"kept": name})
-        if kind != "measurements" or not ID.fullmatch(name):
-            return _refusal(HTTPStatus.NOT_FOUND, f"there is no {path[:100]} here")
+    def _submit(self, id: str, body: bytes) -> Answer:
         try:
-            missing = self._laboratory.submit(name, Request.from_json(body.read(body.left)))
+            missing = self._laboratory.submit(id, Request.from_json(body))
         except Full:
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, {"busy": True})
         return Answer(HTTPStatus.CONFLICT if missing else HTTPStatus.ACCEPTED, {"missing": missing})
+
+
+class _Server(web.Server):
+    """Lets everyone in; of the strangers, who have not shown the token yet, so many stay, the last that came."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._strangers: dict[web.RequestHandler, None] = {}  # in the order in which they came
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """One more."""
+        super().connection_made(handler, transport)
+        self._strangers[handler] = None
+        if len(self._strangers) > STRANGERS:
+            first = next(iter(self._strangers))
+            del self._strangers[first]
+            first.force_close()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """One less."""
+        self.admit(handler)
+        super().connection_lost(handler, exc)
+
+    def admit(self, handler: web.RequestHandler) -> None:
+        """It is no stranger."""
+        self._strangers.pop(handler, None)
+
+
+def _too_much(request: web.BaseRequest, most: int) -> Answer | None:
+    """A refusal, where the body is too long or does not say how long it is."""
+    length = request.content_length
+    if length is None and request.body_exists:
+        return _refusal(HTTPStatus.LENGTH_REQUIRED, "a body needs one Content-Length, plainly given")
+    if length is not None and length > most:
+        text = f"{length} bytes are more than the {most} that this agent takes at once; see max_file_bytes there"
+        return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+    return None
+
+
+async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The body, as it comes.
+
+    Raises:
+        TimeoutError: nothing came for too long.
+    """
+    while True:
+        async with asyncio.timeout(SILENCE_S):
+            chunk = await request.content.readany()
+        if not chunk:
+            return
+        yield chunk
 
 
 def _refusal(status: HTTPStatus, text: str) -> Answer:
     return Answer(status, {"refused": text})
 
 
-class _Body:
-    """What follows a request's headers; `left` bytes of it are not read yet."""
-
-    def __init__(self, stream: Readable, size: int) -> None:
-        self._stream, self.left = stream, size
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes, fewer where it ends or breaks off."""
-        found = self._stream.read(min(size, self.left))
-        self.left -= len(found)
-        return found
-
-
-class _Server(ThreadingHTTPServer):
-    """A thread a connection, and so many connections."""
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(address, handler)
-        self._free = BoundedSemaphore(CONNECTIONS)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or that there are too many."""
-        if self._free.acquire(blocking=False):
-            return super().process_request(request, client_address)
-        text = f"{CONNECTIONS} connections are open, as many as this agent holds: try again in a minute"
-        content = json.dumps(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, text).content)
-        head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        with suppress(OSError):
-            request.setblocking(False)
-            request.send(f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode())
-        self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """As the standard library's; a further connection may come then."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up in the middle is its own affair."""
-        log.debug("the connection from %s ended early", client_address, exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Looks at the token and the length before anything else."""
-
-    agent: Agent
-    protocol_version = "HTTP/1.1"
-    timeout = STRANGER_S
-
-    def do_GET(self) -> None:
-        self._answer(lambda body: self.agent.get(self.path))
-
-    def do_PUT(self) -> None:
-        self._answer(lambda body: self.agent.put(self.path, body))
-
-    def _answer(self, found: Callable[[_Body], Answer]) -> None:
-        if not self.agent.knows(self.headers.get("Authorization", "")):
-            log.warning("a wrong token from %s", self.client_address[0])
-            time.sleep(GUESS_PAUSE_S)
-            return self._hang_up(_refusal(HTTPStatus.UNAUTHORIZED, "a wrong token"))
-        self.connection.settimeout(CLIENT_S)
-        length, *others = self.headers.get_all("Content-Length", ["0"])
-        unclear = "Transfer-Encoding" in self.headers or bool(self.headers.defects)
-        if others or not length.isdecimal() or unclear:
-            return self._hang_up(_refusal(HTTPStatus.LENGTH_REQUIRED, "a body needs one Content-Length, plainly given"))
-        most = self.agent.limit(self.path)
-        if int(length) > most:
-            text = (
-                f"{int(length)} bytes are more than the {most} that this agent takes at once; see max_file_bytes there"
-            )
-            return self._hang_up(_refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text))
-        body = _Body(self.rfile, int(length))
-        try:
-            answer = found(body)
-        except MillisError as error:
-            return self._hang_up(_refusal(HTTPStatus.BAD_REQUEST, str(error)))
-        except TimeoutError:
-            raise  # the client went silent; nobody is there to be told
-        except OSError as error:
-            text = f"what was sent cannot be kept: {error.strerror or error}. Make room on the agent's machine"
-            return self._hang_up(_refusal(HTTPStatus.INSUFFICIENT_STORAGE, text))
-        return self._hang_up(answer) if body.left else self._send(answer)
-
-    def _send(self, answer: Answer) -> None:
-        content = json.dumps(answer.content).encode()
-        self.send_response(answer.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def _hang_up(self, answer: Answer) -> None:
-        """Answer without reading what is left of the body, and no request after it: it would pass for one.
-
-        What still comes is thrown away for a moment: closing at once would reset the connection under the client, and
-        with it the answer.
-        """
-        self.close_connection = True
-        self._send(answer)
-        end = time.monotonic() + LINGER_S
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(LINGER_S)
-            while time.monotonic() < end and self.connection.recv(1 << 16):
-                pass
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: what is measured is logged where it is measured, and who was refused above."""
+def _json(answer: Answer) -> web.Response:
+    return web.json_response(answer.content, status=answer.status)

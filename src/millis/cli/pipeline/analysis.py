@@ -96,7 +96,7 @@ def analyse(
     if cfg.limit:
         cpus = available_cpus()
         places = {1: cpus[-1:], len(cpus) or 1: cpus, options.threads: options.cpus()}
-        rates = {threads: measure_rates(threads, place) for threads, place in sorted(places.items())}
+        rates = {threads: measure_rates(threads, place, options.timeout_s) for threads, place in sorted(places.items())}
     for name, folder in artifacts.items():
         manifest = manifests[name]
         with own_threads():
@@ -114,7 +114,9 @@ def analyse(
                 operators = profile(folder, manifest, options.threads, requests, OPERATORS)
                 found[name]["profile"] = [operator._asdict() for operator in operators]
         if cfg.curves:
-            found[name]["curves"] = [asdict(point) for point in scale(folder, texts[:TEXTS], SECONDS)]
+            found[name]["curves"] = [
+                asdict(point) for point in scale(folder, texts[:TEXTS], SECONDS, options.timeout_s)
+            ]
     return found
 
 

@@ -28,7 +28,7 @@ from millis.backends.eager import EagerSession, segments_of
 from millis.backends.runner import dynamic_part
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
-from millis.benchmark.latency import Bench, Measurement, Options
+from millis.benchmark.latency import NOT_HOW, Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
 from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
@@ -173,9 +173,9 @@ def _latency_fingerprint(cfg: DictConfig, teacher: Teacher, planned: Plan, train
 
 
 def benchmark_fingerprint(cfg: DictConfig) -> str:
-    """Of how latency is measured and of the machine that measures. Not of its address: tunnels come and go."""
+    """Of how latency is measured and of the machine that measures; not of its address or of how long to wait."""
     options: Options = instantiate(cfg.benchmark)
-    how = {name: value for name, value in plain(cfg.benchmark).items() if name != "where"}
+    how = {name: value for name, value in plain(cfg.benchmark).items() if name not in NOT_HOW}
     return fingerprint(how, site(options))
 
 

@@ -25,13 +25,13 @@ from millis.backends.parity import parity
 from millis.backends.runner import load
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
-from millis.benchmark.where import open_bench, site
+from millis.benchmark.where import open_bench
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import eager_logits, own_threads, write
+from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own_threads, write
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.start import cut
 from millis.cli.pipeline.teacher import Teacher
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 from millis.store import cached, fingerprint, locked, write_json
 from millis.units import show
 
@@ -204,6 +204,8 @@ def _timed(bench: Bench | AgentBench, folders: dict[str, Path]) -> tuple[dict[st
     """All in the same rounds; where one fails there, each by itself. What was measured, and who was refused."""
     try:
         return bench.measure(folders), []
+    except Unavailable:  # no fault of theirs
+        raise
     except MillisError as error:
         log.warning("the candidates of backend=auto are timed one by one, for together they fail: %s", error)
     timed: dict[str, Measurement] = {}
@@ -211,6 +213,8 @@ def _timed(bench: Bench | AgentBench, folders: dict[str, Path]) -> tuple[dict[st
     for name, folder in folders.items():
         try:
             timed |= bench.measure({name: folder})
+        except Unavailable:
+            raise
         except MillisError as error:
             refused.append(Candidate(name, str(error)))
     return timed, refused
@@ -224,7 +228,6 @@ def _with_backend(cfg: DictConfig, name: str) -> DictConfig:
 
 
 def _fingerprint(cfg: DictConfig, teacher: Teacher) -> str:
-    groups = ("backend", "quantization", "benchmark", "student", "storage", "early_exit", "tokens")
-    nodes = [plain(cfg[group]) for group in groups]
-    options: Options = instantiate(cfg.benchmark)
-    return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed, site(options))
+    groups = ("backend", "quantization", "student", "storage", "early_exit", "tokens")
+    nodes = [*(plain(cfg[group]) for group in groups), benchmark_fingerprint(cfg)]
+    return fingerprint("runtime", __version__, nodes, teacher.fingerprint, cfg.seed)
