@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from millis.frontier import Choice, Frontier, describe_drop, teacher_of
+from millis.budget import Choice, describe_drop
+from millis.frontier import Frontier, teacher_of
 from millis.record import Record
 from millis.units import label, show
 

@@ -28,8 +28,10 @@ from millis.backends.eager import EagerSession, segments_of
 from millis.backends.runner import dynamic_part
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
+from millis.benchmark.extend import extended
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
+from millis.budget import LATENCY, latency_limits, open_question, quantile
 from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
@@ -43,8 +45,43 @@ from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features, Session
 
+MEDIAN = 0.5
 COUNTED = 32  # texts whose tokens are counted together
 WHOLE = "the same model, computed wholly"
+
+
+def judged_latency(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
+    """As `latency_of`, with the requests that the limits and objectives of `cfg` take.
+
+    A latency near a limit, one that is neither kept nor broken with `budget.probability`, is measured again in fresh
+    processes, until it is or `EXTENSIONS` are spent.
+    """
+
+    def measured(run: int) -> dict[str, Measurement]:
+        with of_run(cfg, teacher, run) as asked:
+            return {planned.name: latency_of(asked, teacher, planned, model)}
+
+    found = extended(measured, lambda found: open_question(found[planned.name], cfg.budget))
+    return found[planned.name]
+
+
+@contextmanager
+def of_run(cfg: DictConfig, teacher: Teacher, run: int) -> Iterator[DictConfig]:
+    """`cfg` of the first measurement (`run` 0) or a further one: as many requests as its limits take, another seed.
+
+    The processes of a further run end with it; those of the first stay for the next candidate.
+    """
+    asked = cfg.copy()
+    names = [*latency_limits(cfg.budget), *(cfg.study.directions if "study" in cfg else ())]
+    beyond = [quantile(str(name)) for name in names if LATENCY.fullmatch(str(name))]
+    if (most := max([MEDIAN, *beyond])) > MEDIAN:
+        asked.benchmark.quantile = max(most, cfg.benchmark.quantile or most)
+    asked.benchmark.seed += run
+    try:
+        yield asked
+    finally:
+        if run and (bench := _benches.pop((teacher.folder, instantiate(asked.benchmark)), None)):
+            bench.close()
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
