@@ -201,9 +201,10 @@ def _method(records: Sequence[Record], frontier: Frontier) -> str:
         f"rounds of the ratio to {teacher.name} in the same round.",
         f"The frontier ({objectives}) is the set of models that no other one equals in every objective and beats in "
         f"one. Its uncertainty comes from {frontier.resamples} resamples of the test texts, the rounds and the "
-        "requests, drawn alike for models that were measured together.",
+        "requests, drawn alike for models that were measured together, and from what the processes of a model differ "
+        "by.",
         "Two models are tied where the 95 % intervals of their paired differences include zero in every objective.",
-        "Resampling does not see what another training seed or another process would change.",
+        "Resampling does not see what another training seed would change.",
     ]
     return f"<p>{escape(' '.join(sentences))}</p>"
 
