@@ -7,7 +7,7 @@ from json import dumps
 import numpy as np
 import pytest
 
-from millis.budget import limits_of, open_question, pick, undecided
+from millis.budget import judged_quantile, limits_of, open_question, pick, undecided
 from millis.errors import MillisError
 from millis.record import Record
 
@@ -157,6 +157,21 @@ def test_a_choice_is_json_able() -> None:
 
 def test_a_budget_is_its_limits_and_a_probability() -> None:
     assert limits_of({"latency_p50_ms": 2, "latency_p99_ms": None, "probability": 0.9}) == {"latency_p50_ms": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "expected"),
+    [
+        ([], None, None),
+        (["latency_p50_ms", "quality", "size_bytes"], None, None),
+        (["latency_p50_ms", "latency_p99_ms", "latency_p90_ms"], None, 0.99),
+        (["latency_p90_ms"], 0.99, 0.99),
+        (["latency_p99_ms"], 0.9, 0.99),
+        (["latency_p50_ms"], 0.25, 0.25),
+    ],
+)
+def test_the_quantile_that_is_judged(names, given, expected) -> None:
+    assert judged_quantile(names, given) == expected
 
 
 @pytest.mark.parametrize(

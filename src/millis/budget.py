@@ -5,7 +5,7 @@ probability. Everything is JSON-able with `dataclasses.asdict`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,7 +16,8 @@ from millis.record import Record
 from millis.units import label, percent, show, show_limit
 
 SURELY = 0.95  # with which limits of latency are to be kept
-LATENCY = re.compile(r"latency_p(\d+)_ms")
+MEDIAN = 0.5  # which few requests tell
+LATENCY = re.compile(r"latency_p([1-9]\d)_ms")
 
 
 class Sampled(Protocol):
@@ -201,6 +202,13 @@ def quantile(latency: str) -> float:
     match = LATENCY.fullmatch(latency)
     assert match
     return int(match[1]) / 100
+
+
+def judged_quantile(names: Iterable[str], given: float | None = None) -> float | None:
+    """The largest quantile of latency that metrics called `names` are of, beyond the median, or that was `given`."""
+    found = [quantile(name) for name in names if LATENCY.fullmatch(name)]
+    asked = [] if given is None else [given]
+    return max([*asked, *(one for one in found if one > MEDIAN)], default=None)
 
 
 def required(budget: Mapping[str, float | None]) -> float:

@@ -17,7 +17,7 @@ from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
-from millis.budget import describe_budget, latency_limits, latency_probability, quantile
+from millis.budget import describe_budget, judged_quantile, latency_limits, latency_probability, quantile
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
@@ -55,8 +55,7 @@ def run(cfg: DictConfig) -> list[Record]:
     cascade.write(folder, members, name, chosen.threshold, recipe=plain(cfg), fingerprint=key)
     limits = latency_limits({name: cfg.cascade[name] for name in LIMITS})
     with open_dict(cfg):
-        if limits:
-            cfg.benchmark.quantile = max(map(quantile, limits))
+        cfg.benchmark.quantile = judged_quantile(limits, cfg.benchmark.quantile)
         cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
         cfg.reference = None
         cfg.limit = cfg.profile = cfg.curves = False  # what they tell is about one model

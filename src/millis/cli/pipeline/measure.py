@@ -31,7 +31,7 @@ from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.extend import extended
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
-from millis.budget import LATENCY, latency_limits, open_question, quantile
+from millis.budget import judged_quantile, latency_limits, open_question
 from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
@@ -45,7 +45,6 @@ from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features, Session
 
-MEDIAN = 0.5
 COUNTED = 32  # texts whose tokens are counted together
 WHOLE = "the same model, computed wholly"
 
@@ -72,10 +71,8 @@ def of_run(cfg: DictConfig, teacher: Teacher, run: int) -> Iterator[DictConfig]:
     The processes of a further run end with it; those of the first stay for the next candidate.
     """
     asked = cfg.copy()
-    names = [*latency_limits(cfg.budget), *(cfg.study.directions if "study" in cfg else ())]
-    beyond = [quantile(str(name)) for name in names if LATENCY.fullmatch(str(name))]
-    if (most := max([MEDIAN, *beyond])) > MEDIAN:
-        asked.benchmark.quantile = max(most, cfg.benchmark.quantile or most)
+    names = [*latency_limits(cfg.budget), *map(str, cfg.study.directions if "study" in cfg else ())]
+    asked.benchmark.quantile = judged_quantile(names, cfg.benchmark.quantile)
     asked.benchmark.seed += run
     try:
         yield asked
