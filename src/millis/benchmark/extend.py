@@ -66,6 +66,7 @@ def pooled(first: Measurement, again: Measurement) -> Measurement:
             "requests_per_round": requests,
             "processes": len(set(processes)),
             "reference_drift": drift(reference),
+            "waiting_share": max(one.environment.get("waiting_share", 0.0) for one in (first, again)),
         },
         processes=processes,
     )
