@@ -24,6 +24,7 @@ VALUES = {
     "predictions": [0, 1],
     "references": [0, 0],
     "latency_ms": [[0.5, 0.6], [0.5]],
+    "processes": [0, 1],
     "reference_latency_ms": [[2.0, 2.1], [2.0]],
     "stages_ms": {"tokenize": 0.1},
     "parity": {"label_agreement": 1.0},
@@ -78,10 +79,10 @@ def test_unknown_kind():
     )
 
 
-def test_notes_and_analysis_alone_may_be_missing():
+def test_notes_analysis_and_processes_alone_may_be_missing():
     without = {name: value for name, value in VALUES.items() if name != "notes"}
     assert Record.from_json(json.dumps(without)).notes == []
-    for name in {field.name for field in fields(Record)} - {"notes", "analysis"}:
+    for name in {field.name for field in fields(Record)} - {"notes", "analysis", "processes"}:
         lacking = json.dumps({key: value for key, value in VALUES.items() if key != name})
         with pytest.raises(MillisError) as caught:
             Record.from_json(lacking)

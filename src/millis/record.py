@@ -40,6 +40,7 @@ class Record:
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
         environment: Machine, threads, affinity, package versions, git commit, data fingerprint.
         analysis: What `millis benchmark` was asked for beyond latency: `limit`, `profile`, `curves`.
+        processes: Which of the model's processes served each round, [R]; empty in records older than this field.
         notes: Anything a reader must know (texts truncated, reference drifted, training skipped, and what that saved).
     """
 
@@ -61,6 +62,7 @@ class Record:
     environment: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     analysis: dict[str, Any] = field(default_factory=dict)
+    processes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

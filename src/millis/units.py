@@ -66,6 +66,11 @@ def significant(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def percent(probability: float) -> str:
+    """A probability known from a finite number of resamples, never shown as certain: "97 %", "> 99 %"."""
+    return "> 99 %" if probability > 0.99 else "< 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+
+
 def size(value: float) -> str:
     """Bytes in decimal units, as file managers show them: "840 B", "12.3 kB", "8.10 MB"."""
     for step, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -98,6 +99,46 @@ def test_processes_take_the_rounds_in_turn(fake, monkeypatch):
     first, second = served[:2]
     assert first != second
     assert served == [first, second, first, second, first]
+
+
+def test_what_processes_differ_by_is_in_the_intervals(fake, monkeypatch):
+    # The small model's second process is 2 % slower than its first: Student's half-width, 1 degree of freedom, is
+    # 12.71 · (log 1.02 / √2) / √2 = 0.126 about the middle of both.
+    original, born = Fake.ask, []
+
+    def ask(self, request):
+        answer = original(self, request)
+        if "warm" in request and self.name == "small":
+            born.append(self)
+        slower = "burst" in request and self in born[1:]
+        return [[*[int(1.02 * reading) for reading in one[:5]], 0] for one in answer] if slower else answer
+
+    monkeypatch.setattr(Fake, "ask", ask)
+    small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]
+    assert small.processes == [0, 1, 0, 1]
+    for name, middle in (("latency_p50_ms", 2.02), ("speedup", 8 / 2.02)):
+        low, high = small.intervals[name]
+        assert low == pytest.approx(middle * np.exp(-0.126), rel=0.05)
+        assert high == pytest.approx(middle * np.exp(0.126), rel=0.05)
+
+
+def test_a_quantile_gets_as_many_requests_as_it_takes(fake):
+    # A p99 takes 1,022 requests: 103 rounds of ten. So slow a reference would be cut to three a round without it.
+    options = Options(quantile=0.99, processes=2)
+    assert (options.needed, options.turns) == (1022, 103)
+    fast = measure({"slow": fake(100), "fast": fake(1)}, TEXTS, "slow", options)["fast"]
+    assert [len(samples) for samples in fast.latency_ms] == [10] * 103
+    assert fast.environment["rounds"] == 103
+    assert Options().turns == Options(quantile=0.9).turns == 30
+    assert Options(rounds=200, requests=20, quantile=0.99).turns == 200
+
+
+@pytest.mark.parametrize("quantile", [0, 1, 99])
+def test_a_quantile_that_is_none(quantile):
+    with pytest.raises(
+        MillisError, match=rf"benchmark.quantile={quantile}: expected a share .* such as 0.99 for a p99"
+    ):
+        Options(quantile=quantile)
 
 
 def test_drift_is_noted_and_the_speedup_stands(fake, monkeypatch):

@@ -30,12 +30,14 @@ def members(place):
 
 
 def test_two_artifacts_become_one(place, members, capsys):
-    assert millis(place, "cascade", *members, "cascade.quality_drop=0") == 0
+    assert millis(place, "cascade", *members, "cascade.quality_drop=0", "cascade.latency_p99_ms=1000") == 0
     output = capsys.readouterr().out
     folder = Path(re.search(r"artifact: (\S+)", output)[1])
     records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
     accurate, fast, both = records
     assert (accurate.kind, both.name) == ("teacher", f"cascade {fast.name} + {accurate.name}")
+    assert sum(map(len, both.latency_ms)) >= 1022, "a limit on the p99 asks for its requests"
+    assert "p99 ≤ 1000 ms: kept with probability > 99 %" in output
     assert 0 <= both.metrics["fast_share"] <= 100
     assert "fast_share" not in fast.metrics
     assert {"latency_p50_ms", "latency_p99_ms", "speedup"} <= set(both.metrics)

@@ -100,6 +100,7 @@ def test_a_budget_that_is_broken_stops_before_training(place, capsys):
     assert millis(place, "compress", *common(place), "student=bilstm", "budget.latency_p50_ms=0.0001") == 0
     captured = capsys.readouterr()
     assert "is over the budget before training: p50" in captured.out
+    assert "kept with probability < 1 %" in captured.out
     assert "bilstm" not in captured.err, "it was trained"
 
 
@@ -162,14 +163,14 @@ def test_report_draws_the_records_again(place, swept, capsys):
         millis(place, "report", f"records={swept / 'records.jsonl'}", f"html={page}", "budget.latency_p50_ms=1000") == 0
     )
     assert page.is_file()
-    assert "keeps the budget (p50 ≤ 1000 ms)" in capsys.readouterr().out
+    assert "keeps the budget (p50 ≤ 1000 ms) with probability > 99 %: validation accuracy" in capsys.readouterr().out
 
 
 def test_a_sweep_under_an_impossible_budget_names_the_nearest(place, swept, capsys):
     assert sweep(place, 2, "budget.latency_p99_ms=0.00001") == 0
     captured = capsys.readouterr()
     assert captured.err.count("over budget before training") == 2
-    assert "No model keeps the budget (p99 ≤ 1e-05 ms). The nearest is" in captured.out
+    assert "No model keeps the budget (p99 ≤ 1e-05 ms) with probability 95 %. The nearest is" in captured.out
     assert "2 of 2 trials were over the budget before training and skipped" in captured.out
 
 

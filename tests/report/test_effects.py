@@ -97,6 +97,27 @@ def test_an_interval_over_seeds():
     assert wide.low == 0 < narrow.low
 
 
+def test_what_processes_differ_by_is_in_the_effects_on_time():
+    # A factor halves the time; each model is measured in three processes that differ by some percent, or in one.
+    def measured(processes):
+        chance = np.random.default_rng(0)
+        records = []
+        for one in crossed(seeds=(0,)):
+            effects = np.exp(0.05 * chance.normal(size=3))
+            times = [[one.latency_ms[0][0] * effects[i]] * 3 for i in (0, 1, 2, 0, 1, 2)]
+            metrics = {**one.metrics, "speedup": 8.0 / float(np.median(times))}
+            records.append(
+                replace(
+                    one, latency_ms=times, reference_latency_ms=[[8.0] * 3] * 6, metrics=metrics, processes=processes
+                )
+            )
+        return factorial(records, KEYS, accuracy).log_latency["pruning"]
+
+    several, one = measured([0, 1, 2, 0, 1, 2]), measured([])
+    assert several.low < several.mean < several.high
+    assert several.high - several.low > 1.5 * (one.high - one.low)
+
+
 def _levels(one):
     return one.config["distillation"]["alpha"], one.config["pruning"]
 

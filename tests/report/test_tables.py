@@ -97,6 +97,13 @@ def test_environments_that_differ_are_said(records: list[Record]) -> None:
     assert tables.caveats(records) == ["3 of 600 texts were truncated to 128 tokens (teacher)"]
 
 
+def test_a_p99_of_few_requests_is_said(records: list[Record]) -> None:
+    few = replace(records[1], latency_ms=[[9.0] * 10] * 30)
+    said = [text for text in tables.caveats([records[0], few]) if "p99" in text]
+    assert len(said) == 1
+    assert said[0].startswith("Of 1 of 2 models the p99 rests on fewer than the 1,022 requests that its interval takes")
+
+
 def test_many_values_are_cut(records: list[Record]) -> None:
     many = [replace(record, environment={"at": f"t{i}"}) for i, record in enumerate(records[:5])]
     assert tables.environment_rows(many) == [("at", "t0 (in 1); t1 (in 1); t2 (in 1); and 2 more")]

@@ -1,4 +1,4 @@
-"""Frontier, probabilities, ties and picks, on numbers that can be checked with a pencil."""
+"""Frontier, probabilities and ties, on numbers that can be checked with a pencil."""
 
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from millis.errors import MillisError
 from millis.record import Record
-from millis.sweep.frontier import frontier, non_dominated, pick
+from millis.sweep.frontier import frontier, non_dominated
 
 TEXTS = 100
 
@@ -119,6 +119,26 @@ def test_rounds_measured_together_are_drawn_together() -> None:
     assert standing([a, apart], "b").tied_with == ("a",)
 
 
+def test_processes_that_differ_make_a_tie_of_what_rounds_alone_would_call_measured() -> None:
+    # a's three processes take 0.94, 0.99, 1.04 ms, b's 1.05, 1.03, 0.99: the means of the differences' logs is 0.034,
+    # their standard deviation 0.081, so Student's half-width is 4.303·0.081/√3 = 0.20. b is right on as many texts.
+    served = [0, 1, 2] * 10
+    a, b = (
+        record(name, 80, ms[1], latency_ms=[[ms[process]] * 4 for process in served], processes=served)
+        for name, ms in (("a", (0.94, 0.99, 1.04)), ("b", (1.05, 1.03, 0.99)))
+    )
+    assert standing([a, b], "b").tied_with == ("a",)
+    assert 0.1 < standing([a, b], "b").probability < 0.4
+    # Five such differences each 3 to 4 %: their mean is measured, whatever the processes have in common.
+    served = [0, 1, 2, 3, 4] * 6
+    common = np.array([1.0, 1.2, 0.9, 1.1, 1.3])
+    a = record("a", 80, 1.1, latency_ms=[[common[i]] * 4 for i in served], processes=served)
+    slower = common * [1.03, 1.04, 1.03, 1.04, 1.03]
+    b = record("b", 80, 1.14, latency_ms=[[slower[i]] * 4 for i in served], processes=served)
+    assert standing([a, b], "b").tied_with == ()
+    assert standing([a, b], "b").probability < 0.05
+
+
 def test_other_objectives_and_the_tail() -> None:
     # b has the better p99 although its p50 is worse: a member for p99 only. Sizes are taken as they are.
     a = record("a", 80, 1, latency_ms=[[1.0] * 9 + [9.0]] * 3)
@@ -154,65 +174,6 @@ def test_frontier_is_a_staircase(models: list[tuple[int, int]]) -> None:
     members.sort(key=lambda m: (m["latency_p50_ms"], m["accuracy"]))
     for faster, slower in pairwise(members):
         assert slower["accuracy"] > faster["accuracy"] or slower == faster
-
-
-STUDY = [record("teacher", 94, 20, "teacher"), record("mid", 92, 2), record("twin", 92, 1.5), record("small", 88, 0.5)]
-
-
-def test_pick_takes_the_best_that_keeps_the_budget() -> None:
-    assert pick(STUDY, {"latency_p99_ms": 2.0, "latency_p50_ms": None}).name == "twin"  # of equals, the one with room
-    assert pick(STUDY, {"latency_p99_ms": 1.0}).name == "small"
-    assert pick(STUDY, {"quality_drop": 0}).name == "teacher"
-    assert pick(STUDY, {}).name == "teacher"
-    assert pick(STUDY, {"size_bytes": 1e6}).name == "small"
-
-
-def test_pick_says_what_was_chosen() -> None:
-    sentence = pick(STUDY, {"latency_p99_ms": 2.0, "quality_drop": 2.5}).sentence()
-    assert sentence == (
-        "twin keeps the budget (p99 ≤ 2 ms, quality drop ≤ 2.5 points): accuracy 92.0 (2.0 below the teacher), "
-        "p50 1.50 ms, p99 1.50 ms, size 1.50 MB. Artifact: artifacts/twin"
-    )
-
-
-def test_pick_names_the_nearest() -> None:
-    # Limits 1 ms and 1 point. teacher: 1900 % over in ms; mid: 100 % in both; twin: 50 %, 100 %; small: 0.5 ms fits,
-    # 6 points are 500 % over. mid and twin share the largest excess and the quality, so the name decides.
-    choice = pick(STUDY, {"latency_p99_ms": 1.0, "quality_drop": 1.0})
-    assert not choice.kept
-    assert choice.excess == {"latency_p99_ms": 1.0, "quality_drop": 1.0}
-    assert choice.sentence().startswith(
-        "No model keeps the budget (p99 ≤ 1 ms, quality drop ≤ 1 point). The nearest is mid: "
-        "p99 2.00 ms is 100% over; quality drop 2.0 points is 100% over."
-    )
-
-
-def test_pick_admits_doubt() -> None:
-    shaky = record("shaky", 92, 1.9, intervals={"latency_p99_ms": (1.7, 2.2)})
-    assert (
-        "but its 95 % interval reaches past the limit (p99 2.20 ms)" in pick([shaky], {"latency_p99_ms": 2}).sentence()
-    )
-
-
-@pytest.mark.parametrize(
-    ("budget", "message"),
-    [
-        ({"latency_p98_ms": 1}, "did you mean 'latency_p99_ms'"),
-        ({"accuracy": 90}, "expected quality_drop or a metric in ms or bytes"),
-        ({"latency_p99_ms": 0}, "latency_p99_ms is 0; expected a positive number, or null"),
-        ({"quality_drop": -1}, "quality_drop is -1; expected a positive number"),
-    ],
-)
-def test_pick_refuses(budget: dict[str, float], message: str) -> None:
-    with pytest.raises(MillisError, match=message):
-        pick(STUDY, budget)
-
-
-def test_pick_needs_records_and_a_teacher() -> None:
-    with pytest.raises(MillisError, match="no records to pick from"):
-        pick([], {})
-    with pytest.raises(MillisError, match="got 0 teacher records, expected one"):
-        pick(STUDY[1:], {"quality_drop": 1})
 
 
 def test_draws_without_a_value_are_left_out() -> None:

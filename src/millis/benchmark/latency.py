@@ -12,7 +12,8 @@ import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -29,6 +30,7 @@ from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
 from millis.errors import MillisError
+from millis.metrics.rounds import requests_for
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
@@ -52,14 +54,18 @@ class Options:
     Args:
         threads: For one request's arithmetic.
         affinity: CPUs to pin to; None takes the highest-numbered of those allowed, since CPU 0 serves most interrupts.
-        rounds: R. The speed-up's interval comes from these.
-        requests: In a round. R · requests = 300 leave 3 beyond a p99: use `thorough` where the p99 decides.
+        rounds: R, at least: `quantile` may ask for more. 300 requests are plenty for a median and tell little of a p99.
+        requests: In a round.
+        quantile: Of latency, that is to be judged, 0..1: there are as many rounds as its interval takes
+            (`millis.metrics.rounds.requests_for`), whatever `seconds` says. 0.99 takes 1,022 requests. A budget or an
+            objective on a p99 sets it; None judges the median.
         settle_ms: Untimed requests before each burst, to get the caches back from the others.
         steady_windows: Warm-up ends when the medians of so many passes over one round's texts ...
         steady_tolerance: ... lie within this share of each other ...
         warmup_seconds: ... or after this long, which is then noted.
         seconds: Most time an artifact is timed for; slower ones (and whom they are compared with) get fewer requests.
-        processes: Fresh ones of each artifact, which take the rounds in turn; a cold start is their median.
+        processes: Fresh ones of each artifact, which take the rounds in turn; a cold start is their median. What they
+            differ by is in every interval, by Student's distribution: with three it would be half as wide again.
         drift: Share by which the reference's medians may range over the rounds before it is noted.
         seed: Of the texts drawn and the order of turns.
         where: `here`, or the address of a measuring agent (`millis agent`), as `http://HOST:PORT`: the machine that
@@ -73,12 +79,13 @@ class Options:
     affinity: tuple[int, ...] | None = None
     rounds: int = 30
     requests: int = 10
+    quantile: float | None = None
     settle_ms: float = 5.0
     steady_windows: int = 3
     steady_tolerance: float = 0.05
     warmup_seconds: float = 3.0
     seconds: float = 10.0
-    processes: int = 3
+    processes: int = 4
     drift: float = 0.2
     seed: int = 0
     where: str = HERE
@@ -89,6 +96,11 @@ class Options:
         for name in ("threads", "rounds", "requests", "steady_windows", "processes"):
             if getattr(self, name) < 1:
                 raise MillisError(f"benchmark.{name}={getattr(self, name)} measures nothing: expected 1 or more")
+        if self.quantile is not None and not 0 < self.quantile < 1:
+            raise MillisError(
+                f"benchmark.quantile={self.quantile}: expected a share of the requests between 0 and 1, such as 0.99 "
+                "for a p99, or null for the median"
+            )
         if self.processes > self.rounds:
             raise MillisError(
                 f"benchmark.processes={self.processes} take turns in benchmark.rounds={self.rounds}: some would never "
@@ -101,6 +113,16 @@ class Options:
             )
         if self.where != HERE:
             _check_address(self.where)
+
+    @property
+    def needed(self) -> int:
+        """The least requests that `quantile` takes; 0 where none was named."""
+        return 0 if self.quantile is None else requests_for(self.quantile)
+
+    @property
+    def turns(self) -> int:
+        """Rounds of `requests` each: `rounds`, or as many as `quantile` takes."""
+        return max(self.rounds, ceil(self.needed / self.requests))
 
     def cpus(self) -> list[int]:
         """The CPUs that workers are pinned to; empty where the system cannot pin.
@@ -138,12 +160,13 @@ class Measurement:
         metrics: `latency_p50_ms`, `latency_p90_ms`, `latency_p99_ms` (end to end), `speedup`, `size_bytes`,
             `peak_memory_bytes`, `cold_start_ms` (process start to first answer: interpreter, imports, checksums,
             weights from a warm disk cache, one request), each stage's median, and `model_p50_ms` (all but tokenize).
-        intervals: 95 % bootstrap, under the same names where there is more than one sample.
+        intervals: 95 %, under the same names where there is more than one sample; see `millis.metrics.rounds`.
         latency_ms: Raw end-to-end samples, [R][requests].
         reference_latency_ms: The reference's in the same rounds, [R][requests].
         stages_ms: Stage → median.
         notes: What a reader must know.
         environment: See `millis.benchmark.environment`; also threads, affinity and how it was measured.
+        processes: Which of the artifact's processes served each round, [R].
     """
 
     metrics: dict[str, float]
@@ -153,6 +176,7 @@ class Measurement:
     stages_ms: dict[str, float]
     notes: list[str]
     environment: dict[str, Any]
+    processes: list[int] = field(default_factory=list)
 
 
 class Bench:
@@ -177,11 +201,12 @@ class Bench:
         self.reference, self.options = reference, options
         self.cpus = options.cpus()
         # Workers get to see the drawn texts only, each once; orders are positions in that list, [R][requests].
-        draws = stratified(texts, options.rounds, options.requests, options.seed)
+        draws = stratified(texts, options.turns, options.requests, options.seed)
         used = sorted({i for draw in draws for i in draw})
         position = {i: row for row, i in enumerate(used)}
         self._texts = [texts[i] for i in used]
         self._orders = [[position[i] for i in draw] for draw in draws]
+        self._served_by = [turn % options.processes for turn in range(options.turns)]
         self._stack = ExitStack()
         try:
             with FileLock(LOCK):
@@ -266,9 +291,10 @@ class Bench:
         return answer
 
     def _affordable(self, slowest_ms: float) -> int:
-        """Requests a round that keep the slowest artifact within `options.seconds`."""
-        affordable = int(self.options.seconds * 1e3 / (slowest_ms * self.options.rounds))
-        return min(self.options.requests, max(FEWEST_REQUESTS, affordable))
+        """Requests a round that keep the slowest artifact within `options.seconds`, or that its quantile takes."""
+        turns = self.options.turns
+        affordable = int(self.options.seconds * 1e3 / (slowest_ms * turns))
+        return min(self.options.requests, max(FEWEST_REQUESTS, affordable, ceil(self.options.needed / turns)))
 
     def _take_turns(self, everyone: "list[_Ready]", requests: int) -> list[list[list[list[int]]]]:
         """Clock readings [artifacts][R][requests][6]."""
@@ -280,7 +306,7 @@ class Bench:
             chance.shuffle(texts)
             for row in chance.sample(range(len(everyone)), len(everyone)):
                 one = everyone[row]
-                worker = one.workers[turn % self.options.processes]
+                worker = one.workers[self._served_by[turn]]
                 taken[row].append(worker.ask({"burst": burst}, expected_s=requests * one.median_ms / 1e3))
         return taken
 
@@ -290,7 +316,7 @@ class Bench:
             "threads": options.threads,
             "affinity": self.cpus,
             "processes": options.processes,
-            "rounds": options.rounds,
+            "rounds": options.turns,
             "requests_per_round": requests,
             "seed": options.seed,
         }
@@ -298,7 +324,7 @@ class Bench:
     def _report(
         self, one: "_Ready", stages: NDArray[np.float64], reference_ms: NDArray[np.float64], peak: int, waiting: float
     ) -> Measurement:
-        summary = summarise(stages, reference_ms)
+        summary = summarise(stages, reference_ms, self._served_by)
         notes = [] if waiting <= WAITING else [_waiting_note(waiting)]
         if not one.steady:
             tried = f"{self.options.warmup_seconds:g} s, {one.warm_requests} requests"
@@ -316,6 +342,7 @@ class Bench:
             stages_ms={stage: summary.metrics[f"{stage}_p50_ms"] for stage in STAGES},
             notes=notes,
             environment={"warmup_requests": one.warm_requests, "waiting_share": waiting},
+            processes=self._served_by,
         )
 
 

@@ -6,19 +6,20 @@ where nobody else computes. The stages add up to it, request by request (their m
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics.bootstrap import median_interval, quantile_interval
+from millis.metrics.rounds import middle, quantile_draws, ratio_draws
 
 STAGES = ("tokenize", "feed", "compute", "decode")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 class Summary(NamedTuple):
-    """Metrics by name (`latency_p99_ms`, `speedup`, ...) and 95 % bootstrap intervals under the same names."""
+    """Metrics by name (`latency_p99_ms`, `speedup`, ...) and 95 % intervals under the same names."""
 
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -47,26 +48,41 @@ def waiting_share(readings: Sequence[Sequence[Sequence[int]]]) -> float:
     return float(numbers[:, :, 5].sum() / (numbers[:, :, 4] - numbers[:, :, 0]).sum())
 
 
-def summarise(stages: NDArray[np.float64], reference_ms: NDArray[np.float64]) -> Summary:
-    """What is reported of one artifact.
-
-    Speed-up is the median over rounds of (reference's median / artifact's median): both had the same texts within the
-    same second or so, and a machine that slows down slows both. Intervals draw rounds, then requests within them.
+def summarise(stages: NDArray[np.float64], reference_ms: NDArray[np.float64], processes: Sequence[int] = ()) -> Summary:
+    """What is reported of one artifact: `end_to_end`, and medians of the stages.
 
     Args:
         stages: [R, requests, 4], milliseconds, as from `milliseconds`.
         reference_ms: The reference's end-to-end latencies in the same rounds, [R, requests], milliseconds.
+        processes: Which process served each round, [R].
     """
-    latency = stages.sum(axis=2)  # [R, requests]
-    samples = {f"latency_{name}_ms": (latency, q) for name, q in QUANTILES.items()}
-    samples |= {f"{stage}_p50_ms": (stages[:, :, i], 0.5) for i, stage in enumerate(STAGES)}
-    samples["model_p50_ms"] = (stages[:, :, 1:].sum(axis=2), 0.5)  # feed, compute, decode: all but the tokenizer
-    metrics = {name: float(np.quantile(values, q)) for name, (values, q) in samples.items()}
-    intervals = {name: quantile_interval(values.tolist(), q) for name, (values, q) in samples.items()}
+    whole = end_to_end(stages.sum(axis=2), reference_ms, processes)
+    model = stages[:, :, 1:].sum(axis=2)  # feed, compute, decode: all but the tokenizer
+    names = [*(f"{stage}_p50_ms" for stage in STAGES), "model_p50_ms"]
+    parts = np.stack([*np.moveaxis(stages, 2, 0), model])  # [5, R, requests]
+    draws = quantile_draws(parts, processes, [0.5])[:, :, 0]
+    metrics = {name: float(np.median(part)) for name, part in zip(names, parts, strict=True)}
+    intervals = {name: middle(draws[:, i]) for i, name in enumerate(names)}
+    return Summary(whole.metrics | metrics, whole.intervals | intervals)
 
+
+def end_to_end(latency: NDArray[np.float64], reference_ms: NDArray[np.float64], processes: Sequence[int]) -> Summary:
+    """Quantiles of the latency, and the speed-up: the median over rounds of (reference's median / artifact's median).
+
+    Both had the same texts within the same second or so, and a machine that slows down slows both. Intervals reflect
+    what differs between processes, rounds and requests (`millis.metrics.rounds`).
+
+    Args:
+        latency, reference_ms: [R, requests], milliseconds.
+        processes: Which process served each round, [R].
+    """
+    names = [f"latency_{name}_ms" for name in QUANTILES]
+    draws = quantile_draws(latency[None], processes, list(QUANTILES.values()))[:, 0]  # [K, Q]
+    metrics = dict(zip(names, np.quantile(latency, list(QUANTILES.values())).tolist(), strict=True))
+    intervals = {name: middle(draws[:, i]) for i, name in enumerate(names)}
     ratios = np.median(reference_ms, axis=1) / np.median(latency, axis=1)  # [R]
     metrics["speedup"] = float(np.median(ratios))
-    intervals["speedup"] = median_interval(ratios)
+    intervals["speedup"] = middle(ratio_draws(ratios, processes))
     return Summary(metrics, intervals)
 
 
@@ -77,30 +93,58 @@ def drift(reference_ms: NDArray[np.float64]) -> float:
 
 
 class Agreement(NamedTuple):
-    """One artifact measured twice: speed-ups and median latencies, and how far the second lies from the first, in %."""
-
-    name: str
-    first_speedup: float
-    second_speedup: float
-    speedup_difference_percent: float
-    first_p50_ms: float
-    second_p50_ms: float
-    p50_difference_percent: float
-
-
-def agreement(first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]]) -> list[Agreement]:
-    """Do two independent runs say the same? One row for each artifact in both.
+    """One number of one artifact, measured by two runs.
 
     Args:
-        first, second: Artifact → metrics (`speedup`, `latency_p50_ms`). Difference is 100 · (second / first - 1).
+        artifact, metric: Of what.
+        first, second: What was measured.
+        difference_percent: 100 · (second / first - 1).
+        overlap: Whether the intervals do.
+        within: Whether the difference is within the combined interval, so that it is none (`differ`).
     """
+
+    artifact: str
+    metric: str
+    first: float
+    second: float
+    difference_percent: float
+    overlap: bool
+    within: bool
+
+
+def agreement(
+    first: Mapping[str, Summary], second: Mapping[str, Summary], metrics: Sequence[str] = ("speedup", "latency_p50_ms")
+) -> list[Agreement]:
+    """Do two independent runs say the same? One row for each of `metrics` and each artifact in both."""
     rows = []
-    for name in first:
-        if name not in second:
-            continue
-        (speed, p50), (speed_again, p50_again) = (
-            (metrics["speedup"], metrics["latency_p50_ms"]) for metrics in (first[name], second[name])
-        )
-        change, p50_change = 100 * (speed_again / speed - 1), 100 * (p50_again / p50 - 1)
-        rows.append(Agreement(name, speed, speed_again, change, p50, p50_again, p50_change))
+    for artifact, metric in product((name for name in first if name in second), metrics):
+        one, other = first[artifact], second[artifact]
+        (low, high), (other_low, other_high) = one.intervals[metric], other.intervals[metric]
+        value, again = one.metrics[metric], other.metrics[metric]
+        overlap = low <= other_high and other_low <= high
+        within = not differ(one, other, metric)
+        rows.append(Agreement(artifact, metric, value, again, 100 * (again / value - 1), overlap, within))
     return rows
+
+
+def differ(first: Summary, second: Summary, metric: str) -> bool:
+    """Whether the interval of log(second / first) excludes 0.
+
+    Of independent a and b, with intervals of their own, the interval of b - a reaches as far below it as
+    √((b - low of b)² + (high of a - a)²) and above as √((high of b - b)² + (a - low of a)²) (Zou and Donner 2008,
+    "Construction of confidence limits about effect measures").
+    """
+    if second.metrics[metric] < first.metrics[metric]:
+        first, second = second, first
+    a, b = (np.log(one.metrics[metric]) for one in (first, second))
+    above, below = np.log(first.intervals[metric][1]) - a, b - np.log(second.intervals[metric][0])
+    return bool(b - a > np.hypot(above, below))
+
+
+def told_apart(found: Mapping[str, Summary], metric: str = "speedup") -> set[tuple[str, str]]:
+    """Pairs of artifacts whose difference is measured: (the one with less, the one with more)."""
+    return {
+        (less, more)
+        for less, more in permutations(found, 2)
+        if found[less].metrics[metric] < found[more].metrics[metric] and differ(found[less], found[more], metric)
+    }

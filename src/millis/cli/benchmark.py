@@ -65,6 +65,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 predictions=predictions,
                 references=references,
                 latency_ms=found.latency_ms,
+                processes=found.processes,
                 reference_latency_ms=found.reference_latency_ms,
                 stages_ms=found.stages_ms,
                 parity=manifests[name].parity,

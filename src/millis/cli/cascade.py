@@ -17,15 +17,18 @@ from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
+from millis.budget import describe_budget, judged_quantile, latency_limits, latency_probability, quantile
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
+from millis.metrics.rounds import requests_for
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.storage.manifest import open_manifest
 from millis.store import fingerprint
+from millis.units import percent
 
 LIMITS = ("quality_drop", "latency_p50_ms", "latency_p99_ms")
 COMPUTE = 2  # the stage that an unsure request pays for a second time
@@ -50,7 +53,9 @@ def run(cfg: DictConfig) -> list[Record]:
     name = f"cascade {manifests['fast'].name} + {manifests['accurate'].name}"
     folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
     cascade.write(folder, members, name, chosen.threshold, recipe=plain(cfg), fingerprint=key)
+    limits = latency_limits({name: cfg.cascade[name] for name in LIMITS})
     with open_dict(cfg):
+        cfg.benchmark.quantile = judged_quantile(limits, cfg.benchmark.quantile)
         cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
         cfg.reference = None
         cfg.limit = cfg.profile = cfg.curves = False  # what they tell is about one model
@@ -62,12 +67,17 @@ def run(cfg: DictConfig) -> list[Record]:
         soft_wrap=True,
         highlight=False,
     )
+    if limits:
+        kept = percent(latency_probability(records[-1], limits))
+        console.print(f"{describe_budget(limits)}: kept with probability {kept}", soft_wrap=True, highlight=False)
     console.print(f"artifact: {folder}", soft_wrap=True)
     return records
 
 
 def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> Validation:
-    """Both members on the validation split: their answers to all texts, their times on at most `cfg.cascade.texts`.
+    """Both members on the validation split: their answers to all texts, their times on `cfg.cascade.texts`.
+
+    Limits on a quantile of the latency ask for as many as it takes (`requests_for`), where there are so many.
 
     A text that was not timed is given the times of the next one that was, by length.
     """
@@ -78,7 +88,9 @@ def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> V
         answers[name] = answer(load(folder, bound, verify=False), texts)
     lengths = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
     by_length = np.argsort(lengths, kind="stable")
-    timed = np.unique(np.linspace(0, len(texts) - 1, min(cfg.cascade.texts, len(texts))).astype(int))  # ranks
+    limits = latency_limits({name: cfg.cascade[name] for name in LIMITS})
+    wanted = max([cfg.cascade.texts, *(requests_for(quantile(name)) for name in limits)])
+    timed = np.unique(np.linspace(0, len(texts) - 1, min(wanted, len(texts))).astype(int))  # ranks
     stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
     nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
     return Validation(

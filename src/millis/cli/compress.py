@@ -4,6 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from millis.budget import describe_budget, latency_limits
 from millis.cli.pipeline.compress import Skipped, check_request, compress, reference_records
 from millis.cli.pipeline.plan import Recipe
 from millis.cli.pipeline.teacher import ensure_teacher
@@ -11,7 +12,7 @@ from millis.record import Record, write_records
 from millis.report.records import print_records
 from millis.report.text import wide_console
 from millis.store import fingerprint
-from millis.units import label, show, show_limit
+from millis.units import label, percent, show, show_limit
 
 
 def run(cfg: DictConfig) -> Record | Skipped:
@@ -34,6 +35,9 @@ def run(cfg: DictConfig) -> Record | Skipped:
     for limit, over in outcome.excess.items():
         if over > 0:
             console.print(f"over budget: {label(limit)} by {over:.0%}", highlight=False)
+    if limits := latency_limits(cfg.budget):
+        kept = percent(outcome.probability)
+        console.print(f"{describe_budget(limits)}: kept with probability {kept}", soft_wrap=True, highlight=False)
     console.print(f"artifact: {outcome.record.artifact}\nrecords: {path}", soft_wrap=True)
     return outcome.record
 
@@ -45,7 +49,8 @@ def _refusal(cfg: DictConfig, skipped: Skipped) -> str:
         for limit, excess in skipped.excess.items()
         if excess > 0
     )
+    chance = f"; kept with probability {percent(skipped.probability)}" if latency_limits(cfg.budget) else ""
     return (
-        f"{skipped.name} is over the budget before training: {over}. "
+        f"{skipped.name} is over the budget before training: {over}{chance}. "
         "Nothing was trained; choose a smaller student or a wider budget"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from millis.budget import limits_of, pick
 from millis.cli.pipeline.inputs import plain
 from millis.errors import MillisError
 from millis.metrics import Score, scorer
@@ -15,7 +16,7 @@ from millis.report.html import write_html
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
 from millis.store import write_json
-from millis.sweep.frontier import frontier, pick
+from millis.sweep.frontier import frontier
 
 
 def run(cfg: DictConfig) -> Path:
@@ -31,12 +32,12 @@ def run(cfg: DictConfig) -> Path:
     quality = records[0].quality
     score = None if quality == "accuracy" else _score(records[0], folder)
     found = frontier(records, _objectives(records[0], cfg.latency), score)
-    budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
+    budget = plain(cfg.budget)
     page = Path(cfg.html) if cfg.html else folder / "frontier.html"
     write_html(page, records, found, title=cfg.title, budget=budget)
     console = wide_console()
     print_frontier(frontier_rows(records, found), console)
-    if budget:
+    if limits_of(budget):
         console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     return page

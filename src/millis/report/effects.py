@@ -7,8 +7,8 @@ Of factors with two levels each, off and on, and one record for every combinatio
 
 so an interaction is 0 where two effects add up (Box, Hunter and Hunter 2005, "Statistics for Experimenters", chapter
 5). Quality is in points of the records' metric; time in log latency, where effects that multiply add up. Intervals are
-95 % by bootstrap, paired: seeds are drawn, then test texts, the same for every combination, and for time rounds of the
-benchmark.
+95 % by bootstrap, paired: seeds are drawn, then test texts, the same for every combination, and for time what the
+benchmark's processes and rounds differ by (`millis.metrics.rounds`).
 """
 
 import json
@@ -26,6 +26,7 @@ from rich.table import Table
 
 from millis.errors import MillisError, nearest
 from millis.metrics import Score
+from millis.metrics.rounds import ratio_draws
 from millis.record import Record
 from millis.report.tables import NOT_RECIPE, flatten
 from millis.store import fingerprint
@@ -171,7 +172,8 @@ def print_effects(found: Factorial, console: Console) -> None:
     console.print(table)
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
     console.print(
-        f"{seeds}; 95 % bootstrap intervals over seeds, texts and rounds. An interaction (a x b) of 0: the two add up.",
+        f"{seeds}; 95 % bootstrap intervals over seeds, texts, processes and rounds. An interaction (a x b) of 0: the "
+        "two add up.",
         style="dim",
         soft_wrap=True,
     )
@@ -361,12 +363,11 @@ def _points(runs: Sequence[Sequence[Record]], score: Score) -> Means:
 def _times(runs: Sequence[Sequence[Record]]) -> Means:
     """Log of each combination's latency over the reference's, mean over seeds: -log of the speed-up."""
     chance = np.random.default_rng(0)
-    rounds = [[np.log(_ratios(record)) for record in row] for row in runs]
-    drawn = np.empty((RESAMPLES, len(runs[0])))
-    for draw in range(RESAMPLES):
-        rows = chance.integers(len(runs), size=(len(runs),)).tolist()
-        medians = [[np.median(one[chance.integers(len(one), size=len(one))]) for one in rounds[row]] for row in rows]
-        drawn[draw] = np.mean(medians, axis=0)
+    draws = np.array(
+        [[np.log(ratio_draws(_ratios(one), one.processes, RESAMPLES, chance)) for one in row] for row in runs]
+    )  # [seeds, cells, draws]
+    seeds = chance.integers(len(runs), size=(RESAMPLES, len(runs)))
+    drawn = np.mean([draws[seeds[:, i], :, np.arange(RESAMPLES)] for i in range(len(runs))], axis=0)
     return -np.mean([[np.log(record.metrics["speedup"]) for record in row] for row in runs], axis=0), drawn
 
 

@@ -11,12 +11,12 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from millis.frontier import Choice, Frontier, pick, teacher_of
+from millis.budget import Choice, limits_of, pick
+from millis.frontier import Frontier, teacher_of
 from millis.record import Record
 from millis.report import analysis, figures, tables
-from millis.report.text import percent
 from millis.store import atomic_file
-from millis.units import label, show, significant
+from millis.units import label, percent, show, significant
 
 Cell = tuple[str, str]
 """A table cell: its HTML (already escaped) and its class: `number`, `text` or nothing."""
@@ -36,7 +36,7 @@ def write_html(
         records: One study's records, one of them the teacher.
         frontier: Computed from these records.
         title: What was studied, such as "Sentiment, one core".
-        budget: As for `millis.frontier.pick`. What it picks is the headline and the last column of before and after,
+        budget: As for `millis.budget.pick`. What it picks is the headline and the last column of before and after,
             and its limits are drawn. Without one, the headline is the fastest model within a point of the teacher.
 
     Raises:
@@ -55,8 +55,8 @@ def render(
     rows = tables.frontier_rows(records, frontier)
     by_id = {record.id: record for record in records}
     shown = [by_id[row.id] for row in rows if row.shown]
-    limits = {name: limit for name, limit in (budget or {}).items() if limit is not None}
-    choice = pick(records, limits) if limits else None
+    limits = limits_of(budget or {})
+    choice = pick(records, budget or {}) if limits else None
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
@@ -201,9 +201,10 @@ def _method(records: Sequence[Record], frontier: Frontier) -> str:
         f"rounds of the ratio to {teacher.name} in the same round.",
         f"The frontier ({objectives}) is the set of models that no other one equals in every objective and beats in "
         f"one. Its uncertainty comes from {frontier.resamples} resamples of the test texts, the rounds and the "
-        "requests, drawn alike for models that were measured together.",
+        "requests, drawn alike for models that were measured together, and from what the processes of a model differ "
+        "by.",
         "Two models are tied where the 95 % intervals of their paired differences include zero in every objective.",
-        "Resampling does not see what another training seed or another process would change.",
+        "Resampling does not see what another training seed would change.",
     ]
     return f"<p>{escape(' '.join(sentences))}</p>"
 

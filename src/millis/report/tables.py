@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from millis.frontier import Choice, Frontier, describe_drop, teacher_of
+from millis.budget import Choice, describe_drop
+from millis.frontier import Frontier, teacher_of
+from millis.metrics.rounds import requests_for
 from millis.record import Record
 from millis.units import label, show
 
 STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
+TAIL = 0.99  # the largest quantile that tables show
 PERCENTILES = (1, 25, 50, 75, 99)
 NOT_RECIPE = (
     "paths",
@@ -228,6 +231,13 @@ def caveats(records: Sequence[Record]) -> list[str]:
         texts.append(
             f"Latencies come from {len(runs)} separate runs. Only within a run did models take turns with each other; "
             "across runs compare speed-ups, not milliseconds."
+        )
+    few = [one for one in records if 0 < sum(map(len, one.latency_ms)) < requests_for(TAIL)]
+    if few:
+        texts.append(
+            f"Of {len(few)} of {len(records)} models the p99 rests on fewer than the {requests_for(TAIL):,} requests "
+            "that its interval takes: a first look. A budget or an objective on it, or benchmark.quantile=0.99, times "
+            "as many."
         )
     notes: dict[str, list[str]] = {}
     for record in records:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.report.tables import Row
-from millis.units import label, show
+from millis.units import label, percent, show
 
 LEGEND = "95 % bootstrap intervals; P: probability of being on the frontier; = the member it cannot be told apart from"
 
@@ -76,8 +76,3 @@ def _bare(row: Row, name: str, keep_unit: bool = False) -> str:
         return "–"
     text = show(name, row.metrics[name])
     return text if keep_unit else text.removesuffix(" ms")
-
-
-def percent(probability: float) -> str:
-    """A share of a finite number of resamples is never shown as certain."""
-    return "> 99 %" if probability > 0.99 else "< 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"

@@ -1,4 +1,4 @@
-"""The frontier of measured records, with its uncertainty (`millis.frontier` has what it gives, and `pick`).
+"""The frontier of measured records, with its uncertainty (`millis.frontier` has what it gives).
 
 A record is on the frontier when no other record is at least as good in every objective and better in one. Both
 numbers behind that are samples: quality of a finite test split, latency of a finite number of requests. So the
@@ -6,33 +6,31 @@ whole set is resampled jointly (Efron & Tibshirani, *An Introduction to the Boot
 
 * quality: test texts are drawn with replacement, the same texts for every record, so that the difficulty of a text
   cancels in comparisons;
-* latency: rounds are drawn with replacement, then requests within each round; records that were measured in the same
-  interleaved rounds (they carry the same reference samples) share the draw, so that noise of the machine cancels;
+* latency: what processes differ by, rounds of each, and requests within each round (`millis.metrics.rounds`); records
+  that were measured in the same interleaved rounds (they carry the same reference samples) share the draw, so that
+  noise of the machine cancels;
 * anything else (bytes, say) is taken as exact.
 
 A record's probability is the share of resamples in which it is on the frontier. What resampling cannot see is left
-out: training seeds, and differences between one process and the next.
+out: training seeds, and a machine that is another one tomorrow.
 
 Axes here: K resamples, M records, J objectives, N texts, R rounds.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.budget import LATENCY, quantile
 from millis.errors import MillisError
-from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric, pick
+from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
+from millis.metrics.rounds import quantile_draws
 from millis.record import Record
-
-__all__ = ["frontier", "non_dominated", "pick"]
 
 Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 """Predictions [N], references [N] → quality in percent; the very metric the records were made with."""
-
-_LATENCY = re.compile(r"latency_p(\d+)_ms")
 
 
 def frontier(
@@ -116,12 +114,12 @@ def _resample(
     """Every objective of every record under `resamples` joint draws, [K, M, J]."""
     texts, rounds = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     draws = np.empty((resamples, len(records), len(names)))
-    percentiles = [int(match[1]) for name in names if (match := _LATENCY.fullmatch(name))]
-    latency = iter(np.moveaxis(_resample_latency(records, percentiles, resamples, rounds), 2, 0) if percentiles else ())
+    quantiles = [quantile(name) for name in names if LATENCY.fullmatch(name)]
+    latency = iter(np.moveaxis(_resample_latency(records, quantiles, resamples, rounds), 2, 0) if quantiles else ())
     for j, name in enumerate(names):
         if name == records[0].quality:
             draws[:, :, j] = _resample_quality(records, score, resamples, texts)
-        elif _LATENCY.fullmatch(name):
+        elif LATENCY.fullmatch(name):
             draws[:, :, j] = next(latency)
         else:
             draws[:, :, j] = [finite_metric(record, name) for record in records]
@@ -148,18 +146,13 @@ def _resample_quality(
 
 
 def _resample_latency(
-    records: Sequence[Record], percentiles: Sequence[int], resamples: int, rng: np.random.Generator
+    records: Sequence[Record], quantiles: Sequence[float], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Latency percentiles in milliseconds, [K, M, P]; records measured together share every draw."""
-    result = np.empty((resamples, len(records), len(percentiles)))
+    """Quantiles of latency in milliseconds, [K, M, Q]; records measured together share every draw."""
+    result = np.empty((resamples, len(records), len(quantiles)))
     for together in _measured_together(records):
-        samples = np.array([records[i].latency_ms for i in together])  # [G, R, requests]
-        group, total_rounds, requests = samples.shape
-        flat = samples.reshape(group, -1)
-        for k in range(resamples):
-            drawn_rounds = rng.integers(total_rounds, size=(total_rounds, 1))
-            drawn = drawn_rounds * requests + rng.integers(requests, size=(total_rounds, requests))
-            result[k, together] = np.percentile(flat[:, drawn.ravel()], percentiles, axis=1).T
+        samples = [records[i].latency_ms for i in together]  # [G][R][requests]
+        result[:, together] = quantile_draws(samples, records[together[0]].processes, quantiles, resamples, rng)
     return result
 
 
@@ -174,7 +167,8 @@ def _measured_together(records: Sequence[Record]) -> list[list[int]]:
                 f"{sorted(lengths)}; expected one or more rounds of equal length: measure it again"
             )
         reference = tuple(map(tuple, record.reference_latency_ms)) or record.id
-        groups.setdefault((reference, len(record.latency_ms), *lengths), []).append(i)
+        served = tuple(record.processes)
+        groups.setdefault((reference, served, len(record.latency_ms), *lengths), []).append(i)
     return list(groups.values())
 
 

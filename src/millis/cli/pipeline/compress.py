@@ -17,12 +17,13 @@ from millis.backends.runner import bound_threads, load
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import answer
+from millis.budget import latency_probability, required
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import (
     deployed,
     eager_logits,
-    latency_of,
+    judged_latency,
     own_threads,
     recipe_name,
     tokens_kept,
@@ -58,11 +59,13 @@ class Skipped:
         name: Of the recipe.
         measurement: Latency, size and memory of its architecture.
         excess: Limit → how far over it, as a share of it: 0.2 is 20 % over.
+        probability: That the limits of latency are kept all the same, 0..1.
     """
 
     name: str
     measurement: Measurement
     excess: dict[str, float]
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,13 @@ class Compressed:
     Args:
         seconds: Training time, spent now or earlier.
         excess: Limit → how far over it, as a share of it; negative is room left.
+        probability: That the limits of latency are kept, 0..1.
     """
 
     record: Record
     seconds: float
     excess: dict[str, float]
+    probability: float
 
 
 def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Skipped:
@@ -88,13 +93,14 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     planned = settled(cfg, teacher, plan(cfg, teacher))
     name = recipe_name(cfg, planned)
     early = ensure_student(cfg, teacher, planned)[0] if weights_decide(cfg) else None
-    measured = latency_of(cfg, teacher, planned, early)
+    measured = judged_latency(cfg, teacher, planned, early)
     limits = [limit for limit in MEASURED if cfg.budget[limit] is not None]
     trained_size = instantiate(cfg.storage) is not None  # what an archive takes depends on the weights in it
     known = [limit for limit in limits if not (trained_size and limit == "size_bytes")]
     excess = {limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in known}
+    probability = latency_probability(measured, cfg.budget)
     if any(over > 0 for over in excess.values()):
-        return Skipped(name, measured, excess)
+        return Skipped(name, measured, excess, probability)
     model, fitted = ensure_student(cfg, teacher, planned)
     record = _record(cfg, teacher, planned, Made(model, fitted), "student", choice)
     excess |= {limit: record.metrics[limit] / cfg.budget[limit] - 1 for limit in limits if limit not in known}
@@ -102,7 +108,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
         drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
         excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
-    return Compressed(record, fitted.seconds, excess)
+    return Compressed(record, fitted.seconds, excess, probability)
 
 
 def check_request(cfg: DictConfig) -> None:
@@ -113,7 +119,10 @@ def check_request(cfg: DictConfig) -> None:
     """
     if cfg.benchmark.where != HERE:
         check_taken("the student", instantiate(cfg.backend).name, {})
+    required(cfg.budget)
     for name, limit in cfg.budget.items():
+        if name == "probability":
+            continue
         number = isinstance(limit, int | float) and not isinstance(limit, bool)
         if limit is not None and not (number and (limit > 0 or (limit == 0 and name == "quality_drop"))):
             raise MillisError(
@@ -176,7 +185,7 @@ def _record(
     cfg: DictConfig, teacher: Teacher, planned: Plan, made: Made, kind: str, choice: Choice | None = None
 ) -> Record:
     """The record of a trained model on `cfg.backend`: written once, then read."""
-    measured = latency_of(cfg, teacher, planned, made.model)
+    measured = judged_latency(cfg, teacher, planned, made.model)
     nodes = [*deployed(cfg), plain(cfg.task)]
     found = [] if choice is None else [asdict(choice)]
     if planned.spec.get("exits"):
@@ -275,6 +284,7 @@ def _judge(
         parity=agreement,
         environment={**measured.environment, "data": inputs.data_fingerprint, "measuring": measured.notes},
         notes=notes,
+        processes=measured.processes,
     )
 
 

@@ -28,8 +28,10 @@ from millis.backends.eager import EagerSession, segments_of
 from millis.backends.runner import dynamic_part
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
+from millis.benchmark.extend import extended
 from millis.benchmark.latency import NOT_HOW, Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
+from millis.budget import judged_quantile, latency_limits, open_question
 from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
@@ -46,6 +48,38 @@ from millis.types import Features, Session
 
 COUNTED = 32  # texts whose tokens are counted together
 WHOLE = "the same model, computed wholly"
+
+
+def judged_latency(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:
+    """As `latency_of`, with the requests that the limits and objectives of `cfg` take.
+
+    A latency near a limit, one that is neither kept nor broken with `budget.probability`, is measured again in fresh
+    processes, until it is or `EXTENSIONS` are spent.
+    """
+
+    def measured(run: int) -> dict[str, Measurement]:
+        with of_run(cfg, teacher, run) as asked:
+            return {planned.name: latency_of(asked, teacher, planned, model)}
+
+    found = extended(measured, lambda found: open_question(found[planned.name], cfg.budget))
+    return found[planned.name]
+
+
+@contextmanager
+def of_run(cfg: DictConfig, teacher: Teacher, run: int) -> Iterator[DictConfig]:
+    """`cfg` of the first measurement (`run` 0) or a further one: as many requests as its limits take, another seed.
+
+    The processes of a further run end with it; those of the first stay for the next candidate.
+    """
+    asked = cfg.copy()
+    names = [*latency_limits(cfg.budget), *map(str, cfg.study.directions if "study" in cfg else ())]
+    asked.benchmark.quantile = judged_quantile(names, cfg.benchmark.quantile)
+    asked.benchmark.seed += run
+    try:
+        yield asked
+    finally:
+        if run and (bench := _benches.pop((teacher.folder, instantiate(asked.benchmark)), None)):
+            bench.close()
 
 
 def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Module | None = None) -> Measurement:

@@ -12,19 +12,21 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis import __version__, tracking
+from millis.benchmark.extend import extended
 from millis.benchmark.latency import Measurement
+from millis.budget import Choice, limits_of, pick, undecided
 from millis.cli.pipeline.compress import CHOICE, slug
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import benchmark_fingerprint, measure
+from millis.cli.pipeline.measure import benchmark_fingerprint, measure, of_run
 from millis.cli.pipeline.teacher import Teacher
-from millis.frontier import Choice, Frontier
+from millis.frontier import Frontier
 from millis.metrics import scorer
 from millis.record import Record, write_records
 from millis.report.figures import frontier_figure
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
 from millis.store import atomic_folder, cached, fingerprint, locked, write_json
-from millis.sweep.frontier import frontier, pick
+from millis.sweep.frontier import frontier
 
 CONTENDER = 0.05  # chance of being on the frontier from which a model is worth measuring once more
 
@@ -72,9 +74,14 @@ def _conclude(
     named = _distinct(records)
     aims = objectives(cfg, named)
     score = None if named[0].quality == "accuracy" else scorer(named[0].quality, teacher.inputs.dataset.labels)
-    first = frontier(named, aims, score)
+    first, budget = frontier(named, aims, score), plain(cfg.budget)
+    eligible = {record.id for record in undecided(named, budget)}
+    if limits_of(budget):
+        eligible.add(pick(named, budget).id)
     contenders = [
-        r for r in named if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier
+        r
+        for r in named
+        if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier or r.id in eligible
     ]
     named, measured = _side_by_side(cfg, teacher, named, contenders)
     found = frontier(named, aims, score)
@@ -86,8 +93,7 @@ def _conclude(
     members = {standing.id for standing in found.members}
     kept = [_keep(record, folder) if record.id in members or record.kind != "student" else record for record in named]
     kept[0] = replace(kept[0], notes=[*kept[0].notes, *notes])
-    budget = {name: limit for name, limit in plain(cfg.budget).items() if limit is not None}
-    choice = pick(kept, budget) if budget else None
+    choice = pick(kept, budget) if limits_of(budget) else None
     write_records(folder / "records.jsonl", [replace(r, artifact=_relative(r.artifact, folder)) for r in kept])
     write_html(folder / "frontier.html", kept, found, title=f"{cfg.study.name}: the frontier", budget=budget)
     run = _track(cfg, kept, found, trials, folder)
@@ -97,23 +103,33 @@ def _conclude(
 def _side_by_side(
     cfg: DictConfig, teacher: Teacher, named: Sequence[Record], contenders: Sequence[Record]
 ) -> tuple[list[Record], set[str]]:
-    """`named` with the contenders' latencies from one interleaved run, and the names that were in it."""
-    measured = _together(cfg, teacher, contenders)
-    again = [_remeasured(record, measured[record.name]) if record.name in measured else record for record in named]
-    return again, set(measured)
+    """`named` with the contenders' latencies from interleaved runs, and the names that were in them.
+
+    There is one run, and another as long as a contender near a limit would be picked if it kept it.
+    """
+
+    def remeasured(found: Mapping[str, Measurement]) -> list[Record]:
+        return [_remeasured(record, found[record.name]) if record.name in found else record for record in named]
+
+    def is_open(found: Mapping[str, Measurement]) -> bool:
+        return any(record.name in found for record in undecided(remeasured(found), plain(cfg.budget)))
+
+    found = extended(lambda run: _together(cfg, teacher, contenders, run), is_open)
+    return remeasured(found), set(found)
 
 
-def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record]) -> dict[str, Measurement]:
+def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record], run: int) -> dict[str, Measurement]:
     """One interleaved run over `contenders`, the teacher as the reference; kept under their ids."""
-    how = benchmark_fingerprint(cfg)
-    key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), how)
-    path = teacher.inputs.cache / "latency" / f"{key}.json"
-    with locked(path):
-        if not path.is_file():
-            artifacts = {record.name: Path(record.artifact) for record in contenders if record.kind != "teacher"}
-            reference = {record.name: teacher.folder for record in contenders if record.kind == "teacher"}
-            found = measure(teacher, instantiate(cfg.benchmark), {**reference, **artifacts})
-            write_json(path, {name: asdict(measurement) for name, measurement in found.items()})
+    with of_run(cfg, teacher, run) as asked:
+        how = benchmark_fingerprint(asked)
+        key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), how)
+        path = teacher.inputs.cache / "latency" / f"{key}.json"
+        with locked(path):
+            if not path.is_file():
+                artifacts = {record.name: Path(record.artifact) for record in contenders if record.kind != "teacher"}
+                reference = {record.name: teacher.folder for record in contenders if record.kind == "teacher"}
+                found = measure(teacher, instantiate(asked.benchmark), {**reference, **artifacts})
+                write_json(path, {name: asdict(measurement) for name, measurement in found.items()})
     with cached(path):
         return {name: Measurement(**values) for name, values in json.loads(path.read_text()).items()}
 
@@ -126,6 +142,7 @@ def _remeasured(record: Record, measured: Measurement) -> Record:
         intervals={**record.intervals, **{name: (low, high) for name, (low, high) in measured.intervals.items()}},
         latency_ms=measured.latency_ms,
         reference_latency_ms=measured.reference_latency_ms,
+        processes=measured.processes,
         stages_ms=measured.stages_ms,
         notes=[*(note for note in record.notes if note not in record.environment["measuring"]), *measured.notes],
         environment={**measured.environment, **kept, "measuring": measured.notes},

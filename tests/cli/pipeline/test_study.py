@@ -1,0 +1,81 @@
+"""The last measurement side by side: who is in it, and how often."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from millis.benchmark.latency import Measurement
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline import study
+from millis.record import Record
+
+SERVED = [0, 1, 2, 3] * 3
+
+
+def record(name, validation, processes_ms, kind="student"):
+    samples = [[processes_ms[process]] * 5 for process in SERVED]
+    middle = sorted(processes_ms)[2]
+    metrics = {"accuracy": 50.0, "validation_accuracy": validation, "latency_p50_ms": middle, "peak_memory_bytes": 1.0}
+    return Record(
+        id=name, name=name, kind=kind, metrics=metrics, intervals={}, quality="accuracy", config={}, seed=0,
+        artifact="", predictions=[0, 1], references=[0, 0], latency_ms=samples,
+        reference_latency_ms=samples, stages_ms={}, parity={}, environment={"measuring": []}, processes=SERVED,
+    )  # fmt: skip
+
+
+def measured(one):
+    return Measurement(
+        one.metrics, {}, one.latency_ms, one.reference_latency_ms, {}, ["noted"], {"rounds": 12}, one.processes
+    )
+
+
+NEAR = (1.0, 1.1, 1.2, 1.3)  # a limit of 1.2 ms is kept with 77 %, see `test_measure`
+RECORDS = [record("teacher", 95, [9.0] * 4, "teacher"), record("near", 92, NEAR), record("small", 88, [0.5] * 4)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "near", "runs"),
+    [
+        (None, 92, [0]),
+        (1.2, 92, [0, 1, 2, 3]),  # `near` would be picked if it kept the limit
+        (1.2, 80, [0]),  # it would not: `small` is better
+        (3.0, 92, [0]),
+    ],
+)
+def test_runs_are_added_while_they_could_change_what_is_picked(monkeypatch, limit, near, runs):
+    named = [RECORDS[0], record("near", near, NEAR), RECORDS[2]]
+    made = []
+
+    def together(cfg, teacher, contenders, run):
+        made.append(run)
+        return {one.name: measured(one) for one in contenders}
+
+    monkeypatch.setattr(study, "_together", together)
+    cfg = composed("sweep", [] if limit is None else [f"budget.latency_p50_ms={limit}"])
+    again, names = study._side_by_side(cfg, SimpleNamespace(), named, named[1:])
+    assert made == runs and names == {"near", "small"}
+    assert again[0] == named[0], "who was not in it keeps what it had"
+    assert [len(set(one.processes)) for one in again] == [4, 4 * len(runs), 4 * len(runs)]
+    assert again[1].notes == ["noted"] and again[1].environment["measuring"] == ["noted"]
+
+
+def test_who_may_be_picked_is_measured_side_by_side_though_it_is_on_no_frontier(monkeypatch, tmp_path):
+    # Of equal latency, `chosen` is worse on the test split, which the frontier is of, and better on validation.
+    chosen = replace(record("chosen", 93, [0.5] * 4), predictions=[1, 1])
+    better = replace(record("better", 90, [0.5] * 4), predictions=[0, 0])
+    for one, right in ((chosen, 0.0), (better, 100.0)):
+        one.metrics["accuracy"] = right
+    contenders = []
+
+    def side_by_side(cfg, teacher, named, among):
+        contenders.extend(one.name for one in among)
+        raise InterruptedError
+
+    monkeypatch.setattr(study, "_side_by_side", side_by_side)
+    for limit, expected in (("null", ["teacher", "better"]), ("2", ["teacher", "chosen", "better"])):
+        contenders.clear()
+        cfg = composed("sweep", [f"budget.latency_p50_ms={limit}", f"paths.outputs={tmp_path}"])
+        with pytest.raises(InterruptedError):
+            study.conclude(cfg, SimpleNamespace(), [RECORDS[0], chosen, better], [], {})
+        assert contenders == expected
