@@ -44,8 +44,8 @@ def test_train_fine_tunes_once_and_then_finds_it(place, capsys):
     assert artifact_of(second.out) == artifact_of(first.out)
 
 
-def test_every_command_says_what_was_decided_about_the_data(place, capsys):
-    leaky = place / "leaky"
+def test_every_command_says_what_was_decided_about_the_data(tmp_path, capsys):
+    leaky = tmp_path / "leaky"
     leaky.mkdir()
     rows = [f"{word} text {i};[{word}]" for i in range(10) for word in ("good", "bad")]
     for split, count in (("train", 20), ("test", 12)):
@@ -58,11 +58,11 @@ def test_every_command_says_what_was_decided_about_the_data(place, capsys):
     arguments = [*TINY, f"data.path={leaky}"]
     for command in ("train", "compress"):
         own = ["student.layers=1"] if command == "compress" else []
-        assert millis(place, command, *arguments, *own) == 0
+        assert millis(tmp_path, command, *arguments, *own) == 0
         output = capsys.readouterr().out
         assert [output.count(note) for note in said] == [1, 1, 1], command
     teacher = [f"artifacts=[{artifact_of(output)}]", "data=local", f"data.path={leaky}"]
-    assert millis(place, "benchmark", *teacher, *BRIEF) == 0
+    assert millis(tmp_path, "benchmark", *teacher, *BRIEF) == 0
     output = capsys.readouterr().out
     assert [output.count(note) for note in said] == [1, 1, 1]
 
