@@ -44,6 +44,29 @@ def test_train_fine_tunes_once_and_then_finds_it(place, capsys):
     assert artifact_of(second.out) == artifact_of(first.out)
 
 
+def test_every_command_says_what_was_decided_about_the_data(tmp_path, capsys):
+    leaky = tmp_path / "leaky"
+    leaky.mkdir()
+    rows = [f"{word} text {i};[{word}]" for i in range(10) for word in ("good", "bad")]
+    for split, count in (("train", 20), ("test", 12)):
+        (leaky / f"{split}.csv").write_text("\n".join(["text;label", *rows[:count]]) + "\n")
+    said = [
+        "csv files are read with semicolons between columns, as their header has",
+        "no validation split: 10 % of train was set aside",
+        "12 of 12 test texts also occur in train",
+    ]
+    arguments = [*TINY, f"data.path={leaky}"]
+    for command in ("train", "compress"):
+        own = ["student.layers=1"] if command == "compress" else []
+        assert millis(tmp_path, command, *arguments, *own) == 0
+        output = capsys.readouterr().out
+        assert [output.count(note) for note in said] == [1, 1, 1], command
+    teacher = [f"artifacts=[{artifact_of(output)}]", "data=local", f"data.path={leaky}"]
+    assert millis(tmp_path, "benchmark", *teacher, *BRIEF) == 0
+    output = capsys.readouterr().out
+    assert [output.count(note) for note in said] == [1, 1, 1]
+
+
 def test_compress_then_benchmark_then_predict(place, capsys, monkeypatch):
     assert millis(place, "compress", *common(place), "student.layers=1", "quantization=dynamic") == 0
     output = capsys.readouterr().out

@@ -21,7 +21,7 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record, write_records
 from millis.report.analysis import print_analysis
-from millis.report.records import print_records
+from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
@@ -78,6 +78,7 @@ def run(cfg: DictConfig) -> list[Record]:
     write_records(path, records)
     console = wide_console()
     print_records(records, console=console)
+    print_notes(inputs.dataset.notes, console)
     print_analysis(records, console)
     if (crowding := options.crowded()) is not None:
         console.print(f"warning: {crowding}", soft_wrap=True)

@@ -9,7 +9,7 @@ from millis.cli.pipeline.compress import Skipped, check_request, compress, refer
 from millis.cli.pipeline.plan import Recipe
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record, write_records
-from millis.report.records import print_records
+from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
 from millis.store import fingerprint
 from millis.units import label, percent, show, show_limit
@@ -30,8 +30,7 @@ def run(cfg: DictConfig) -> Record | Skipped:
     path = Path(cfg.paths.outputs) / "compress" / fingerprint([record.id for record in records])[:8] / "records.jsonl"
     write_records(path, records)
     print_records(records, console=console)
-    for note in outcome.record.notes:
-        console.print(note, soft_wrap=True)
+    print_notes(outcome.record.notes, console)
     for limit, over in outcome.excess.items():
         if over > 0:
             console.print(f"over budget: {label(limit)} by {over:.0%}", highlight=False)

@@ -17,6 +17,7 @@ from millis.cli.pipeline.compress import (
 from millis.cli.pipeline.study import Outcome, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
+from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
 from millis.sweep.study import finished
@@ -118,8 +119,7 @@ def report(outcome: Outcome) -> None:
     """The table, what the budget picks, and the files."""
     console = wide_console()
     print_frontier(frontier_rows(outcome.records, outcome.frontier), console)
-    for note in outcome.records[0].notes:
-        console.print(note, soft_wrap=True, highlight=False)
+    print_notes(outcome.records[0].notes, console)
     if outcome.choice is not None:
         console.print(outcome.choice.sentence(), soft_wrap=True, highlight=False)
     files = {

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from millis.cli.pipeline.compress import teacher_record
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
-from millis.report.records import print_records
+from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
 
 
@@ -16,6 +16,7 @@ def run(cfg: DictConfig) -> Record:
     fitted = teacher.fitted
     console = wide_console()
     print_records([record], console=console)
+    print_notes(record.notes, console)
     console.print(
         f"{fitted.epochs} epochs in {fitted.seconds:.0f} s; best validation {record.quality} {fitted.quality:.2f}"
     )

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from millis.data.dataset import Columns, Dataset, dataset_from_rows
+from millis.data.assemble import dataset_from_tables
+from millis.data.columns import Columns
+from millis.data.dataset import Dataset
+from millis.data.formats.arrow import dataset_table
 from millis.errors import MillisError
 
 
@@ -15,7 +18,7 @@ class Hub:
         name: How runs on it are named.
         text, text_pair, label: Columns; None finds the usual names.
         train, validation, test: Names of the Hub's splits, slices such as `train[:10%]` allowed; null as in `Local`.
-        unseen_labels: `error`, or `drop` rows whose label never occurs in training.
+        unseen_labels: `error`, or `drop` rows without a label, and rows whose label never occurs in training.
         limit: At most this many rows a split.
     """
 
@@ -41,21 +44,28 @@ class Hub:
         self.limit = limit
 
     def __call__(self) -> Dataset:
-        """Load the splits.
+        """Load the splits; one that is missing under its usual name is cut from train.
 
         Raises:
             MillisError: the Hub cannot be reached and nothing is cached, or it has no such data set or split.
         """
         wanted = {split: stem for split, stem in self.stems.items() if stem is not None}
-        loaded = {split: self._load(stem) for split, stem in wanted.items()}
-        feature = loaded["train"].features.get(self.columns.label)
-        return dataset_from_rows(
+        loaded = {"train": self._load(wanted.pop("train"))}
+        there = list(loaded["train"].info.splits or ())  # empty where `datasets` does not say
+        missing = [split for split, stem in wanted.items() if there and stem == split and split not in there]
+        loaded |= {split: self._load(stem) for split, stem in wanted.items() if split not in missing}
+        used = {part.split("[")[0] for stem in self.stems.values() if stem for part in stem.split("+")}
+        unused = [name for name in there if name not in used]
+        notes = []
+        if missing and unused:
+            notes.append(f"splits that were not used: {', '.join(unused)} (data.{missing[0]}=NAME takes one)")
+        return dataset_from_tables(
             self.name,
-            {split: rows.to_list() for split, rows in loaded.items()},
+            {split: [dataset_table(f"{self.name}, split {split}", rows)] for split, rows in loaded.items()},
             self.columns,
-            getattr(feature, "names", None),
             unseen_labels=self.unseen_labels,
             limit=self.limit,
+            notes=notes,
         )
 
     def _load(self, split: str) -> Any:
@@ -64,9 +74,17 @@ class Hub:
         try:
             return datasets.load_dataset(self.path, self.config, split=split)
         except Exception as error:  # `datasets` raises many kinds, some of its own, some of its HTTP client
+            reason = str(error).splitlines()[0].rstrip(".") if str(error) else "no reason given"
             raise MillisError(
                 f"cannot load {self.path!r} ({self.config or 'no config'}, split {split!r}) from the Hub: "
-                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}. "
-                "Check the name and the network (HF_HUB_OFFLINE must not be 1 for a first download), or use files: "
-                "data=local data.path=FOLDER, or the embedded corpus: data=bundled"
+                f"{type(error).__name__}: {reason}. {_remedy(error)}"
             ) from error
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ValueError) and "Unknown split" in str(error):
+        return "Name its splits with data.train=, data.validation=, data.test=, or set one that it lacks to null"
+    return (
+        "Check the name and the network (HF_HUB_OFFLINE must not be 1 for a first download), or use files: "
+        "data=local data.path=FOLDER, or the embedded corpus: data=bundled"
+    )

@@ -29,6 +29,12 @@ def record_metrics(records: Sequence[Record]) -> list[str]:
     return [*parts, *COLUMNS]
 
 
+def print_notes(notes: Sequence[str], console: Console) -> None:
+    """Print what was decided on the way, a line each; brackets in them are no markup."""
+    for note in notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+
+
 def print_records(records: Sequence[Record], console: Console) -> None:
     """Print a line a record."""
     metrics = record_metrics(records)

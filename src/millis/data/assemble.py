@@ -1,0 +1,130 @@
+"""Tables to a `Dataset`: one order of reading, mapping, cutting and checking for every source."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from millis.data.columns import Columns
+from millis.data.cut import holdout, sample
+from millis.data.dataset import Dataset, Split
+from millis.data.labels import Labels
+from millis.data.mapped import mapped
+from millis.data.overlaps import has_words, overlap_notes
+from millis.data.rows import Rows, read_rows
+from millis.data.suspicions import label_notes, refuse_other_tasks
+from millis.data.table import Table
+from millis.errors import MillisError
+
+LABEL_NAMES = "labels.txt"
+
+
+def dataset_from_tables(
+    name: str,
+    tables: Mapping[str, Sequence[Table]],
+    columns: Columns,
+    label_names: Sequence[str] | None = None,
+    *,
+    unseen_labels: str = "error",
+    limit: int | None = None,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Check tables and make a `Dataset`.
+
+    A missing `validation` split is cut from `train` (one row in ten, stratified by label). A missing `test` split is
+    replaced by `validation`, whose place is then cut from `train`, so that no text both steers and judges. A split
+    without any label counts as missing.
+
+    Args:
+        tables: Tables of the splits `train`, and where they exist `validation` and `test`.
+        label_names: Names by index. None takes those of a `ClassLabel` column, or the names that occur in `train`.
+        unseen_labels: `error`, or `drop` the rows without a label, and the validation and test rows whose label never
+            occurs in training.
+        limit: At most this many rows a split, drawn with `seed`, after splits are cut.
+
+    Raises:
+        MillisError: an empty split, a missing column, a label that is missing, unknown or unseen in training, a cell
+            that holds neither a text nor one label.
+    """
+    if unseen_labels not in ("error", "drop"):
+        raise MillisError(f"data.unseen_labels={unseen_labels!r}: expected error or drop")
+    if limit is not None and limit < 1:
+        raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
+    rows, classes = _read(name, tables, columns, by_index=label_names is not None)
+    notes = [*notes, *dict.fromkeys(note for found in tables.values() for table in found for note in table.notes)]
+    labels = _labels(rows["train"], columns.label, classes, label_names, notes)
+    splits = _mapped(rows, columns.label, labels, unseen_labels == "drop", notes)
+    cut = len(splits) < len(("train", "validation", "test"))
+    _complete(name, splits, seed, notes)
+    notes += overlap_notes(**splits, cut=cut)
+    if limit is not None:
+        splits = {split: sample(found, limit, seed) for split, found in splits.items()}
+    if empty := sum(not has_words(text) for split in splits.values() for text in split.texts):
+        notes.append(f"{empty} empty texts kept")
+    return Dataset(name, labels.names, **splits, notes=notes)
+
+
+def _read(
+    name: str, tables: Mapping[str, Sequence[Table]], columns: Columns, by_index: bool
+) -> tuple[dict[str, Rows], Sequence[str] | None]:
+    """Rows of each split, and the names by index that the label's column has of its own."""
+    first = next((table for table in tables.get("train", ()) if table.columns), None)
+    if first is None:
+        raise _empty(name, "train")
+    texts = columns.resolve(first)
+    rows = {split: read_rows(found, texts, columns.label, by_index) for split, found in tables.items()}
+    for split, found in rows.items():
+        if not len(found):
+            raise _empty(name, split)
+    return rows, first.classes.get(columns.label)
+
+
+def _mapped(rows: Mapping[str, Rows], column: str, labels: Labels, drop: bool, notes: list[str]) -> dict[str, Split]:
+    """Splits with the index of each label; without those whose labels are all withheld."""
+    splits = {"train": mapped(rows["train"], "train", column, labels, None, drop, notes)}
+    trained = set(splits["train"].labels)
+    for split, found in rows.items():
+        if split != "train" and all(map(labels.withholds, found.labels)):
+            notes.append(f"the {split} split has no labels and was not used")
+        elif split != "train":
+            splits[split] = mapped(found, split, column, labels, trained, drop, notes)
+    return splits
+
+
+def _empty(name: str, split: str) -> MillisError:
+    return MillisError(f"{name}: the {split} split is empty; it needs at least one row")
+
+
+def _labels(
+    rows: Rows, column: str, own: Sequence[str] | None, given: Sequence[str] | None, notes: list[str]
+) -> Labels:
+    """The labels of training rows: by the names given for the data set, by its column's own, or those that occur."""
+    counts = Counter(label for label in rows.labels if label is not None)
+    if given is not None:
+        if own is not None and list(own) != list(given):
+            notes.append(f"{LABEL_NAMES} names the labels; column {column!r} calls them {', '.join(own)}")
+        return Labels.given(given, LABEL_NAMES, counts)
+    if own is not None:
+        return Labels.given(own, f"the classes of column {column!r}", ())  # rows have names already
+    if not counts:
+        raise MillisError(f"{rows.where(0)}: column {column!r} is empty, as in every training row; expected labels")
+    refuse_other_tasks(counts, f"{rows.places[0]}: column {column!r}")
+    labels = Labels.learned(counts)
+    merged: Counter[str] = Counter()
+    for label, count in counts.items():
+        merged[labels.names[labels.find(label) or 0]] += count
+    notes += label_notes(merged, column)
+    return labels
+
+
+def _complete(name: str, splits: dict[str, Split], seed: int, notes: list[str]) -> None:
+    """Cut the splits that are missing."""
+    if "test" not in splits:
+        if "validation" not in splits:
+            splits["train"], splits["test"] = holdout(name, splits["train"], seed + 1)
+            notes.append("no test split: 10 % of train was set aside as the test split")
+        else:
+            splits["test"] = splits.pop("validation")
+            notes.append("no test split: validation is the test split")
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = holdout(name, splits["train"], seed)
+        notes.append("no validation split: 10 % of train was set aside")

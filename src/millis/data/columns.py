@@ -1,0 +1,65 @@
+"""Columns: which of a table's hold the texts and the label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from millis.data.table import Table
+from millis.errors import MillisError, nearest
+
+TEXT_COLUMNS = (("text",), ("text_a", "text_b"), ("sentence",), ("sentence1", "sentence2"), ("question", "sentence"))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what; None is found by its usual name.
+
+    Args:
+        text: The text, or the first of a pair.
+        text_pair: The second text of a pair.
+        label: An index into the label names, or a name.
+    """
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str = "label"
+
+    def resolve(self, table: Table) -> tuple[str, ...]:
+        """The text columns of `table`, one or two; its label column is there too.
+
+        Raises:
+            MillisError: a column is not there; names those that are.
+        """
+        texts = self._texts(table)
+        check(table, (*texts, self.label))
+        return texts
+
+    def _texts(self, table: Table) -> tuple[str, ...]:
+        if self.text is not None:
+            return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
+        found = [names for names in TEXT_COLUMNS if all(name in table.columns for name in names)]
+        if not found:
+            raise MillisError(
+                f"{table.where} has no text column: found {', '.join(table.columns)}. Name it with data.text=... "
+                f"(and data.text_pair=... for pairs){_separators(table)}"
+            )
+        return max(found, key=len)
+
+
+def _separators(table: Table) -> str:
+    """Advice where a name looks like several columns in one."""
+    joined = next((name for name in table.columns if any(separator in name for separator in ";\t|")), None)
+    return "" if joined is None else f". If {joined!r} is several columns, save the file with one separator throughout"
+
+
+def check(table: Table, names: Sequence[str]) -> None:
+    """Refuse a table without one of the columns `names`.
+
+    Raises:
+        MillisError: names those that are there.
+    """
+    for name in names:
+        if name not in table.columns:
+            raise MillisError(
+                f"{table.where} has no column {name!r}: found {', '.join(table.columns)}"
+                f"{nearest(name, table.columns)}. Name columns with data.text=, data.text_pair=, data.label="
+            )

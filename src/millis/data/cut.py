@@ -1,0 +1,38 @@
+"""Cuts: a held-out part for a split that is missing, and a sample of one that is to be small."""
+
+import random
+
+from millis.data.dataset import Split
+from millis.errors import MillisError
+
+HOLDOUT = 0.1  # of the training rows, where no validation split is given: 1 in 10 leaves training nearly whole
+
+
+def holdout(name: str, split: Split, seed: int) -> tuple[Split, Split]:
+    """(kept, held out): of every label one row in ten, at least one where the label has two rows or more.
+
+    Raises:
+        MillisError: no label has two rows; `name` is the data set's.
+    """
+    by_label: dict[int, list[int]] = {}
+    for i, label in enumerate(split.labels):
+        by_label.setdefault(label, []).append(i)
+    generator = random.Random(seed)
+    held: list[int] = []
+    for rows in by_label.values():
+        count = max(round(len(rows) * HOLDOUT), int(len(rows) > 1))
+        held += generator.sample(rows, count)
+    if not held:
+        raise MillisError(
+            f"{name}: no split can be cut from train, for each label has one row there. Add rows, or files for "
+            "validation and test"
+        )
+    kept = sorted(set(range(len(split))) - set(held))
+    return split.take(kept), split.take(sorted(held))
+
+
+def sample(split: Split, limit: int, seed: int) -> Split:
+    """At most `limit` rows, drawn with `seed`, in their order."""
+    if len(split) <= limit:
+        return split
+    return split.take(sorted(random.Random(seed).sample(range(len(split)), limit)))

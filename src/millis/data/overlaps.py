@@ -1,0 +1,43 @@
+"""Overlaps: texts that stand in two splits, or with two labels. Scores on them are of memory, or cannot be right."""
+
+from millis.data.dataset import Split
+from millis.types import Text
+
+
+def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> list[str]:
+    """A note for each overlap between splits, and one for texts with two labels; texts without words do not count.
+
+    Args:
+        cut: Whether `validation` was cut from train, and so still is training data to `test`.
+    """
+    notes = []
+    trained = {_words(text) for text in train.texts}
+    for name, split in (("validation", validation), ("test", test)):
+        if name == "test" and cut:
+            trained |= {_words(text) for text in validation.texts}
+        found = sum(bool(words := _words(text)) and words in trained for text in split.texts)
+        if found:
+            notes.append(f"{found} of {len(split)} {name} texts also occur in train")
+    labels: dict[Text, int] = {}
+    torn = {
+        words
+        for split in (train, validation, test)
+        for text, label in zip(split.texts, split.labels, strict=True)
+        if (words := _words(text)) and labels.setdefault(words, label) != label
+    }
+    if torn:
+        notes.append(f"texts that occur with two labels or more: {len(torn)}")
+    return notes
+
+
+def has_words(text: Text) -> bool:
+    """Whether there is anything but blanks in it."""
+    return bool(_words(text))
+
+
+def _words(text: Text) -> Text:
+    """The text without blanks around it; empty where it has no words."""
+    if isinstance(text, str):
+        return text.strip()
+    first, second = text[0].strip(), text[1].strip()
+    return (first, second) if first or second else ""

@@ -1,0 +1,31 @@
+"""What is held out, and what is sampled."""
+
+import pytest
+
+from millis.data.cut import holdout, sample
+from millis.data.dataset import Split
+from millis.errors import MillisError
+
+
+def split(*counts):
+    """Label i has `counts[i]` rows, one label after the other."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    return Split([str(i) for i in range(len(labels))], labels)
+
+
+def test_one_row_in_ten_of_each_label_is_held_out():
+    kept, held = holdout("shop", split(20, 5, 1), seed=0)
+    assert [held.labels.count(label) for label in range(3)] == [2, 1, 0]  # one of 5, for it has two rows or more
+    assert sorted([*kept.texts, *held.texts], key=int) == split(20, 5, 1).texts
+
+
+def test_nothing_can_be_held_out_of_single_rows():
+    with pytest.raises(MillisError, match="shop: no split can be cut from train, for each label has one row there"):
+        holdout("shop", split(1, 1), seed=0)
+
+
+def test_a_sample_keeps_the_order_and_a_small_split_whole():
+    drawn = sample(split(50, 50), 10, seed=3)
+    assert list(map(int, drawn.texts)) == sorted(map(int, drawn.texts))
+    assert len(drawn) == 10 and drawn == sample(split(50, 50), 10, seed=3)
+    assert sample(split(3), 3, seed=0) == split(3)

@@ -1,0 +1,31 @@
+"""Texts in two splits, and texts with two labels."""
+
+from millis.data.dataset import Split
+from millis.data.overlaps import has_words, overlap_notes
+
+TRAIN = Split(["one", "two", ""], [0, 1, 0])
+
+
+def test_texts_of_other_splits_that_training_has():
+    validation, test = Split([" one", "x", ""], [0, 0, 1]), Split(["two\n", "two"], [1, 1])
+    assert overlap_notes(TRAIN, validation, test, cut=False) == [
+        "1 of 3 validation texts also occur in train",
+        "2 of 2 test texts also occur in train",
+    ]
+
+
+def test_what_was_cut_for_validation_is_still_training_data_to_the_test():
+    validation, test = Split(["x"], [0]), Split(["x", "y"], [0, 1])
+    assert overlap_notes(TRAIN, validation, test, cut=False) == []
+    assert overlap_notes(TRAIN, validation, test, cut=True) == ["1 of 2 test texts also occur in train"]
+
+
+def test_texts_with_two_labels_are_counted_once():
+    other = Split(["x", "x", "x", "y"], [0, 1, 0, 1])
+    assert overlap_notes(TRAIN, other, Split(["z"], [0]), cut=False) == ["texts that occur with two labels or more: 1"]
+
+
+def test_pairs_are_compared_as_pairs():
+    train, test = Split([("a", "b")], [0]), Split([("a ", "b"), ("b", "a"), ("", " ")], [0, 0, 0])
+    assert overlap_notes(train, test, test, cut=False)[1] == "1 of 3 test texts also occur in train"
+    assert [has_words(text) for text in ("x", " ", ("", "x"), ("", "\t"))] == [True, False, True, False]
