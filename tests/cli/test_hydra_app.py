@@ -8,8 +8,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from millis.cli import hydra_app
-from millis.cli.hydra_app import composed, conf_dir, explain, launch, register_resolvers
+from millis.cli import groups
+from millis.cli.faults import explain
+from millis.cli.hydra_app import composed, conf_dir, launch, register_resolvers
 from millis.errors import MillisError
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def test_a_checkout_has_its_configs_beside_the_sources():
 
 def test_an_installed_package_has_them_inside(monkeypatch, tmp_path):
     (tmp_path / "millis" / "cli").mkdir(parents=True)
-    monkeypatch.setattr(hydra_app, "__file__", str(tmp_path / "millis" / "cli" / "hydra_app.py"))
+    monkeypatch.setattr(groups, "__file__", str(tmp_path / "millis" / "cli" / "hydra_app.py"))
     assert conf_dir() == tmp_path / "millis" / "conf"
 
 
