@@ -133,8 +133,7 @@ def test_a_value_of_the_wrong_kind_reaches_its_own_check():
 
 def test_a_key_that_its_target_does_not_take():
     message = fault("compress", "+distillation.beta=2", task=lambda cfg: instantiate(cfg.distillation))
-    assert "millis.distillation.objective.Distillation" in message
-    assert "beta" in message
+    assert "Distillation has no 'beta'" in message
     assert "\n" not in message
 
 

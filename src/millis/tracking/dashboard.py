@@ -51,7 +51,7 @@ def dashboard(
     # Of a group, the config holds what its option makes.
     keys = [key if "." in key else f"{key}._target_" for key in searched]
     axes = [wr.Config(key) for key in keys] + [wr.SummaryMetric(latency), wr.SummaryMetric(quality)]
-    columns = [wr.ParallelCoordinatesPlotColumn(axis) for axis in axes]
+    columns = [wr.ParallelCoordinatesPlotColumn(metric=axis) for axis in axes]
     frontier = [
         wr.ScatterPlot(
             title=f"{quality} against {latency}, each recipe a point", x=wr.SummaryMetric(latency),
@@ -65,17 +65,17 @@ def dashboard(
     ]
     tables = [
         wr.MediaBrowser(media_keys=["frontier_chart"], layout=wr.Layout(x=0, y=0, w=12, h=10)),
-        wr.WeavePanelSummaryTable("frontier", layout=wr.Layout(x=12, y=0, w=12, h=10)),
-        wr.WeavePanelSummaryTable("records", layout=wr.Layout(x=0, y=10, w=24, h=12)),
+        wr.WeavePanelSummaryTable(table_name="frontier", layout=wr.Layout(x=12, y=0, w=12, h=10)),
+        wr.WeavePanelSummaryTable(table_name="records", layout=wr.Layout(x=0, y=10, w=24, h=12)),
     ]
     teacher = runs("teacher", "teacher")
     blocks = [
-        wr.H1("Frontier"),
-        wr.P("Measured side by side at the end of the sweep; intervals are in the table."),
+        wr.H1(text="Frontier"),
+        wr.P(text="Measured side by side at the end of the sweep; intervals are in the table."),
         wr.PanelGrid(runsets=[runs("summary", "summary")], panels=tables),
-        wr.H1("Recipes"),
+        wr.H1(text="Recipes"),
         wr.PanelGrid(runsets=[runs("trials", "trial")], panels=frontier),
-        wr.H1("Curves"),
+        wr.H1(text="Curves"),
         wr.PanelGrid(runsets=[runs("trials", "trial"), teacher], panels=curves),
     ]
     return wr.Report(entity=entity, project=project, title=f"millis: {study}"[:128], blocks=blocks, width="fluid")

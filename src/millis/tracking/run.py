@@ -9,6 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -146,8 +147,8 @@ def open_run(logger: Mapping[str, Any], *, name: str, job_type: str, config: Map
             name, _reason(error),
         )  # fmt: skip
     os.environ["WANDB_MODE"] = "offline"
+    close()  # a service that has died is started anew
     try:
-        wandb.teardown()  # a service that has died is started anew
         return Run(wandb.init(**settings, mode="offline"))
     except Exception as error:
         log.warning("W&B keeps no run %r offline either (%s): it is not tracked", name, _reason(error))
@@ -158,7 +159,8 @@ def close() -> None:
     """Wait until the files of finished runs are complete."""
     import wandb
 
-    wandb.teardown()
+    with suppress(Exception):  # of a service that has died
+        wandb.teardown()
 
 
 def _id(job_type: str) -> str | None:
