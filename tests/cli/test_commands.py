@@ -115,8 +115,9 @@ def sweep(place: Path, trials: int, *more: str) -> int:
     settings = ["student=static,convolution", f"study.n_trials={trials}", "study.sampler.n_startup_trials=2", *more]
     tracked = [argument for argument in common(place) if argument != "logger=none"]
     with pytest.MonkeyPatch.context() as patch:  # a teacher of its own, so that its run is among the tracked
-        for name in ("DIR", "DATA_DIR", "CACHE_DIR", "CONFIG_DIR", "SILENT"):
+        for name in ("DIR", "DATA_DIR", "CACHE_DIR", "CONFIG_DIR"):
             patch.setenv(f"WANDB_{name}", str(place))  # what tracking changes is restored
+        patch.setenv("WANDB_SILENT", "true")
         patch.setenv("WANDB_MODE", "offline")
         return run("sweep", [*tracked, "teacher.seed=7", *settings, f"paths.outputs={place / 'outputs'}"])
 

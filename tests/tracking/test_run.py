@@ -104,6 +104,7 @@ def test_a_service_that_dies_costs_the_curves_and_not_the_training(outputs, capl
     run.experiment.log({"loss": 1.0})
     run.experiment.config.update({"x": 1})
     run.summarize({"accuracy": 1.0})
+    run.made(Model("student", "gone", outputs / "gone.safetensors"))
     run.finish()
     assert caplog.text.count("the work goes on") == 1
     after = opened("after")

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,9 +68,10 @@ class Mirror:
         value = getattr(self._of, name)
         if name in ("config", "summary"):
             return Mirror(value, self._broken)
-        return partial(self._called, name, value) if callable(value) else value
+        return partial(self.attempt, name, value) if callable(value) else value
 
-    def _called(self, name: str, method: Any, *given: Any, **named: Any) -> Any:
+    def attempt(self, name: str, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """What `method` returns; None where it failed."""
         try:
             return method(*given, **named)
         except Exception as error:  # wandb's own, sockets' and those of its service: none of them is ours
@@ -102,14 +103,18 @@ class Run:
 
     def made(self, model: Model) -> None:
         """Log weights that came of this run."""
-        self.experiment.log_artifact(model.artifact())
+        self.experiment.attempt("log_artifact", lambda: self.experiment.log_artifact(model.artifact()))
 
     def uses(self, model: Model) -> None:
         """Log weights that this run started from, whether W&B knows them already or not.
 
         `use_artifact` refuses offline; the message that it would send of a draft is written all the same.
         """
-        self.experiment._log_artifact(model.artifact(), is_user_created=True, use_after_commit=True)
+
+        def used() -> None:
+            self.experiment._log_artifact(model.artifact(), is_user_created=True, use_after_commit=True)
+
+        self.experiment.attempt("use_artifact", used)
 
     def finish(self) -> None:
         """End the run; its config and summary are complete only then."""
@@ -170,4 +175,4 @@ def _id(job_type: str) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return " ".join(str(error).split())[:200] or type(error).__name__

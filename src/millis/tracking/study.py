@@ -36,17 +36,21 @@ def log_study(
         trials: How many trials ended in each state, such as {"complete": 28, "pruned": 4}.
         figure: The frontier as a plotly figure.
     """
-    import wandb
-
     frontier = [member.record for member in members]
-    shown = {"records": _wandb_table(records), "frontier": _wandb_table(frontier)}
-    run.experiment.log(shown if figure is None else {**shown, "frontier_chart": wandb.Plotly(figure)})
+    run.experiment.attempt("the study", lambda: run.experiment.log(_shown(records, frontier, figure)))
     run.summarize(summary(frontier, trials))
     for member in members:
         if member.parent is not None:
             run.uses(member.parent)
         if member.deployed is not None:
             run.made(member.deployed)
+
+
+def _shown(records: Sequence[Record], frontier: Sequence[Record], figure: Any | None) -> dict[str, Any]:
+    import wandb
+
+    shown = {"records": _wandb_table(records), "frontier": _wandb_table(frontier)}
+    return shown if figure is None else {**shown, "frontier_chart": wandb.Plotly(figure)}
 
 
 def table(records: Sequence[Record]) -> tuple[list[str], list[list[Any]]]:
