@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from millis.backends.runner import load
-from millis.cli.hydra_app import composed, launch
+from millis.cli.hydra_app import composed, launch, settled, split
 from millis.cli.pipeline.compress import Skipped
 from millis.record import Record, read_records
 
@@ -44,7 +44,7 @@ def cascade(*overrides: str) -> list[Record]:
 def sweep(*overrides: str) -> list[Record]:
     """Search the frontier; returns the study's records: `sweep("study.n_trials=8")`."""
     launch("sweep", import_module("millis.cli.sweep").run, list(overrides))
-    cfg = composed("sweep", list(overrides))
+    cfg = composed("sweep", split(list(overrides))[0])
     return read_records(Path(cfg.paths.outputs) / "sweep" / cfg.study.name / "records.jsonl")
 
 
@@ -56,4 +56,4 @@ def report(*overrides: str) -> Path:
 
 
 def _call(command: str, overrides: tuple[str, ...]) -> Any:
-    return import_module(f"millis.cli.{command}").run(composed(command, list(overrides)))
+    return import_module(f"millis.cli.{command}").run(settled(command, overrides))

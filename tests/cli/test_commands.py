@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tiny import BRIEF, TINY, millis, write_data
+from wandb_files import artifacts, config, history, start, summary
 
 from millis.benchmark.rates import Rates
 from millis.cli.hydra_app import composed
@@ -136,7 +137,13 @@ def swept(place):
 
 def sweep(place: Path, trials: int, *more: str) -> int:
     settings = ["student=static,convolution", f"study.n_trials={trials}", "study.sampler.n_startup_trials=2", *more]
-    return run("sweep", [*common(place), *settings, f"paths.outputs={place / 'outputs'}"])
+    tracked = [argument for argument in common(place) if argument != "logger=none"]
+    with pytest.MonkeyPatch.context() as patch:  # a teacher of its own, so that its run is among the tracked
+        for name in ("DIR", "DATA_DIR", "CACHE_DIR", "CONFIG_DIR"):
+            patch.setenv(f"WANDB_{name}", str(place))  # what tracking changes is restored
+        patch.setenv("WANDB_SILENT", "true")
+        patch.setenv("WANDB_MODE", "offline")
+        return run("sweep", [*tracked, "teacher.seed=7", *settings, f"paths.outputs={place / 'outputs'}"])
 
 
 def only_study(place: Path) -> Path:
@@ -155,6 +162,33 @@ def test_a_sweep_leaves_what_it_names(swept):
             assert (swept / record.artifact / "manifest.json").is_file()
     contenders = [record for record in records if record.reference_latency_ms == records[0].reference_latency_ms]
     assert len(contenders) >= 3, "teacher, baseline and members were measured side by side"
+
+
+def test_a_sweep_is_one_group_whose_runs_say_what_was_made_of_what(place, swept):
+    folders = [path for path in (place / "outputs" / "sweep").iterdir() if path.is_dir()]
+    assert folders == [swept], "trials have no folders beside the study's"
+    runs = {kind: [] for kind in ("teacher", "trial", "summary")}
+    for run_folder in sorted((place / "outputs" / "wandb").glob("offline-run-*")):
+        runs[start(run_folder).job_type].append(run_folder)
+        assert start(run_folder).run_group == swept.name
+        assert config(run_folder)["group"] == swept.name
+    assert {kind: len(found) for kind, found in runs.items()} == {"teacher": 1, "trial": 3, "summary": 1}
+
+    (teacher,), (whole,) = runs["teacher"], runs["summary"]
+    (name,), used = artifacts(teacher)
+    assert name.startswith("teacher-") and used == set()
+    assert [step for step in history(teacher) if "validation/quality" in step], "the teacher's curve"
+    students = set()
+    for trial in runs["trial"]:
+        made, used = artifacts(trial)
+        assert used == {name} and [one.partition("-")[0] for one in made] == ["student"]
+        students |= made
+        assert len([step for step in history(trial) if "validation/quality" in step]) == 2, "a point an epoch"
+        assert {"accuracy", "latency_p50_ms", "speedup"} <= set(summary(trial))
+        assert config(trial)["student"]["_target_"].rpartition(".")[2] in ("StaticStudent", "ConvolutionStudent")
+    members, used = artifacts(whole)
+    assert members and used <= students | {name} and used & students
+    assert all(member.startswith(swept.name) for member in members)
 
 
 def test_a_sweep_goes_on_where_it_was(place, swept, capsys):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from millis.cli.report import read_all
+from millis.cli.hydra_app import composed
+from millis.cli.report import read_all, run
 from millis.errors import MillisError
 from millis.record import write_records
 
@@ -33,3 +34,36 @@ def test_a_folders_records_come_oldest_file_first_each_where_it_came_last(tmp_pa
 def test_a_folder_without_records_says_what_to_do(tmp_path):
     with pytest.raises(MillisError, match=r"no records.jsonl under .*: run `millis sweep` first, or give records=FILE"):
         read_all(tmp_path)
+
+
+def test_a_dashboard_needs_a_login_before_anything_is_drawn(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    write_records(tmp_path / "records.jsonl", STUDY())
+    cfg = composed("report", [f"records={tmp_path / 'records.jsonl'}", "wandb=us/millis"])
+    with pytest.raises(MillisError, match=r"wandb=us/millis: .*nobody is logged in. Run `wandb login`"):
+        run(cfg)
+    assert not (tmp_path / "frontier.html").exists()
+
+
+def test_the_dashboard_is_of_the_records_study(tmp_path, monkeypatch, capsys):
+    study = {
+        "name": "s-1",
+        "space": {"student.layers": {"int": [1, 4]}},
+        "directions": {"quality": "maximize", "latency_p99_ms": "minimize"},
+    }
+    write_records(tmp_path / "records.jsonl", [replace(one, config={"study": study}) for one in STUDY()])
+    asked = {}
+    monkeypatch.setattr("millis.tracking.dashboard.target", lambda where: tuple(where.split("/")))
+    monkeypatch.setattr(
+        "millis.tracking.dashboard.dashboard", lambda *place, **about: asked.update(place=place, **about)
+    )
+    monkeypatch.setattr("millis.tracking.dashboard.publish", lambda made: "https://example.org/r")
+    run(composed("report", [f"records={tmp_path / 'records.jsonl'}", "wandb=us/millis"]))
+    assert asked == {
+        "place": ("us", "millis"), "study": "s-1", "quality": "accuracy", "latency": "latency_p99_ms",
+        "searched": ["student.layers"],
+    }  # fmt: skip
+    assert "dashboard: https://example.org/r" in capsys.readouterr().out

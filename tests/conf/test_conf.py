@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution
 from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
 from millis import models
 from millis.cli.hydra_app import conf_dir, register_resolvers
+from millis.cli.kinds import bound, check_value
 from millis.cli.main import COMMANDS, run
 from millis.cli.pipeline.plan import METHODS, Recipe
 from millis.data.batches import Rows
@@ -114,7 +115,7 @@ def faults(target, keys):
 
 
 def check(cfg):
-    """Every target takes its keys, and every interpolation resolves once the mandatory keys are given."""
+    """Every target takes its keys, every value is of its kind, interpolations resolve when mandatory keys are given."""
     found = OmegaConf.to_container(cfg, resolve=False)
     wrong = [
         f"{where}: {fault}"
@@ -126,9 +127,15 @@ def check(cfg):
     for key, value in leaves({name: node for name, node in found.items() if name != "hydra"}):
         if value == "???":
             OmegaConf.update(given, key, "given")
-    for key in set(given) - {"hydra"}:
-        if OmegaConf.is_config(node := given[key]):
-            OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    values = {
+        key: OmegaConf.to_container(given[key], resolve=True, throw_on_missing=True)
+        if OmegaConf.is_config(given[key])
+        else given[key]
+        for key in set(given) - {"hydra"}
+    }
+    for key, value, kind in bound(values):
+        if value != "given":
+            check_value(key, value, kind)
 
 
 def leaves(node, prefix=""):

@@ -258,6 +258,13 @@ def test_a_value_survives_hydras_override_grammar(value: Any) -> None:
 # Failures
 
 
+def test_what_is_constant_is_an_override_of_each_trial() -> None:
+    config = OmegaConf.create({"study": {"name": "a b-${x}"}, "x": 1, "hydra": {"sweep": {"dir": "out/${study.name}"}}})
+    assert _overrides.constants(config, ["hydra.sweep.dir", "study.name"]) == [
+        "hydra.sweep.dir='out/a b-1'", "study.name='a b-1'"
+    ]  # fmt: skip
+
+
 def test_a_failing_trial_is_recorded_and_the_sweep_goes_on(sweep: Callable[..., optuna.Study]) -> None:
     def task(config: Any) -> dict[str, Any]:
         if "width" in config.student:

@@ -78,6 +78,11 @@ def narrow(space: "Space", overrides: list[Override]) -> tuple["Space", dict[str
     return space, texts, deletions
 
 
+def constants(config: DictConfig, keys: Iterable[str]) -> list[str]:
+    """The values of `keys` in a composed config, as overrides that keep them in each trial."""
+    return [f"{key}={text_of(OmegaConf.select(config, key))}" for key in keys]
+
+
 def fixed_values(config: DictConfig) -> dict[str, Any]:
     """All that a composed config settles: config groups with the option chosen, and values under their dotted keys.
 

@@ -60,6 +60,7 @@ class OptunaSweeperConf:
         timeout_s: No trial is begun after so many seconds; null: no limit.
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
         enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
+        constant: Keys that have the base config's value in every trial, though they are computed from what trials vary.
         listener: `_target_` of a `millis.sweep.study.Listener`.
     """
 
@@ -76,6 +77,7 @@ class OptunaSweeperConf:
     timeout_s: Optional[float] = None  # noqa: UP045
     retry_failed: int = 2
     enqueue: Any = field(default_factory=list)
+    constant: list[str] = field(default_factory=list)
     listener: Any = None
 
 
@@ -128,6 +130,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         if not _takes_seed(options.sampler):
             log.warning("%s takes no seed: another run will draw other trials", options.sampler["_target_"])
 
+        self.constant = _overrides.constants(self.config, ["hydra.sweep.dir", *options.constant])
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
@@ -193,7 +196,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             texts = {key: text for key, text in self.fixed.items() if key not in space}
             texts |= {key: self.fixed.get(key) or _overrides.text_of(value) for key, value in params.items()}
             job = [*self.deletions, *(f"{self.prefixes.get(key, '')}{key}={text}" for key, text in texts.items())]
-            job.append(f"hydra.sweep.subdir={trial.number}")  # numbers of one batch may have gaps
+            job += [*self.constant, f"hydra.sweep.subdir={trial.number}"]  # numbers of one batch may have gaps
             try:
                 self.validate_batch_is_legal([job])
             except (HydraException, OmegaConfBaseException) as error:

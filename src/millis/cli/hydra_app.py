@@ -1,40 +1,30 @@
-"""Hydra, in one place: where the config lies, the resolvers it uses, and its errors in plain words."""
+"""Hydra, in one place: the resolvers that configs use, composing, and running a command under Hydra's command line."""
 
-import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    ConfigCompositionException,
-    InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from millis.errors import MillisError, nearest
+from millis.cli.checks import check_choices, check_swept
+from millis.cli.groups import conf_dir
+from millis.cli.kinds import check
 from millis.store import fingerprint
 
+__all__ = ["composed", "conf_dir", "launch", "register_resolvers", "settled", "split"]
+
 Task = Callable[[DictConfig], Any]
-
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
-
-
-def conf_dir() -> Path:
-    """The folder of configs: `conf/` of a checkout, or the copy inside an installed package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parents[1] / "conf"
-    return checkout if (checkout / "base.yaml").is_file() else package / "conf"
 
 
 def register_resolvers() -> None:
@@ -52,21 +42,28 @@ def _fingerprint(*keys: str, _root_: DictConfig) -> str:
 
 
 def launch(command: str, task: Task, arguments: list[str]) -> None:
-    """Run `task` under `conf/<command>.yaml` with Hydra's command line.
+    """Run `task` under `conf/<command>.yaml` with Hydra's command line, once its values are found to be of their kinds.
 
     Raises:
         Exception: whatever the task raised, without Hydra's own printing around it.
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let faults reach us instead of being printed by Hydra
+    arguments = [_home(argument) for argument in arguments]
     sys.argv = [f"millis {command}", *arguments]
+    _check_sweep(command, arguments)
     faults: list[BaseException] = []
+
+    def checked(cfg: DictConfig) -> Any:
+        check_choices(cfg, HydraConfig.get().runtime)
+        check(cfg)
+        return task(cfg)
 
     def guarded(cfg: DictConfig) -> Any:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return task(cfg)  # the sweeper decides what a failed job means
+            return checked(cfg)  # the sweeper decides what a failed job means
         try:
-            return task(cfg)
+            return checked(cfg)
         except Exception as error:
             faults.append(error)
             return None
@@ -76,76 +73,79 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
         raise faults[0]
 
 
-def composed(command: str, overrides: list[str]) -> DictConfig:
-    """The config of `millis <command> <overrides>`, for the Python API."""
+def composed(command: str, overrides: Sequence[str], *, hydra_node: bool = False) -> DictConfig:
+    """The config of `millis <command> <overrides>`; with `hydra_node`, Hydra's own part of it too."""
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=command):
-        cfg: DictConfig = compose(command, overrides)
+        cfg: DictConfig = compose(command, [_home(one) for one in overrides], return_hydra_config=hydra_node)
         return cfg
 
 
-def explain(error: BaseException, command: str, arguments: list[str]) -> str | None:
-    """A fault in the user's own words, or None where it is a bug that deserves its traceback."""
-    for cause in _causes(error):
-        if isinstance(cause, MillisError):
-            return str(cause)
-    missing = re.search(r"[Mm]issing mandatory value: (\S+)", str(error))
-    if missing:
-        key = missing[1]
-        return f"{key} is needed: add {key}=... to the command (`millis {command} --help` shows what there is)"
-    if isinstance(error, ConfigCompositionException | OverrideParseException):
-        return _composition(error, command, arguments)
-    if isinstance(error, OSError) and error.errno in UNWRITABLE:  # Hydra makes the run's folder before anything else
-        return (
-            f"cannot use {error.filename}: {error.strerror}. Mend that or choose another folder with paths.outputs=..."
-        )
-    if isinstance(error, InstantiationException | OmegaConfBaseException):
-        return str(error).split("\nfull_key")[0].replace("\n", " ")
-    return None
+def settled(command: str, overrides: Sequence[str]) -> DictConfig:
+    """`composed`, for the Python API: its values are checked as those of the command line are.
+
+    Raises:
+        MillisError: see `millis.cli.kinds.check`.
+    """
+    cfg = composed(command, overrides, hydra_node=True)
+    check_choices(cfg, cfg.hydra.runtime)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    check(cfg)
+    return cfg
 
 
-def _composition(error: BaseException, command: str, arguments: list[str]) -> str:
-    """Why the overrides do not make a config."""
-    if isinstance(error, OverrideParseException):
-        return f"cannot read the override {error.override!r}: {error.message.splitlines()[0]}"
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, wanted = (error.missing_cfg_file or "").rpartition("/")
-        options = ", ".join(error.options)
-        return f"{group} has no {wanted!r}{nearest(wanted, error.options)}. Expected one of: {options}"
-    return _unknown_key(str(error), command, arguments)
+def split(arguments: Sequence[str]) -> tuple[list[str], list[Override]]:
+    """The overrides of a command line that give one value, as written, and those that give several."""
+    asked = get_args_parser().parse_args(list(arguments))
+    overrides = _parsed(asked.overrides)
+    several = [one for one in overrides if one.is_sweep_override()]
+    return [one.input_line for one in overrides if not one.is_sweep_override()], several
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _check_sweep(command: str, arguments: Sequence[str]) -> None:
+    """Compose a sweep without what it varies, and check all of it: before the sweeper sees it, and before a teacher.
+
+    Hydra itself composes a sweep's config with the overrides that vary in it, and takes any fault for theirs.
+    """
+    asked = get_args_parser().parse_args(list(arguments))
+    written = OmegaConf.load(conf_dir() / f"{command}.yaml")
+    many = asked.multirun or OmegaConf.select(written, "hydra.mode") == "MULTIRUN"
+    if not many or asked.help or asked.hydra_help or asked.cfg or asked.info or asked.config_name or asked.config_path:
+        return
+    single, several = split(arguments)
+    further = [f"hydra.searchpath=[{_quoted(str(Path(asked.config_dir).absolute()))}]"] if asked.config_dir else []
+    if asked.config_dir and not Path(asked.config_dir).is_dir():
+        return  # Hydra says so
+    cfg = composed(command, [*single, *further], hydra_node=True)
+    runtime = cfg.hydra.runtime
+    with open_dict(cfg):
+        del cfg["hydra"]
+    check_choices(cfg, runtime)
+    check(cfg, complete=False)
+    check_swept(cfg, runtime, several)
 
 
-def _unknown_key(message: str, command: str, arguments: list[str]) -> str:
-    """Hydra's message, and for an unknown key or group the nearest that exists."""
-    first = message.splitlines()[0]
-    found = re.search(r"Could not override '([^']+)'", message) or re.search(r"Key '([^']+)' is not in struct", message)
-    if not found:
-        return first
-    wanted = found[1].split("@")[0]
-    overrides = [argument for argument in arguments if "=" in argument and argument.split("=")[0] != found[1]]
-    try:
-        valid = [*_keys(composed(command, overrides)), *_groups()]
-    except Exception:  # other overrides may be at fault as well; the plain names still help
-        valid = [*_keys(composed(command, [])), *_groups()]
-    return f"no config key {wanted!r}{nearest(wanted, valid)}. `millis {command} --cfg job` shows every key"
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    parsed: list[Override] = OverridesParser.create().parse_overrides([_home(one) for one in overrides])
+    return parsed
 
 
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+def _home(argument: str) -> str:
+    """`data.path=~/x` with the home folder in place of `~`: shells leave it, and Hydra cannot read it."""
+    found = re.fullmatch(r"([^=\s]+=)(~(?:/.*)?)", argument)
+    return found[1] + _quoted(str(Path(found[2]).expanduser())) if found else argument
+
+
+def _quoted(text: str) -> str:
+    return str(QuotedString(text, Quote.double).with_quotes())
+
+
+def keys_of(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a config."""
     if isinstance(node, DictConfig) and not (node._is_missing() or node._is_none()):
         for key in map(str, node):
             name = f"{prefix}{key}"
             yield name
-            value = node._get_node(key)
-            yield from _keys(value, f"{name}.")
-
-
-def _groups() -> list[str]:
-    root = conf_dir()
-    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir()]
+            yield from keys_of(node._get_node(key), f"{name}.")

@@ -57,7 +57,8 @@ def usage() -> str:
 
 def run(command: str, arguments: list[str]) -> int:
     """Run `command` under Hydra; returns the exit code."""
-    from millis.cli.hydra_app import explain, launch
+    from millis.cli.faults import explain
+    from millis.cli.hydra_app import launch
 
     given: dict[str, list[str]] = {}
     if "--" in arguments:  # `millis predict artifact=DIR -- "a text" "another"`: what follows is data, not overrides

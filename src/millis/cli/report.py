@@ -17,10 +17,12 @@ from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
 from millis.store import write_json
 from millis.sweep.frontier import frontier
+from millis.tracking import dashboard
 
 
 def run(cfg: DictConfig) -> Path:
     """Draw the records of one study, or tell their effects; returns the path of what was written."""
+    place = None if cfg.wandb is None else dashboard.target(cfg.wandb)
     outputs = Path(cfg.paths.outputs)
     source = Path(cfg.records) if cfg.records else outputs if cfg.effects else newest(outputs)
     records = read_all(source)
@@ -40,7 +42,22 @@ def run(cfg: DictConfig) -> Path:
     if limits_of(budget):
         console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
+    if place is not None:
+        console.print(f"dashboard: {_publish(records[0], place, cfg.latency)}", soft_wrap=True, highlight=False)
     return page
+
+
+def _publish(record: Record, place: tuple[str, str], latency: str | None) -> str:
+    """Make the dashboard of the study that a record is of; its address."""
+    study = record.config.get("study")
+    if not study:
+        raise MillisError("wandb=... makes the dashboard of a sweep, and these records are of none. Give records=FILE")
+    aims = list(_objectives(record, latency))
+    axis = next((name for name in aims if name.startswith("latency")), "latency_p50_ms")
+    made = dashboard.dashboard(
+        *place, study=study["name"], quality=record.quality, latency=axis, searched=list(study["space"])
+    )
+    return dashboard.publish(made)
 
 
 def _effects(cfg: DictConfig, records: Sequence[Record], folder: Path) -> Path:

@@ -79,10 +79,13 @@ class Place:
         """Turn the libraries' faults about a damaged or foreign file, or a server, into one that names it."""
         try:
             yield
-        except ModuleNotFoundError as error:
-            if error.name != "psycopg":
-                raise
-            raise MillisError("a study on PostgreSQL needs its driver: pip install 'millis[postgresql]'") from error
+        except ImportError as error:  # ModuleNotFoundError, or what Optuna makes of it
+            if getattr(error, "name", None) == "psycopg":
+                raise MillisError("a study on PostgreSQL needs its driver: pip install 'millis[postgresql]'") from error
+            raise MillisError(
+                f"the driver of the database at {self.name} is not installed. Install the one that SQLAlchemy takes "
+                "for it, or name a place that needs none: sqlite:///<path>, journal:///<path>"
+            ) from error
         except (SQLAlchemyError, sqlite3.Error, StorageInternalError, ValueError, KeyError, TypeError) as error:
             if self.file is None:
                 raise MillisError(

@@ -18,6 +18,7 @@ from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import answer
 from millis.budget import latency_probability, required
+from millis.cli.pipeline import teacher as teachers
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import (
@@ -33,10 +34,10 @@ from millis.cli.pipeline.measure import (
 from millis.cli.pipeline.plan import METHODS, Plan, Recipe
 from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.start import unshrunk_speedup
-from millis.cli.pipeline.student import ensure_student, plan, settled
+from millis.cli.pipeline.student import ensure_student, plan, settled, tracked_model
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.pipeline.tracked import trial
 from millis.early_exit.saving import exit_metrics
-from millis.errors import MillisError
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
@@ -89,6 +90,24 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     check_request(cfg)
     Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
     teacher = teacher or ensure_teacher(cfg)
+    with trial(cfg) as run:
+        outcome, key = _carried_out(cfg, teacher)
+        name = f"{outcome.name if isinstance(outcome, Skipped) else outcome.record.name}-{key[:6]}"
+        start = teachers.tracked_model(teacher.folder, teacher.fingerprint)
+        run.end(name, _numbers(outcome), start, tracked_model(teacher.inputs.cache, key))
+    return outcome
+
+
+def _numbers(outcome: Compressed | Skipped) -> dict[str, Any]:
+    """What a recipe's run shows of its outcome."""
+    over = {f"over_budget/{limit}": excess for limit, excess in outcome.excess.items()}
+    if isinstance(outcome, Skipped):
+        return {**outcome.measurement.metrics, **over, "skipped": True}
+    return {**outcome.record.metrics, **over, "training_s": outcome.seconds, "skipped": False}
+
+
+def _carried_out(cfg: DictConfig, teacher: Teacher) -> tuple[Compressed | Skipped, str]:
+    """What came of the recipe, and the fingerprint of its weights."""
     cfg, choice = settled_backend(cfg, teacher)
     planned = settled(cfg, teacher, plan(cfg, teacher))
     name = recipe_name(cfg, planned)
@@ -100,7 +119,7 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
     excess = {limit: measured.metrics[limit] / cfg.budget[limit] - 1 for limit in known}
     probability = latency_probability(measured, cfg.budget)
     if any(over > 0 for over in excess.values()):
-        return Skipped(name, measured, excess, probability)
+        return Skipped(name, measured, excess, probability), planned.fingerprint
     model, fitted = ensure_student(cfg, teacher, planned)
     record = _record(cfg, teacher, planned, Made(model, fitted), "student", choice)
     excess |= {limit: record.metrics[limit] / cfg.budget[limit] - 1 for limit in limits if limit not in known}
@@ -108,26 +127,18 @@ def compress(cfg: DictConfig, teacher: Teacher | None = None) -> Compressed | Sk
         reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
         drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
         excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
-    return Compressed(record, fitted.seconds, excess, probability)
+    return Compressed(record, fitted.seconds, excess, probability), planned.fingerprint
 
 
 def check_request(cfg: DictConfig) -> None:
-    """Refuse what cannot be measured or kept, before anything is trained.
+    """Refuse what cannot be measured, before anything is trained.
 
     Raises:
-        MillisError: a limit that is no positive number, or a backend whose artifacts no agent takes.
+        MillisError: a backend whose artifacts no agent takes.
     """
     if cfg.benchmark.where != HERE:
         check_taken("the student", instantiate(cfg.backend).name, {})
     required(cfg.budget)
-    for name, limit in cfg.budget.items():
-        if name == "probability":
-            continue
-        number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and not (number and (limit > 0 or (limit == 0 and name == "quality_drop"))):
-            raise MillisError(
-                f"budget.{name}={limit}: expected a positive number in the unit of its name, or null for no limit"
-            )
 
 
 def teacher_record(cfg: DictConfig, teacher: Teacher) -> Record:

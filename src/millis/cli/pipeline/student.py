@@ -19,7 +19,7 @@ from millis.cli.pipeline import start
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
-from millis.cli.pipeline.tracked import tracked_logger
+from millis.cli.pipeline.tracked import TRIAL, tracked
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.distillation.contract import Pair, Stage
@@ -32,6 +32,7 @@ from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
 from millis.quantization.qat import convert
 from millis.store import cached, fingerprint, locked, write_json
+from millis.tracking import Model
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.freezing import TrainOnly
@@ -64,7 +65,7 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[An
     recipe = Recipe.of(cfg)
     if not planned.trains:
         return (start.start(cfg, teacher, recipe)[0] if recipe.reshapes else teacher.module), teacher.fitted
-    weights = teacher.inputs.cache / "student" / f"{planned.fingerprint}.safetensors"
+    weights = weights_path(teacher.inputs.cache, planned.fingerprint)
     history = weights.with_suffix(".json")
     with locked(weights):
         if not (history.is_file() and weights.is_file()):
@@ -73,6 +74,17 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[An
             write_json(history, asdict(fitted))
     with cached(history):
         return restore(weights), Fitted(**json.loads(history.read_text()))
+
+
+def weights_path(cache: Path, key: str) -> Path:
+    """Where a trained student is kept."""
+    return cache / "student" / f"{key}.safetensors"
+
+
+def tracked_model(cache: Path, key: str) -> Model | None:
+    """A student as tracked runs name it; None where there is none, for the teacher's own weights are deployed."""
+    path = weights_path(cache, key)
+    return Model("student", f"student-{key[:12]}", path) if path.is_file() else None
 
 
 def settled(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Plan:
@@ -98,11 +110,11 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
     fit: Fit = instantiate(cfg.trainer)
     fits = [fit] if len(phases) == 1 else _shared_out(fit, phases, len(lesson.texts))
     fitted = []
-    with tracked_logger(cfg, f"{planned.name}-{planned.fingerprint[:6]}") as logger:
+    with tracked(cfg, f"{planned.name}-{planned.fingerprint[:6]}", TRIAL) as kept:
         for index, (phase, fit) in enumerate(zip(phases, fits, strict=True)):
             folder = checkpoints / str(index)
             title = planned.name if len(phases) == 1 else f"{planned.name}, {phase.stage.name}"
-            model, done = lesson.train(phase, model, fit, folder=folder, title=title, logger=logger)
+            model, done = lesson.train(phase, model, fit, folder=folder, title=title, logger=kept.logger)
             fitted.append(done)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return model, Fitted.of(fitted)

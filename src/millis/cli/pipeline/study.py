@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -18,13 +17,17 @@ from millis.budget import Choice, limits_of, pick, undecided
 from millis.cli.pipeline.compress import CHOICE, slug
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.measure import benchmark_fingerprint, measure, of_run
+from millis.cli.pipeline.student import tracked_model as tracked_student
 from millis.cli.pipeline.teacher import Teacher
+from millis.cli.pipeline.teacher import tracked_model as tracked_teacher
+from millis.cli.pipeline.tracked import SUMMARY, tracked
 from millis.frontier import Frontier
 from millis.metrics import scorer
 from millis.record import Record, write_records
 from millis.report.figures import frontier_figure
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
+from millis.storage.manifest import open_manifest
 from millis.store import atomic_folder, cached, fingerprint, locked, write_json
 from millis.sweep.frontier import frontier
 
@@ -96,7 +99,7 @@ def _conclude(
     choice = pick(kept, budget) if limits_of(budget) else None
     write_records(folder / "records.jsonl", [replace(r, artifact=_relative(r.artifact, folder)) for r in kept])
     write_html(folder / "frontier.html", kept, found, title=f"{cfg.study.name}: the frontier", budget=budget)
-    run = _track(cfg, kept, found, trials, folder)
+    run = _track(cfg, teacher, kept, found, trials)
     return Outcome(folder, kept, found, choice, run)
 
 
@@ -176,16 +179,28 @@ def _relative(artifact: str, folder: Path) -> str:
 
 
 def _track(
-    cfg: DictConfig, records: Sequence[Record], found: Frontier, trials: Mapping[str, int], folder: Path
+    cfg: DictConfig, teacher: Teacher, records: Sequence[Record], found: Frontier, trials: Mapping[str, int]
 ) -> Path | None:
-    logger: dict[str, Any] = plain(cfg.logger)
-    if not tracking.uses_wandb(logger):
+    """The run that shows the study; its folder."""
+    if not tracking.uses_wandb(plain(cfg.logger)):
         return None
-    tracking.prepare(Path(cfg.paths.outputs))
-    rows = frontier_rows(records, found)
+    members = [_member(cfg.study.name, record, teacher) for record in records if found.of(record).on_frontier]
     latency = next((name for name in found.objectives if name.startswith("latency")), "latency_p50_ms")
-    members = [record for record in records if found.of(record).on_frontier]
-    return tracking.log_sweep(
-        cfg.study.name, records, members, logger=logger, root=folder, trials=trials,
-        figure=frontier_figure(rows, latency), config=plain(cfg),
-    )  # fmt: skip
+    with tracked(cfg, cfg.study.name, SUMMARY) as kept:
+        if kept.run is None:
+            return None
+        figure = frontier_figure(frontier_rows(records, found), latency)
+        tracking.log_study(kept.run, records, members, trials=trials, figure=figure)
+        place = kept.run.folder
+    tracking.close()
+    return place
+
+
+def _member(study: str, record: Record, teacher: Teacher) -> tracking.Member:
+    """A record with its artifact and the weights that this was made of."""
+    folder, own = Path(record.artifact), tracked_teacher(teacher.folder, teacher.fingerprint)
+    if record.kind == "teacher":
+        return tracking.Member(record, None, own)
+    parent = tracked_student(teacher.inputs.cache, open_manifest(folder, verify=False).fingerprint) or own
+    metadata = {"record": record.id, "name": record.name, "metrics": record.metrics}
+    return tracking.Member(record, tracking.Model("model", f"{study}-{record.name}", folder, metadata), parent)

@@ -19,7 +19,7 @@ from millis import __version__
 from millis.backends import eager
 from millis.backends.artifact import write_artifact
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
-from millis.cli.pipeline.tracked import tracked_logger
+from millis.cli.pipeline.tracked import TEACHER, tracked
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits
@@ -28,6 +28,7 @@ from millis.models import max_length
 from millis.models.tokenizer import AnyTokenizer, longest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
+from millis.tracking import Model
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
@@ -163,21 +164,28 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     adapter = instantiate(cfg.teacher.adapter)
     callbacks = [] if adapter is None else adapter.wrap(model)
     checkpoints = folder.with_suffix(".checkpoints")
-    with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
+    with tracked(cfg, f"teacher-{key[:6]}", TEACHER) as kept:
         fitted = fit(
             module, train, validation, pad_id(tokenizer),
-            folder=checkpoints, seed=cfg.teacher.seed, title=f"teacher ({dataset.name})", logger=logger,
+            folder=checkpoints, seed=cfg.teacher.seed, title=f"teacher ({dataset.name})", logger=kept.logger,
             callbacks=callbacks,
         )  # fmt: skip
-    if adapter is not None:
-        merge(model)
-    manifest = Manifest(
-        name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
-        inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
-    )  # fmt: skip
-    write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+        if adapter is not None:
+            merge(model)
+        manifest = Manifest(
+            name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
+            inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
+        )  # fmt: skip
+        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+        if kept.run:
+            kept.run.made(tracked_model(folder, key))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return fitted
+
+
+def tracked_model(folder: Path, key: str) -> Model:
+    """The teacher as tracked runs name it."""
+    return Model("teacher", f"teacher-{key[:12]}", folder)
 
 
 def pad_id(tokenizer: AnyTokenizer) -> int:
