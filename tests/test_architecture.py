@@ -32,6 +32,7 @@ ORDER = [
     {"frontier"},
     {"record"},
     {"store"},
+    {"temporaries"},
     {"types", "units", "errors", "collective"},
     {"millis"},
 ]

@@ -7,6 +7,7 @@ from filelock import FileLock, Timeout
 from millis.benchmark import rates
 from millis.benchmark.rates import Rates, best_seconds, largest_cache, measure_rates
 from millis.errors import MillisError
+from millis.temporaries import private_folder
 
 
 def test_the_best_of_several_runs(monkeypatch):
@@ -35,11 +36,11 @@ def test_a_process_of_its_own_measures(monkeypatch):
 
 
 def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
-    monkeypatch.setattr(rates, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def run(*_, **__):
         with pytest.raises(Timeout):
-            FileLock(tmp_path / "lock", timeout=0).acquire()
+            FileLock(private_folder() / ".benchmark.lock", timeout=0).acquire()
         return SimpleNamespace(returncode=1, stderr="tried")
 
     monkeypatch.setattr(rates.subprocess, "run", run)

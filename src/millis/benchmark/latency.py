@@ -7,9 +7,7 @@ processes, warm-up and intervals after Georges, Buytaert and Eeckhout 2007, "Sta
 Evaluation").
 """
 
-import os
 import random
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +18,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from millis.backends.runner import crowded
@@ -28,6 +25,7 @@ from millis.benchmark.environment import environment
 from millis.benchmark.isolate import Worker, available_cpus
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
+from millis.benchmark.turn import my_turn
 from millis.errors import MillisError
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
@@ -36,8 +34,6 @@ WAITING = 0.05  # share of the time lost to other processes from which on a read
 REFERENCE = "the reference"  # what messages call it
 HERE = "here"  # the machine that runs this
 FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
-# Two measurements at once would time each other: a user takes one lock on one machine.
-LOCK = Path(tempfile.gettempdir()) / f"millis-benchmark-{getattr(os, 'getuid', int)()}.lock"
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,7 @@ class Bench:
         self._orders = [[position[i] for i in draw] for draw in draws]
         self._stack = ExitStack()
         try:
-            with FileLock(LOCK):
+            with my_turn():
                 self._reference = self._start(REFERENCE, reference, self._stack)
         except BaseException:
             self.close()
@@ -188,7 +184,7 @@ class Bench:
             MillisError: an artifact that does not load, or whose process died.
         """
         others = [name for name in artifacts if artifacts[name].resolve() != self.reference.resolve()]
-        with FileLock(LOCK), ExitStack() as stack:
+        with my_turn(), ExitStack() as stack:
             machine = environment()
             everyone = [self._reference, *(self._start(name, artifacts[name], stack) for name in others)]
             requests = self._affordable(max(one.median_ms for one in everyone))

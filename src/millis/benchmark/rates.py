@@ -19,10 +19,8 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from filelock import FileLock
-
 from millis.benchmark.isolate import worker_environment
-from millis.benchmark.latency import LOCK
+from millis.benchmark.turn import my_turn
 from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
 
@@ -57,7 +55,7 @@ def measure_rates(threads: int, cpus: Sequence[int]) -> Rates:
         MillisError: the process died; its last words are in the message.
     """
     command = [sys.executable, "-m", __name__, str(threads), ",".join(map(str, cpus))]
-    with FileLock(LOCK):  # no other measurement meanwhile
+    with my_turn():
         run = subprocess.run(command, capture_output=True, text=True, env=worker_environment(threads), check=False)
     if run.returncode:
         raise MillisError(

@@ -23,7 +23,7 @@ from millis.errors import MillisError, nearest
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
 from millis.training.callbacks import Noise, Progress
-from millis.training.checkpoints import AtomicCheckpoints
+from millis.training.checkpoints import AtomicCheckpoints, resumable
 from millis.training.module import VALIDATION, TextModule
 from millis.training.precision import Savings, native_bf16, on_gpu, savings
 from millis.training.processes import Ranks, led
@@ -139,7 +139,7 @@ class Fit:
         """Train `module.model` in place.
 
         Args:
-            folder: For checkpoints; a `last.ckpt` found there is continued from.
+            folder: For checkpoints; one found there is continued from, if it is `resumable`.
             teacher_logits: [N, C], joined to the training batches.
 
         Raises:
@@ -174,9 +174,9 @@ class _Run:
         self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
         seed_everything(self.seed)
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
-        last = self.folder / "last.ckpt"
+        last = resumable(self.folder)
         first = ranks is None or ranks.rank == 0
-        if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
+        if first and last is None and str(self.fit.flags["precision"]).endswith("-mixed"):
             _tell(self._savings(data), self.title, logger)
         progress = Progress(self.title)  # its clock starts here
         best = ModelCheckpoint(
@@ -202,7 +202,7 @@ class _Run:
             num_sanity_val_steps=0,
         )
         with _interruptible():
-            trainer.fit(self.module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+            trainer.fit(self.module, data, ckpt_path=last, weights_only=True)
         if best.best_model_score is None and not settled(trainer):
             raise MillisError(
                 f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "

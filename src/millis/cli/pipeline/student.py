@@ -1,7 +1,6 @@
 """Students: made from the teacher, distilled once for each fingerprint, and brought to the form that is deployed."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
 from millis.quantization.qat import convert
 from millis.store import cached, fingerprint, locked, write_json
+from millis.temporaries import discard
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.freezing import TrainOnly
@@ -61,11 +61,12 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[An
         return (start.start(cfg, teacher, recipe)[0] if recipe.reshapes else teacher.module), teacher.fitted
     weights = teacher.inputs.cache / "student" / f"{planned.fingerprint}.safetensors"
     history = weights.with_suffix(".json")
-    with locked(weights):
+    with locked(weights, "this student, which another process trains"):
         if not (history.is_file() and weights.is_file()):
             model, fitted = train_student(cfg, teacher, planned)
             keep(weights, model)
             write_json(history, asdict(fitted))
+        discard(checkpoints_of(teacher, planned))  # after the result is there: killed before, a run goes on from them
     with cached(history):
         return restore(weights), Fitted(**json.loads(history.read_text()))
 
@@ -79,24 +80,30 @@ def settled(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Plan:
     return replace(planned, spec=spec, name=_name(recipe, spec), settled=True)
 
 
+def checkpoints_of(teacher: Teacher, planned: Plan) -> Path:
+    """Where a student's training leaves what it can be continued from: a folder for each phase."""
+    return teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
+
+
 def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any, Fitted]:
-    """Train a student whatever lies there already; a killed run is continued from its last epoch."""
+    """Train a student whatever lies there already; a killed run is continued from its last epoch.
+
+    Checkpoints are left: they are of use until the student is kept.
+    """
     recipe = Recipe.of(cfg)
     seed_everything(cfg.seed)
     model, tokenizer = start.start(cfg, teacher, recipe)
     lesson = Lesson.of(cfg, teacher, recipe, tokenizer)
-    checkpoints = teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
     phases = phases_of(recipe)
     fit: Fit = instantiate(cfg.trainer)
     fits = [fit.with_epochs(epochs) for epochs in split_epochs([phase.stage for phase in phases], fit.max_epochs)]
     fitted = []
     with tracked_logger(cfg, f"{planned.name}-{planned.fingerprint[:6]}") as logger:
         for index, (phase, fit) in enumerate(zip(phases, fits, strict=True)):
-            folder = checkpoints / str(index)
+            folder = checkpoints_of(teacher, planned) / str(index)
             title = planned.name if len(phases) == 1 else f"{planned.name}, {phase.stage.name}"
             model, done = lesson.train(phase, model, fit, folder=folder, title=title, logger=logger)
             fitted.append(done)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return model, Fitted.of(fitted)
 
 

@@ -1,7 +1,6 @@
 """The teacher: fine-tuned once for each fingerprint, then read from its artifact."""
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +26,7 @@ from millis.errors import MillisError
 from millis.models import max_length
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
+from millis.temporaries import discard
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
 from millis.training.module import TextModule
@@ -130,10 +130,12 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     key = teacher_fingerprint(cfg, inputs)
     folder = inputs.cache / "teacher" / key
     history = folder.with_suffix(".json")
-    with locked(folder):
+    with locked(folder, "the teacher, which another process trains"):
+        checkpoints = folder.with_suffix(".checkpoints")
         if not (history.is_file() and folder.is_dir()):
-            fitted = _train(cfg, inputs, folder, key)
+            fitted = _train(cfg, inputs, folder, key, checkpoints)
             write_json(history, asdict(fitted))
+        discard(checkpoints)  # after the result is there: killed before, a run goes on from them
     same = fingerprint(str(folder), plain(cfg.task), plain(cfg.data))
     if same not in _opened:
         with cached(history):
@@ -141,7 +143,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     return _opened[same]
 
 
-def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
+def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(cfg.teacher.seed)
     model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
@@ -157,7 +159,6 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     fit: Fit = instantiate(cfg.teacher.trainer)
     adapter = instantiate(cfg.teacher.adapter)
     callbacks = [] if adapter is None else adapter.wrap(model)
-    checkpoints = folder.with_suffix(".checkpoints")
     with tracked_logger(cfg, f"teacher-{key[:6]}") as logger:
         fitted = fit(
             module, train, validation, pad_id(tokenizer),
@@ -171,7 +172,6 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
         inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
     )  # fmt: skip
     write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return fitted
 
 
