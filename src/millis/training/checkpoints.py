@@ -38,4 +38,4 @@ def resumable(folder: Path) -> Path | None:
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
         return None
     named = {Path(state["best_model_path"]) for state in states if state.get("best_model_path")}
-    return last if not named or (named == {best} and best.is_file()) else None
+    return last if not named or (named == {best.resolve()} and best.is_file()) else None
