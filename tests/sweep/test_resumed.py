@@ -58,7 +58,7 @@ SAMPLERS = {
         6,
         3,
     ),
-    "gp": (lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=3, deterministic_objective=True), 5, 9),
+    "gp": (lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=3, deterministic_objective=True), 5, 23),
 }
 
 

@@ -15,14 +15,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.strategies import DDPStrategy
 
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError, nearest
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
-from millis.training.callbacks import Noise, Progress
+from millis.training.callbacks import Noise, OwnSignals, Progress
 from millis.training.checkpoints import AtomicCheckpoints, resumable
 from millis.training.module import VALIDATION, TextModule
 from millis.training.precision import Savings, native_bf16, on_gpu, savings
@@ -147,7 +146,7 @@ class Fit:
                 are to be averaged over steps between which a callback changes the model.
         """
         run = _Run(self, module, (train, validation), pad_id, folder, seed, title, teacher_logits, tuple(callbacks))
-        with led(self.world, run) as ranks:
+        with led(self.world, run, folder) as ranks:
             best, progress, epochs = run(ranks, logger)
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
@@ -184,12 +183,13 @@ class _Run:
         )
         trainer = pl.Trainer(
             **self.fit.flags,
-            strategy="auto" if ranks is None else DDPStrategy(cluster_environment=ranks, find_unused_parameters=True),
+            strategy="auto" if ranks is None else ranks.strategy(),
             logger=logger,
             callbacks=[
                 EarlyStopping(VALIDATION, patience=self.fit.patience, mode="max"),
                 best,
                 progress,
+                OwnSignals(),
                 Noise(self.seed, 0 if ranks is None else ranks.rank),
                 *([] if self.fit.adversarial is None else [Adversarial(self.fit.adversarial)]),
                 *self.callbacks,
