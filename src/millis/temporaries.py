@@ -51,11 +51,11 @@ def partial_file(path: Path) -> Iterator[Path]:
         if _hold(handle, Path(name)):
             break
         os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-        os.close(handle)
+    with os.fdopen(handle):  # closed last of all
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
 
 @contextmanager
