@@ -151,6 +151,11 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         shared.require_a_result()
         if listener:
             listener.end(shared.study)
+        if lost := shared.untried(options.n_trials):
+            raise MillisError(
+                f"the time was up before what a dead worker had begun could be tried again (trials {lost} of study "
+                f"{options.study_name!r}): run the same command again, with a longer hydra.sweeper.timeout_s if need be"
+            )
         return shared.study
 
     def _search(self, shared: Any, space: Any, listener: Any) -> None:
@@ -180,8 +185,10 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
                 shared.set_aside(failures.numbers)
                 raise MillisError(reason)
         log.info("no trial is begun after timeout_s=%s", self.options.timeout_s)
-        if others := shared.others():
-            log.warning("time is up; left to other workers: %s", _at(others))
+        late = set(shared.others())
+        while others := {number: host for number, host in shared.others().items() if number in late}:
+            self._await(others)
+            shared.ask(space, 0)  # what a dead worker left is noticed
 
     def _await(self, others: dict[int, str]) -> None:
         """Wait a little for results of other workers' trials; those of a worker that dies are for this one."""
@@ -190,7 +197,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         if new := {number: host for number, host in others.items() if number not in self.awaited}:
             self.awaited |= new.keys()
             log.warning(
-                "waiting for %s, until it has ended or nothing was heard of its worker for %g s: then it is tried here",
+                "waiting for %s, until it has ended or nothing was heard of its worker for %g s",
                 _at(new), LEASE_S,
             )  # fmt: skip
         time.sleep(LOOK_S)

@@ -155,6 +155,15 @@ class SharedStudy:
         theirs = (trial for trial in trials if trial._trial_id not in self._mine)
         return {trial.number: trial.user_attrs.get("worker", {}).get("host", "unknown") for trial in theirs}
 
+    def untried(self, n_trials: int) -> list[int]:
+        """Numbers of trials that a dead worker left, that are yet to be tried again, and that `n_trials` lacks."""
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False)
+        if sum(_counts(trial, _set_aside(self.study)) for trial in trials) >= n_trials:
+            return []
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        return [trial.user_attrs["retry_of"] for trial in waiting if "retry_of" in trial.user_attrs]
+
     def tell(self, trial: Trial, returned: Any) -> Result | str | None:
         """Record what a trial's task returned, or the exception it ended by.
 
