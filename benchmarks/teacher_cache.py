@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.student import plan, train_student
+from millis.cli.pipeline.student import checkpoints_of, plan, train_student
 from millis.cli.pipeline.teacher import ensure_teacher
+from millis.temporaries import discard
 from millis.training.fit import Fitted
 
 STUDENTS = (["student=static"], ["student=convolution"], ["student.layers=1"], ["student.layers=3"])
@@ -56,7 +57,10 @@ def main() -> int:
 def fitted(cfg: DictConfig) -> Fitted:
     """Train the student of `cfg` from its seed."""
     teacher = ensure_teacher(cfg)
-    return train_student(cfg, teacher, plan(cfg, teacher))[1]
+    planned = plan(cfg, teacher)
+    done = train_student(cfg, teacher, planned)[1]
+    discard(checkpoints_of(teacher, planned))
+    return done
 
 
 def epoch_seconds(run: Fitted) -> float:

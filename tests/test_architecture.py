@@ -33,6 +33,7 @@ ORDER = [
     {"metrics"},
     {"record"},
     {"store"},
+    {"temporaries"},
     {"types", "units", "errors", "collective"},
     {"millis"},
 ]

@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import re
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,6 +199,63 @@ def test_a_lock_is_released_after_a_failure(tmp_path):
         raise RuntimeError
     with locked(tmp_path / "output"):
         pass
+
+
+HOLDER = """
+import sys, time; from pathlib import Path; from millis.store import locked
+with locked(Path(sys.argv[1])): print("held", flush=True); time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of `output`."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(store.__file__).parents[1])}
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "output")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_wait_is_said_with_its_limit_and_who_is_waited_for(tmp_path, holder, capsys):
+    refused = rf"waited 0.2 s for the teacher \(process {holder.pid}, since [\d:]+\). End that process if it hangs"
+    waiting = locked(tmp_path / "output", "the teacher", at_most_s=0.2, said_after_s=0.1)
+    with pytest.raises(MillisError, match=refused), waiting:
+        pass
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"waiting for the teacher \(process {holder.pid}, since [\d:]+\), for at most 0.2 s\n", said)
+    holder.kill()
+    with locked(tmp_path / "output", at_most_s=60, said_after_s=60):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_holder_that_is_stopped_is_called_so(tmp_path, holder, capsys):
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(MillisError), locked(tmp_path / "output", at_most_s=0.2, said_after_s=0.1):
+        pass
+    assert "which is stopped: `kill -CONT` lets it go on" in capsys.readouterr().err
+
+
+def test_a_lock_that_nobody_signed_is_waited_for_too(tmp_path, capsys):
+    waiting = locked(tmp_path / "output", at_most_s=0.2, said_after_s=0.1)
+    with FileLock(tmp_path / ".output.lock"), pytest.raises(MillisError), waiting:
+        pass
+    assert capsys.readouterr().err == (
+        "waiting for output, which another process makes (a process that has not signed its lock), for at most 0.2 s\n"
+    )
+
+
+def test_who_does_not_wait_is_told_at_once(tmp_path, holder, capsys):
+    with pytest.raises(Timeout), locked(tmp_path / "output", at_most_s=0):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.5, "0.5 s"), (90, "90 s"), (900, "15 min"), (86400, "24 h")])
+def test_a_duration_in_words(seconds, text):
+    assert store.duration(seconds) == text
 
 
 def test_write_json_keeps_letters_as_they_are(tmp_path):

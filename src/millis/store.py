@@ -1,22 +1,28 @@
 """Where outputs are kept: fingerprints name them, renames make them whole.
 
 Every stage's output lives under a fingerprint of its inputs, so nothing is trained or measured twice, and is
-written to a temporary name and renamed, so a killed run leaves nothing half-written.
+written to a temporary name and renamed, so a killed run leaves nothing half-written, and what it was at is tidied up by
+the next (`millis.temporaries`).
 """
 
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import platform
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from millis.errors import MillisError
+from millis.temporaries import moved_aside, partial_file, partial_folder, tidy
+
+SAID_AFTER_S = 2.0  # of a wait
+LONGEST_WAIT_S = 24 * 3600.0  # a training that others wait for may take a day
 
 
 def fingerprint(*parts: Any) -> str:
@@ -38,23 +44,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         MillisError: the file system refused (full disk, no permission); nothing is left behind.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    temporary = Path(name)
-    try:
+    with _written(path), partial_file(path) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
         temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -64,48 +59,52 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Raises:
         MillisError: the file system refused (full disk, no permission); nothing is left behind.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
+    with _written(folder), partial_folder(folder) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        _take_place(temporary, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`; an older `folder` is back where that fails."""
-    if not folder.exists():
-        temporary.replace(folder)
-        return
-    older = temporary.with_name(f"{temporary.name}.older")
-    folder.replace(older)
-    try:
-        temporary.replace(folder)
-    except OSError:
-        older.replace(folder)
-        raise
-    shutil.rmtree(older)
+        if folder.exists():
+            with moved_aside(folder):
+                temporary.replace(folder)
+        else:
+            temporary.replace(folder)
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
-    """Hold an inter-process lock beside `path`, so that two workers do not make the same output.
-
-    Raises:
-        MillisError: the file system refused.
-        filelock.Timeout: without `wait`, another holds it.
-    """
-    lock = FileLock(path.parent / f".{path.name}.lock", timeout=-1 if wait else 0)
+def _written(path: Path) -> Iterator[None]:
+    """The folder of `path` is there, without what dead processes left in it; refusals are explained."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        tidy(path.parent)
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def locked(
+    path: Path, what: str = "", *, at_most_s: float = LONGEST_WAIT_S, said_after_s: float = SAID_AFTER_S
+) -> Iterator[None]:
+    """Hold an inter-process lock beside `path`, so that two workers do not make the same output.
+
+    A wait is said on standard error, with who is waited for. A lock ends with its holder, so a wait ends by itself
+    unless the holder hangs.
+
+    Args:
+        what: Of whoever holds the lock, for that line: "the teacher, which another process trains".
+        at_most_s: How long to wait; 0 does not.
+        said_after_s: A wait shorter than this is not worth a line.
+
+    Raises:
+        MillisError: the file system refused, or the wait took longer than `at_most_s`.
+        filelock.Timeout: another holds it, and `at_most_s` is 0.
+    """
+    file = path.parent / f".{path.name}.lock"
+    lock = FileLock(file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tidy(path.parent)
+        _acquire(lock, what or f"{path.name}, which another process makes", at_most_s, said_after_s)
+        _sign(file)
     except Timeout:  # an OSError as well
         raise
     except OSError as error:
@@ -114,6 +113,55 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, what: str, at_most_s: float, said_after_s: float) -> None:
+    try:
+        lock.acquire(timeout=min(said_after_s, at_most_s))
+    except Timeout:
+        if not at_most_s:
+            raise
+        awaited = f"{what} ({_holder(Path(lock.lock_file))})"
+        print(f"waiting for {awaited}, for at most {duration(at_most_s)}", file=sys.stderr, flush=True)
+        try:
+            lock.acquire(timeout=max(0.0, at_most_s - said_after_s))
+        except Timeout:
+            raise MillisError(
+                f"waited {duration(at_most_s)} for {awaited}. End that process if it hangs, and run the same command "
+                "again"
+            ) from None
+
+
+def _sign(file: Path) -> None:
+    """Write into a held lock file who holds it: for the eyes of those who wait, no part of the lock."""
+    with suppress(OSError):
+        file.write_text(json.dumps([os.getpid(), platform.node(), time.time()]), encoding="utf-8")
+
+
+def _holder(file: Path) -> str:
+    """Who signed a lock file: `process 4711, since 16:20:03`."""
+    try:
+        pid, host, since = json.loads(file.read_text(encoding="utf-8"))
+        elsewhere = "" if host == platform.node() else f" on {host}"
+        return f"process {pid}{elsewhere}{_stopped(pid, host)}, since {time.strftime('%X', time.localtime(since))}"
+    except (OSError, ValueError, TypeError):
+        return "a process that has not signed its lock"
+
+
+def _stopped(pid: int, host: str) -> str:
+    """Whether a holder on this machine is stopped (Ctrl-Z), where the system tells."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+    return ", which is stopped: `kill -CONT` lets it go on" if state == "T" and host == platform.node() else ""
+
+
+def duration(seconds: float) -> str:
+    """`90 s`, `15 min`, `24 h`."""
+    if seconds < 120:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 @contextmanager

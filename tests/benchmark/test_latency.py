@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from millis.benchmark import latency
+from millis.benchmark import latency, turn
 from millis.benchmark.latency import Bench, Options
 from millis.benchmark.where import measure
 from millis.errors import MillisError
@@ -281,14 +281,14 @@ def test_a_time_to_wait_that_is_none(timeout_s, patience_s):
 
 
 def test_a_process_that_hangs_does_not_keep_the_machine(artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr(latency, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(turn, "private_folder", lambda: tmp_path)
     with Bench(artifact("tiny"), TEXTS, replace(QUICK, processes=1)) as bench:
         (worker,) = bench._reference.workers
         worker.timeout_s = 0.2
         os.kill(worker._process.pid, signal.SIGSTOP)
         with pytest.raises(MillisError, match=r"process of the reference hung: for \S+ s .* while it was being timed"):
             bench.measure({"same": bench.reference})
-        FileLock(tmp_path / "lock", timeout=0).acquire()
+        FileLock(tmp_path / ".benchmark.lock", timeout=0).acquire()
 
 
 def test_a_slow_artifact_has_time_for_its_work(fake, monkeypatch):

@@ -4,9 +4,10 @@ import pytest
 import torch
 from filelock import FileLock, Timeout
 
-from millis.benchmark import rates
+from millis.benchmark import rates, turn
 from millis.benchmark.rates import Rates, best_seconds, largest_cache, measure_rates
 from millis.errors import MillisError
+from millis.temporaries import private_folder
 
 
 def test_the_best_of_several_runs(monkeypatch):
@@ -35,11 +36,11 @@ def test_a_process_of_its_own_measures(monkeypatch):
 
 
 def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
-    monkeypatch.setattr(rates, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def run(*_, **__):
         with pytest.raises(Timeout):
-            FileLock(tmp_path / "lock", timeout=0).acquire()
+            FileLock(private_folder() / ".benchmark.lock", timeout=0).acquire()
         return SimpleNamespace(returncode=1, stderr="tried")
 
     monkeypatch.setattr(rates.subprocess, "run", run)
@@ -48,14 +49,14 @@ def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
 
 
 def test_a_process_that_hangs_is_ended_and_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(rates, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(turn, "private_folder", lambda: tmp_path)
     monkeypatch.setattr(rates, "SECONDS", 0.0)
     (tmp_path / "sleeper.py").write_text("import time; time.sleep(600)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(rates, "__name__", "sleeper")
     with pytest.raises(MillisError, match=r"hung: it was not done after 0.2 s, .*raise benchmark.timeout_s"):
         measure_rates(1, [], timeout_s=0.2)
-    FileLock(tmp_path / "lock", timeout=0).acquire()
+    FileLock(tmp_path / ".benchmark.lock", timeout=0).acquire()
 
 
 @pytest.mark.parametrize("bf16", [True, False])

@@ -5,6 +5,7 @@ from millis.benchmark import scaling
 from millis.benchmark.scaling import Point, scale, stream_grid, thread_grid, tune
 from millis.errors import MillisError
 from millis.storage.manifest import Manifest
+from millis.temporaries import private_folder
 
 MANIFEST = Manifest("tiny", "onnxruntime", {}, ("a", "b"), ("input_ids",), 8)
 
@@ -61,11 +62,11 @@ def test_streams_have_cpus_of_their_own(threads, streams):
 
 
 def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
-    monkeypatch.setattr(scaling, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def timed(*_):
         with pytest.raises(Timeout):
-            FileLock(tmp_path / "lock", timeout=0).acquire()
+            FileLock(private_folder() / ".benchmark.lock", timeout=0).acquire()
         return ["timed"]
 
     monkeypatch.setattr(scaling, "_scale", timed)

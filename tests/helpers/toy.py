@@ -69,6 +69,33 @@ class DieAt(pl.Callback):
             raise self.error
 
 
+class LoopbackOnly(pl.Callback):
+    """Fails in a process that listens where another machine could reach it. Addresses are as the kernel writes them."""
+
+    def on_train_end(self, *_):
+        import re
+        from pathlib import Path
+
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        own = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+        loopback = {"tcp": "0100007F", "tcp6": "00000000000000000000000001000000"}
+        listening = []
+        for family, home in loopback.items():
+            for line in Path(f"/proc/net/{family}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in own:
+                    listening.append(fields[1].split(":")[0] == home)
+        assert listening, "gloo listens for the others: the reader of sockets sees nothing"
+        assert all(listening)
+
+
+def sleep(_):
+    """What a follower that has no part does."""
+    import time
+
+    time.sleep(600)
+
+
 class SameEverywhere(pl.Callback):
     """Fails where the processes hold different weights, pruned as they are, when training ends."""
 

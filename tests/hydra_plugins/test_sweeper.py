@@ -1,5 +1,6 @@
 """The sweeper under Hydra: a tiny app whose task needs no model, run as users run it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.millis_sweeper import _overrides
 from millis.errors import MillisError, Unavailable
+from millis.store import atomic_file
 from millis.sweep.study import finished
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -323,14 +325,80 @@ def test_a_trial_that_was_not_tried_for_something_was_away_does_not_count(
 
     append(app, n_trials=4, enqueue=[{"student": "static"}, {"student": "transformer", "student.layers": 6}])
     for _ in range(2):
-        with pytest.raises(
-            MillisError, match=r"the sweep stops: no measuring agent answers. Run the same command again"
-        ):
+        with pytest.raises(MillisError, match=r"the sweep stops: no measuring agent answers. When it is back, run the"):
             sweep(task=task)
     rows = finished(sweep(task=task))
     assert calls == 6, "each stops it at once"
     assert [row["error"] for row in rows] == [None] * 4, "as many as were asked for"
     assert rows[1]["params"]["student.layers"] == 6, "what was not tried is tried"
+
+
+def test_failures_that_differ_in_their_files_alone_stop_the_sweep(
+    sweep: Callable[..., optuna.Study], app: Path
+) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        raise MillisError(f"cannot read {hydra.core.hydra_config.HydraConfig.get().runtime.output_dir}/x: it is cut")
+
+    append(app, n_trials=9)
+    with pytest.raises(MillisError, match=r"the last 4 trials failed alike, so the sweep stops: cannot read .*/3/x"):
+        sweep(task=task)
+    assert finished(load(app)) == []
+
+
+def test_a_full_disk_stops_the_sweep_at_once_and_costs_it_nothing(
+    sweep: Callable[..., optuna.Study], app: Path
+) -> None:
+    calls = 0
+
+    def task(config: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            with atomic_file(app / str(calls)) as temporary:
+                raise OSError(errno.ENOSPC, "No space left on device", temporary)
+        return benign(config)
+
+    with pytest.raises(
+        MillisError, match=r"there is no space left, so the sweep stops: cannot write .*Make room and run"
+    ):
+        sweep(task=task)
+    assert calls == 2
+    assert [row["error"] for row in finished(sweep())] == [None] * 4, "as many as were asked for"
+
+
+@pytest.fixture
+def left_by_a_dead_machine(sweep: Callable[..., optuna.Study], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trial 0 runs on another machine, whose worker died; leases are short."""
+
+    def dies(config: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt  # and leaves its trial running, as if it were killed
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("millis.sweep.storage.this_worker", lambda: {"id": "a", "host": "far", "boot": "another"})
+        sweep("hydra.sweeper.n_trials=2", task=dies)
+    monkeypatch.setattr("millis.sweep.lease.LEASE_S", 1.5)
+
+
+@pytest.mark.usefixtures("left_by_a_dead_machine")
+def test_a_worker_with_nothing_to_begin_waits_for_the_others_and_takes_over_from_the_dead(
+    sweep: Callable[..., optuna.Study], capfd: pytest.CaptureFixture[str]
+) -> None:
+    trials = sweep("hydra.sweeper.n_trials=2").trials
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert trials[2].user_attrs["retry_of"] == 0 and trials[2].params == trials[0].params
+    said = "".join(capfd.readouterr())
+    assert "trial 0 was interrupted: its worker is dead; it is tried again" in said
+
+
+@pytest.mark.usefixtures("left_by_a_dead_machine")
+def test_a_sweep_whose_time_is_up_does_not_pass_over_what_a_dead_worker_left(
+    sweep: Callable[..., optuna.Study], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(MillisError, match=r"time was up before what a dead worker had begun .*trials \[0\] of study"):
+        sweep("hydra.sweeper.n_trials=2", "hydra.sweeper.timeout_s=0.1")
+    said = "".join(capfd.readouterr())
+    assert "waiting for trial 0 on host far, until it has ended or nothing was heard of its worker for 1.5 s" in said
+    assert [row["error"] for row in finished(sweep("hydra.sweeper.n_trials=2"))] == [None] * 2
 
 
 def test_failures_alike_with_a_success_between_do_not_stop_the_sweep(sweep: Callable[..., optuna.Study]) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 
 import millis
 from millis.errors import MillisError
+from millis.sweep.lease import LEASE_S, Observed
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
 from millis.sweep.study import SharedStudy, finished
@@ -112,13 +113,28 @@ def test_killed_while_the_others_work(postgresql, tmp_path):
 def test_a_lock_is_seen_from_anywhere_and_ends_with_its_holder(postgresql):
     one, other = Place(postgresql), Place(postgresql)
     elsewhere = {**one.worker, "host": "another machine", "boot": "another kernel"}
-    assert not other.alive(elsewhere), "it has not begun"
+    assert other.gone(elsewhere), "it has not begun"
     with one.working():
-        assert other.alive(elsewhere)
-        assert other.alive(elsewhere), "looking does not take it"
+        assert not other.gone(elsewhere)
+        assert not other.gone(elsewhere), "looking does not take it"
         with other.working(), one.lock():
-            assert one.alive(other.worker)
-    assert not other.alive(elsewhere)
+            assert not one.gone(other.worker)
+    assert other.gone(elsewhere)
+
+
+def test_a_frozen_worker_is_found_though_the_server_still_hears_its_machine(postgresql):
+    now = [0.0]
+    frozen, other = share(postgresql, "frozen"), share(postgresql, "frozen")
+    other._observed = Observed(lambda: now[0])
+    with frozen.working(), other.working():
+        [(_, unfinished)] = frozen.ask(SPACE, 1)
+        assert other.ask(SPACE, 1) == []
+        frozen._beat()
+        for now[0] in (LEASE_S + 1, 2 * LEASE_S):
+            assert other.ask(SPACE, 1) == []
+        now[0] = 3 * LEASE_S
+        [(_, params)] = other.ask(SPACE, 1)
+    assert params == unfinished
 
 
 def test_keep_alives_reach_the_server(postgresql):
@@ -163,7 +179,7 @@ def doomed(postgresql) -> Iterator[tuple[str, Callable[[bool], None]]]:
 STOPPED = r"the study at .*/doomed.* stopped working: .*not currently accepting.* run the same command again"
 
 
-@pytest.mark.parametrize("act", ["tell", "fail", "ask", "enqueue", "check", "require_a_result", "set_aside"])
+@pytest.mark.parametrize("act", ["tell", "fail", "ask", "check", "require_a_result", "set_aside"])
 def test_a_server_that_goes_away_is_one_error_and_loses_nothing(doomed, act):
     url, allow = doomed
     shared = share(url, "s")
@@ -176,7 +192,6 @@ def test_a_server_that_goes_away_is_one_error_and_loses_nothing(doomed, act):
             "tell": lambda: shared.tell(trial, {"metrics": {"latency_ms": 2.0}}),
             "fail": lambda: shared.fail(trial, ValueError("no")),
             "ask": lambda: shared.ask(SPACE, 3),
-            "enqueue": lambda: shared.enqueue([{"layers": 1}]),
             "check": lambda: shared.check(SPACE),
             "require_a_result": shared.require_a_result,
             "set_aside": lambda: shared.set_aside([0]),

@@ -1,8 +1,12 @@
 """Studies: what is told, what survives a dead worker, what two workers share, what is refused."""
 
 import math
+import os
 import platform
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,13 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+import millis
 from millis.errors import MillisError
+from millis.sweep.lease import LEASE_S, Observed, beating
+from millis.sweep.result import Result
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
-from millis.sweep.study import Result, SharedStudy, finished, trial_seed
+from millis.sweep.study import SharedStudy, finished, trial_seed
 
 DIRECTIONS = {"accuracy": "maximize", "latency_ms": "minimize"}
 SPACE = Space.parse(
@@ -172,12 +179,69 @@ def test_a_live_workers_trial_is_left_alone(url: str) -> None:
     assert b.study.trials[0].state == TrialState.COMPLETE
 
 
-def test_a_worker_on_another_machine_is_taken_to_live(tmp_path: Path) -> None:
+def test_a_lock_tells_of_workers_under_the_same_kernel_only(tmp_path: Path) -> None:
     place = Place(f"sqlite:///{tmp_path}/s.db")
-    assert place.alive({"id": "gone", "host": "elsewhere", "boot": "another"})
-    assert not place.alive({"id": "gone", "host": platform.node(), "boot": "before the reboot"})
-    assert not place.alive({"id": "gone", "host": "another container", "boot": place.worker["boot"]})
-    assert not place.alive(None)
+    assert place.gone({"id": "gone", "host": "another container", "boot": place.worker["boot"]})
+    assert not place.gone({"id": "gone", "host": platform.node(), "boot": "another node that a pod came back on"})
+    assert place.gone(None)
+    assert not place.gone(place.worker)
+
+
+class Clock:
+    """Seconds, as a test says."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def elsewhere(url: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SharedStudy:
+    """A worker under another kernel, on one storage with the others."""
+    with monkeypatch.context() as patch:
+        patch.setattr("millis.sweep.storage.this_worker", lambda: {"id": "far", "host": "far", "boot": "another"})
+        return share(url, **options)
+
+
+def test_a_worker_that_died_on_another_machine_is_found_when_its_lease_ends(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, near, clock = elsewhere(url, monkeypatch), share(url), Clock()
+    near._observed = Observed(clock)
+    with near.working():
+        [(_, unfinished)] = dead.ask(SPACE, 1)
+        for now in (0.0, LEASE_S):
+            clock.now = now
+            assert near.ask(SPACE, 1) == [] and near.others() == {0: "far"}
+        dead._beat()  # it lives after all
+        for now in (LEASE_S + 1, 2 * LEASE_S + 1):
+            clock.now = now
+            assert near.ask(SPACE, 1) == []
+        clock.now = 2 * LEASE_S + 2
+        [(trial, params)] = near.ask(SPACE, 1)
+        assert params == unfinished and trial.user_attrs["retry_of"] == 0
+        assert near.others() == {}
+
+
+def test_a_living_worker_elsewhere_gives_signs_of_life_and_stops_with_its_trial(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("millis.sweep.study.beating", lambda beat: beating(beat, every_s=0.02))
+    far, near = elsewhere(url, monkeypatch), share(url)
+
+    def beat(number: int = 0) -> Any:
+        return near.study.get_trials(deepcopy=False)[number].user_attrs.get("beat", 0)
+
+    with far.working():
+        [(trial, _)] = far.ask(SPACE, 2)
+        first, deadline = beat(), time.monotonic() + 30
+        while beat() <= first and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert beat() > first
+        far.tell(trial, result())
+        last = beat()
+        time.sleep(0.1)
+        assert beat() == last
 
 
 def test_a_worker_killed_while_recovering_leaves_one_retry(url: str) -> None:
@@ -203,6 +267,10 @@ def test_a_trial_that_keeps_killing_its_worker_is_given_up(url: str) -> None:
 
 
 def test_no_files_are_left_of_workers_that_ended(url: str, tmp_path: Path) -> None:
+    code = f"import os; from millis.sweep.storage import Place\nwith Place({url!r}).working(): os.kill(os.getpid(), 9)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(millis.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == -9
+    assert len(list((tmp_path / "deep").rglob("*.workers/*"))) == 1
     run(share(url), 1)
     assert not list((tmp_path / "deep").rglob("*.workers"))
 

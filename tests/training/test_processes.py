@@ -1,7 +1,10 @@
 """Two processes train as one does: over gloo, on CPUs."""
 
 import os
+import pickle
 import runpy
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toy import Bag, DieAt, SameEverywhere, Unreadable, toy_module, toy_split
+from toy import Bag, DieAt, LoopbackOnly, SameEverywhere, Unreadable, sleep, toy_module, toy_split
 
 from millis.errors import MillisError
 from millis.pruning.criterion.movement import Movement
@@ -18,7 +21,7 @@ from millis.pruning.granularity.element import Element
 from millis.pruning.recipe import Pruning
 from millis.pruning.schedule import Linear
 from millis.training.fit import Fit
-from millis.training.processes import Gathered, led
+from millis.training.processes import READY, Gathered, led
 from millis.training.pruning import PruningCallback
 
 tiny_encoder = runpy.run_path(str(Path(__file__).parents[1] / "pruning" / "conftest.py"))["tiny_encoder"]
@@ -57,7 +60,22 @@ def test_two_processes_give_what_one_gives(train):
     for ours, theirs in zip(history(together), history(alone), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     assert not torch.distributed.is_initialized()
-    assert "MASTER_PORT" not in os.environ
+    assert "GLOO_SOCKET_IFNAME" not in os.environ
+
+
+def test_nobody_outside_this_machine_can_reach_a_training(train):
+    train(2, callbacks=[LoopbackOnly()], epochs=1)
+
+
+def test_a_follower_leaves_with_the_process_that_it_follows():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "millis.training.processes"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as follower:
+        pickle.dump((sleep, None), follower.stdin)
+        follower.stdin.flush()
+        assert follower.stdout.readline() == READY
+        follower.stdin.close()  # as the system does for whoever is killed
+        assert follower.wait(60) == 1
 
 
 def test_with_a_teacher_accumulation_and_parameters_that_nothing_reads(train):
@@ -114,7 +132,7 @@ def test_a_process_that_dies_is_named_with_its_last_words(train, callback, messa
 
 def test_one_process_is_none_at_all():
     before = threading.active_count()
-    with led(1, None) as ranks:
+    with led(1, None, Path()) as ranks:
         assert ranks is None
         assert threading.active_count() == before
     assert Gathered(1)("mine") == ["mine"]

@@ -32,11 +32,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.millis_sweeper import _overrides
-from millis.errors import MillisError, Unavailable
+from millis.errors import MillisError
 
 log = logging.getLogger(__name__)
 
-SAME_FAILURES = 3  # a worker whose trials fail alike more often than this, in a row, has a fault that none escapes
+LOST_JOBS = 3  # a launcher that loses more, one after the other, loses all
+LOOK_S = 1.0  # between looks at what other workers are at
 # Spaces here are conditional; `group` models each set of keys that occur together by one joint density, where plain
 # multivariate TPE would draw every conditional key on its own.
 TPE = {"_target_": "optuna.samplers.TPESampler", "multivariate": True, "group": True}
@@ -92,6 +93,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         self.options = OptunaSweeperConf(**{name: _plain(value) for name, value in options.items()})
         self.options.sampler = self.options.sampler or TPE
         self.lost = 0  # jobs that the launcher lost, one after the other
+        self.awaited: set[int] = set()  # trials of other workers whose wait was said
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's hook: called once, before `sweep`."""
@@ -152,42 +154,56 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         shared.require_a_result()
         if listener:
             listener.end(shared.study)
+        if lost := shared.untried(options.n_trials):
+            raise MillisError(
+                f"the time was up before what a dead worker had begun could be tried again (trials {lost} of study "
+                f"{options.study_name!r}): run the same command again, with a longer hydra.sweeper.timeout_s if need be"
+            )
         return shared.study
 
     def _search(self, shared: Any, space: Any, listener: Any) -> None:
+        from millis.sweep.failures import Failures
+
         deadline = time.monotonic() + (self.options.timeout_s or float("inf"))
-        last: Optional[str] = None  # noqa: UP045
-        alike: list[int] = []  # the last trials, all of which ended with that error
+        failures = Failures()
         while time.monotonic() < deadline:
             asked = shared.ask(space, self.options.n_trials, self.options.n_jobs)
             if not asked:
-                return
-            away: dict[int, Unavailable] = {}  # trials that were not tried, and why
+                if not (others := shared.others()):
+                    return
+                self._await(others)
             for trial, params, returned in self._run(asked, space):
-                if isinstance(returned, Unavailable):
-                    away[trial.number] = returned
                 told = shared.tell(trial, returned)
                 if told is None:
                     continue
                 metrics, error = (None, told) if isinstance(told, str) else (told.metrics, None)
                 log.info("trial %d: %s", trial.number, error or metrics)
-                alike = [*alike, trial.number] if error == last else [trial.number]
-                last = error
+                if error is None:
+                    failures.passed()
+                else:
+                    failures.failed(trial.number, returned, error)
                 if listener:
                     self._notify(listener, trial.number, self.options.n_trials, params, metrics, error)
-            if away:
-                shared.set_aside(away)
-                raise MillisError(
-                    f"the sweep stops: {next(iter(away.values()))}. Run the same command again then: trials that this "
-                    "ended do not count"
-                )
-            if last is not None and len(alike) > SAME_FAILURES:
-                shared.set_aside(alike)
-                raise MillisError(
-                    f"the last {len(alike)} trials failed alike, so the sweep stops: {last}. Mend the cause and run "
-                    "the same command again: these trials do not count"
-                )
+            if (reason := failures.verdict()) is not None:
+                shared.set_aside(failures.numbers)
+                raise MillisError(reason)
         log.info("no trial is begun after timeout_s=%s", self.options.timeout_s)
+        late = set(shared.others())
+        while others := {number: host for number, host in shared.others().items() if number in late}:
+            self._await(others)
+            shared.ask(space, 0)  # what a dead worker left is noticed
+
+    def _await(self, others: dict[int, str]) -> None:
+        """Wait a little for results of other workers' trials; those of a worker that dies are for this one."""
+        from millis.sweep.lease import LEASE_S
+
+        if new := {number: host for number, host in others.items() if number not in self.awaited}:
+            self.awaited |= new.keys()
+            log.warning(
+                "waiting for %s, until it has ended or nothing was heard of its worker for %g s",
+                _at(new), LEASE_S,
+            )  # fmt: skip
+        time.sleep(LOOK_S)
 
     def _run(self, asked: list[Any], space: Any) -> list[tuple[Any, dict[str, Any], Any]]:
         """Run trials as jobs; what each returned, or the exception it ended by."""
@@ -221,7 +237,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             self.lost = 0
         except Exception as error:  # each launcher has its own
             self.lost += len(jobs) == 1
-            if self.lost > SAME_FAILURES:
+            if self.lost > LOST_JOBS:
                 raise
             if len(jobs) == 1:
                 return [error]
@@ -255,6 +271,10 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             listener.told(*told)
         except Exception:
             log.exception("the listener failed on trial %d; the sweep goes on", told[0])
+
+
+def _at(others: dict[int, str]) -> str:
+    return ", ".join(f"trial {number} on host {host}" for number, host in others.items())
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,6 @@ shapes, and where it fails or errs the newer exporter takes over.
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
+from millis.temporaries import scratch_folder
 from millis.types import Features
 
 OPSET = 17  # the first with LayerNormalization as one operator; what every ONNX Runtime since 2022 reads
@@ -54,11 +54,11 @@ def export(
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
+        with scratch_folder() as scratch, quiet(), spelled_out(model):
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()
-            plain = Path(scratch) / "model.onnx"
+            plain = scratch / "model.onnx"
             prepared = prepare(model, quantization, calibration)
             _export_checked(prepared.model, plain, inputs)
             return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])

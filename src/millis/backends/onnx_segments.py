@@ -6,7 +6,6 @@ compared with its module on other shapes than the one it was traced at, as whole
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from millis.models.blocks import spelled_out
 from millis.models.exits import segments
 from millis.quantization.ptq import Prepared, prepare
 from millis.quantization.spec import Quantization
+from millis.temporaries import scratch_folder
 from millis.types import Features
 
 
@@ -52,7 +52,7 @@ def export_segments(
             not compute what its segment does.
     """
     require("onnx", "onnxruntime")
-    with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
+    with scratch_folder() as scratch, quiet(), spelled_out(model):
         if quantization is None:
             for position, graph in enumerate(_graphs(model, inputs)):
                 graph.export(segment_path(folder, position))
@@ -62,7 +62,7 @@ def export_segments(
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec["exits"]) + 1
         for position, graph in enumerate(_graphs(prepared.model, inputs)):
-            plain = Path(scratch) / segment_path(folder, position).name
+            plain = scratch / segment_path(folder, position).name
             graph.export(plain)
             segment: Any = graph.segment
             own = tuple(name for name, module in segment.named_modules() if any(module is layer for layer in kept))

@@ -18,7 +18,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from millis import backends
 from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError
 from millis.storage.archived import archive_of, read_tensors
+from millis.temporaries import scratch_folder
 from millis.types import Features
 
 if TYPE_CHECKING:
@@ -248,9 +248,9 @@ def open_inference(
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
     """What each node of the optimised graph takes, read from ONNX Runtime's own trace."""
-    with TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         chosen = backends.options(OnnxRuntime, manifest)
-        opened, weights = open_inference(folder / FILE_NAME, threads, chosen, Path(scratch) / "trace")
+        opened, weights = open_inference(folder / FILE_NAME, threads, chosen, scratch / "trace")
         session = OnnxSession(opened, weights)
         for features in [*requests[:WARM], *requests]:
             session(features)

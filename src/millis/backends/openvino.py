@@ -22,7 +22,6 @@ NNCF's integers were no faster (static 5.8 ms, weights 6.4 ms), so it is not nee
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from millis import backends
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, summed
 from millis.errors import MillisError
+from millis.temporaries import scratch_folder
 from millis.types import Features
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class OpenVino:
         from millis.backends import onnx_export
 
         group, quantization = _grouped(model, quantization)
-        with TemporaryDirectory() as scratch:
-            source = Path(scratch) / "model.onnx"
+        with scratch_folder() as scratch:
+            source = scratch / "model.onnx"
             notes = onnx_export.export(model, source, inputs, quantization, calibration)
             _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
@@ -111,10 +111,10 @@ class OpenVino:
 
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
-        with TemporaryDirectory() as scratch:
-            notes = onnx_segments.export_segments(model, Path(scratch), inputs, quantization, calibration)
+        with scratch_folder() as scratch:
+            notes = onnx_segments.export_segments(model, scratch, inputs, quantization, calibration)
             for position in range(count):
-                _convert(segment_path(Path(scratch), position), segment_graph(folder, position), group)
+                _convert(segment_path(scratch, position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
             self._check_segments(model, folder, count, inputs)
         return notes

@@ -7,9 +7,7 @@ processes, warm-up and intervals after Georges, Buytaert and Eeckhout 2007, "Sta
 Evaluation").
 """
 
-import os
 import random
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,7 +19,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from millis.backends.runner import crowded
@@ -29,6 +26,7 @@ from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
+from millis.benchmark.turn import my_turn
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.storage.manifest import open_manifest, size_bytes
@@ -39,8 +37,6 @@ REFERENCE = "the reference"  # what messages call it
 HERE = "here"  # the machine that runs this
 NOT_HOW = ("where", "timeout_s", "patience_s")  # options on which no latency depends; of `where`, see `site`
 FEWEST_REQUESTS = 3  # in a round: the least that has a median other than its mean or its only value
-# Two measurements at once would time each other: a user takes one lock on one machine.
-LOCK = Path(tempfile.gettempdir()) / f"millis-benchmark-{getattr(os, 'getuid', int)()}.lock"
 
 
 @dataclass(frozen=True)
@@ -209,7 +205,7 @@ class Bench:
         self._served_by = [turn % options.processes for turn in range(options.turns)]
         self._stack = ExitStack()
         try:
-            with FileLock(LOCK):
+            with my_turn():
                 self._reference = self._start(REFERENCE, reference, self._stack)
         except BaseException:
             self.close()
@@ -224,7 +220,7 @@ class Bench:
             MillisError: an artifact that does not load, or whose process died.
         """
         others = [name for name in artifacts if artifacts[name].resolve() != self.reference.resolve()]
-        with FileLock(LOCK), ExitStack() as stack:
+        with my_turn(), ExitStack() as stack:
             machine = environment()
             everyone = [self._reference, *(self._start(name, artifacts[name], stack) for name in others)]
             requests = self._affordable(max(one.median_ms for one in everyone))

@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from millis.benchmark.isolate import Worker
-from millis.benchmark.latency import LOCK, Options
+from millis.benchmark.latency import Options
 from millis.benchmark.statistics import milliseconds
+from millis.benchmark.turn import my_turn
 from millis.types import Text
 
 PASSES = 3  # over all texts, in turns; the median of a text's counts
@@ -25,7 +25,7 @@ def stages_of(artifacts: Mapping[str, Path], texts: Sequence[Text], options: Opt
         MillisError: an artifact that does not load, or whose process died.
     """
     cpus, order = options.cpus(), list(range(len(texts)))
-    with FileLock(LOCK), ExitStack() as stack:
+    with my_turn(), ExitStack() as stack:
         workers = {
             name: stack.enter_context(Worker(name, folder, texts[0], options.threads, cpus, options.timeout_s))
             for name, folder in artifacts.items()

@@ -19,10 +19,8 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from filelock import FileLock
-
 from millis.benchmark.isolate import SLACK, TIMEOUT_S, worker_environment
-from millis.benchmark.latency import LOCK
+from millis.benchmark.turn import my_turn
 from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
 
@@ -59,7 +57,7 @@ def measure_rates(threads: int, cpus: Sequence[int], timeout_s: float = TIMEOUT_
     """
     limit_s = max(timeout_s, SLACK * KERNELS * SECONDS)
     command = [sys.executable, "-m", __name__, str(threads), ",".join(map(str, cpus))]
-    with FileLock(LOCK):  # no other measurement meanwhile
+    with my_turn():
         try:
             run = subprocess.run(
                 command, capture_output=True, text=True, env=worker_environment(threads), check=False, timeout=limit_s

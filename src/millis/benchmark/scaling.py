@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from millis.backends.runner import bound_threads
 from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
-from millis.benchmark.latency import LOCK
+from millis.benchmark.turn import my_turn
 from millis.errors import MillisError, nearest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Text
@@ -57,7 +56,7 @@ def scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float 
     Raises:
         MillisError: the artifact does not load, or its process died.
     """
-    with FileLock(LOCK):  # no other measurement meanwhile
+    with my_turn():
         return _scale(folder, texts, seconds, timeout_s)
 
 

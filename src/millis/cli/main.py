@@ -5,11 +5,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from millis import __version__
+from millis.cli.signals import Ending, leave_within, stoppable
 from millis.errors import MillisError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+SIGNALLED = 128  # a status above it names the signal that ended a command
 COMMANDS = {
     "train": "fine-tune a teacher",
     "compress": "carry out one recipe: teacher, student, artifact, record",
@@ -31,7 +33,10 @@ def main() -> None:
     elif command == "--version":
         print(f"millis {__version__}")
     elif command in COMMANDS:
-        sys.exit(run(command, arguments[1:]))
+        status = run(command, arguments[1:])
+        if status > SIGNALLED:
+            leave_within(status)
+        sys.exit(status)
     else:
         print(f"error: no command {command!r}{nearest(command, COMMANDS)}. See `millis --help`", file=sys.stderr)
         sys.exit(2)
@@ -71,14 +76,16 @@ def run(command: str, arguments: list[str]) -> int:
     def task(cfg: "DictConfig") -> Any:
         return import_module(f"millis.cli.{command}").run(cfg, **given)  # seconds to import; `--help` is spared them
 
+    ending = Ending()
     try:
-        launch(command, task, arguments)
+        with stoppable() as ending:
+            launch(command, task, arguments)
     except MillisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on from here", file=sys.stderr)
-        return 130
+        print(ending.sentence, file=sys.stderr)
+        return ending.status
     except Exception as error:
         message = explain(error, command, arguments)
         if message is None:

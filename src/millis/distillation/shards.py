@@ -6,7 +6,6 @@ on this machine or another that shares the folder, helps.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from millis.store import atomic_file, locked
 
-PAUSE_S = 0.1  # between looks at what others are at
 Parts = Sequence[NDArray[np.generic]]
 
 
@@ -45,7 +43,7 @@ def made_together(
                 if not done():
                     join(lambda shard: _read(_file(folder, shard)))
         else:
-            time.sleep(PAUSE_S)
+            _await(folder, count, target.name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -55,11 +53,18 @@ def _claim(folder: Path, shard: int, done: Callable[[], bool], make: Callable[[i
     if file.is_file() or done():
         return
     try:
-        with locked(file, wait=False):
+        with locked(file, at_most_s=0):
             if not (file.is_file() or done()):
                 _write(file, make(shard))
     except Timeout:
         pass
+
+
+def _await(folder: Path, count: int, name: str) -> None:
+    """Wait for a shard that somebody else is at; whether it was finished shows then."""
+    if missing := [file for shard in range(count) if not (file := _file(folder, shard)).is_file()]:
+        with locked(missing[0], f"a part of {name}, which another process computes"):
+            pass
 
 
 def _file(folder: Path, shard: int) -> Path:

@@ -2,20 +2,21 @@
 
 import hashlib
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from millis.errors import MillisError
 from millis.sweep.locks import KEEPALIVE, FileLocks, Locks, NoLocks, ServerLocks, this_worker
+from millis.temporaries import private_folder
 
 WAIT_S = 60  # how long SQLite waits for another writer; its own default of 5 s is short for a busy disk
 POSTGRESQL = "postgresql+psycopg"
@@ -68,11 +69,11 @@ class Place:
                 held.enter_context(self._locks.working())
             yield
 
-    def alive(self, worker: Mapping[str, str] | None) -> bool:
-        """Whether `worker` still works."""
+    def gone(self, worker: Mapping[str, str] | None) -> bool:
+        """Whether `worker` is surely dead; see `millis.sweep.lease` for what is not sure."""
         if worker is None:  # died between asking for the trial and signing it
-            return False
-        return worker["id"] == self.worker["id"] or self._locks.alive(worker)
+            return True
+        return worker["id"] != self.worker["id"] and self._locks.gone(worker)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -102,7 +103,7 @@ class Place:
         """Turn the libraries' faults about a storage that fails while it is in use into one that says how to go on."""
         try:
             yield
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except (SQLAlchemyError, StorageInternalError, OSError) as error:
             raise MillisError(
                 f"the study at {self.name} stopped working: {_reason(error)}. Finished trials are kept: once it works "
                 "again, run the same command again to go on from there"
@@ -113,9 +114,9 @@ class Place:
             return FileLocks(self.file, self.worker)
         if parts.drivername == POSTGRESQL:
             return ServerLocks(self._engine(parts), self.worker)
-        # Workers on one machine share the lock; machines may overshoot n_trials by one each.
+        # Workers of one user on one machine share the lock; machines may overshoot n_trials by one each.
         digest = hashlib.sha256(str(parts).encode()).hexdigest()[:16]
-        return FileLocks(Path(tempfile.gettempdir()) / f"millis-study-{digest}", self.worker)
+        return FileLocks(private_folder() / f"study-{digest}", self.worker)
 
     def _engine(self, parts: URL) -> Engine:
         with self.guarded():
@@ -126,7 +127,7 @@ class Place:
             return RDBStorage(parts.render_as_string(hide_password=False), engine_kwargs={"pool_pre_ping": True})
         if parts.drivername == "journal":
             _drop_unfinished_line(self.file)
-            return JournalStorage(JournalFileBackend(str(self.file)))
+            return JournalStorage(_Journal(str(self.file)))
         with closing(sqlite3.connect(self.file, timeout=WAIT_S)) as database:
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -169,16 +170,38 @@ def _parse(url: str) -> tuple[URL, str]:
     return parts.set(drivername=POSTGRESQL).update_query_dict({"options": options}), name
 
 
+class _Journal(JournalFileBackend):  # type: ignore[misc]  # Optuna exports it lazily
+    """A journal that a full disk leaves whole."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write `logs`, or none of them."""
+        try:
+            super().append_logs(logs)
+        except OSError:
+            _drop_unfinished_line(Path(self._file_path))
+            raise
+
+
 def _drop_unfinished_line(journal: Path) -> None:
     """Cut the half-written last line that a killed worker left, else the next line written would run into it."""
     if not journal.exists():
         return
+    if not _unfinished(journal)[1]:
+        return
+    writing = JournalFileSymlinkLock(str(journal))  # Optuna's own: a living writer is not in the middle of a line
+    writing.acquire()
+    try:
+        end, tail = _unfinished(journal)
+        if not (tail.startswith(RECORD_START) or RECORD_START.startswith(tail)):
+            raise ValueError("it is not a journal of studies")
+        with journal.open("r+b") as file:
+            file.truncate(end)
+    finally:
+        writing.release()
+
+
+def _unfinished(journal: Path) -> tuple[int, bytes]:
+    """Where the last whole line ends, and what follows it."""
     content = journal.read_bytes()
     end = content.rfind(b"\n") + 1
-    tail = content[end:]
-    if not tail:
-        return
-    if not (tail.startswith(RECORD_START) or RECORD_START.startswith(tail)):
-        raise ValueError("it is not a journal of studies")
-    with journal.open("r+b") as file:
-        file.truncate(end)
+    return end, content[end:]

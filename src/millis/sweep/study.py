@@ -1,13 +1,16 @@
 """A study that survives its workers: ask, tell, resume. Optuna underneath (Akiba et al. 2019), any sampler it has.
 
 Several workers may hold one study at once, and each may be killed at any moment:
-- a trial is signed by its worker; one whose worker is gone is failed as interrupted and tried again with the same
-  parameters (`Place.alive` says how it is known);
+- a trial is signed by its worker once it is drawn; one whose worker is gone (`Place.gone`), or gave no sign of life for
+  a lease (`millis.sweep.lease`), is failed as interrupted and tried again with the same parameters;
 - a worker that was wrongly taken for dead finds its trial ended, and what it tells of it is passed over;
 - counting, recovering and asking are one step under the study's lock, so `n_trials` is a total, exact over workers and
   resumes; interrupted trials and those set aside do not count;
-- the sampler is made anew for every trial, seeded by the study's seed and the number of trials there are: a resumed
-  sweep draws what an unbroken one would have drawn, and two workers never draw alike.
+- the sampler is made anew for every trial, seeded by the study's seed and the number of recipes begun. What one worker
+  draws, one trial at a time, is what it would have drawn had it never been killed, as long as results are the same and
+  the sampler's state is the finished trials in their order (random search, TPE, GP; not NSGA-II, which breaks ties by
+  the trials' numbers, nor QMC, which counts for itself). Workers that share a study never draw alike; what they draw
+  depends on who is told what first.
 
 A finished trial carries exactly one Optuna constraint, `violation`, the largest of the constraints its task reported
 (≤ 0 is feasible, Optuna's rule). A trial over its budget may be skipped, never trained: what it reported still teaches
@@ -15,11 +18,9 @@ the sampler, and the objectives it lacks get the worst value known, which no fro
 """
 
 import logging
-import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,13 +30,14 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from millis.errors import MillisError, nearest
+from millis.sweep.lease import Observed, beating
+from millis.sweep.result import Result
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
 
 log = logging.getLogger(__name__)
 
 DIRECTIONS = ("minimize", "maximize")
-PARTS = {"metrics", "constraints", "attrs"}  # of a task's return value
 ERROR_LENGTH = 2000  # characters kept of a trial's error
 
 
@@ -68,49 +70,6 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a task's return value says: `{"metrics": {name: value}, "constraints": {name: value}, "attrs": {...}}`.
-
-    `constraints` and `attrs` may be left out; `attrs` is anything JSON-able to be kept with the trial.
-    """
-
-    metrics: dict[str, float]
-    constraints: dict[str, float]
-    attrs: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def violation(self) -> float:
-        """The largest constraint; 0 without any. Above 0: infeasible."""
-        return max(self.constraints.values(), default=0.0)
-
-    @classmethod
-    def read(cls, returned: Any, objectives: Sequence[str]) -> "Result":
-        """Check a task's return value.
-
-        Raises:
-            MillisError: another shape, a number that is not finite, or an objective missing from a feasible trial.
-        """
-        parts = returned if isinstance(returned, Mapping) else {}
-        told, limits = parts.get("metrics"), parts.get("constraints") or {}
-        if not (isinstance(told, Mapping) and isinstance(limits, Mapping)) or set(parts) - PARTS:
-            expected = "{'metrics': {name: value}, 'constraints': {name: value}, 'attrs': {...}}"
-            raise MillisError(f"the task returned {returned!r}; expected {expected}")
-        metrics = {name: _number("metric", name, value) for name, value in told.items()}
-        constraints = {name: _finite("constraint", name, value) for name, value in limits.items()}
-        result = cls(metrics, constraints, dict(parts.get("attrs") or {}))
-        for name in objectives:
-            if name in metrics:
-                _finite("metric", name, metrics[name])
-            elif result.violation <= 0:
-                has = ", ".join(metrics) or "nothing"
-                raise MillisError(
-                    f"the task returned no {name!r}{nearest(name, metrics)}; it returned {has}. "
-                    "Only a trial that violates a constraint may leave an objective out"
-                )
-        return result
-
-
 class SharedStudy:
     """One worker's hold on a study.
 
@@ -137,6 +96,10 @@ class SharedStudy:
         _check_directions(directions)
         self._sampler, self._seed, self._retries = sampler, seed, retries
         self._place = Place(storage)
+        self._recipes: list[dict[str, Any]] = []
+        self._mine: set[int] = set()  # ids of the trials that this worker is at
+        self._beats = 0
+        self._observed = Observed()
         with self._place.lock(), self._place.guarded(), _quiet():
             self.study = _open(name, directions, self._place.storage)
             self.objectives: list[str] = list(self.study.metric_names)
@@ -145,7 +108,7 @@ class SharedStudy:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Ask and tell within this context only: it is what shows others that this worker lives."""
-        with self._place.working():
+        with self._place.working(), beating(self._beat):
             yield
 
     def check(self, space: Space) -> None:
@@ -164,13 +127,7 @@ class SharedStudy:
 
     def enqueue(self, recipes: Sequence[Mapping[str, Any]]) -> None:
         """Have `recipes` tried first; those this study was given, and did not set aside, are not given again."""
-        with self._place.lock():
-            aside, trials = _set_aside(self.study), self.study.get_trials(deepcopy=False)
-            given = [trial.user_attrs.get("enqueued") for trial in trials if trial.number not in aside]
-            for recipe in map(dict, recipes):
-                if recipe not in given:
-                    self.study.enqueue_trial(recipe, user_attrs={"enqueued": recipe})
-                    given.append(recipe)
+        self._recipes += map(dict, recipes)
 
     def ask(self, space: Space, n_trials: int, at_most: int = 1) -> list[tuple[Trial, dict[str, Any]]]:
         """Up to `at_most` new trials with their parameters; fewer, or none, once the study has `n_trials`."""
@@ -182,14 +139,30 @@ class SharedStudy:
                 trials = self.study.get_trials(deepcopy=False)
                 if sum(_counts(trial, aside) for trial in trials) >= n_trials:
                     break
-                self.study.sampler = self._sampler(trial_seed(self._seed, len(trials)))
+                self._queue_recipe(trials, aside)
+                self.study.sampler = self._sampler(trial_seed(self._seed, _begun(trials, aside)))
                 trial = self.study.ask()
-                trial.set_user_attr("worker", self._place.worker)
-                asked.append((trial, space.sample(trial)))
-        for trial in trials if not asked else ():
-            if trial.state == TrialState.RUNNING:
-                log.info("trial %d still runs on host %s", trial.number, trial.user_attrs["worker"]["host"])
+                params = space.sample(trial)
+                trial.set_user_attr("worker", self._place.worker)  # last: an unsigned trial is not wholly drawn
+                self._mine.add(trial._trial_id)
+                asked.append((trial, params))
         return asked
+
+    def others(self) -> dict[int, str]:
+        """Trials that other workers are at: number → host."""
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        theirs = (trial for trial in trials if trial._trial_id not in self._mine)
+        return {trial.number: trial.user_attrs.get("worker", {}).get("host", "unknown") for trial in theirs}
+
+    def untried(self, n_trials: int) -> list[int]:
+        """Numbers of trials that a dead worker left, that are yet to be tried again, and that `n_trials` lacks."""
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False)
+        if sum(_counts(trial, _set_aside(self.study)) for trial in trials) >= n_trials:
+            return []
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        return [trial.user_attrs["retry_of"] for trial in waiting if "retry_of" in trial.user_attrs]
 
     def tell(self, trial: Trial, returned: Any) -> Result | str | None:
         """Record what a trial's task returned, or the exception it ended by.
@@ -217,6 +190,7 @@ class SharedStudy:
             trial.set_constraint("violation", result.violation)
             worst = self._worst() if missing else {}
             self.study.tell(trial, [result.metrics.get(name, worst.get(name, 0.0)) for name in self.objectives])
+            self._mine.discard(trial._trial_id)
         return result
 
     def fail(self, trial: Trial, error: Exception) -> str | None:
@@ -227,6 +201,7 @@ class SharedStudy:
                 return None
             trial.set_user_attr("error", text[:ERROR_LENGTH])
             self.study.tell(trial, state=TrialState.FAIL)
+            self._mine.discard(trial._trial_id)
         return text[:ERROR_LENGTH]
 
     def set_aside(self, numbers: Iterable[int]) -> None:
@@ -249,24 +224,50 @@ class SharedStudy:
         """Whether another worker ended this one's `trial`. The caller holds the lock."""
         ended: bool = self._place.storage.get_trial(trial._trial_id).state.is_finished()
         if ended:
+            self._mine.discard(trial._trial_id)
             log.warning(
                 "trial %d was ended by another worker, which took this one for dead; what came of it here is dropped",
                 trial.number,
             )
         return ended
 
+    def _beat(self) -> None:
+        """Show others that this worker is still at its trials."""
+        self._beats += 1
+        for trial_id in list(self._mine):
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):  # told meanwhile
+                self._place.storage.set_trial_user_attr(trial_id, "beat", self._beats)
+
+    def _queue_recipe(self, trials: Sequence[FrozenTrial], aside: Collection[int]) -> None:
+        """Queue the next of the recipes to try first, unless a trial waits already. The caller holds the lock.
+
+        One at a time: what is tried again comes before it, as it would have without the interruption.
+        """
+        given = [trial.user_attrs.get("enqueued") for trial in trials if trial.number not in aside]
+        left = [recipe for recipe in self._recipes if recipe not in given]
+        if left and not any(trial.state == TrialState.WAITING for trial in trials):
+            self.study.enqueue_trial(left[0], user_attrs={"enqueued": left[0]})
+
+    def _lost(self, trial: FrozenTrial) -> bool:
+        """Whether the worker of a running trial is dead, as far as can be seen from here."""
+        worker, beat = trial.user_attrs.get("worker"), trial.user_attrs.get("beat")
+        if trial._trial_id in self._mine:
+            return False
+        return self._place.gone(worker) or self._observed.silent(trial.number, beat)
+
     def _recover(self) -> None:
         """Fail the trials of dead workers and queue them again. Safe to be killed in: the retry is queued first, and
         a trial that has its retry gets no second one. The caller holds the lock."""
         trials = self.study.get_trials(deepcopy=False)
-        retried = {trial.user_attrs.get("retry_of") for trial in trials}
+        retried = _retried(trials)
         for trial in trials:
-            if trial.state != TrialState.RUNNING or self._place.alive(trial.user_attrs.get("worker")):
+            if trial.state != TrialState.RUNNING or not self._lost(trial):
                 continue
             attempt = trial.user_attrs.get("attempt", 1)
             again = attempt <= self._retries
             if again and trial.number not in retried:
-                params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+                drawn = trial.params if "worker" in trial.user_attrs else {}
+                params = {**trial.system_attrs.get("fixed_params", {}), **drawn}
                 self.study.enqueue_trial(params, user_attrs={"retry_of": trial.number, "attempt": attempt + 1})
             attributes: dict[str, Any] = {"interrupted": True}
             if not again:
@@ -274,7 +275,8 @@ class SharedStudy:
             for name, value in attributes.items():
                 self._place.storage.set_trial_user_attr(trial._trial_id, name, value)
             self.study.tell(trial.number, state=TrialState.FAIL)
-            log.info("trial %d was interrupted; %s", trial.number, "it is tried again" if again else "it is given up")
+            fate = "it is tried again" if again else "it is given up"
+            log.warning("trial %d was interrupted: its worker is dead; %s", trial.number, fate)
 
     def _worst(self) -> dict[str, float]:
         """Objective → the worst value measured so far; objectives nobody measured are absent."""
@@ -289,8 +291,10 @@ class SharedStudy:
 
 
 def trial_seed(seed: int, count: int) -> int:
-    """The seed of the sampler that draws when a study has `count` trials. Hashed: with `seed + count`, studies of
-    neighbouring seeds would draw the same recipes one trial apart."""
+    """The seed of the sampler that draws when `count` recipes of a study were begun.
+
+    Hashed: with `seed + count`, studies of neighbouring seeds would draw the same recipes one trial apart.
+    """
     return int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
 
 
@@ -357,25 +361,20 @@ def _counts(trial: FrozenTrial, aside: Collection[int]) -> bool:
     return not (waits or trial.user_attrs.get("interrupted") or trial.number in aside)
 
 
+def _begun(trials: Sequence[FrozenTrial], aside: Collection[int]) -> int:
+    """How many recipes were begun: one that was tried again counts once."""
+    passed_over = {*aside, *_retried(trials)}
+    return sum(trial.state != TrialState.WAITING and trial.number not in passed_over for trial in trials)
+
+
+def _retried(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Numbers of the trials that are tried again."""
+    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+
+
 def _set_aside(study: optuna.Study) -> set[int]:
     """Numbers of the trials that `SharedStudy.set_aside` was given."""
     return set(study.user_attrs.get("set_aside", ()))
-
-
-def _number(what: str, name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise MillisError(f"the task returned {what} {name}={value!r}; expected a number") from error
-
-
-def _finite(what: str, name: str, value: Any) -> float:
-    number = _number(what, name, value)
-    if not math.isfinite(number):
-        raise MillisError(
-            f"the task returned {what} {name}={number}; expected a finite number. Leave out what is unknown"
-        )
-    return number
 
 
 @contextmanager

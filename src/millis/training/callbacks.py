@@ -1,6 +1,8 @@
 """Callbacks: what happens around training steps without the module knowing."""
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Collection
 from typing import Any
@@ -77,6 +79,23 @@ class Noise(pl.Callback):
         if batch_idx == 0:
             mixed = np.random.SeedSequence([self.seed, self.rank, trainer.current_epoch]).generate_state(1)
             torch.manual_seed(int(mixed[0]))
+
+
+class OwnSignals(pl.Callback):
+    """Puts the process's own handling of SIGTERM back, in place of Lightning's.
+
+    That one leaves training with status 0, and among several processes talks to the others from within the handler,
+    in the middle of whatever they are exchanging.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Remember it."""
+        self.own = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put it back; Lightning has set its own by now."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.own)
 
 
 class Progress(pl.Callback):

@@ -15,15 +15,14 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.strategies import DDPStrategy
 
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError, nearest
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
-from millis.training.callbacks import Noise, Progress
-from millis.training.checkpoints import AtomicCheckpoints
+from millis.training.callbacks import Noise, OwnSignals, Progress
+from millis.training.checkpoints import AtomicCheckpoints, resumable
 from millis.training.ending import Ending
 from millis.training.length import Length
 from millis.training.module import VALIDATION, TextModule
@@ -167,7 +166,7 @@ class Fit:
         """Train `module.model` in place.
 
         Args:
-            folder: For checkpoints; a `last.ckpt` found there is continued from.
+            folder: For checkpoints; one found there is continued from, if it is `resumable`.
             teacher_logits: [N, C], joined to the training batches.
 
         Raises:
@@ -175,7 +174,7 @@ class Fit:
                 are to be averaged over steps between which a callback changes the model.
         """
         run = _Run(self, module, (train, validation), pad_id, folder, seed, title, teacher_logits, tuple(callbacks))
-        with led(self.world, run) as ranks:
+        with led(self.world, run, folder) as ranks:
             best, progress, ending, epochs = run(ranks, logger)
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
@@ -202,9 +201,9 @@ class _Run:
         self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
         seed_everything(self.seed)
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
-        last = self.folder / "last.ckpt"
+        last = resumable(self.folder)
         first = ranks is None or ranks.rank == 0
-        if first and not last.is_file() and str(self.fit.flags["precision"]).endswith("-mixed"):
+        if first and last is None and str(self.fit.flags["precision"]).endswith("-mixed"):
             _tell(self._savings(data), self.title, logger)
         progress = Progress(self.title)  # its clock starts here
         ending = Ending(self.fit.patience, self.fit.length.most, self.fit.budget_s, progress)
@@ -214,12 +213,13 @@ class _Run:
         trainer = pl.Trainer(
             **self.fit.flags,
             max_epochs=self.fit.epochs(len(data.train)),
-            strategy="auto" if ranks is None else DDPStrategy(cluster_environment=ranks, find_unused_parameters=True),
+            strategy="auto" if ranks is None else ranks.strategy(),
             logger=logger,
             callbacks=[
                 progress,
                 ending,
                 best,
+                OwnSignals(),
                 Noise(self.seed, 0 if ranks is None else ranks.rank),
                 *([] if self.fit.adversarial is None else [Adversarial(self.fit.adversarial)]),
                 *self.callbacks,
@@ -232,7 +232,7 @@ class _Run:
             num_sanity_val_steps=0,
         )
         with _interruptible():
-            trainer.fit(self.module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+            trainer.fit(self.module, data, ckpt_path=last, weights_only=True)
         if best.best_model_score is None and not settled(trainer):
             raise MillisError(
                 f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "

@@ -9,17 +9,20 @@ follower is `python -m millis.training.processes`, which is handed the training 
 import os
 import pickle
 import re
-import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import IO, Any
 
 import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 
 from millis.errors import MillisError
 
@@ -27,8 +30,10 @@ READY = b"ready\n"
 GRACE_S = 60.0  # for a follower that failed to end by itself: it tells why last of all
 BROKEN = re.compile("gloo|nccl|peer|socket", re.IGNORECASE)  # in what torch says when one that it waits for is gone
 LAST_WORDS = 2000  # characters of a dead follower's to show
-ADDRESS = "127.0.0.1"
-ADDRESS_VARIABLES = ("MASTER_ADDR", "MASTER_PORT")  # Lightning sets them for torch
+MEETING = ".ranks"  # the file through which they find each other
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # what gloo and NCCL listen on; else one others can reach
+MEET_WITHIN = timedelta(minutes=5)
 
 
 class Ranks(ClusterEnvironment):
@@ -37,12 +42,23 @@ class Ranks(ClusterEnvironment):
     Args:
         rank: 0 is the process that began the training.
         world: How many there are.
-        port: On the loopback interface, where they meet.
+        folder: Where they meet, in a file: a port would be open to whoever reaches the machine.
     """
 
-    def __init__(self, rank: int, world: int, port: int) -> None:
+    def __init__(self, rank: int, world: int, folder: Path) -> None:
         super().__init__()
-        self.rank, self.world, self._port = rank, world, port
+        self.rank, self.world, self.folder = rank, world, folder
+
+    def strategy(self) -> DDPStrategy:
+        """Each process holds the model and takes its share of every batch."""
+        return _Strategy(cluster_environment=self, find_unused_parameters=True)
+
+    def meet(self, backend: str) -> None:
+        """Connect with the others, over the loopback interface alone."""
+        os.environ.update(dict.fromkeys(INTERFACES, LOOPBACK))
+        store = torch.distributed.FileStore(str(self.folder / MEETING), self.world)  # type: ignore[attr-defined]
+        store.set_timeout(MEET_WITHIN)
+        torch.distributed.init_process_group(backend, store=store, rank=self.rank, world_size=self.world)
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -51,13 +67,13 @@ class Ranks(ClusterEnvironment):
 
     @property
     def main_address(self) -> str:
-        """Of rank 0."""
-        return ADDRESS
+        """There is none."""
+        return ""
 
     @property
     def main_port(self) -> int:
-        """Of rank 0."""
-        return self._port
+        """There is none."""
+        return 0
 
     @staticmethod
     def detect() -> bool:
@@ -87,8 +103,19 @@ class Ranks(ClusterEnvironment):
         return 0
 
 
+class _Strategy(DDPStrategy):
+    """Lightning's, between processes that met by themselves: it would open a port on every interface."""
+
+    def setup_distributed(self) -> None:
+        """Meet, then let Lightning find it done."""
+        ranks = self.cluster_environment
+        assert isinstance(ranks, Ranks)
+        ranks.meet("nccl" if self.root_device.type == "cuda" else "gloo")
+        super().setup_distributed()
+
+
 @contextmanager
-def led(world: int, follow: Callable[[Ranks], Any]) -> Iterator[Ranks | None]:
+def led(world: int, follow: Callable[[Ranks], Any], folder: Path) -> Iterator[Ranks | None]:
     """Start the followers; train, as the rank that is given, within this. None: there is one process, as ever.
 
     The cores that torch uses are shared out among the processes meanwhile.
@@ -96,6 +123,7 @@ def led(world: int, follow: Callable[[Ranks], Any]) -> Iterator[Ranks | None]:
     Args:
         follow: What a follower does with its ranks: a bound method or a partial of importable functions, for it travels
             pickled to a process that this one has just made.
+        folder: Where the processes meet: on this machine, and nobody else's meanwhile.
 
     Raises:
         MillisError: a follower did not start, or ended in the middle; its last words are in the message.
@@ -103,18 +131,20 @@ def led(world: int, follow: Callable[[Ranks], Any]) -> Iterator[Ranks | None]:
     if world == 1:
         yield None
         return
-    port, threads = _free_port(), torch.get_num_threads()
+    threads = torch.get_num_threads()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MEETING).unlink(missing_ok=True)  # of a run that was killed
     share = max(1, threads // world)
     followers: list[_Follower] = []
     torch.set_num_threads(share)
     try:
         followers += (_Follower(rank, share) for rank in range(1, world))
         for follower in followers:
-            follower.hand(follow, Ranks(follower.rank, world, port))
+            follower.hand(follow, Ranks(follower.rank, world, folder))
         for follower in followers:
             follower.expect_ready()
         try:
-            yield Ranks(0, world, port)
+            yield Ranks(0, world, folder)
         except Exception as error:
             for follower in followers if BROKEN.search(str(error)) else ():
                 follower.blame(error)
@@ -150,7 +180,7 @@ class _Follower:
         assert self._process.stdin
         with suppress(BrokenPipeError):  # `expect_ready` tells why
             pickle.dump((follow, ranks), self._process.stdin)
-            self._process.stdin.close()
+            self._process.stdin.flush()  # it stays open: the follower leaves when it closes
 
     def expect_ready(self) -> None:
         assert self._process.stdout
@@ -204,23 +234,24 @@ class Gathered:
         return everyone
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        return int(probe.getsockname()[1])
-
-
 def _leave_group() -> None:
     """End the processes' connection, so that the next training may make its own."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    for name in ADDRESS_VARIABLES:
+    for name in INTERFACES:
         os.environ.pop(name, None)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that it follows is gone, however that ended."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 def main() -> None:
     """Follow: read the training from standard input, say that it is understood, train along."""
     follow, ranks = pickle.load(sys.stdin.buffer)  # from the parent, through a pipe of its own
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.write(1, READY)
     os.dup2(2, 1)
     try:

@@ -203,7 +203,7 @@ def _record(
         nodes.append(plain(cfg.early_exit))
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found)
     path = record_path(teacher.inputs.cache, key)
-    with locked(path):
+    with locked(path, "this record, which another process makes"):
         if not (path.is_file() and _is_whole(read_record(teacher.inputs.cache, key))):
             record = _told(_judge(cfg, teacher, planned, made, measured, kind, key), choice)
             with atomic_file(path) as temporary:

@@ -8,7 +8,6 @@ what is computed.
 
 import atexit
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -44,6 +43,7 @@ from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
+from millis.temporaries import scratch_folder
 from millis.types import Features, Session
 
 COUNTED = 32  # texts whose tokens are counted together
@@ -91,10 +91,10 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
     chosen = model if weights_decide(cfg) else None
     options: Options = instantiate(cfg.benchmark)
     path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned, chosen is not None)}.json"
-    with locked(path):
+    with locked(path, "this latency, which another process measures"):
         if not path.is_file():
-            with tempfile.TemporaryDirectory() as folder:
-                artifact = Path(folder) / "untrained"
+            with scratch_folder() as folder:
+                artifact = folder / "untrained"
                 if _is_reference(cfg, teacher, planned):
                     artifact = teacher.folder
                 else:

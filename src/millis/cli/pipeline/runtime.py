@@ -11,7 +11,6 @@ careless runtime out. What the trained model loses is the record's own `parity`.
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from millis.cli.pipeline.start import cut
 from millis.cli.pipeline.teacher import Teacher
 from millis.errors import MillisError, Unavailable
 from millis.store import cached, fingerprint, locked, write_json
+from millis.temporaries import scratch_folder
 from millis.units import show
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def settled_backend(cfg: DictConfig, teacher: Teacher) -> tuple[DictConfig, Choi
     if not isinstance(chosen, Auto):
         return cfg, None
     path = teacher.inputs.cache / "runtime" / f"{_fingerprint(cfg, teacher)}.json"
-    with locked(path):
+    with locked(path, "the choice of a runtime, which another process makes"):
         if not path.is_file():
             compared = _compare(cfg, teacher, chosen)
             choose(tuple(compared))  # that none can be taken is not kept: the cause may pass
@@ -158,13 +158,13 @@ def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
     planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
     found: list[Candidate] = []
     folders: dict[str, Path] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         for name, backend in auto.candidates.items():
             try:
                 if lacking := backend.missing():
                     raise MillisError(lacking)
                 Recipe.of(_with_backend(cfg, name))
-                folders[name] = Path(scratch) / name
+                folders[name] = scratch / name
                 write(_with_backend(cfg, name), teacher, model, folders[name], planned)
             except MillisError as error:
                 folders.pop(name, None)

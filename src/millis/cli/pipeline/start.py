@@ -78,7 +78,7 @@ def _plain(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyT
     parts = [teacher.fingerprint, cfg.seed, recipe.parts(cfg)]
     path = teacher.inputs.cache / "start" / f"{fingerprint('start', *parts)}.safetensors"
     tokens = path.with_suffix(".tokenizer.json")
-    with locked(path):
+    with locked(path, "this student's start, which another process makes"):
         if not (path.is_file() and tokens.is_file()):
             model, tokenizer = _reshaped(cfg, teacher, recipe)
             with atomic_file(tokens) as temporary:

@@ -1,7 +1,6 @@
 """Students: made from the teacher, distilled once for each fingerprint, and brought to the form that is deployed."""
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
 from millis.quantization.qat import convert
 from millis.store import cached, fingerprint, locked, write_json
+from millis.temporaries import discard
 from millis.tracking import Model
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
@@ -67,11 +67,12 @@ def ensure_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[An
         return (start.start(cfg, teacher, recipe)[0] if recipe.reshapes else teacher.module), teacher.fitted
     weights = weights_path(teacher.inputs.cache, planned.fingerprint)
     history = weights.with_suffix(".json")
-    with locked(weights):
+    with locked(weights, "this student, which another process trains"):
         if not (history.is_file() and weights.is_file()):
             model, fitted = train_student(cfg, teacher, planned)
             keep(weights, model)
             write_json(history, asdict(fitted))
+        discard(checkpoints_of(teacher, planned))  # after the result is there: killed before, a run goes on from them
     with cached(history):
         return restore(weights), Fitted(**json.loads(history.read_text()))
 
@@ -96,8 +97,16 @@ def settled(cfg: DictConfig, teacher: Teacher, planned: Plan) -> Plan:
     return replace(planned, spec=spec, name=_name(recipe, spec), settled=True)
 
 
+def checkpoints_of(teacher: Teacher, planned: Plan) -> Path:
+    """Where a student's training leaves what it can be continued from: a folder for each phase."""
+    return teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
+
+
 def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any, Fitted]:
-    """Train a student whatever lies there already; a killed run is continued from its last epoch."""
+    """Train a student whatever lies there already; a killed run is continued from its last epoch.
+
+    Checkpoints are left: they are of use until the student is kept.
+    """
     recipe = Recipe.of(cfg)
     seed_everything(cfg.seed)
     started = time.monotonic()
@@ -105,18 +114,16 @@ def train_student(cfg: DictConfig, teacher: Teacher, planned: Plan) -> tuple[Any
     if recipe.student.fits:
         return model.eval(), _fitted(teacher, model, tokenizer, time.monotonic() - started)
     lesson = Lesson.of(cfg, teacher, recipe, tokenizer)
-    checkpoints = teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
     phases = phases_of(recipe)
     fit: Fit = instantiate(cfg.trainer)
     fits = [fit] if len(phases) == 1 else _shared_out(fit, phases, len(lesson.texts))
     fitted = []
     with tracked(cfg, f"{planned.name}-{planned.fingerprint[:6]}", TRIAL) as kept:
         for index, (phase, fit) in enumerate(zip(phases, fits, strict=True)):
-            folder = checkpoints / str(index)
+            folder = checkpoints_of(teacher, planned) / str(index)
             title = planned.name if len(phases) == 1 else f"{planned.name}, {phase.stage.name}"
             model, done = lesson.train(phase, model, fit, folder=folder, title=title, logger=kept.logger)
             fitted.append(done)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return model, Fitted.of(fitted)
 
 

@@ -62,7 +62,7 @@ def conclude(
 ) -> Outcome:
     """Measure the contenders together, find the frontier, write records, page, artifacts and the W&B run."""
     folder = Path(cfg.paths.outputs).absolute() / "sweep" / cfg.study.name
-    with locked(folder / "conclusion"):  # two workers that end together take turns
+    with locked(folder / "conclusion", "another worker, which concludes the sweep"):  # they may end together
         return _conclude(cfg, teacher, records, notes, trials, folder)
 
 
@@ -127,7 +127,7 @@ def _together(cfg: DictConfig, teacher: Teacher, contenders: Sequence[Record], r
         how = benchmark_fingerprint(asked)
         key = fingerprint("together", __version__, sorted((record.id, record.name) for record in contenders), how)
         path = teacher.inputs.cache / "latency" / f"{key}.json"
-        with locked(path):
+        with locked(path, "these latencies, which another process measures"):
             if not path.is_file():
                 artifacts = {record.name: Path(record.artifact) for record in contenders if record.kind != "teacher"}
                 reference = {record.name: teacher.folder for record in contenders if record.kind == "teacher"}

@@ -1,7 +1,6 @@
 """The teacher: fine-tuned once for each fingerprint, then read from its artifact."""
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +27,7 @@ from millis.models import max_length
 from millis.models.tokenizer import AnyTokenizer, longest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
+from millis.temporaries import discard
 from millis.tracking import Model
 from millis.training.adapters import merge
 from millis.training.fit import Fit, Fitted, seed_everything
@@ -136,10 +136,12 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     key = teacher_fingerprint(cfg, inputs)
     folder = inputs.cache / "teacher" / key
     history = folder.with_suffix(".json")
-    with locked(folder):
+    with locked(folder, "the teacher, which another process trains"):
+        checkpoints = folder.with_suffix(".checkpoints")
         if not (history.is_file() and folder.is_dir()):
-            fitted = _train(cfg, inputs, folder, key)
+            fitted = _train(cfg, inputs, folder, key, checkpoints)
             write_json(history, asdict(fitted))
+        discard(checkpoints)  # after the result is there: killed before, a run goes on from them
     same = fingerprint(str(folder), plain(cfg.task), plain(cfg.data))
     if same not in _opened:
         with cached(history):
@@ -147,7 +149,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     return _opened[same]
 
 
-def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
+def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(cfg.teacher.seed)
     model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
@@ -163,7 +165,6 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     fit: Fit = instantiate(cfg.teacher.trainer)
     adapter = instantiate(cfg.teacher.adapter)
     callbacks = [] if adapter is None else adapter.wrap(model)
-    checkpoints = folder.with_suffix(".checkpoints")
     with tracked(cfg, f"teacher-{key[:6]}", TEACHER) as kept:
         fitted = fit(
             module, train, validation, pad_id(tokenizer),
@@ -179,7 +180,6 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
         write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
         if kept.run:
             kept.run.made(tracked_model(folder, key))
-    shutil.rmtree(checkpoints, ignore_errors=True)
     return fitted
 
 
