@@ -31,7 +31,7 @@ ORDER = [
     {"metrics"},
     {"frontier"},
     {"record"},
-    {"store"},
+    {"store", "schema"},
     {"types", "units", "errors", "collective"},
     {"millis"},
 ]

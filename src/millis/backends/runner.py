@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from millis.backends import cascade, stepwise
+from millis.backends import cascade, first_request, stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
@@ -207,7 +207,20 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    return Runner(manifest, tokenizer, session)
+    first_request.check_vocabulary(folder, manifest.spec, tokenizer)
+    runner = Runner(manifest, tokenizer, session)
+    first_request.check_logits(folder, manifest, session, runner.feed(_encoded(folder, runner)))
+    return runner
+
+
+def _encoded(folder: Path, runner: Runner) -> Encoding:
+    """The tokens of some text."""
+    try:
+        return runner.tokenize("a b c")
+    except (MillisError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        raise MillisError(f"{folder / TOKENIZER} cannot tokenize: {error}. Make the artifact again") from error
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
