@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from millis.cli import targets
 from millis.errors import MillisError, nearest
 from millis.store import fingerprint
 
@@ -58,6 +59,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
         Exception: whatever the task raised, without Hydra's own printing around it.
     """
     register_resolvers()
+    targets.guard()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let faults reach us instead of being printed by Hydra
     sys.argv = [f"millis {command}", *arguments]
     faults: list[BaseException] = []
@@ -79,6 +81,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
 def composed(command: str, overrides: list[str]) -> DictConfig:
     """The config of `millis <command> <overrides>`, for the Python API."""
     register_resolvers()
+    targets.guard()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=command):
         cfg: DictConfig = compose(command, overrides)

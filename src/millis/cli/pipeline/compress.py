@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from torch import nn
 
@@ -34,6 +33,7 @@ from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.start import unshrunk_speedup
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError
 from millis.metrics import scorer

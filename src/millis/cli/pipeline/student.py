@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tokenizers import Tokenizer
@@ -18,6 +17,7 @@ from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.cli.pipeline.tracked import tracked_logger
+from millis.cli.targets import instantiate
 from millis.data.batches import Rows
 from millis.data.dataset import Split
 from millis.distillation.contract import Pair, Stage

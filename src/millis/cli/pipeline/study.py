@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis import __version__, tracking
@@ -17,6 +16,7 @@ from millis.cli.pipeline.compress import CHOICE, slug
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.measure import benchmark_fingerprint, measure
 from millis.cli.pipeline.teacher import Teacher
+from millis.cli.targets import instantiate
 from millis.frontier import Choice, Frontier
 from millis.metrics import scorer
 from millis.record import Record, write_records

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from millis import tracking
 from millis.cli.pipeline.inputs import plain
+from millis.cli.targets import instantiate
 
 
 @contextmanager
