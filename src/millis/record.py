@@ -22,6 +22,7 @@ from millis.schema import Count
 from millis.store import atomic_file
 
 KINDS = ("teacher", "baseline", "student")
+Amount = Annotated[float, Meta(ge=0, le=1e30)]  # finite
 Milliseconds = Annotated[float, Meta(gt=0, le=1e12)]  # 30 years: finite
 MEASURED = ("_ms", "_bytes", "speedup")  # ends of the names of metrics that are never undefined
 

@@ -99,8 +99,9 @@ def manifest(folder: Path, random: Random) -> Callable[[], Any]:
 
 
 def tokenizer(folder: Path, random: Random) -> Callable[[], Any]:
-    """`tokenizer.json`."""
-    copied = _copy(random.choice(_artifacts(folder)), folder)
+    """`tokenizer.json`, where it is no part of an archive."""
+    found = [whole for whole in _artifacts(folder) if (whole / "tokenizer.json").is_file()]
+    copied = _copy(random.choice(found), folder)
     path, text = copied / "tokenizer.json", (copied / "tokenizer.json").read_text()
     if random.random() < 0.2:
         path.write_bytes(changed_bytes(text.encode(), random))
@@ -214,7 +215,10 @@ def _short(record: Any) -> Any:
     few = {
         name: [samples[:6] for samples in getattr(record, name)[:3]] for name in ("latency_ms", "reference_latency_ms")
     }
-    return replace(record, predictions=record.predictions[:20], references=record.references[:20], **few)
+    predictions, references = record.predictions[:20], record.references[:20]
+    right = sum(one == other for one, other in zip(predictions, references, strict=True))
+    metrics = record.metrics | {"accuracy": 5.0 * right}
+    return replace(record, predictions=predictions, references=references, metrics=metrics, **few)
 
 
 def _artifacts(folder: Path) -> list[Path]:

@@ -207,20 +207,9 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    first_request.check_vocabulary(folder, manifest.spec, tokenizer)
     runner = Runner(manifest, tokenizer, session)
-    first_request.check_logits(folder, manifest, session, runner.feed(_encoded(folder, runner)))
+    first_request.check(folder, manifest, tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
-
-
-def _encoded(folder: Path, runner: Runner) -> Encoding:
-    """The tokens of some text."""
-    try:
-        return runner.tokenize("a b c")
-    except (MillisError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic in Rust is no Exception
-        raise MillisError(f"{folder / TOKENIZER} cannot tokenize: {error}. Make the artifact again") from error
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
