@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: frontier test check bench format clean
+.PHONY: frontier test fuzz check bench format clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -17,6 +17,9 @@ frontier: .venv/ready  ## the main job: search the frontier of the bundled corpu
 
 test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
+
+fuzz: .venv/ready  ## 2,000 files of each kind that lie, in place of the few that `make test` reads; half an hour
+	$(OFFLINE) OMP_NUM_THREADS=1 MILLIS_FUZZ_CASES=2000 $(BIN)/pytest tests/fuzz -n 2
 
 check: .venv/ready  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .

@@ -32,7 +32,7 @@ ORDER = [
     {"frontier"},
     {"metrics"},
     {"record"},
-    {"store"},
+    {"store", "schema"},
     {"temporaries"},
     {"types", "units", "errors", "collective"},
     {"millis"},

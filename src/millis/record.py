@@ -3,18 +3,28 @@
 `metrics` carries units in its names: `latency_p50_ms`, `size_bytes`, `speedup` (original / compressed, above 1 is
 better), and quality metrics as percentages (`accuracy` = 93.4) on the test split; the same on the validation split,
 which steers searches, is prefixed `validation_`. `intervals` holds 95 % bootstrap intervals under the same names.
+
+A line is held against `Record`'s own annotations (`millis.schema`), and against what a report takes for granted beyond.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
+from msgspec import Meta
+
+from millis import schema
 from millis.errors import MillisError
+from millis.schema import Count
 from millis.store import atomic_file
 
 KINDS = ("teacher", "baseline", "linear", "student")
+Amount = Annotated[float, Meta(ge=0, le=1e30)]  # finite
+Milliseconds = Annotated[float, Meta(gt=0, le=1e12)]  # 30 years: finite
+MEASURED = ("_ms", "_bytes", "speedup")  # ends of the names of metrics that are never undefined
 
 
 @dataclass(frozen=True)
@@ -53,10 +63,10 @@ class Record:
     config: dict[str, Any]
     seed: int
     artifact: str
-    predictions: list[int]
-    references: list[int]
-    latency_ms: list[list[float]]
-    reference_latency_ms: list[list[float]]
+    predictions: list[Count]
+    references: list[Count]
+    latency_ms: list[list[Milliseconds]]
+    reference_latency_ms: list[list[Milliseconds]]
     stages_ms: dict[str, float]
     parity: dict[str, float]
     environment: dict[str, Any]
@@ -80,16 +90,48 @@ class Record:
             MillisError: not a record: not JSON, or fields missing or unknown.
         """
         try:
-            values = json.loads(line)
+            values = schema.checked(schema.parsed(line), dict[str, Any])
             known = {f.name: f.default_factory is MISSING for f in fields(cls)}
             if unknown := sorted(set(values) - set(known)):
-                raise ValueError(f"unknown fields {unknown}")
+                raise MillisError(f"unknown fields {unknown}")
             if missing := [name for name, required in known.items() if required and name not in values]:
-                raise ValueError(f"missing fields {missing}")
-            values["intervals"] = {name: (low, high) for name, (low, high) in values["intervals"].items()}
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise MillisError(f"missing fields {missing}")
+            record = schema.checked(values, cls)
+            schema.checked(values, _Nested)
+            _check(record)
+        except MillisError as error:
             raise MillisError(f"not a millis record: {error}") from error
+        return record
+
+
+class _Study(TypedDict, total=False):
+    directions: dict[str, Literal["minimize", "maximize"]]
+
+
+class _Config(TypedDict, total=False):
+    study: _Study
+
+
+class _Nested(TypedDict):
+    """What is read of the config, where it has it."""
+
+    config: _Config
+
+
+def _check(record: Record) -> None:
+    """What annotations cannot say.
+
+    Raises:
+        MillisError: texts without a prediction or a label, or a time, size or speed-up that is no positive number.
+    """
+    if len(record.predictions) != len(record.references):
+        raise MillisError(
+            f"predictions has {len(record.predictions)} values: expected one for each of the {len(record.references)} "
+            "references"
+        )
+    for name, value in record.metrics.items():
+        if name.endswith(MEASURED) and not 0 < value < inf:
+            raise MillisError(f"metrics[{name!r}] is {value}: expected a number above 0")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 import struct
 import zlib
@@ -56,7 +57,7 @@ def test_any_tensors_come_back(tmp_path_factory, found):
 
 def test_one_tensor_is_read_without_the_others(path, tensors_of_a_model):
     entries = Archive(path).entries
-    end = max(part["offset"] + part["bytes"] for part in entries["weight"].parts.values())
+    end = max(part.offset + part.bytes for part in entries["weight"].parts.values())
     start = Archive(path)._start
     content = bytearray(path.read_bytes())
     content[start + end :] = b"\xaa" * (len(content) - start - end)  # all tensors after the first
@@ -75,7 +76,7 @@ def test_the_header_tells_bytes_before_and_after(path, tensors_of_a_model):
     assert (told["weight"].bytes_before, told["weight"].shape, told["weight"].dtype) == (64 * 32 * 4, (64, 32), "<f4")
     assert 0 < told["sparse"].bytes_after < 0.3 * told["sparse"].bytes_before
     assert path.stat().st_size >= sum(entry.bytes_after for entry in entries)
-    assert all(part["offset"] % archive.ALIGNMENT == 0 for entry in entries for part in entry.parts.values())
+    assert all(part.offset % archive.ALIGNMENT == 0 for entry in entries for part in entry.parts.values())
 
 
 def test_values_that_are_stored_raw_can_be_written_to(tmp_path):
@@ -176,15 +177,115 @@ def entry(dtype="<f4", shape="[1]", encoding="dense", part=PART):
     [
         ("{", "its header cannot be read"),
         ('[{"name":"w"}]', "its header cannot be read"),
-        (entry(dtype="|O"), r"its header cannot be read \(dtypes \['\|O'\]\)"),  # objects would be unpickled
-        (entry(shape="[-1]"), "tensor 'w' has numbers that are no sizes"),
-        (entry(part=PART.replace('"offset":0', '"offset":-4')), "tensor 'w' has numbers that are no sizes"),
-        (entry(), "tensor 'w' does not match its checksum"),  # there are no parts behind the header
+        (entry(dtype="|O"), r"\(\[0\].dtype: Invalid enum value '\|O'\)"),  # objects would be unpickled
+        (entry(shape="[-1]"), r"\(\[0\].shape\[0\]: Expected int >= 0\)"),
+        (entry(shape=f"[{2**60}]"), r"shape\[0\]: Expected int <="),
+        (entry(shape='["1"]'), r"shape\[0\]: Expected int, got str"),
+        (entry(part=PART.replace('"offset":0', '"offset":-4')), "offset: Expected int >= 0"),
+        (entry(part=PART.replace('"filter":"plain",', "")), "missing required field filter"),
+        (entry(part=PART.replace(',"crc32":0', "")), "missing required field crc32"),
+        (entry(part=PART.replace('"crc32"', '"crc33"')), "crc33"),
+        (entry(part="[]"), r"\(\[0\].parts\[...\]: Expected object, got array\)"),
+        (entry().replace('{"values":' + PART + "}", "[]"), r"\(\[0\].parts: Expected object, got array\)"),
+        (entry().replace('"w"', '["w"]'), r"\(\[0\].name: Expected str, got array\)"),
+        (entry()[:-1] + "," + entry()[1:], "tensor 'w' is there twice"),
+        ("[" * 100_000, "Expected object, got array"),
+        ("[" + '{"name":' * 100_000, "Expected str, got object"),
+        ("[" + '{"numbers":{"a":' * 3 + "[" * 100_000, r"numbers\[...\]: Expected int, got object"),
+        ("NaN", "JSON is malformed"),
+        (b"\xff\xfe".decode("latin-1"), "malformed"),
+        (entry(), "its parts take 64 bytes, 0 are there"),
     ],
 )
 def test_a_header_that_lies(tmp_path, header, message):
     with pytest.raises(MillisError, match=message):
         Archive(forged(tmp_path / "a", header.encode())).read()
+
+
+def with_parts(path, entries, *blobs):
+    """An archive with these parts behind its header, each with the checksum, length and place that it has."""
+    offset, parts = 0, [part for one in entries for part in one["parts"].values()]
+    for part, blob in zip(parts, blobs, strict=True):
+        part |= {"offset": offset, "bytes": len(blob), "crc32": zlib.crc32(blob)}
+        offset += len(blob) + -len(blob) % 64
+    forged(path, json.dumps(entries).encode())
+    content = path.read_bytes() + b"".join(blob + bytes(-len(blob) % 64) for blob in blobs)
+    path.write_bytes(content[:24] + struct.pack("<Q", len(content)) + content[32:])
+    return path
+
+
+def stored(dtype, count, codec="raw", filter="plain", bits=8):
+    return {"dtype": dtype, "count": count, "filter": filter, "bits": bits, "codec": codec}
+
+
+def lying(shape, encoding, dtype="<f4", numbers=None, **parts):
+    return [
+        {"name": "w", "dtype": dtype, "shape": shape, "encoding": encoding, "numbers": numbers or {}, "parts": parts}
+    ]
+
+
+GIB = 1 << 30
+
+
+def bombs():
+    """Files of at most 100 kB that would decode to 3 GiB and more."""
+    import zstandard
+
+    zeros = zstandard.ZstdCompressor(19).compress(bytes(GIB >> 4))
+    yield "bitmask", lying([3 * GIB], "bitmask", "|u1", mask=stored("|u1", 1), values=stored("|u1", 0)), [b"\0", b""]
+    yield "zlib", lying([3 * GIB], "dense", "|u1", values=stored("|u1", 3 * GIB, "zlib")), [zlib.compress(b"\0" * 99)]
+    yield "zstd", lying([GIB >> 4] * 1, "dense", "|u1", values=stored("|u1", GIB >> 4, "zstd")), [zeros]
+    yield "sparse", lying([3 * GIB, 1], "csr", "|u1", values=stored("|u1", 0), gaps=stored("|u1", 0),
+                          counts=stored("|u1", 1)), [b"", b"", b"\0"]  # fmt: skip
+    tiles = {"mask": stored("|u1", 1), "values": stored("<f4", 0)}
+    yield "tiles", lying([GIB, 4], "block_sparse", numbers={"side": 4}, **tiles), [b"\0", b""]
+    yield "codes", lying([1 << 40], "codebook", "|u1", codes=stored("|u1", 9, "lz4"), values=stored("|u1", 1)), [
+        b"a", b"a"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entries", "blobs"), [bomb[1:] for bomb in bombs()], ids=[bomb[0] for bomb in bombs()])
+def test_a_short_file_that_decodes_to_gibibytes_is_refused_when_opened(tmp_path, monkeypatch, entries, blobs):
+    monkeypatch.setattr(archive, "ALWAYS", 1 << 20)
+    path = with_parts(tmp_path / "a", entries, *blobs)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(MillisError, match=r"its tensors take \d+ bytes, expected at most \d+ of a file as short"):
+        Archive(path)
+
+
+def test_a_header_that_says_what_is_there_is_read(tmp_path):
+    path = with_parts(tmp_path / "a", lying([2], "dense", values=stored("<f4", 2)), np.float32([1, 2]).tobytes())
+    assert Archive(path).read()["w"].tolist() == [1, 2]
+    path.write_bytes(path.read_bytes()[:-56])  # the last part need not be filled up
+    content = path.read_bytes()
+    path.write_bytes(content[:24] + struct.pack("<Q", len(content)) + content[32:])
+    assert Archive(path)["w"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "numbers", "parts", "message"),
+    [
+        ("block_sparse", {"side": 0}, {"mask": ("|u1", 1), "values": ("<f4", 0)}, "tiles of 0, expected one of"),
+        ("block_sparse", {"side": 10**9}, {"mask": ("|u1", 1), "values": ("<f4", 0)}, "tiles of 1000000000"),
+        ("block_sparse", {}, {"mask": ("|u1", 1), "values": ("<f4", 0)}, "KeyError: 'side'"),
+        ("n_m", {"n": 1, "m": 10**9, "first_axis": 0}, {"values": ("<f4", 1), "places": ("|u1", 1)}, "1 of 1000000000"),
+        ("n_m", {"n": 0, "m": 4, "first_axis": 0}, {"values": ("<f4", 1), "places": ("|u1", 1)}, "0 of 4"),
+        ("grid", {"bits": 10**15}, {"codes": ("|u1", 4), "steps": ("<f4", 1)}, "1000000000000000 bits, expected one"),
+        ("dense", {}, {"values": ("<f4", 5)}, "has 5 values at 0, expected at most 4 at 0"),
+    ],
+)
+def test_numbers_that_lie_are_refused(tmp_path, encoding, numbers, parts, message):
+    entries = lying([4], encoding, numbers=numbers, **{key: stored(*part) for key, part in parts.items()})
+    blobs = [bytes(np.dtype(dtype).itemsize * count) for dtype, count in parts.values()]
+    with pytest.raises(MillisError, match=message):
+        Archive(with_parts(tmp_path / "a", entries, *blobs)).read()
+
+
+def test_nothing_is_written_that_would_not_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "ALWAYS", 0)
+    with pytest.raises(MillisError, match="its tensors take 65536 bytes, expected at most"):
+        write(tmp_path / "a", {"w": np.zeros(1 << 16, np.uint8)}, Rule(codecs=("zlib",)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_header_that_would_fill_the_memory(tmp_path, monkeypatch):

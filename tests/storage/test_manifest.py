@@ -23,6 +23,9 @@ def artifact(tmp_path):
     return tmp_path
 
 
+FILE = {"sha256": "0", "bytes": 1}
+
+
 def edit(artifact, **changes):
     path = artifact / FILE_NAME
     values = json.loads(path.read_text()) | changes
@@ -53,16 +56,31 @@ def test_a_folder_that_is_no_artifact(tmp_path):
         ({"format": "other"}, r"has format 'other', expected 'millis-artifact': not made by millis"),
         ({"format": ...}, r"has format None, expected 'millis-artifact'"),
         ({"version": 2}, r"manifest version 2, this millis reads 1: load it with the millis that wrote it"),
-        ({"labels": "no"}, r"is damaged: labels is a str, expected list. Make the artifact again"),
-        ({"labels": []}, r"is damaged: labels and inputs are lists of strings, and labels are not empty"),
-        ({"labels": [1, 2]}, r"is damaged: labels and inputs are lists of strings"),
-        ({"spec": ...}, r"is damaged: .*no field 'spec'"),
-        ({"max_length": 0}, r"is damaged: max_length is 0, expected 1 or more"),
-        ({"max_length": True}, r"is damaged: max_length is a bool, expected int"),
-        ({"quantization": 8}, r"is damaged: quantization is a int, expected dict or NoneType"),
-        ({"files": {"../weights": {}}}, r"is damaged: file name '../weights' leads out of the artifact"),
-        ({"files": {"/etc/passwd": {}}}, r"is damaged: file name '/etc/passwd' leads out of the artifact"),
-        ({"files": {"weights": "abc"}}, r"is damaged: files\['weights'\] lacks sha256 and bytes"),
+        ({"labels": "no"}, r"is damaged: labels is 'no': expected array, got str. Make the artifact again"),
+        ({"labels": []}, r"is damaged: labels is \[\]: expected array of length >= 1"),
+        ({"labels": [1, 2]}, r"is damaged: labels\[0\] is 1: expected str, got int"),
+        ({"labels": ["no", "no"]}, r"is damaged: labels has 'no' twice: expected names that differ"),
+        (
+            {"labels": ["no"], "spec": {"family": "static", "num_labels": 2}},
+            r"is damaged: labels has 1 names: expected one for each of the model's 2 outputs \(spec.num_labels\)",
+        ),
+        ({"inputs": ["input_ids", "pixels"]}, r"is damaged: inputs\[1\] is 'pixels': expected str matching"),
+        ({"spec": ...}, r"is damaged: .*missing required field spec"),
+        ({"spec": {"family": "statik"}}, r"is damaged: spec.family is 'statik': expected one of bilstm, convolution"),
+        ({"spec": {"family": "../x"}}, r"is damaged: spec.family is '../x': expected one of"),
+        ({"spec": {"family": 5}}, r"is damaged: spec.family is 5: expected str, got int"),
+        ({"spec": {"num_labels": "2"}}, r"is damaged: spec.num_labels is '2': expected int, got str"),
+        ({"spec": {"exits": 1}}, r"is damaged: spec.exits is 1: expected array \| null, got int"),
+        ({"early_exit": {"threshold": "x"}}, r"is damaged: early_exit.threshold is 'x': expected float, got str"),
+        ({"max_length": 0}, r"is damaged: max_length is 0: expected int >= 1"),
+        ({"max_length": 10**12}, r"is damaged: max_length is 1000000000000: expected int <= 131072"),
+        ({"max_length": True}, r"is damaged: max_length is True: expected int, got bool"),
+        ({"quantization": 8}, r"is damaged: quantization is 8: expected object \| null, got int"),
+        ({"parity": {"label_agreement": "1"}}, r"is damaged: parity\['label_agreement'\] is '1': expected float"),
+        ({"files": {"../weights": FILE}}, r"is damaged: file name '../weights' leads out of the artifact"),
+        ({"files": {"/etc/passwd": FILE}}, r"is damaged: file name '/etc/passwd' leads out of the artifact"),
+        ({"files": {"weights": "abc"}}, r"is damaged: files\['weights'\] is 'abc': expected object, got str"),
+        ({"files": {"weights": {}}}, r"is damaged: object missing required field sha256 in files\['weights'\]"),
     ],
 )
 def test_a_manifest_that_is_wrong(artifact, changes, message):
@@ -71,10 +89,17 @@ def test_a_manifest_that_is_wrong(artifact, changes, message):
         open_manifest(artifact)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe"])
+@pytest.mark.parametrize("text", ["{", "[]", "\xff\xfe", "[" * 100_000, '{"labels": ' * 100_000, "9" * 5000])
 def test_a_manifest_that_is_not_one(artifact, text):
     (artifact / FILE_NAME).write_bytes(text.encode("latin-1"))
     with pytest.raises(MillisError, match=r"manifest.json is damaged: .* Make the artifact again"):
+        open_manifest(artifact)
+
+
+def test_a_size_that_the_manifest_has_otherwise(artifact):
+    files = json.loads((artifact / FILE_NAME).read_text())["files"]
+    edit(artifact, files={**files, "weights": {**files["weights"], "bytes": 6}})
+    with pytest.raises(MillisError, match=r"is damaged: weights has 5 bytes, its manifest says 6. Copy or make"):
         open_manifest(artifact)
 
 

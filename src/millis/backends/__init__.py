@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from millis import schema
 from millis.errors import MillisError, nearest
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def options(backend: type[Chosen], manifest: "Manifest") -> Chosen:
             f"have; expected {'some of ' + ', '.join(known) if known else 'none'}. Load it with the millis that wrote "
             "it, or make it again"
         )
-    return backend(**manifest.options)
+    try:
+        return schema.checked(manifest.options, backend)
+    except MillisError as error:
+        raise MillisError(
+            f"artifact {manifest.name!r} has options that backend={manifest.backend} does not take: {error}. Make the "
+            "artifact again"
+        ) from error
 
 
 def one_of(backend: str, option: str, value: Any, known: Collection[str]) -> None:

@@ -28,7 +28,7 @@ from millis.backends.stepwise import in_steps, load_model
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, seal
+from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
 from millis.types import Answered, Features, Session
 
@@ -151,9 +151,10 @@ def members_of(manifest: Manifest) -> dict[str, Manifest]:
     try:
         float(manifest.spec["threshold"])
         found = {name: _member(manifest, name) for name in MEMBERS}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, MillisError) as error:
+        reason = error if isinstance(error, MillisError) else repr(error)
         raise MillisError(
-            f"artifact {manifest.name!r} is no cascade of two members ({error!r}). Make the artifact again"
+            f"artifact {manifest.name!r} is no cascade of two members ({reason}). Make the artifact again"
         ) from error
     if nested := [name for name, member in found.items() if member.backend == NAME]:
         raise MillisError(
@@ -203,7 +204,7 @@ def _vocabulary(folder: Path) -> Any:
 def _member(cascade: Manifest, name: str) -> Manifest:
     values, folder = cascade.spec["members"][name], f"{name}/"
     files = {path.removeprefix(folder): file for path, file in cascade.files.items() if path.startswith(folder)}
-    return Manifest(**{**values, "labels": tuple(values["labels"]), "inputs": tuple(values["inputs"]), "files": files})
+    return parse({**values, "files": files})
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ On all-MiniLM-L6-v2, one thread of a processor with AVX-512 VNNI: fp32 18.5 ms, 
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
-from millis.types import Features
+from millis.types import Features, Spec
 
 if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
@@ -146,9 +145,10 @@ def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:
     """
     from millis import models
 
-    model = models.build(manifest.spec)
     try:
         tensors = _stored(folder / FILE_NAME, threads)
+        _check_sizes(manifest.spec, tensors)
+        model = models.build(manifest.spec)
         names = [key.removesuffix(f".{SCALE}") for key in tensors if key.endswith(f".{SCALE}")]
         layers = {name: _int8_layer(model, name, tensors) for name in names}
         model.load_state_dict(tensors, strict=False)
@@ -157,12 +157,32 @@ def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:
             setattr(model.get_submodule(parent), child, layer)
         if missing := sorted(set(_fp32(model)) - set(tensors)):
             raise KeyError(f"no tensor {missing[0]!r}")
-    except (SafetensorError, OSError, KeyError, AttributeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+    except MillisError:
+        raise
+    except Exception as error:  # of safetensors, PyTorch, transformers and the constructors that a spec reaches
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise MillisError(
             f"the weights in {folder} do not fit the architecture in its manifest: {reason}. Make the artifact again"
         ) from error
     return model
+
+
+def _check_sizes(spec: Spec, tensors: Mapping[str, Tensor]) -> None:
+    """Build the module without memory and compare; the file's own sizes are bounded by its bytes, a spec's by nothing.
+
+    Raises:
+        RuntimeError: a tensor of another shape, or more values that the file lacks than can be shared (tied weights).
+    """
+    from millis import models
+
+    with torch.device("meta"):
+        expected = models.build(spec).state_dict()
+    for name, value in expected.items():
+        if name in tensors and tensors[name].shape != value.shape:
+            raise RuntimeError(f"{name} is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}")
+    lacking = {name: value.numel() for name, value in expected.items() if name not in tensors}
+    if sum(lacking.values()) > sum(value.numel() for value in tensors.values()):
+        raise RuntimeError(f"no tensor {max(lacking, key=lambda name: lacking[name])!r}")
 
 
 def _stored(path: Path, threads: int) -> dict[str, Tensor]:

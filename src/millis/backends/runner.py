@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from millis.backends import cascade, stepwise
+from millis.backends import cascade, first_request, stepwise
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.ngrams import NgramEncoding
@@ -210,7 +210,9 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
         raise
     except Exception as error:  # tokenizers raises bare Exception
         raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    return Runner(manifest, tokenizer, session)
+    runner = Runner(manifest, tokenizer, session)
+    first_request.check(folder, manifest, tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
+    return runner
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:

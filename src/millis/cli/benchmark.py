@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -15,6 +14,7 @@ from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.analysis import analyse, check, recommended
 from millis.cli.pipeline.inputs import load_inputs, plain
+from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError, nearest
 from millis.metrics import scorer

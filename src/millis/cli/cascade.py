@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig, open_dict
 
@@ -21,6 +20,7 @@ from millis.budget import describe_budget, judged_quantile, latency_limits, late
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
+from millis.cli.targets import instantiate
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for

@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from millis.cli import targets
 from millis.cli.checks import check_choices, check_swept
 from millis.cli.groups import conf_dir
 from millis.cli.kinds import check
@@ -48,6 +49,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
         Exception: whatever the task raised, without Hydra's own printing around it.
     """
     register_resolvers()
+    targets.guard()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let faults reach us instead of being printed by Hydra
     arguments = [_home(argument) for argument in arguments]
     sys.argv = [f"millis {command}", *arguments]
@@ -76,6 +78,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
 def composed(command: str, overrides: Sequence[str], *, hydra_node: bool = False) -> DictConfig:
     """The config of `millis <command> <overrides>`; with `hydra_node`, Hydra's own part of it too."""
     register_resolvers()
+    targets.guard()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name=command):
         cfg: DictConfig = compose(command, [_home(one) for one in overrides], return_hydra_config=hydra_node)

@@ -29,6 +29,7 @@ from millis.types import Spec
 
 POOLING = {"mean": pooling.mean, "cls": pooling.cls}
 HEAD_STD = 0.02  # BERT's initializer_range
+MOST_LAYERS = 1000  # as deep as transformers were ever trained (DeepNet, 2203.00555): a spec of more is a slip
 
 
 def build(spec: Spec) -> "Transformer":
@@ -132,6 +133,8 @@ def _encoder(spec: Spec) -> Any:
 
 def _from_config(values: dict[str, Any]) -> Any:
     config = AutoConfig.for_model(**values)
+    if (layers := getattr(config, "num_hidden_layers", 1)) > MOST_LAYERS:
+        raise MillisError(f"the spec's encoder has {layers} layers; expected at most {MOST_LAYERS}")
     return AutoModel.from_config(config, **without_pooler(config))  # with SDPA attention where there is one
 
 

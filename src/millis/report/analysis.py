@@ -1,13 +1,16 @@
 """What `millis benchmark` was asked for beyond latency, as rows, for the terminal and for the page."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypedDict, cast
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from millis.record import Record
+from millis import schema
+from millis.errors import MillisError
+from millis.record import Amount, Milliseconds, Record
+from millis.schema import Count
 from millis.units import significant, size
 
 LIMIT_HEADER = (
@@ -24,29 +27,95 @@ AXES = {
 }
 
 
+class Rates(TypedDict):
+    """What a machine reaches with some threads: operations and bytes a second."""
+
+    threads: Count
+    fp32: Amount | None
+    bf16: Amount | None
+    int8: Amount | None
+    bandwidth: Amount
+    cache_bytes: Count
+
+
+class Limit(TypedDict):
+    """A model against its floor; `millis.benchmark.limit` says more."""
+
+    tokens: Count
+    operations: Count
+    bytes_read: Count
+    precision: str
+    floor_ms: Amount
+    measured_ms: Amount
+    over_floor: Amount
+    tokenize_us: Amount
+    python_us: Amount
+    rates: list[Rates]
+
+
+class Operator(TypedDict):
+    """What one operator takes of a request."""
+
+    name: str
+    kind: str
+    share: Amount
+    microseconds: Amount
+
+
+class Point(TypedDict):
+    """A model under one setting."""
+
+    axis: str
+    threads: Count
+    streams: Count
+    batch: Count
+    length: Count | None
+    p50_ms: Milliseconds
+    p99_ms: Milliseconds
+    per_second: Amount
+
+
+class Analysis(TypedDict, total=False):
+    """What `record.analysis` may have."""
+
+    limit: Limit
+    profile: list[Operator]
+    curves: list[Point]
+
+
+def analysis_of(record: Record) -> Analysis:
+    """A record's analysis, of which drawing it takes every field for granted.
+
+    Raises:
+        MillisError: a field that is missing or of another type.
+    """
+    try:
+        return schema.checked(record.analysis, Analysis)
+    except MillisError as error:
+        raise MillisError(f"record {record.name!r} has an analysis that cannot be drawn: {error}") from error
+
+
 def tables(records: Sequence[Record]) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
     """(title, header, cells) of everything that was asked for."""
-    limits = [(record.name, record.analysis["limit"]) for record in records if "limit" in record.analysis]
+    found = [(record.name, analysis_of(record)) for record in records]
+    limits = [(name, one["limit"]) for name, one in found if "limit" in one]
     if limits:
         yield "What this machine reaches", RATE_HEADER, [_rates(rates) for rates in limits[0][1]["rates"]]
         yield "Against the limit, for a request of the median length", LIMIT_HEADER, [_limit(*one) for one in limits]
-    for record in records:
-        if operators := record.analysis.get("profile"):
-            yield (
-                f"The most expensive operators of {record.name}",
-                PROFILE_HEADER,
-                [_operator(one) for one in operators],
-            )
-    for record in records:
-        if points := record.analysis.get("curves"):
-            yield f"Settings of {record.name}", CURVE_HEADER, [_point(point) for point in points]
+    for name, one in found:
+        if operators := one.get("profile"):
+            cells = [_operator(operator) for operator in operators]
+            yield f"The most expensive operators of {name}", PROFILE_HEADER, cells
+    for name, one in found:
+        if points := one.get("curves"):
+            yield f"Settings of {name}", CURVE_HEADER, [_point(point) for point in points]
 
 
 def curves(records: Sequence[Record], axis: str) -> list[tuple[str, list[float], list[float]]]:
     """(artifact, x, y) of one axis of `AXES`: milliseconds, or texts a second over all the CPUs that streams take."""
     found = []
     for record in records:
-        points = [point for point in record.analysis.get("curves", ()) if point["axis"] == axis]
+        points = [point for point in analysis_of(record).get("curves", []) if point["axis"] == axis]
         if axis == "streams":
             best: dict[int, float] = {}
             for point in points:
@@ -55,7 +124,8 @@ def curves(records: Sequence[Record], axis: str) -> list[tuple[str, list[float],
             xs = sorted(best)
             found.append((record.name, [float(x) for x in xs], [best[x] for x in xs]))
         else:
-            found.append((record.name, [float(point[axis]) for point in points], [point["p50_ms"] for point in points]))
+            places = [float(cast(dict[str, float], point)[axis]) for point in points]
+            found.append((record.name, places, [point["p50_ms"] for point in points]))
     return [(name, xs, ys) for name, xs, ys in found if xs]
 
 
@@ -70,7 +140,7 @@ def print_analysis(records: Sequence[Record], console: Console) -> None:
         console.print(table)
 
 
-def _limit(name: str, limit: dict[str, Any]) -> list[str]:
+def _limit(name: str, limit: Limit) -> list[str]:
     numbers = (limit["floor_ms"], limit["measured_ms"])
     return [
         name,
@@ -85,16 +155,16 @@ def _limit(name: str, limit: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rates(rates: dict[str, Any]) -> list[str]:
-    arithmetic = (f"{rates[kind] / 1e9:.0f}" if rates[kind] else "–" for kind in ("fp32", "bf16", "int8"))
+def _rates(rates: Rates) -> list[str]:
+    arithmetic = (f"{rate / 1e9:.0f}" if rate else "–" for rate in (rates["fp32"], rates["bf16"], rates["int8"]))
     return [str(rates["threads"]), *arithmetic, f"{rates['bandwidth'] / 1e9:.1f}", size(rates["cache_bytes"])]
 
 
-def _operator(operator: dict[str, Any]) -> list[str]:
+def _operator(operator: Operator) -> list[str]:
     return [operator["name"], operator["kind"], f"{operator['share']:.1%}", f"{operator['microseconds']:.1f}"]
 
 
-def _point(point: dict[str, Any]) -> list[str]:
+def _point(point: Point) -> list[str]:
     length = "as texts come" if point["length"] is None else str(point["length"])
     times = (significant(point[name]) for name in ("p50_ms", "p99_ms"))
     return [

@@ -12,20 +12,26 @@
 All little endian. The header lists for each tensor name, dtype, shape, encoding and its parts: dtype, count, filter,
 codec, offset, bytes as stored, CRC-32. So one tensor is read without the others, all are decoded in parallel, a changed
 byte is found where it is read, and nothing in it is ever executed.
+
+A header is believed once it adds up (`check`), before anything is allocated for a tensor: the parts follow each other
+to the end of the file, none holds more values than its tensor, and what all decode to is in proportion to the file.
 """
 
-import json
 import mmap
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 
+import msgspec
 import numpy as np
 
+from millis import schema
 from millis.errors import MillisError, nearest
+from millis.schema import Count
 from millis.storage.choose import Rule, Stored, StoredPart, restore, store
 from millis.storage.encodings import Array
 from millis.storage.filters import Filter
@@ -34,29 +40,48 @@ from millis.store import atomic_file
 MAGIC, VERSION = b"MILLISAR", 1
 PREFIX = struct.Struct("<8sIIQQ")
 ALIGNMENT = 64  # a cache line: values that are stored raw are used where they lie
-HEADER_LIMIT = 1 << 26  # 64 MiB of JSON, inflated: some 100,000 tensors
-DTYPES = frozenset({"|b1", "|i1", "|u1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<i8", "<u8", "<f8"})
+HEADER_LIMIT = 1 << 24  # 16 MiB of JSON, inflated: some 25,000 tensors
+# What an archive may decode to: 256 times its bytes, as weights with 1 in 1000 left do (a bit a value says where), or
+# 64 MiB where that is more. Compression alone knows no bound: of zeros zstandard leaves a byte in 30,000.
+GROWTH, ALWAYS = 256, 1 << 26
+
+Dtype = Literal["|b1", "|i1", "|u1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<i8", "<u8", "<f8"]
+DTYPES = frozenset(get_args(Dtype))
+Few = msgspec.Meta(max_length=32)
 
 
-class Entry(NamedTuple):
-    """What the header says of a tensor; `parts` as JSON has them."""
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the header says of a part of a tensor; `offset` counts from the end of the header."""
+
+    dtype: Dtype
+    count: Count
+    filter: str
+    bits: Annotated[int, msgspec.Meta(ge=1, le=8)]
+    codec: str
+    offset: Count
+    bytes: Count
+    crc32: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the header says of a tensor."""
 
     name: str
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: Dtype
+    shape: Annotated[tuple[Count, ...], Few]
     encoding: str
-    numbers: dict[str, int]
-    parts: dict[str, dict[str, Any]]
+    numbers: Annotated[dict[str, int], Few]
+    parts: Annotated[dict[str, Part], Few]
 
     @property
     def bytes_before(self) -> int:
         """Of the tensor in memory."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def bytes_after(self) -> int:
         """Of its parts in the file."""
-        return sum(part["bytes"] for part in self.parts.values())
+        return sum(part.bytes for part in self.parts.values())
 
 
 def write(path: Path, tensors: Mapping[str, Array], rule: Rule) -> list[Entry]:
@@ -66,7 +91,8 @@ def write(path: Path, tensors: Mapping[str, Array], rule: Rule) -> list[Entry]:
         What the header says.
 
     Raises:
-        MillisError: the file system refused (nothing is left behind), or a dtype that archives do not hold.
+        MillisError: the file system refused (nothing is left behind), a dtype that archives do not hold, or tensors so
+            empty that the archive would not be read.
     """
     entries, blobs, offset = [], [], 0
     for name, tensor in tensors.items():
@@ -78,8 +104,9 @@ def write(path: Path, tensors: Mapping[str, Array], rule: Rule) -> list[Entry]:
             parts[key] = _described(part, offset)
             blobs.append(part.data + bytes(-len(part.data) % ALIGNMENT))
             offset += len(blobs[-1])
-        entries.append(Entry(name, tensor.dtype.str, tensor.shape, stored.encoding, stored.numbers, parts))
-    header = zlib.compress(json.dumps([entry._asdict() for entry in entries], separators=(",", ":")).encode(), 9)
+        entries.append(Entry(name, cast(Dtype, tensor.dtype.str), tensor.shape, stored.encoding, stored.numbers, parts))
+    check(entries, offset)
+    header = zlib.compress(msgspec.json.encode(entries), 9)
     header += bytes(-(PREFIX.size + len(header)) % ALIGNMENT)
     total = PREFIX.size + len(header) + offset
     with atomic_file(path) as temporary, temporary.open("wb") as file:
@@ -107,10 +134,12 @@ class Archive:
             )
         with path.open("rb") as file:
             prefix = file.read(PREFIX.size)
-            self._start, header = self._checked(prefix, file.read, path.stat().st_size)
+            size = path.stat().st_size
+            self._start, header = self._checked(prefix, file.read, size)
         try:
-            entries = [_entry(value) for value in json.loads(_inflated(header))]
-        except (ValueError, TypeError, KeyError, zlib.error) as error:
+            entries = schema.decoded(_inflated(header), list[Entry])
+            check(entries, size - self._start)
+        except (ValueError, zlib.error, MillisError) as error:
             self._damaged(f"its header cannot be read ({error})", error)
         self.entries = {entry.name: entry for entry in entries}
 
@@ -124,8 +153,8 @@ class Archive:
         with self.path.open("rb") as file:
             blobs = {}
             for key, part in entry.parts.items():
-                file.seek(self._start + part["offset"])
-                blobs[key] = file.read(part["bytes"])
+                file.seek(self._start + part.offset)
+                blobs[key] = file.read(part.bytes)
         return self._decode(entry, blobs)
 
     def read(self, names: Collection[str] | None = None, threads: int = 1) -> dict[str, Array]:
@@ -153,12 +182,10 @@ class Archive:
 
     def _decode(self, entry: Entry, blobs: Mapping[str, Any]) -> Array:
         for key, part in entry.parts.items():
-            if len(blobs[key]) != part["bytes"] or zlib.crc32(blobs[key]) != part["crc32"]:
+            if len(blobs[key]) != part.bytes or zlib.crc32(blobs[key]) != part.crc32:
                 self._damaged(f"tensor {entry.name!r} does not match its checksum")
         parts = {
-            key: StoredPart(
-                part["dtype"], part["count"], Filter(part["filter"], part["bits"]), part["codec"], blobs[key]
-            )
+            key: StoredPart(part.dtype, part.count, Filter(part.filter, part.bits), part.codec, blobs[key])
             for key, part in entry.parts.items()
         }
         try:
@@ -195,17 +222,45 @@ class Archive:
         raise MillisError(f"archive {self.path} is damaged: {how}. Copy or make it again") from error
 
 
-def _described(part: StoredPart, offset: int) -> dict[str, Any]:
-    return {
-        "dtype": part.dtype,
-        "count": part.length,
-        "filter": part.filter.name,
-        "bits": part.filter.bits,
-        "codec": part.codec,
-        "offset": offset,
-        "bytes": len(part.data),
-        "crc32": zlib.crc32(part.data),
-    }
+def check(entries: Sequence[Entry], length: int) -> None:
+    """A header against itself and the `length` bytes that follow it.
+
+    Raises:
+        MillisError: a name twice, parts that do not follow each other to the end, a part that is larger than its
+            tensor, or tensors far larger than the file.
+    """
+    last, end, decoded, names = 0, 0, 0, set()  # where the last part ends, without and with what aligns the next
+    for entry in entries:
+        if entry.name in names:
+            raise MillisError(f"tensor {entry.name!r} is there twice")
+        names.add(entry.name)
+        decoded += entry.bytes_before
+        values = prod(entry.shape)
+        for key, part in entry.parts.items():
+            if part.offset != end or part.count > values:
+                raise MillisError(
+                    f"part {key!r} of tensor {entry.name!r} has {part.count} values at {part.offset}, expected at most "
+                    f"{values} at {end}"
+                )
+            last = end + part.bytes
+            end = last + -last % ALIGNMENT
+    if not last <= length <= end:
+        raise MillisError(f"its parts take {end} bytes, {length} are there")
+    if decoded > (limit := max(GROWTH * length, ALWAYS)):
+        raise MillisError(f"its tensors take {decoded} bytes, expected at most {limit} of a file as short")
+
+
+def _described(part: StoredPart, offset: int) -> Part:
+    return Part(
+        dtype=cast(Dtype, part.dtype),
+        count=part.length,
+        filter=part.filter.name,
+        bits=part.filter.bits,
+        codec=part.codec,
+        offset=offset,
+        bytes=len(part.data),
+        crc32=zlib.crc32(part.data),
+    )
 
 
 def _inflated(header: bytes) -> bytes:
@@ -217,22 +272,8 @@ def _inflated(header: bytes) -> bytes:
     return text
 
 
-def _entry(value: dict[str, Any]) -> Entry:
-    entry = Entry(**{**value, "shape": tuple(value["shape"])})
-    dtypes = {entry.dtype, *(part["dtype"] for part in entry.parts.values())}
-    numbers = [
-        *entry.shape,
-        *(part[key] for part in entry.parts.values() for key in ("count", "bits", "offset", "bytes")),
-    ]
-    if not dtypes <= DTYPES:
-        raise ValueError(f"dtypes {sorted(dtypes - DTYPES)}")
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError(f"tensor {entry.name!r} has numbers that are no sizes")
-    return entry
-
-
-def _slice(whole: memoryview, part: dict[str, Any]) -> memoryview:
-    return whole[part["offset"] : part["offset"] + part["bytes"]]
+def _slice(whole: memoryview, part: Part) -> memoryview:
+    return whole[part.offset : part.offset + part.bytes]
 
 
 def _mapped(decode: Any, entries: list[Entry], threads: int) -> Iterable[Array]:

@@ -1,16 +1,22 @@
 """The manifest: what an artifact is, written beside its weights and checked before anything is loaded.
 
 An artifact is a folder: weights for one backend, `tokenizer.json`, `manifest.json`. Loading verifies the format, the
-version and every file's checksum; nothing is ever unpickled.
+version and every file's checksum; nothing is ever unpickled. `Manifest`'s annotations are what `manifest.json` is held
+against (`millis.schema`).
 """
 
-import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypedDict
 
+from msgspec import Meta
+
+from millis import models, schema
 from millis.errors import MillisError
+from millis.schema import Count
 from millis.store import file_sha256, write_json
 from millis.types import Spec
 
@@ -18,6 +24,37 @@ FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
 VERSION = 1
+LONGEST = 1 << 17  # tokens of a request; what answers requests keeps some bytes for every length
+Input = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
+
+
+class File(TypedDict):
+    """What a manifest says of a file."""
+
+    sha256: str
+    bytes: Count
+
+
+class _Exits(TypedDict, total=False):
+    """What loading reads of `early_exit`."""
+
+    policy: str
+    threshold: float
+
+
+class _Sizes(TypedDict, total=False):
+    """What is read of any `spec`, whatever its family; each family reads the rest."""
+
+    family: str
+    num_labels: Count
+    exits: list[Count] | None
+
+
+class _Nested(TypedDict, total=False):
+    """Of the mappings that hold anything else besides."""
+
+    spec: _Sizes
+    early_exit: _Exits | None
 
 
 @dataclass(frozen=True)
@@ -45,9 +82,9 @@ class Manifest:
     name: str
     backend: str
     spec: Spec
-    labels: tuple[str, ...]
-    inputs: tuple[str, ...]
-    max_length: int
+    labels: Annotated[tuple[str, ...], Meta(min_length=1)]
+    inputs: Annotated[tuple[Input, ...], Meta(min_length=1)]
+    max_length: Annotated[int, Meta(ge=1, le=LONGEST)]
     quantization: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     storage: dict[str, Any] | None = None
@@ -55,14 +92,14 @@ class Manifest:
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     parity: dict[str, float] = field(default_factory=dict)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write `manifest.json` with the checksum and size of every other file under `folder`; return what was written."""
-    files = {
+    files: dict[str, File] = {
         name: {"sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size}
         for name in sorted(_present(folder))
     }
@@ -84,24 +121,67 @@ def open_manifest(folder: Path, verify: bool = True) -> Manifest:
     path = folder / FILE_NAME
     if not path.is_file():
         raise MillisError(f"{folder} is not a millis artifact: it has no {FILE_NAME}. Make one with `millis compress`")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        _check_format(folder, values)
-        manifest = _parse(values)
-    except (ValueError, TypeError, KeyError) as error:
-        raise MillisError(f"{path} is damaged: {error}. Make the artifact again") from error
+    with _naming(path):
+        values = schema.checked(schema.parsed(_text(path)), dict[str, Any])
+    _check_format(folder, values)
+    with _naming(path):
+        manifest = parse(values)
     _check_files(folder, manifest, verify)
     return manifest
 
 
 def size_bytes(manifest: Manifest) -> int:
     """Bytes of the artifact's files, without the manifest itself."""
-    return sum(int(entry["bytes"]) for entry in manifest.files.values())
+    return sum(entry["bytes"] for entry in manifest.files.values())
 
 
-def _check_format(folder: Path, values: Any) -> None:
-    if not isinstance(values, dict):
-        raise TypeError(f"got a JSON {type(values).__name__}, expected an object")
+def parse(values: dict[str, Any]) -> Manifest:
+    """The manifest in `values`, read from JSON; keys that are no fields are ignored.
+
+    Raises:
+        MillisError: a field that is missing, of another type or out of range, labels that do not fit the model, or a
+            file outside of the artifact.
+    """
+    manifest = schema.checked(values, Manifest)
+    schema.checked(values, _Nested)
+    _check_spec(manifest)
+    for name in manifest.files:
+        if any(Path(part).name != part or part in ("", ".", "..") for part in name.split("/")):
+            raise MillisError(f"file name {name!r} leads out of the artifact, expected a name within it")
+    return manifest
+
+
+def _check_spec(manifest: Manifest) -> None:
+    """A family that this millis has, and a label for each of its outputs."""
+    family, outputs = manifest.spec.get("family"), manifest.spec.get("num_labels", len(manifest.labels))
+    if family is not None and family != manifest.backend and not models.is_family(family):  # a cascade's is its backend
+        raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
+    if twice := [label for label, count in Counter(manifest.labels).items() if count > 1]:
+        raise MillisError(f"labels has {twice[0]!r} twice: expected names that differ")
+    if len(manifest.labels) != outputs:
+        raise MillisError(
+            f"labels has {len(manifest.labels)} names: expected one for each of the model's {outputs} outputs "
+            "(spec.num_labels)"
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise MillisError(str(error)) from error
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file before what is wrong with it."""
+    try:
+        yield
+    except MillisError as error:
+        raise MillisError(f"{path} is damaged: {error}. Make the artifact again") from error
+
+
+def _check_format(folder: Path, values: dict[str, Any]) -> None:
     if values.get("format") != FORMAT:
         raise MillisError(f"{folder} has format {values.get('format')!r}, expected {FORMAT!r}: not made by millis")
     if values.get("version") != VERSION:
@@ -109,42 +189,6 @@ def _check_format(folder: Path, values: Any) -> None:
             f"{folder} has manifest version {values.get('version')}, this millis reads {VERSION}: "
             "load it with the millis that wrote it, or make it again"
         )
-
-
-def _parse(values: dict[str, Any]) -> Manifest:
-    """The manifest in `values`, its fields checked for type; keys that are not fields are ignored."""
-    known: dict[str, Any] = {}
-    hints = get_type_hints(Manifest)
-    for spec in fields(Manifest):
-        if spec.name not in values:
-            if spec.default is MISSING and spec.default_factory is MISSING:
-                raise KeyError(f"no field {spec.name!r}")
-            continue
-        value = values[spec.name]
-        expected = _json_types(hints[spec.name])
-        if not isinstance(value, expected) or isinstance(value, bool):
-            wanted = " or ".join(kind.__name__ for kind in expected)
-            raise TypeError(f"{spec.name} is a {type(value).__name__}, expected {wanted}")
-        known[spec.name] = tuple(value) if isinstance(value, list) else value
-    manifest = Manifest(**known)
-    if not manifest.labels or not all(isinstance(name, str) for name in (*manifest.labels, *manifest.inputs)):
-        raise TypeError("labels and inputs are lists of strings, and labels are not empty")
-    if manifest.max_length < 1:
-        raise ValueError(f"max_length is {manifest.max_length}, expected 1 or more")
-    for name, entry in manifest.files.items():
-        parts = name.split("/")
-        if any(Path(part).name != part or part in ("", ".", "..") for part in parts):
-            raise ValueError(f"file name {name!r} leads out of the artifact, expected a name within it")
-        if not isinstance(entry, dict) or not {"sha256", "bytes"} <= set(entry):
-            raise TypeError(f"files[{name!r}] lacks sha256 and bytes")
-    return manifest
-
-
-def _json_types(hint: Any) -> tuple[type, ...]:
-    """What JSON gives for a field of this type: a tuple comes as a list, `X | None` as either."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    bare = [get_origin(kind) or kind for kind in kinds]
-    return tuple(list if kind is tuple else kind for kind in bare)
 
 
 def _present(folder: Path) -> set[str]:
@@ -167,4 +211,9 @@ def _check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
         if verify and file_sha256(folder / name) != entry["sha256"]:
             raise MillisError(
                 f"artifact {folder} is damaged: {name} does not match its checksum. Copy or make it again"
+            )
+        if verify and (size := (folder / name).stat().st_size) != entry["bytes"]:
+            raise MillisError(
+                f"artifact {folder} is damaged: {name} has {size} bytes, its manifest says {entry['bytes']}. Copy or "
+                "make it again"
             )

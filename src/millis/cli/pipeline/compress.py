@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from torch import nn
 
@@ -37,6 +36,7 @@ from millis.cli.pipeline.start import unshrunk_speedup
 from millis.cli.pipeline.student import ensure_student, plan, settled, tracked_model
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.cli.pipeline.tracked import trial
+from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval

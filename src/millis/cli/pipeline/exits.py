@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -14,6 +13,7 @@ from millis import backends
 from millis.backends import stepwise
 from millis.backends.runner import Runner
 from millis.cli.pipeline.teacher import Teacher
+from millis.cli.targets import instantiate
 from millis.data.dataset import Split
 from millis.early_exit.recipe import EarlyExit
 from millis.early_exit.saving import depths

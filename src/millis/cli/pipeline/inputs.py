@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from millis.cli.targets import instantiate
 from millis.data.dataset import Dataset
 from millis.tasks.classification import Classification
 

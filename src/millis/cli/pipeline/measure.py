@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import nn
@@ -35,6 +34,7 @@ from millis.cli.pipeline.exits import settle
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.plan import Plan
 from millis.cli.pipeline.teacher import Teacher, pad_id
+from millis.cli.targets import instantiate
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving

@@ -18,10 +18,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis.cli.pipeline.inputs import plain
+from millis.cli.targets import instantiate
 from millis.distillation.contract import Stage
 from millis.distillation.logits import logit_mse
 from millis.early_exit.recipe import DEPLOYED, EarlyExit

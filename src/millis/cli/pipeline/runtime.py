@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from millis import __version__
@@ -30,6 +29,7 @@ from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.start import cut
 from millis.cli.pipeline.teacher import Teacher
+from millis.cli.targets import instantiate
 from millis.errors import MillisError, Unavailable
 from millis.store import cached, fingerprint, locked, write_json
 from millis.temporaries import scratch_folder

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -19,6 +18,7 @@ from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
 from millis.cli.pipeline.tracked import TRIAL, tracked
+from millis.cli.targets import instantiate
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.distillation.contract import Pair, Stage

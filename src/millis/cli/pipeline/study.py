@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from millis import __version__, tracking
@@ -21,6 +20,7 @@ from millis.cli.pipeline.student import tracked_model as tracked_student
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.pipeline.teacher import tracked_model as tracked_teacher
 from millis.cli.pipeline.tracked import SUMMARY, tracked
+from millis.cli.targets import instantiate
 from millis.frontier import Frontier
 from millis.metrics import scorer
 from millis.record import Record, write_records

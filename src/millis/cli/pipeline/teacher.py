@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tokenizers import Tokenizer
@@ -19,6 +18,7 @@ from millis.backends import eager
 from millis.backends.artifact import write_artifact
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.cli.pipeline.tracked import TEACHER, tracked
+from millis.cli.targets import instantiate
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits

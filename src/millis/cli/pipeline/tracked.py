@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from millis import tracking
 from millis.cli.pipeline.inputs import plain
+from millis.cli.targets import instantiate
 
 TEACHER, TRIAL, SUMMARY = "teacher", "trial", "summary"  # W&B's job types
 

@@ -22,7 +22,10 @@ def encode(array: Array) -> Parts | None:
 
 def decode(parts: Parts, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Inverse of `encode`."""
-    side, array = parts.numbers["side"], np.zeros(shape, dtype)
+    side = parts.numbers["side"]
+    if side not in SIDES:
+        raise ValueError(f"tiles of {side}, expected one of {SIDES}")
+    array = np.zeros(shape, dtype)
     rows, columns = rows_of(array).shape
     down, across = -(-rows // side), -(-columns // side)
     tiles = np.zeros((down, across, side, side), dtype)

@@ -37,6 +37,8 @@ def encode(array: Array) -> Parts | None:
 
 def decode(parts: Parts, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Inverse of `encode`."""
+    if parts.numbers["bits"] not in BITS:
+        raise ValueError(f"{parts.numbers['bits']} bits, expected one of {BITS}")
     steps = parts.arrays["steps"]
     integers = parts.arrays["codes"].reshape(len(steps), -1).astype(np.float32)
     integers -= largest(parts.numbers["bits"])

@@ -34,6 +34,8 @@ def encode(array: Array) -> Parts | None:
 def decode(parts: Parts, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Inverse of `encode`."""
     numbers = parts.numbers
+    if numbers["m"] not in SIZES or not 1 <= numbers["n"] <= numbers["m"] // 2:
+        raise ValueError(f"{numbers['n']} of {numbers['m']}, expected at most half of one of {SIZES}")
     places = parts.arrays["places"].reshape(-1, numbers["n"]).astype(np.intp)
     groups = np.zeros((len(places), numbers["m"]), dtype)
     np.put_along_axis(groups, places, parts.arrays["values"].reshape(places.shape), axis=1)

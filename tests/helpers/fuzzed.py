@@ -1,0 +1,341 @@
+"""Files of every kind that millis reads from strangers, made to lie at random; run as a program, each in a process.
+
+    python -m fuzzed KIND FOLDER FIRST LAST
+
+reads cases FIRST to LAST - 1 of KIND, a line of JSON each: {"case", "problem", "seconds", "mebibytes"}. `problem` is
+None where the file was read or refused with `MillisError`; else a traceback. Checksums are made to fit what was
+changed, so that the change gets past them.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import random
+import resource
+import shutil
+import struct
+import sys
+import time
+import traceback
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from mutations import changed_bytes, changed_json
+
+from millis.errors import MillisError
+
+TEXTS = ["a b", "", "h g f e d c b a", ("a", "b c"), "unknown words"]
+SPARE = 2 << 30  # bytes of address space beyond what the libraries take: a bomb ends in a MemoryError, not the machine
+_served: list[Path] = []
+Case = Callable[[Path, Random], Callable[[], Any]]
+"""(folder of the kind's own, generator) → what reads the file that was changed there."""
+
+
+def archive(folder: Path, random: Random) -> Callable[[], Any]:
+    """Tensors of every encoding, header and parts."""
+    import numpy as np
+
+    from millis.storage.archive import PREFIX, Archive, write
+    from millis.storage.choose import Rule
+
+    source, path = folder / "source.millis", folder / "a.millis"
+    if not source.exists():
+        drawn = np.random.default_rng(0)
+        weight = drawn.normal(size=(64, 64)).astype(np.float32)
+        tiles = np.zeros_like(weight)
+        tiles[:32, :32] = weight[:32, :32]
+        halves = weight * np.tile([1, 0, 0, 1], 16).astype(np.float32)
+        tensors = {
+            "dense": weight, "half": np.where(drawn.random((64, 64)) < 0.5, weight, 0).astype(np.float32),
+            "sparse": np.where(drawn.random((64, 64)) < 0.1, weight, 0).astype(np.float32), "tiles": tiles,
+            "2:4": halves, "few": np.sign(weight), "int8": drawn.integers(-8, 8, (64, 64)).astype(np.int8),
+            "positions": np.arange(99), "grid": (drawn.integers(-7, 8, (64, 64)) * np.float32(0.25)).astype(np.float32),
+        }  # fmt: skip
+        write(source, tensors, Rule(bandwidth_mb_per_s=1))
+    content = source.read_bytes()
+    _, version, _, length, _ = PREFIX.unpack(content[: PREFIX.size])
+    header = json.loads(zlib.decompressobj().decompress(content[PREFIX.size : PREFIX.size + length]))
+    body = bytearray(content[PREFIX.size + length :])
+    way = random.randrange(4)
+    if way == 0:
+        path.write_bytes(changed_bytes(content, random))
+        return lambda: Archive(path).read()
+    if way == 1:  # parts, with their checksums
+        part = random.choice([part for entry in header for part in entry["parts"].values()])
+        start, stop = part["offset"], part["offset"] + part["bytes"]
+        body[start:stop] = changed_bytes(bytes(body[start:stop]), random)[: part["bytes"]].ljust(part["bytes"], b"\0")
+        part["crc32"] = zlib.crc32(body[start:stop])
+        text = json.dumps(header)
+    elif way == 2:  # numbers of the header alone, the likeliest to pass for sizes
+        entry = random.choice(header)
+        where = random.choice([entry["numbers"], *entry["parts"].values()]) or entry["numbers"]
+        where[random.choice(list(where) or ["low"])] = random.choice((0, 1, 3, 8, 64, 255, 4096, 10**9, 3 << 30, 2**53))
+        text = json.dumps(header)
+    else:
+        text = changed_json(header, random)
+    packed = zlib.compress(text.encode("utf-8", "surrogatepass"))
+    packed += bytes(-(PREFIX.size + len(packed)) % 64)
+    total = PREFIX.size + len(packed) + len(body)
+    path.write_bytes(PREFIX.pack(b"MILLISAR", version, zlib.crc32(packed), len(packed), total) + packed + body)
+    return lambda: Archive(path).read()
+
+
+def manifest(folder: Path, random: Random) -> Callable[[], Any]:
+    """The manifests of a static model, of one with exits, and of a cascade."""
+    source = random.choice(_artifacts(folder))
+    copied = _copy(source, folder)
+    path, text = copied / "manifest.json", (source / "manifest.json").read_text()
+    if random.random() < 0.1:
+        path.write_bytes(changed_bytes(text.encode(), random))
+    else:
+        path.write_text(changed_json(json.loads(text), random))
+    return lambda: _serve(copied)
+
+
+def tokenizer(folder: Path, random: Random) -> Callable[[], Any]:
+    """`tokenizer.json`, where it is no part of an archive."""
+    found = [whole for whole in _artifacts(folder) if (whole / "tokenizer.json").is_file()]
+    copied = _copy(random.choice(found), folder)
+    path, text = copied / "tokenizer.json", (copied / "tokenizer.json").read_text()
+    if random.random() < 0.2:
+        path.write_bytes(changed_bytes(text.encode(), random))
+    else:
+        path.write_text(changed_json(json.loads(text), random))
+    _reseal(copied)
+    return lambda: _serve(copied)
+
+
+def weights(folder: Path, random: Random) -> Callable[[], Any]:
+    """`model.safetensors`, `model.onnx`, `weights.millis`; of the first the header as JSON too."""
+    copied = _copy(random.choice(_artifacts(folder)), folder)
+    files = [path for path in copied.rglob("*") if path.suffix in (".safetensors", ".onnx", ".millis")]
+    path = random.choice(sorted(files))
+    content = path.read_bytes()
+    if path.suffix == ".safetensors" and random.random() < 0.6:
+        length = struct.unpack("<Q", content[:8])[0]
+        header = changed_json(json.loads(content[8 : 8 + length]), random).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    else:
+        path.write_bytes(changed_bytes(content, random))
+    _reseal(copied)
+    return lambda: _serve(copied)
+
+
+def data(folder: Path, random: Random) -> Callable[[], Any]:
+    """Rows as JSON lines and CSV, plain and compressed, and `labels.txt`."""
+    import gzip
+
+    from millis.data.local import Local
+
+    place = folder / "data"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    numbered = random.random() < 0.3
+    rows = [{"text": f"text {i} äß", "label": i % 3 if numbered else "abc"[i % 3]} for i in range(12)]
+    if numbered and random.random() < 0.5:
+        (place / "labels.txt").write_bytes(changed_bytes(b"red\ngreen\nblue\n", random))
+    suffix, hurt = random.choice((".jsonl", ".jsonl", ".csv", ".jsonl.gz")), random.choice(("train", "test"))
+    for split in ("train", "validation", "test"):
+        if suffix == ".csv":
+            content = ("text,label\n" + "".join(f'"{row["text"]}",{row["label"]}\n' for row in rows)).encode()
+        else:
+            content = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+        if split == hurt and suffix != ".csv" and random.random() < 0.7:
+            at = random.randrange(len(rows))
+            lines = [changed_json(row, random) if i == at else json.dumps(row) for i, row in enumerate(rows)]
+            content = "\n".join(lines).encode()
+        elif split == hurt and not suffix.endswith(".gz"):
+            content = changed_bytes(content, random)
+        content = gzip.compress(content) if suffix.endswith(".gz") else content
+        if split == hurt and suffix.endswith(".gz") and random.random() < 0.5:
+            content = changed_bytes(content, random)
+        (place / f"{split}{suffix}").write_bytes(content)
+    return Local(str(place))
+
+
+def records(folder: Path, random: Random) -> Callable[[], Any]:
+    """The records of a study, read and drawn."""
+    import runpy
+
+    from millis.cli.report import _objectives
+    from millis.record import read_records, write_records
+    from millis.report.html import write_html
+    from millis.report.records import print_records
+    from millis.report.tables import frontier_rows
+    from millis.report.text import print_frontier, wide_console
+    from millis.sweep.frontier import frontier
+
+    source, path = folder / "source.jsonl", folder / "records.jsonl"
+    if not source.exists():
+        study = runpy.run_path(str(Path(__file__).parents[1] / "report" / "synthetic.py"))["study"]()[:3]
+        analysed = {"curves": [_POINT], "profile": [_OPERATOR], "limit": _LIMIT}
+        write_records(source, [replace(_short(study[0]), analysis=analysed), *map(_short, study[1:])])
+    lines = source.read_text(encoding="utf-8").splitlines()
+    at = random.randrange(len(lines))
+    if random.random() < 0.1:
+        path.write_bytes(changed_bytes(source.read_bytes(), random))
+    else:
+        lines[at] = changed_json(json.loads(lines[at]), random)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def read() -> None:
+        found = read_records(path)
+        if not found:
+            return
+        objectives = _objectives(found[0], None)
+        drawn = frontier(found, objectives, resamples=8)
+        print_frontier(frontier_rows(found, drawn), wide_console())
+        print_records(found, wide_console())
+        write_html(folder / "page.html", found, drawn, title="x", budget={})
+
+    return read
+
+
+KINDS: dict[str, Case] = {one.__name__: one for one in (archive, manifest, tokenizer, weights, data, records)}
+_POINT = {
+    "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,
+    "per_second": 1000.0,
+}  # fmt: skip
+_OPERATOR = {"name": "dense", "kind": "MatMul", "share": 0.5, "microseconds": 7.0}
+_LIMIT = {
+    "tokens": 9, "operations": 10**6, "bytes_read": 10**6, "precision": "fp32", "arithmetic_ms": 0.1, "memory_ms": 0.1,
+    "measured_ms": 0.3, "tokenize_us": 10.0, "python_us": 5.0, "floor_ms": 0.1, "over_floor": 3.0,
+    "rates": [{"threads": 1, "fp32": 1e11, "bf16": None, "int8": 1e11, "bandwidth": 1e10, "cache_bytes": 10**6}],
+}  # fmt: skip
+
+
+def _short(record: Any) -> Any:
+    """The record with few texts and samples."""
+    few = {
+        name: [samples[:6] for samples in getattr(record, name)[:3]] for name in ("latency_ms", "reference_latency_ms")
+    }
+    predictions, references = record.predictions[:20], record.references[:20]
+    right = sum(one == other for one, other in zip(predictions, references, strict=True))
+    metrics = record.metrics | {"accuracy": 5.0 * right}
+    return replace(record, predictions=predictions, references=references, metrics=metrics, **few)
+
+
+def _artifacts(folder: Path) -> list[Path]:
+    """A static model on two runtimes and in an archive, one with exits, a cascade."""
+    made = folder / "artifacts"
+    if not made.exists():
+        _write_artifacts(folder / "writing")
+        (folder / "writing").rename(made)
+    found = sorted(made.iterdir())
+    for whole in found if not _served else ():  # imports, which are not a case's own
+        _serve(whole)
+        _served.append(whole)
+    return found
+
+
+def _write_artifacts(made: Path) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    from millis.backends import cascade
+    from millis.backends.artifact import write_artifact
+    from millis.backends.eager import Eager
+    from millis.backends.onnxruntime import OnnxRuntime
+    from millis.models import build
+    from millis.quantization.spec import Quantization
+    from millis.storage.archived import Archived
+    from millis.storage.manifest import Manifest, open_manifest
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
+    written = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    written.pre_tokenizer = pre_tokenizers.Whitespace()
+    written.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(0)
+    static = {"family": "static", "vocab_size": len(words), "size": 16, "dropout": 0.0, "num_labels": 2}
+    exits = {
+        "family": "transformer", "affixes": [[2], [3]], "pooling": "mean", "dropout": 0.0, "num_labels": 2,
+        "exits": [0], "shape": {"head_size": 8, "heads": [2, 2], "ffn": [16, 16]},
+        "encoder": {
+            "model_type": "bert", "vocab_size": len(words), "hidden_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16, "pad_token_id": 0,
+        },
+    }  # fmt: skip
+    rule = Archived(1.0, ("zstd", "zlib"), ())
+    for name, spec, backend, quantization, storage in (
+        ("static-eager", static, Eager(), None, None), ("static-onnx", static, OnnxRuntime(), None, None),
+        ("int8-eager", static, Eager(), Quantization(), None), ("archived", static, Eager(), None, rule),
+        ("archived-onnx", static, OnnxRuntime(), None, rule), ("exits", exits, Eager(), None, None),
+    ):  # fmt: skip
+        described = Manifest(name, "", spec, ("no", "yes"), ("input_ids", "attention_mask"), 12)
+        if spec is exits:
+            described = replace(described, early_exit={"policy": "entropy", "threshold": 0.5})
+        write_artifact(made / name, build(spec), written, backend, described, quantization, storage=storage)
+    members = {
+        member: (made / name, open_manifest(made / name))
+        for member, name in (("fast", "static-eager"), ("accurate", "static-onnx"))
+    }
+    cascade.write(made / "cascade", members, "cascade", 0.7)
+
+
+def _copy(source: Path, folder: Path) -> Path:
+    copied = folder / "copied"
+    shutil.rmtree(copied, ignore_errors=True)
+    return Path(shutil.copytree(source, copied))
+
+
+def _reseal(folder: Path) -> None:
+    """Checksums and sizes in the manifest that are those of the files."""
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text())
+    for name in values["files"]:
+        content = (folder / name).read_bytes()
+        values["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    path.write_text(json.dumps(values))
+
+
+def _serve(folder: Path) -> None:
+    from millis.backends.runner import load
+
+    runner = load(folder)
+    for text in TEXTS:
+        with contextlib.suppress(MillisError):
+            runner.predict(text)
+    runner.logits(["a b c"])
+
+
+def _problem(read: Callable[[], Any]) -> str | None:
+    """What was neither read nor refused as it should be; the name of what was raised and where."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            read()
+    except MillisError as error:
+        return f"a message of {len(str(error).splitlines())} lines: {error}" if "\n" in str(error).strip() else None
+    except BaseException as error:  # a panic in Rust is no Exception
+        lines = "".join(traceback.format_exception(error)).strip().splitlines()
+        return "\n".join([*lines[-14:-1], lines[-1][:300]])
+    return None
+
+
+def main(kind: str, folder: Path, first: int, last: int) -> None:
+    """Read the cases, a line each; stops where memory has grown past what later cases could be told from."""
+    warnings.simplefilter("ignore")
+    _problem(KINDS[kind](folder, Random(0)))  # imports, and makes what is changed
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE,) * 2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for case in range(first, last):
+        drawn = random.Random(f"{kind} {case}")
+        read = KINDS[kind](folder, drawn)
+        print(json.dumps({"began": case}), flush=True)
+        start = time.monotonic()
+        problem = _problem(read)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+        told = {"case": case, "problem": problem, "seconds": time.monotonic() - start, "mebibytes": grown}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
