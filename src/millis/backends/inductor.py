@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -112,12 +113,13 @@ class InductorSession:
     """A compiled module: [B, S] arrays in, logits [B, C] out."""
 
     def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
+        self.compiled, self._lock = compiled, Lock()
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C]."""
         arguments = [torch.from_numpy(array) for array in features if array is not None]
-        logits: Tensor = self.compiled(*arguments)
+        with self._lock:
+            logits: Tensor = self.compiled(*arguments)
         return logits.float().numpy()
 
 
@@ -141,7 +143,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> InductorSession:
 def _open(path: Path, threads: int) -> InductorSession:
     torch.set_num_threads(threads)
     try:
-        # One request at a time: without the lock and the pool of models that serve several.
+        # The session's lock lets one request through at a time, so there is no need of a pool of models.
         return InductorSession(torch._inductor.aoti_load_package(str(path), run_single_threaded=True))
     except Exception as error:  # a damaged archive, or code for another PyTorch
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

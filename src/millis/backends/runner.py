@@ -4,6 +4,9 @@ A request has four stages, each a method, and `predict` is exactly their composi
 timed. The Rust tokenizer is called directly, and nothing is allocated that can be kept: masks and token types are views
 made once, one a length. One thread of a 2.6 GHz server core, 10 words, a model that does almost nothing: tokenize 15,
 feed 2, compute 12, decode 1.5 µs.
+
+A runner may be asked from several threads at once; sessions see to that, each in the cheapest way its runtime has. A
+process that was forked has none of a runtime's threads, and locks as they were: there a runner refuses.
 """
 
 import os
@@ -11,8 +14,10 @@ import warnings
 from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
+from threading import RLock
 from time import perf_counter_ns
-from typing import cast, overload
+from typing import Any, NoReturn, cast, overload
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +33,7 @@ WIDE = 32  # labels from which NumPy answers sooner than Python does
 
 
 class Runner:
-    """Answers one request at a time.
+    """Answers requests, each caller's one at a time; callers may be several threads, all of the process that made it.
 
     Args:
         manifest: What the artifact is.
@@ -54,6 +59,8 @@ class Runner:
         self._blank = Features(blank, blank, blank if self._takes_types else None)
         # Sessions that may stop early say which of their steps they took, and can be given a deadline.
         self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None
+        self._learning = RLock()
+        _RUNNERS.add(self)
 
     @overload
     def predict(self, text: Text) -> Prediction: ...
@@ -72,7 +79,8 @@ class Runner:
                 time, and is late where that takes longer.
 
         Raises:
-            MillisError: `text` is neither a string nor a pair of strings, or the deadline is no positive number.
+            MillisError: `text` is neither a string nor a pair of strings, the deadline is no positive number, or this
+                process is a fork of the one that loaded the artifact.
         """
         if deadline_ms is not None:
             return self._predict_within(text, deadline_ms)
@@ -83,7 +91,9 @@ class Runner:
             raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
         start = perf_counter_ns()
         if self._stepwise is not None and not self._stepwise.knows_times:
-            self.learn_times()
+            with self._learning:  # one of several threads measures, the others wait for what it finds
+                if not self._stepwise.knows_times:
+                    self.learn_times()
         answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
         label, index, score = self.decode(answered.logits)
         elapsed_ms = (perf_counter_ns() - start) / 1e6
@@ -99,7 +109,8 @@ class Runner:
         may have a deadline.
         """
         if self._stepwise is not None:
-            self._stepwise.learn_times(self._examples())
+            with self._learning:
+                self._stepwise.learn_times(self._examples())
 
     def _examples(self) -> list[Features]:
         """A request of 1, 2, 4, ... tokens, up to the longest; of all words, for a model may drop a text of one."""
@@ -168,6 +179,42 @@ class Runner:
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
         return sum(bool(self.tokenize(text).overflowing) for text in texts)
+
+
+class _Forked:
+    """What a runner has in a forked process in place of everything that computes.
+
+    Copies of a runtime's threads are not there after a fork, and a lock that one of them held is held for ever: a
+    request could wait without end.
+    """
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise MillisError(
+            "this runner was loaded before the process was forked, and a runtime does not survive that. Load the "
+            "artifact after the fork, in each process (millis.load), or start processes with "
+            "multiprocessing.get_context('spawn')"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self()
+
+
+_RUNNERS: WeakSet[Runner] = WeakSet()  # of this process
+_FOREIGN: list[Session] = []  # of the process this one was forked from: taking one apart could wait without end as well
+
+
+def _after_fork() -> None:
+    forked: Any = _Forked()
+    for runner in _RUNNERS:
+        _FOREIGN.append(runner._session)
+        runner._encode, runner._session, runner._learning = forked, forked, RLock()
+        if runner._stepwise is not None:
+            runner._stepwise = forked
+    _RUNNERS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:
