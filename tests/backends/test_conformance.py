@@ -9,7 +9,7 @@ import select
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ from torch import nn
 
 from millis import backends
 from millis.backends import cascade
+from millis.backends import runner as runners
 from millis.backends.artifact import write_artifact
 from millis.backends.parity import parity
-from millis.backends.runner import TOKENIZER, load
+from millis.backends.runner import TOKENIZER
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Calibration, Quantization
@@ -37,6 +38,7 @@ DROPPING = {
     "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]},
 }  # fmt: skip
 EXITING = {**{key: value for key, value in DROPPING.items() if key != "tokens"}, "exits": [0]}
+load = partial(runners.load, trust_code=True)  # of artifacts that these tests write themselves
 LABELS = ("a", "b", "c")
 INPUTS = ("input_ids", "attention_mask")
 TEXTS = ["a b c", "d", "e f g h a b", "c c", "h g"]

@@ -2,9 +2,9 @@
 
 `torch.export`, then `torch._inductor.aoti_compile_and_package`: `model.pt2`.
 
-A package is native code for the processor that compiled it, and loading it runs it. Its checksum is compared with the
-manifest's right before, whoever may have verified it earlier: that finds damage, not malice. Load only what comes from
-where you trust.
+A package is native code for the processor that compiled it, and loading it runs it: `millis.load` does so for whoever
+says `trust_code=True`. Its checksum is compared with the manifest's right before, whoever may have verified it earlier:
+that finds damage, not malice.
 
 The number of threads is part of the code, so it is an option of the artifact, and `load` refuses any other.
 """
@@ -50,6 +50,7 @@ class Inductor:
     """
 
     name = "inductor"
+    runs_code: ClassVar[bool] = True
     follows_data: ClassVar[bool] = False  # nothing whose size depends on values: it cannot guard on them
 
     threads: int = 1

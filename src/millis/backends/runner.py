@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from millis import backends
 from millis.backends import cascade, stepwise
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
@@ -230,16 +231,18 @@ def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
     return index, 1.0 / float(np.exp(logits - logits[index]).sum())
 
 
-def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
-    """Load an artifact, and run nothing that is stored in it.
+def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: bool = False) -> Runner:
+    """Load an artifact, and run nothing that is stored in it unless `trust_code`.
 
     Args:
         folder: The artifact.
         threads: For one request's arithmetic; more than there are CPUs is warned of.
         verify: Hash every file first (about 1 s a GB).
+        trust_code: Whether an artifact of machine code (`backend=inductor`, alone or in a cascade) may be loaded, which
+            runs it with all that this process may do.
 
     Raises:
-        MillisError: not an artifact, damaged, written by a newer millis, or its runtime is not installed.
+        MillisError: not an artifact, damaged, written by a newer millis, its runtime is not installed, or it is code.
     """
     folder = Path(folder)
     if threads < 1:
@@ -247,6 +250,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     if (warning := crowded(threads)) is not None:
         warnings.warn(warning, stacklevel=2)
     manifest = open_manifest(folder, verify)
+    check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(folder / TOKENIZER))
@@ -279,8 +283,27 @@ def bound_threads(manifest: Manifest, wanted: int) -> int:
     Raises:
         MillisError: a cascade whose members are not described.
     """
-    parts = cascade.members_of(manifest).values() if manifest.backend == cascade.NAME else [manifest]
-    return next((int(part.options["threads"]) for part in parts if "threads" in part.options), wanted)
+    return next((int(part.options["threads"]) for part in _models(manifest) if "threads" in part.options), wanted)
+
+
+def check_trusted(manifest: Manifest, trust_code: bool) -> None:
+    """Refuse an artifact that is, or has a member that is, machine code, unless `trust_code`.
+
+    Raises:
+        MillisError: says what loading would do.
+    """
+    compiled = next((part.backend for part in _models(manifest) if backends.runs_code(part.backend)), None)
+    if compiled is not None and not trust_code:
+        raise MillisError(
+            f"artifact {manifest.name!r} is machine code (backend={compiled}): loading it runs that code, whatever it "
+            "does, and a checksum does not tell who wrote it. If you trust where it comes from, say trust_code=true "
+            "(in Python trust_code=True); else take an artifact of another backend"
+        )
+
+
+def _models(manifest: Manifest) -> list[Manifest]:
+    """The artifact itself, or a cascade's members."""
+    return list(cascade.members_of(manifest).values()) if manifest.backend == cascade.NAME else [manifest]
 
 
 def crowded(threads: int) -> str | None:

@@ -1,6 +1,7 @@
 """The process that is timed: `python -m millis.benchmark.worker ARTIFACT THREADS CPUS`.
 
-It pins itself before anything heavy is imported, loads one artifact, and answers JSON lines on standard output until
+It pins itself before anything heavy is imported, loads one artifact (machine code as well: whether that is trusted was
+settled before anybody asked for a worker), and answers JSON lines on standard output until
 standard input ends. Between requests it blocks, so it costs its neighbours nothing. What libraries print goes to
 standard error.
 
@@ -193,7 +194,7 @@ def main(arguments: list[str]) -> None:
         try:
             from millis.backends.runner import load
 
-            timer = _Timer(load(artifact, int(threads)))
+            timer = _Timer(load(artifact, int(threads), trust_code=True))
             _freeze()
             _serve(timer, answers)
         except MillisError as error:

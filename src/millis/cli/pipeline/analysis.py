@@ -100,7 +100,7 @@ def analyse(
     for name, folder in artifacts.items():
         manifest = manifests[name]
         with own_threads():
-            runner = load(folder, bound_threads(manifest, 1), verify=False)
+            runner = load(folder, bound_threads(manifest, 1), verify=False, trust_code=cfg.trust_code)
             encoded = [runner.tokenize(text) for text in texts]
             if cfg.limit:
                 tokens = max(1, round(median(len(one.ids) for one in encoded)))
