@@ -32,7 +32,8 @@ ORDER = [
     {"frontier"},
     {"record"},
     {"store"},
-    {"types", "units", "errors", "collective"},
+    {"waiting"},
+    {"types", "units", "errors", "collective", "cpus"},
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
+from millis import cpus
+from millis.backends import runner as runners
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.runner import WIDE, Runner, load
@@ -220,6 +222,16 @@ def test_more_threads_than_cpus_are_warned_of(write, monkeypatch):
     message = r"threads=3 on 2 CPUs: threads wait for each other. threads=2 is faster"
     with pytest.warns(UserWarning, match=message):
         load(folder, threads=3)
+
+
+def test_a_quota_counts_where_threads_are_more_than_it_pays_for(write, monkeypatch):
+    folder = write(OnnxRuntime())
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    for module in (cpus, runners):
+        monkeypatch.setattr(module, "quota", lambda: 1.5)
+    message = r"threads=2 on 1 CPU \(a quota of 1.5\): threads wait for each other. threads=1 is faster"
+    with pytest.warns(UserWarning, match=message):
+        load(folder, threads=2)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from millis.benchmark.isolate import Worker, available_cpus, worker_environment
+from millis.benchmark.isolate import Worker, worker_environment
+from millis.cpus import available_cpus
 from millis.errors import MillisError
 
 

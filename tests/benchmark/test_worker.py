@@ -1,8 +1,6 @@
-import time
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from millis.benchmark import worker
 from millis.types import Features
@@ -11,18 +9,6 @@ from millis.types import Features
 def test_pairs_come_back_from_json_as_tuples():
     assert worker._text(["a", "b"]) == ("a", "b")
     assert worker._text("a") == "a"
-
-
-@pytest.mark.skipif(worker._SCHEDSTAT is None, reason="this system does not tell")
-def test_sleeping_is_not_waiting_for_the_cpu():
-    before, start = worker.waited_ns(), time.perf_counter_ns()
-    time.sleep(0.05)
-    assert worker.waited_ns() - before < (time.perf_counter_ns() - start) / 2
-
-
-def test_a_system_that_does_not_tell_counts_no_wait(monkeypatch):
-    monkeypatch.setattr(worker, "_SCHEDSTAT", None)
-    assert worker.waited_ns() == 0
 
 
 def test_peak_memory_grows_with_what_is_held():

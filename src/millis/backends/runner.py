@@ -25,6 +25,7 @@ from tokenizers import Encoding, Tokenizer
 
 from millis import backends
 from millis.backends import cascade, stepwise
+from millis.cpus import affinity, available_cpus, quota
 from millis.errors import MillisError
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
@@ -308,7 +309,11 @@ def _models(manifest: Manifest) -> list[Manifest]:
 
 def crowded(threads: int) -> str | None:
     """What to know where `threads` are more than the CPUs this process may use; None where they are not."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or threads
+    cpus = len(available_cpus()) or os.cpu_count() or threads
     if threads <= cpus:
         return None
-    return f"threads={threads} on {cpus} CPU{'s' * (cpus > 1)}: threads wait for each other. threads={cpus} is faster"
+    limited = f" (a quota of {quota():g})" if cpus < len(affinity()) else ""
+    return (
+        f"threads={threads} on {cpus} CPU{'s' * (cpus > 1)}{limited}: threads wait for each other. threads={cpus} is "
+        "faster"
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import millis
+from millis.cpus import quota
 
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
@@ -35,13 +36,15 @@ def environment() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its instruction sets of interest, cores, GPUs, memory in bytes, system, frequency governor."""
+    """Processor, its instruction sets of interest, cores, how many of them a quota allows (null: all), GPUs, memory in
+    bytes, system, frequency governor."""
     cpu = _fields(Path("/proc/cpuinfo"))
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in FLAGS if flag in flags],
         "cpus": os.cpu_count(),
+        "cpu_quota": quota(),
         "gpus": [_fields(path).get("Model", "unknown") for path in sorted(GPUS.glob("*/information"))],
         "memory_bytes": _memory_bytes(),
         "system": platform.platform(),

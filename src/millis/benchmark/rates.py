@@ -23,8 +23,8 @@ from filelock import FileLock
 
 from millis.benchmark.isolate import worker_environment
 from millis.benchmark.latency import LOCK
-from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
+from millis.waiting import waited_ns
 
 SIZE = 1024
 ARRAY_BYTES = 1 << 28
@@ -78,7 +78,7 @@ def best_seconds(kernel: Callable[[], Any], seconds: float = SECONDS) -> float:
 
 
 def busy_seconds() -> float:
-    """A clock that stands still while another process has this thread's CPU (`millis.benchmark.worker.waited_ns`)."""
+    """A clock that stands still while another process has this thread's CPU (`millis.waiting.waited_ns`)."""
     while True:
         waited, now = waited_ns(), perf_counter_ns()
         if waited_ns() == waited:  # or another process came between the two readings

@@ -14,8 +14,9 @@ import numpy as np
 from filelock import FileLock
 
 from millis.backends.runner import bound_threads
-from millis.benchmark.isolate import Worker, available_cpus
+from millis.benchmark.isolate import Worker
 from millis.benchmark.latency import LOCK
+from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Text

@@ -40,16 +40,18 @@ def measure(
 def site(options: Options) -> list[Any]:
     """What of the measuring machine a latency depends on, JSON-able; another machine has another.
 
-    Its processor, instruction sets, packages and GPUs, where it has any; an agent's also has its host name, for whoever
-    names a device wants that one's latency and not that of another with the same processor.
+    Its processor, instruction sets, packages, and where it has any its GPUs and the quota of its CPUs; an agent's also
+    has its host name, for whoever names a device wants that one's latency and not that of another with the same
+    processor.
     """
     if options.where == HERE:
         here = machine()
-        return [here["cpu"], here["cpu_flags"], packages(), *_gpus(here)]
+        return [here["cpu"], here["cpu_flags"], packages(), *_some(here)]
     agent = describe(options.where)
-    return [agent.machine["cpu"], agent.machine["cpu_flags"], agent.packages, agent.host, *_gpus(agent.machine)]
+    return [agent.machine["cpu"], agent.machine["cpu_flags"], agent.packages, agent.host, *_some(agent.machine)]
 
 
-def _gpus(machine: dict[str, Any]) -> list[Any]:
-    gpus = machine.get("gpus", [])
-    return [gpus] if gpus else []
+def _some(machine: dict[str, Any]) -> list[Any]:
+    """What few machines have: others stay known as they were before there was such a thing here."""
+    gpus, quota = machine.get("gpus"), machine.get("cpu_quota")
+    return [*([gpus] if gpus else []), *([] if quota is None else [{"cpu_quota": quota}])]

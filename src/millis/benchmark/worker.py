@@ -6,10 +6,10 @@ standard input ends. Between requests it blocks, so it costs its neighbours noth
 standard error.
 
 Requests, one key each:
-    first: text               answer it, ending the cold start; value: see `waited_ns`
+    first: text               answer it, ending the cold start; value: see `millis.waiting.waited_ns`
     texts: [text]             remember these; the numbers below are positions in this list
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
-    burst: {...}              see `_Timer.burst`; value: [requests][6], nanoseconds
+    burst: {...}              see `_Timer.burst`; value: [requests][7], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
     stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
     peak: null                value: peak resident memory, bytes
@@ -19,6 +19,8 @@ import json
 import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
+
+from millis.waiting import waited, waited_ns
 
 if TYPE_CHECKING:
     from millis.backends.runner import Runner
@@ -96,9 +98,9 @@ class _Timer:
             compute(features)
         end = perf_counter() + seconds
         while len(taken) < 5 or perf_counter() < end:
-            waited, start = waited_ns(), perf_counter()
+            before, start = waited_ns(), perf_counter()
             compute(features)
-            taken.append(1e3 * (perf_counter() - start) - (waited_ns() - waited) / 1e6)
+            taken.append(1e3 * (perf_counter() - start) - (waited_ns() - before) / 1e6)
         return taken
 
     def stream(self, seconds: float) -> dict[str, Any]:
@@ -116,8 +118,9 @@ class _Timer:
         return {"seconds": now - begin, "latency_ms": taken}
 
     def stamps(self, order: Any) -> list[tuple[int, ...]]:
-        """Readings of each request, [requests][6], nanoseconds: five of the clock around the four stages, and how long
-        the request waited for the CPU while another process had it. No garbage collection meanwhile."""
+        """Readings of each request, [requests][7], nanoseconds: five of the clock around the four stages, and how long
+        the request waited for other processes and for its quota (`millis.waiting.Waited`). No garbage collection
+        meanwhile."""
         import gc
         from time import perf_counter_ns as clock
 
@@ -127,10 +130,10 @@ class _Timer:
         texts = [self.texts[i] for i in order]
         gc.collect()
         gc.disable()
-        waited = waited_ns()
+        after = waited()
         try:
             for text in texts:
-                before, start = waited, clock()
+                before, start = after, clock()
                 encoding = tokenize(text)
                 tokenized = clock()
                 features = feed(encoding)
@@ -138,30 +141,12 @@ class _Timer:
                 logits = compute(features)
                 computed = clock()
                 decode(logits)
-                end, waited = clock(), waited_ns()
-                stamps.append((start, tokenized, fed, computed, end, waited - before))
+                end, after = clock(), waited()
+                others, throttled = after.others - before.others, after.throttled - before.throttled
+                stamps.append((start, tokenized, fed, computed, end, others, throttled))
         finally:
             gc.enable()
         return stamps
-
-
-def waited_ns() -> int:
-    """How long this thread, ready to run, has waited since its start for others to leave the CPU; 0 if nobody tells.
-
-    The kernel's own account (Linux, `run_delay` in schedstat). Wall clock less this wait is what the request would have
-    taken on an idle machine: on one shared by four it was stable to 0.2 % where the wall clock tripled. 1.3 µs a call.
-    """
-    return int(os.pread(_SCHEDSTAT, 128, 0).split()[1]) if _SCHEDSTAT is not None else 0
-
-
-def _open_schedstat() -> int | None:
-    try:
-        return os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-    except OSError:
-        return None
-
-
-_SCHEDSTAT = _open_schedstat()
 
 
 def peak_memory_bytes() -> int:

@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from millis.backends.profile import profile, teller
 from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.agent.request import check_taken
-from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.benchmark.limit import limit_of
 from millis.benchmark.rates import measure_rates
 from millis.benchmark.scaling import GOALS, Point, scale, tune
 from millis.cli.pipeline.measure import own_threads
+from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
 from millis.record import Record
 from millis.storage.manifest import Manifest
