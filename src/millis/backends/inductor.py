@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis import backends
+from millis.backends.scratch import blame_machine, fp32_bytes
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.store import file_sha256
@@ -104,6 +105,9 @@ class Inductor:
                     program, package_path=str(path), inductor_configs={"cpp.threads": self.threads, "freezing": True}
                 )
         except Exception as error:  # whatever a tracer and a C++ compiler raise
+            blame_machine(error, fp32_bytes(model))
+            if isinstance(error, OSError):
+                raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise MillisError(
                 f"backend=inductor cannot compile this model: {reason}. Use backend=onnxruntime or backend=eager"
@@ -147,5 +151,6 @@ def _open(path: Path, threads: int) -> InductorSession:
         # The session's lock lets one request through at a time, so there is no need of a pool of models.
         return InductorSession(torch._inductor.aoti_load_package(str(path), run_single_threaded=True))
     except Exception as error:  # a damaged archive, or code for another PyTorch
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)  # it is unpacked in TMPDIR
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MillisError(f"PyTorch cannot open {path}: {reason}. Make the artifact again") from error

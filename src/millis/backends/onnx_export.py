@@ -9,7 +9,6 @@ shapes, and where it fails or errs the newer exporter takes over.
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 
 from millis.backends.onnx_quantize import quantize
 from millis.backends.onnxruntime import feeds, open_session
+from millis.backends.scratch import fp32_bytes, is_machines, scratch
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
@@ -48,17 +48,17 @@ def export(
 
     Raises:
         MillisError: `onnx` or `onnxruntime` is not installed, no exporter makes a graph that agrees with the module, or
-            calibration texts are missing.
+            calibration texts are missing. `MachineFault` where TMPDIR or memory has no room for it.
     """
     require("onnx", "onnxruntime")
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with TemporaryDirectory() as scratch, quiet(), spelled_out(model):
+        with scratch(fp32_bytes(model)) as folder, quiet(), spelled_out(model):
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()
-            plain = Path(scratch) / "model.onnx"
+            plain = folder / "model.onnx"
             prepared = prepare(model, quantization, calibration)
             _export_checked(prepared.model, plain, inputs)
             return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])
@@ -73,7 +73,9 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
             exporter(model, path, inputs)
             keep_inputs(path, inputs)
             fault = difference(model, open_session(path, threads=1), inputs)
-        except Exception as error:  # exporters raise anything; whatever it is, the next one may do better
+        except Exception as error:  # exporters raise anything, and but for a full machine the next one may do better
+            if is_machines(error):
+                raise
             fault = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
         if fault is None:
             return

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.backends.profile import WARM, Operator, summed
+from millis.backends.scratch import blame_machine
 from millis.errors import MillisError
 from millis.storage.archived import archive_of, read_tensors
 from millis.types import Features
@@ -235,6 +236,7 @@ def open_inference(
         providers = [PROVIDERS["cpu"]] if chosen.device == "cpu" else [(PROVIDERS["cuda"], CUDA_OPTIONS)]
         session = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
     session.disable_fallback()

@@ -22,7 +22,6 @@ NNCF's integers were no faster (static 5.8 ms, weights 6.4 ms), so it is not nee
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from millis import backends
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, summed
+from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
 from millis.types import Features
 
@@ -86,8 +86,8 @@ class OpenVino:
         from millis.backends import onnx_export
 
         group, quantization = _grouped(model, quantization)
-        with TemporaryDirectory() as scratch:
-            source = Path(scratch) / "model.onnx"
+        with scratch(fp32_bytes(model)) as place:
+            source = place / "model.onnx"
             notes = onnx_export.export(model, source, inputs, quantization, calibration)
             _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
@@ -112,10 +112,10 @@ class OpenVino:
 
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
-        with TemporaryDirectory() as scratch:
-            notes = onnx_segments.export_segments(model, Path(scratch), inputs, quantization, calibration)
+        with scratch(fp32_bytes(model)) as place:
+            notes = onnx_segments.export_segments(model, place, inputs, quantization, calibration)
             for position in range(count):
-                _convert(segment_path(Path(scratch), position), segment_graph(folder, position), group)
+                _convert(segment_path(place, position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
             self._check_segments(model, folder, count, inputs)
         return notes
@@ -259,6 +259,7 @@ def _compile(path: Path, settings: dict[str, Any]) -> Any:
     try:
         return core.compile_model(str(path), "CPU", settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its own classes
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)
         raise MillisError(f"OpenVINO cannot open {path}: {_reason(error)}. Make the artifact again") from error
 
 
@@ -284,6 +285,7 @@ def _read(graph: Path) -> Any:
     try:
         return _openvino().Core().read_model(graph)
     except Exception as error:
+        blame_machine(error, graph.stat().st_size)
         raise MillisError(
             f"OpenVINO cannot take this model: {_reason(error)}. Use backend=onnxruntime or backend=eager"
         ) from error

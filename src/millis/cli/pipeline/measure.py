@@ -8,7 +8,6 @@ what is computed.
 
 import atexit
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -26,6 +25,7 @@ from millis import __version__, models
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import EagerSession, segments_of
 from millis.backends.runner import dynamic_part
+from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
@@ -58,12 +58,12 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
     path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned, chosen is not None)}.json"
     with locked(path):
         if not path.is_file():
-            with tempfile.TemporaryDirectory() as folder:
-                artifact = Path(folder) / "untrained"
-                if _is_reference(cfg, teacher, planned):
-                    artifact = teacher.folder
-                else:
-                    write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
+            same = _is_reference(cfg, teacher, planned)
+            timed = None if same else chosen or models.build(planned.spec)
+            with scratch(0 if timed is None else fp32_bytes(timed)) as folder:
+                artifact = teacher.folder if timed is None else folder / "untrained"
+                if timed is not None:
+                    write(cfg, teacher, timed, artifact, planned)
                 if dynamic_part(planned.spec):
                     found = _beside_whole(cfg, teacher, planned, chosen, artifact)
                 else:

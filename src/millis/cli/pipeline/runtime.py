@@ -11,7 +11,6 @@ careless runtime out. What the trained model loses is the record's own `parity`.
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, open_dict
 from millis import __version__
 from millis.backends.parity import parity
 from millis.backends.runner import load
+from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench, site
@@ -158,15 +158,18 @@ def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
     planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
     found: list[Candidate] = []
     folders: dict[str, Path] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch(fp32_bytes(model)) as place:
         for name, backend in auto.candidates.items():
             try:
                 if lacking := backend.missing():
                     raise MillisError(lacking)
                 Recipe.of(_with_backend(cfg, name))
-                folders[name] = Path(scratch) / name
+                folders[name] = place / name
                 write(_with_backend(cfg, name), teacher, model, folders[name], planned)
+            except MachineFault:  # it says nothing about the runtime
+                raise
             except MillisError as error:
+                blame_machine(error, fp32_bytes(model))
                 folders.pop(name, None)
                 found.append(Candidate(name, str(error)))
         return found + _measured(cfg, teacher, auto, model, planned, folders)
