@@ -75,7 +75,9 @@ def test_nor_is_one_that_the_quantizer_or_a_segment_fills(write, free, monkeypat
 )
 def test_nor_is_want_of_memory(write, error, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", raising(error))
-    with pytest.raises(MachineFault, match=r"not enough memory: needs about 1 MB more than it has. End what else runs"):
+    with pytest.raises(
+        MachineFault, match=r"not enough memory: needs about 1 MB more than there are. End what else runs"
+    ):
         write(OnnxRuntime())
 
 

@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
-from millis.backends.profile import WARM, Operator, summed
+from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
 from millis.types import Features
+from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
@@ -225,12 +226,15 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     session = _open(folder / GRAPH, backends.options(OpenVino, manifest), threads, PERF_COUNT=True)
     for features in requests[:WARM]:
         session(features)
-    times = []
+    times: list[list[Time]] = []
+    waited = []
     for features in requests:
+        before = waited_ns()
         session(features)
-        for node in session.infer.request.get_profiling_info():
-            times.append((node.node_name, node.node_type, node.real_time.total_seconds() * 1e6))
-    return summed(times, len(requests))
+        waited.append((waited_ns() - before) / 1e3)
+        nodes = session.infer.request.get_profiling_info()
+        times.append([(node.node_name, node.node_type, node.real_time.total_seconds() * 1e6) for node in nodes])
+    return summarised(times, waited)
 
 
 def _open(path: Path, options: OpenVino, threads: int, **more: Any) -> OpenVinoSession:

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from millis.backends.profile import profile, teller
+from millis.backends.profile import REQUESTS, profile, teller
 from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement, Options
@@ -23,7 +23,6 @@ from millis.storage.manifest import Manifest
 from millis.types import Text
 
 OPERATORS = 10
-REQUESTS = 50  # that a profile runs
 TEXTS = 200  # that a stream answers in turn
 SECONDS = 1.0  # a point of a curve
 
