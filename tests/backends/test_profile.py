@@ -48,7 +48,7 @@ def test_few_texts_are_asked_about_again(tmp_path, manifest, monkeypatch):
 
 @pytest.mark.parametrize("backend", [Eager(), OnnxRuntime()], ids=lambda backend: backend.name)
 def test_a_preempted_request_does_not_move_what_operators_take(write, backend, monkeypatch):
-    """The clock of waiting says that each request waited longer than it took: nothing is taken off, nothing is below 0."""
+    """Each request is said to have waited longer than it took: nothing is taken off, and nothing is below 0."""
     folder = write(backend)
     runner = load(folder)
     monkeypatch.setattr(backends.module(backend.name), "waited_ns", iter(range(0, 10**15, 10**12)).__next__)

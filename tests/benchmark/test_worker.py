@@ -1,8 +1,11 @@
+import os
 from types import SimpleNamespace
 
 import numpy as np
 
+from millis.backends import runner
 from millis.benchmark import worker
+from millis.errors import MillisError
 from millis.types import Features
 
 
@@ -32,3 +35,17 @@ def test_a_batch_is_of_different_texts():
     assert len(timer.shape(batch=4, length=3, seconds=0)) >= 5
     assert seen[0].ids.tolist() == [[1, 2, 1], [3, 3, 3], [4, 5, 6], [1, 2, 1]]
     assert seen[0].mask.tolist() == [[1, 1, 1]] * 4
+
+
+def test_what_a_command_has_let_through_is_loaded_as_trusted(monkeypatch):
+    loaded = []
+
+    def load(artifact, threads, trust_code):
+        loaded.append((artifact, threads, trust_code))
+        raise MillisError("that was all")
+
+    monkeypatch.setattr(runner, "load", load)
+    monkeypatch.setattr(worker.os, "dup", lambda _: os.open(os.devnull, os.O_WRONLY))
+    monkeypatch.setattr(worker.os, "dup2", lambda *_: None)
+    worker.main(["folder", "2", ""])
+    assert loaded == [("folder", 2, True)]
