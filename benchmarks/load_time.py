@@ -27,7 +27,7 @@ folder, threads, text = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 from pathlib import Path
 from millis import backends
 from millis.backends.runner import load
-from millis.benchmark.worker import waited_ns
+from millis.waiting import waited_ns
 from millis.storage.codecs import codec
 from millis.storage.manifest import open_manifest
 backends.module(sys.argv[4])

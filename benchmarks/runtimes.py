@@ -102,7 +102,7 @@ def write_artifacts(folder: Path, spec: Spec, threads: int) -> dict[str, Path]:
 
 
 def calibration_texts(artifact: Path, texts: list[str]) -> list[Features]:
-    runner = load(artifact)
+    runner = load(artifact, trust_code=True)
     return [runner.feed(runner.tokenize(text)) for text in texts[: CALIBRATION.texts]]
 
 

@@ -28,12 +28,12 @@ from rich.table import Table
 from millis.backends import onnx_export
 from millis.backends.onnxruntime import OnnxSession, open_session
 from millis.backends.runner import Runner
-from millis.benchmark.worker import waited_ns
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
 from millis.storage.manifest import Manifest
 from millis.types import Features, Session
+from millis.waiting import waited_ns
 
 INPUTS = ("input_ids", "attention_mask")
 REQUESTS = 10  # a round

@@ -33,8 +33,8 @@ ORDER = [
     {"metrics"},
     {"record"},
     {"store", "schema"},
-    {"temporaries"},
-    {"types", "units", "errors", "collective"},
+    {"temporaries", "waiting"},
+    {"types", "units", "errors", "collective", "cpus"},
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

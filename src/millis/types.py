@@ -63,7 +63,7 @@ class Answered(NamedTuple):
 
 
 class Session(Protocol):
-    """Weights loaded on a backend: features in, logits out. Holds no text logic."""
+    """Weights loaded on a backend: features in, logits out. Holds no text logic. May be called from several threads."""
 
     def __call__(self, features: Features) -> NDArray[np.float32]:  # [B, C]
         ...

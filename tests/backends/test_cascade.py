@@ -232,12 +232,14 @@ def test_compiled_code_is_a_member(cascade, compiled):
     manifest = open_manifest(folder)
     assert bound_threads(manifest, 1) == 2
     assert thread_grid(8, manifest) == [2]
-    assert load(folder, threads=2).predict("a").label == "yes"
+    assert load(folder, threads=2, trust_code=True).predict("a").label == "yes"
     with pytest.raises(MillisError, match="'compiled' is compiled for 2 threads, and 1 were asked for"):
-        load(folder)
+        load(folder, trust_code=True)
+    with pytest.raises(MillisError, match=r"is machine code \(backend=inductor\): loading it runs that code"):
+        load(folder, threads=2)
     (folder / "accurate" / inductor.FILE_NAME).write_bytes(b"other code")
     with pytest.raises(MillisError, match=r"is damaged: model.pt2 does not match its checksum"):
-        load(folder, threads=2, verify=False)
+        load(folder, threads=2, verify=False, trust_code=True)
 
 
 def test_any_number_of_threads_where_no_member_is_compiled(cascade):

@@ -4,8 +4,12 @@ A new runtime comes under these tests without an edit.
 """
 
 import json
+import os
+import select
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -13,9 +17,11 @@ import torch
 from torch import nn
 
 from millis import backends
+from millis.backends import cascade
+from millis.backends import runner as runners
 from millis.backends.artifact import write_artifact
 from millis.backends.parity import parity
-from millis.backends.runner import TOKENIZER, load
+from millis.backends.runner import TOKENIZER
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Calibration, Quantization
@@ -31,6 +37,8 @@ DROPPING = {
     },
     "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]},
 }  # fmt: skip
+EXITING = {**{key: value for key, value in DROPPING.items() if key != "tokens"}, "exits": [0]}
+load = partial(runners.load, trust_code=True)  # of artifacts that these tests write themselves
 LABELS = ("a", "b", "c")
 INPUTS = ("input_ids", "attention_mask")
 TEXTS = ["a b c", "d", "e f g h a b", "c c", "h g"]
@@ -67,6 +75,20 @@ def model():
     return made.eval()
 
 
+@cache
+def transformer(part):
+    """One that drops tokens or has an exit, with weights wide enough for texts to differ."""
+    torch.manual_seed(0)
+    made = build(DROPPING if part == "tokens" else EXITING)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+        if part == "tokens":
+            made.thresholds.logarithms.copy_(torch.tensor([0.2, 0.25]).log())
+    return made.eval()
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Backend → its fp32 artifact, written once: some runtimes take seconds to compile."""
@@ -82,8 +104,8 @@ def artifact(backend, folders, tokenizer):
     return made[backend.name]
 
 
-def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None, spec=SPEC):
-    manifest = Manifest("tiny", "", spec, LABELS, INPUTS, max_length=8)
+def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None, spec=SPEC, **described):
+    manifest = Manifest("tiny", "", spec, LABELS, INPUTS, max_length=8, **described)
     write_artifact(folder, of or model(), tokenizer, backend, manifest, quantization, calibration)
     return folder
 
@@ -162,13 +184,7 @@ def test_int8_agrees_with_eager_or_is_refused_with_advice(backend, kind, tmp_pat
 
 
 def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(backend, tmp_path, tokenizer):
-    torch.manual_seed(0)
-    dropping = build(DROPPING).eval()
-    with torch.no_grad():
-        for parameter in dropping.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(std=0.3)
-        dropping.thresholds.logarithms.copy_(torch.tensor([0.2, 0.25]).log())
+    dropping = transformer("tokens")
     try:
         runner = load(write_model(tmp_path / "artifact", backend, tokenizer(), of=dropping, spec=DROPPING))
     except MillisError as error:
@@ -193,6 +209,71 @@ def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):
         two = load(artifact, threads=2)
     one = load(artifact, threads=1)
     assert one.logits(TEXTS) == pytest.approx(two.logits(TEXTS), abs=1e-5)
+
+
+@pytest.fixture(params=["whole", "tokens", "exits", "cascade"])
+def any_kind(request, backend, artifact, tmp_path, tokenizer):
+    """The folder of an artifact of each kind that the runtime has."""
+    folder, kind = tmp_path / "artifact", request.param
+    if kind == "whole":
+        return artifact
+    if kind == "cascade":
+        members = dict.fromkeys(cascade.MEMBERS, (artifact, open_manifest(artifact)))
+        cascade.write(folder, members, "two", threshold=0.9)
+        return folder
+    described = {"early_exit": {"policy": "maximum_probability", "threshold": 0.442}} if kind == "exits" else {}
+    try:
+        return write_model(folder, backend, tokenizer(), of=transformer(kind), spec=transformer(kind).spec, **described)
+    except MillisError:
+        pytest.skip(f"{backend.name}: has no {kind}")
+
+
+def random_texts():
+    chance = np.random.default_rng(0)
+    return [" ".join(chance.choice(list("abcdefgh"), size=length)) for length in chance.integers(1, 7, 30)]
+
+
+def test_eight_threads_get_the_answers_that_one_gets(any_kind):
+    runner, texts = load(any_kind), random_texts()
+    alone = [runner.answer(runner.feed(runner.tokenize(text))) for text in texts]
+    if is_stepwise := hasattr(runner._session, "answer"):
+        assert {int(answered.steps[0]) for answered in alone} == {1, 2}
+
+    def wrong(seed):
+        order = np.random.default_rng(seed).permutation(np.tile(np.arange(len(texts)), 2))
+        found = [(row, runner.answer(runner.feed(runner.tokenize(texts[row])))) for row in order]
+        return [
+            row
+            for row, (logits, steps) in found
+            if steps != alone[row].steps or not np.allclose(logits, alone[row].logits, atol=1e-5)
+        ]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(wrong, range(8))) == [[]] * 8
+        # Nobody called `learn_times`: of the eight, the first does.
+        hurried = list(threads.map(lambda text: runner.predict(text, deadline_ms=1e6), texts))
+    assert [answer.index for answer in hurried] == [int(answered.logits.argmax()) for answered in alone]
+    assert all(answer.steps == 1 + is_stepwise for answer in hurried)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_is_refused_and_the_process_goes_on(artifact):
+    runner = load(artifact)
+    expected = runner.predict("a b")
+    told, tell = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.write(tell, repr(runner.predict("a b")).encode())
+        except BaseException as error:
+            os.write(tell, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    answered, _, _ = select.select([told], [], [], 60)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(tell)
+    assert answered, "the fork waits for ever"
+    assert os.read(told, 4096).decode().startswith("MillisError: this runner was loaded before the process was forked")
+    assert runner.predict("a b") == expected
 
 
 def test_weights_that_are_damaged_are_refused(backend, artifact, tmp_path):

@@ -1,5 +1,8 @@
+import os
 import subprocess
 import sys
+from dataclasses import replace
+from threading import Lock, Thread
 from time import sleep
 
 import numpy as np
@@ -8,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
+from millis import cpus
+from millis.backends import runner as runners
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.runner import WIDE, Runner, load
 from millis.backends.stepwise import NEVER, StepwiseSession
 from millis.errors import MillisError
 from millis.storage.manifest import Manifest, open_manifest, seal
-from millis.types import Prediction
+from millis.types import Answered, Prediction
 
 PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -217,3 +222,85 @@ def test_more_threads_than_cpus_are_warned_of(write, monkeypatch):
     message = r"threads=3 on 2 CPUs: threads wait for each other. threads=2 is faster"
     with pytest.warns(UserWarning, match=message):
         load(folder, threads=3)
+
+
+def test_a_quota_counts_where_threads_are_more_than_it_pays_for(write, monkeypatch):
+    folder = write(OnnxRuntime())
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    for module in (cpus, runners):
+        monkeypatch.setattr(module, "quota", lambda: 1.5)
+    message = r"threads=2 on 1 CPU \(a quota of 1.5\): threads wait for each other. threads=1 is faster"
+    with pytest.warns(UserWarning, match=message):
+        load(folder, threads=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backend": "os"}, "backend 'os' is unknown"),
+        ({"backend": "../cli/main"}, "is unknown"),
+        ({"spec": {"family": "os"}}, "model family 'os' is unknown"),
+        ({"spec": {"family": "millis.cli.main"}}, "is unknown"),
+        ({"spec": {"family": "_target_", "_target_": "os.system"}}, "is unknown"),
+    ],
+)
+def test_a_manifest_names_no_code_outside_the_project(write, change, message, monkeypatch):
+    folder = write(Eager())
+    seal(folder, replace(open_manifest(folder), **change))
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail("it was run"))
+    with pytest.raises(MillisError, match=message):
+        load(folder, trust_code=True)
+
+
+def test_what_looks_like_a_config_in_a_manifest_is_not_carried_out(write, monkeypatch):
+    folder = write(Eager())
+    target = {"_target_": "os.system", "command": "true"}
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail("it was run"))
+    seal(folder, replace(open_manifest(folder), recipe=target, parity=target, early_exit={"policy": "os"}))
+    assert load(folder).predict("a").label in ("no", "yes")
+
+
+def test_of_several_threads_one_learns_the_times(tokenizer, manifest):
+    turns, learning = [], Lock()
+
+    class Slow(Echo):
+        steps = (0,)
+        knows_times = False
+
+        def learn_times(self, examples):
+            assert learning.acquire(blocking=False), "two threads measure at once"
+            turns.append(len(examples))
+            sleep(0.05)
+            self.knows_times = True
+            learning.release()
+
+        def answer(self, features, until_ns=None):
+            return Answered(self(features), np.array([1]))
+
+    runner = Runner(manifest(), tokenizer(), Slow())
+    threads = [Thread(target=runner.predict, args=("a", 1000.0)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert turns == [4]  # of 1, 2, 4 and 8 tokens
+
+
+def test_in_a_forked_process_everything_is_refused(tokenizer, manifest):
+    steps = [lambda *given: (None, np.array([[0.0, 1.0]], np.float32))]
+    runner = Runner(manifest(), tokenizer(), StepwiseSession(steps, "entropy", NEVER))
+    features = runner.feed(runner.tokenize("a"))
+    calls = [
+        lambda: runner.predict("a"), lambda: runner.predict("a", deadline_ms=5), runner.learn_times,
+        lambda: runner.compute(features), lambda: runner.answer(features), lambda: runner.logits(["a"]),
+    ]  # fmt: skip
+    if (child := os.fork()) == 0:
+        refused = 0
+        for call in calls:
+            try:
+                call()
+            except MillisError as error:
+                refused += "Load the artifact after the fork, in each process" in str(error)
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(calls)
+    assert runner.predict("a").label == "yes"

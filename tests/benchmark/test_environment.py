@@ -64,3 +64,8 @@ def test_describing_torch_does_not_import_it():
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+def test_a_quota_is_part_of_the_machine(monkeypatch):
+    monkeypatch.setattr(module, "quota", lambda: 0.2)
+    assert machine()["cpu_quota"] == 0.2

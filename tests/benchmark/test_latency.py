@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from millis.benchmark import environment as environments
 from millis.benchmark import latency, turn
 from millis.benchmark.latency import Bench, Options
 from millis.benchmark.where import measure
@@ -301,3 +302,20 @@ def test_a_slow_artifact_has_time_for_its_work(fake, monkeypatch):
     monkeypatch.setattr(Fake, "ask", ask)
     measure({"big": fake(3000)}, TEXTS, "big", QUICK)
     assert set(waited) == {0.0, 3 * 3.0}  # three requests of 3 s
+
+
+def test_a_quota_is_noted_with_what_it_cost(fake, monkeypatch):
+    monkeypatch.setattr(environments, "quota", lambda: 0.2)
+    monkeypatch.setattr(latency, "throttled_share", lambda readings: 0.31)
+    small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]
+    (note,) = [note for note in small.notes if "quota" in note]
+    assert "may use 0.2 CPUs' time" in note and "held requests back for 31% of it; that is counted as latency" in note
+    assert small.environment["machine"]["cpu_quota"] == 0.2
+    assert small.environment["throttled_share"] == 0.31
+
+
+def test_a_quota_says_how_many_cpus_at_once_and_not_which(monkeypatch):
+    monkeypatch.setattr(latency, "available_cpus", lambda: [7])
+    monkeypatch.setattr(latency, "affinity", lambda: [2, 3, 5, 7])
+    assert Options(threads=2).cpus() == [7]
+    assert Options(affinity=(3,)).cpus() == [3]

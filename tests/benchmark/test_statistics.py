@@ -9,6 +9,7 @@ from millis.benchmark.statistics import (
     end_to_end,
     milliseconds,
     summarise,
+    throttled_share,
     told_apart,
     waiting_share,
 )
@@ -18,18 +19,26 @@ MS = 1_000_000
 
 def test_stages_are_the_differences_of_the_readings():
     # One round, one request: 1 ms to tokenize, 2 to feed, 3 to compute, 4 to decode.
-    readings = [[[10 * MS, 11 * MS, 13 * MS, 16 * MS, 20 * MS, 0]]]
+    readings = [[[10 * MS, 11 * MS, 13 * MS, 16 * MS, 20 * MS, 0, 0]]]
     assert milliseconds(readings).tolist() == [[[1, 2, 3, 4]]]
 
 
 def test_a_wait_comes_off_the_longest_stage():
-    readings = [[[0, 1 * MS, 2 * MS, 9 * MS, 10 * MS, 5 * MS]]]  # 7 ms computing, 5 of them another process had
+    readings = [[[0, 1 * MS, 2 * MS, 9 * MS, 10 * MS, 5 * MS, 0]]]  # 7 ms computing, 5 of them another process had
     assert milliseconds(readings).tolist() == [[[1, 1, 2, 1]]]
     assert waiting_share(readings) == 0.5
 
 
+def test_what_a_quota_costs_stays_in_the_latency():
+    # 7 ms computing: another process had 2 of them, the quota kept the request away for 4.
+    readings = [[[0, 1 * MS, 2 * MS, 9 * MS, 10 * MS, 2 * MS, 4 * MS]]]
+    assert milliseconds(readings).tolist() == [[[1, 1, 5, 1]]]
+    assert waiting_share(readings) == 0.2
+    assert throttled_share(readings) == 0.4
+
+
 def test_a_wait_longer_than_the_request_was_outside_it():
-    readings = [[[0, 1 * MS, 2 * MS, 4 * MS, 5 * MS, 3 * MS]]]
+    readings = [[[0, 1 * MS, 2 * MS, 4 * MS, 5 * MS, 3 * MS, 0]]]
     assert milliseconds(readings).tolist() == [[[1, 1, 2, 1]]]
 
 

@@ -13,3 +13,13 @@ def test_another_gpu_is_another_machine(monkeypatch):
     assert sites[0] == ["one", ["avx2"], where.packages()]
     assert sites[1][-1] == ["slow"]
     assert sites[1] != sites[2]
+
+
+def test_a_quota_makes_another_site(monkeypatch):
+    sites = []
+    for quota in (None, 0.5):
+        here = {"cpu": "one", "cpu_flags": [], "gpus": [], "cpu_quota": quota}
+        monkeypatch.setattr(where, "machine", lambda here=here: here)
+        sites.append(where.site(Options()))
+    assert sites[0] == ["one", [], where.packages()]  # what was measured before is found
+    assert sites[1] == [*sites[0], {"cpu_quota": 0.5}]

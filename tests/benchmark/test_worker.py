@@ -1,28 +1,17 @@
-import time
+import os
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
+from millis.backends import runner
 from millis.benchmark import worker
+from millis.errors import MillisError
 from millis.types import Features
 
 
 def test_pairs_come_back_from_json_as_tuples():
     assert worker._text(["a", "b"]) == ("a", "b")
     assert worker._text("a") == "a"
-
-
-@pytest.mark.skipif(worker._SCHEDSTAT is None, reason="this system does not tell")
-def test_sleeping_is_not_waiting_for_the_cpu():
-    before, start = worker.waited_ns(), time.perf_counter_ns()
-    time.sleep(0.05)
-    assert worker.waited_ns() - before < (time.perf_counter_ns() - start) / 2
-
-
-def test_a_system_that_does_not_tell_counts_no_wait(monkeypatch):
-    monkeypatch.setattr(worker, "_SCHEDSTAT", None)
-    assert worker.waited_ns() == 0
 
 
 def test_peak_memory_grows_with_what_is_held():
@@ -56,3 +45,17 @@ def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
     timer.remember(["a", "a a", "b b", "a a a"])
     warm = timer.warm(window=[0, 1], tolerance=float("inf"), windows=2, seconds=60.0)
     assert warm["requests"] == 3 + 2 * 2 and len(signs) == 3 + 2
+
+
+def test_what_a_command_has_let_through_is_loaded_as_trusted(monkeypatch):
+    loaded = []
+
+    def load(artifact, threads, trust_code):
+        loaded.append((artifact, threads, trust_code))
+        raise MillisError("that was all")
+
+    monkeypatch.setattr(runner, "load", load)
+    monkeypatch.setattr(worker.os, "dup", lambda _: os.open(os.devnull, os.O_WRONLY))
+    monkeypatch.setattr(worker.os, "dup2", lambda *_: None)
+    worker.main(["folder", "2", ""])
+    assert loaded == [("folder", 2, True)]

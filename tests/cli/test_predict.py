@@ -26,7 +26,7 @@ class Recording:
 def test_times_are_learnt_before_the_first_request(monkeypatch):
     for deadline_ms, asked in [(2, ["times", ("a", 2), ("b", 2)]), (None, [("a",), ("b",)])]:
         runner = Recording()
-        monkeypatch.setattr(predict, "load", lambda folder, threads, runner=runner: runner)
-        cfg = OmegaConf.create({"artifact": "folder", "threads": 1, "deadline_ms": deadline_ms})
+        monkeypatch.setattr(predict, "load", lambda folder, threads, trust_code, runner=runner: runner)
+        cfg = OmegaConf.create({"artifact": "folder", "threads": 1, "deadline_ms": deadline_ms, "trust_code": False})
         predict.run(cfg, ["a", "b"])
         assert runner.asked == asked

@@ -11,6 +11,7 @@ import importlib
 import re
 from collections.abc import Collection
 from dataclasses import fields
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,10 +25,24 @@ if TYPE_CHECKING:
 Chosen = TypeVar("Chosen")
 
 
+@cache
+def _sources() -> dict[str, str]:
+    """Runtime → the text of its file."""
+    texts = ((path.stem, path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("*.py")))
+    return {
+        name: text for name, text in texts if re.search(rf'^    name\b.*= "{re.escape(name)}"$', text, re.MULTILINE)
+    }
+
+
 def names() -> list[str]:
     """The runtimes that have a file here, found without importing one."""
-    sources = ((path.stem, path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("*.py")))
-    return [name for name, text in sources if re.search(rf'^    name\b.*= "{re.escape(name)}"$', text, re.MULTILINE)]
+    return list(_sources())
+
+
+def runs_code(name: str) -> bool:
+    """Whether loading an artifact of the runtime `name` runs machine code that lies in it: the dataclass says
+    `runs_code = True`. Found without importing the file."""
+    return re.search(r"^    runs_code\b.*= True$", _sources().get(name, ""), re.MULTILINE) is not None
 
 
 def module(name: str) -> Any:

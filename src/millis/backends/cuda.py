@@ -3,13 +3,14 @@
 One request gives a GPU some hundred kernels of a few microseconds, and it waits for each to be launched. So the whole
 computation of a request is recorded as a CUDA graph when the artifact is loaded, one for each bucket of lengths
 (multiples of `BUCKET` tokens, which tensor cores like as well): a request is then one copy there, one launch, one copy
-back. Batches, which keep a GPU busy, run unrecorded and unpadded. A session serves one thread.
+back. Batches, which keep a GPU busy, run unrecorded and unpadded. Callers take turns: recordings share their memory.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -115,6 +116,7 @@ class CudaSession:
         self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Recorder
     ) -> None:
         self.model, self.device, self.lengths = model.to(device).eval(), device, list(lengths)
+        self._lock = Lock()
         # The longest first: what it allocates serves the others.
         self._recorded: list[_Recorded] = [
             _Recorded(self.model, device, length, takes_types, record) for length in reversed(self.lengths)
@@ -126,7 +128,8 @@ class CudaSession:
         rows, length = features.ids.shape
         bucket = bisect_left(self.lengths, length)
         if rows == 1 and bucket < len(self.lengths):
-            return self._recorded[bucket].answer(features)
+            with self._lock:
+                return self._recorded[bucket].answer(features)
         arrays = [torch.from_numpy(array).to(self.device) for array in features if array is not None]
         logits: Tensor = self.model(*arrays)
         return _host(logits)

@@ -10,6 +10,7 @@ On all-MiniLM-L6-v2, one thread of a processor with AVX-512 VNNI: fp32 18.5 ms, 
 
 import copy
 import warnings
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +22,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from millis.backends.profile import WARM, Operator, summed
+from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
 from millis.types import Features, Spec
+from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 FILE_NAME = "model.safetensors"
 ENGINES = ("x86", "fbgemm", "onednn", "qnnpack")  # fastest first; see `_torch_ao`
 INT8_MODULE = "torch.ao.nn.quantized.dynamic.modules.linear"
+REQUEST = "millis request"  # what a profile calls one
 SCALE, ZERO_POINT = "weight_scale", "weight_zero_point"  # beside an int8 `weight`; their presence marks the layer
 
 
@@ -194,15 +197,30 @@ def _stored(path: Path, threads: int) -> dict[str, Tensor]:
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
     """What each of PyTorch's operators takes of its own, by kind: PyTorch does not name the places they run in."""
-    from torch.profiler import ProfilerActivity, profile
+    from torch.profiler import ProfilerActivity, profile, record_function
 
     session = load(folder, manifest, threads)
     for features in requests[:WARM]:
         session(features)
+    waited = []
     with profile(activities=[ProfilerActivity.CPU]) as told:
         for features in requests:
-            session(features)
-    return summed(((one.key, one.key, one.self_cpu_time_total) for one in told.key_averages()), len(requests))
+            before = waited_ns()
+            with record_function(REQUEST):
+                session(features)
+            waited.append((waited_ns() - before) / 1e3)
+    return summarised(_by_request(told.events()), waited)
+
+
+def _by_request(events: Sequence[Any]) -> list[list[Time]]:
+    """What each operator took of its own, request by request, of what PyTorch's profiler saw."""
+    begins = sorted(event.time_range.start for event in events if event.key == REQUEST)
+    times: list[list[Time]] = [[] for _ in begins]
+    for event in events:
+        place = bisect_right(begins, event.time_range.start) - 1
+        if event.key != REQUEST and place >= 0:
+            times[place].append((event.key, event.key, event.self_cpu_time_total))
+    return times
 
 
 def _check_supported(quantization: Quantization) -> None:

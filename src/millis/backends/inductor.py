@@ -2,9 +2,9 @@
 
 `torch.export`, then `torch._inductor.aoti_compile_and_package`: `model.pt2`.
 
-A package is native code for the processor that compiled it, and loading it runs it. Its checksum is compared with the
-manifest's right before, whoever may have verified it earlier: that finds damage, not malice. Load only what comes from
-where you trust.
+A package is native code for the processor that compiled it, and loading it runs it: `millis.load` does so for whoever
+says `trust_code=True`. Its checksum is compared with the manifest's right before, whoever may have verified it earlier:
+that finds damage, not malice.
 
 The number of threads is part of the code, so it is an option of the artifact, and `load` refuses any other.
 """
@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis import backends
+from millis.backends.scratch import blame_machine, fp32_bytes
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.store import file_sha256
@@ -49,6 +51,7 @@ class Inductor:
     """
 
     name = "inductor"
+    runs_code: ClassVar[bool] = True
     follows_data: ClassVar[bool] = False  # nothing whose size depends on values: it cannot guard on them
 
     threads: int = 1
@@ -102,6 +105,9 @@ class Inductor:
                     program, package_path=str(path), inductor_configs={"cpp.threads": self.threads, "freezing": True}
                 )
         except Exception as error:  # whatever a tracer and a C++ compiler raise
+            blame_machine(error, fp32_bytes(model))
+            if isinstance(error, OSError):
+                raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise MillisError(
                 f"backend=inductor cannot compile this model: {reason}. Use backend=onnxruntime or backend=eager"
@@ -112,12 +118,13 @@ class InductorSession:
     """A compiled module: [B, S] arrays in, logits [B, C] out."""
 
     def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
+        self.compiled, self._lock = compiled, Lock()
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C]."""
         arguments = [torch.from_numpy(array) for array in features if array is not None]
-        logits: Tensor = self.compiled(*arguments)
+        with self._lock:
+            logits: Tensor = self.compiled(*arguments)
         return logits.float().numpy()
 
 
@@ -141,8 +148,9 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> InductorSession:
 def _open(path: Path, threads: int) -> InductorSession:
     torch.set_num_threads(threads)
     try:
-        # One request at a time: without the lock and the pool of models that serve several.
+        # The session's lock lets one request through at a time, so there is no need of a pool of models.
         return InductorSession(torch._inductor.aoti_load_package(str(path), run_single_threaded=True))
     except Exception as error:  # a damaged archive, or code for another PyTorch
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)  # it is unpacked in TMPDIR
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MillisError(f"PyTorch cannot open {path}: {reason}. Make the artifact again") from error

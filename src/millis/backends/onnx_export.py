@@ -16,12 +16,12 @@ from torch import nn
 
 from millis.backends.onnx_quantize import quantize
 from millis.backends.onnxruntime import feeds, open_session
+from millis.backends.scratch import fp32_bytes, is_machines, scratch
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
-from millis.temporaries import scratch_folder
 from millis.types import Features
 
 OPSET = 17  # the first with LayerNormalization as one operator; what every ONNX Runtime since 2022 reads
@@ -48,17 +48,17 @@ def export(
 
     Raises:
         MillisError: `onnx` or `onnxruntime` is not installed, no exporter makes a graph that agrees with the module, or
-            calibration texts are missing.
+            calibration texts are missing. `MachineFault` where TMPDIR or memory has no room for it.
     """
     require("onnx", "onnxruntime")
     training = model.training
     model.eval()  # the outermost module: the exporter restores the mode it finds, dropout included
     try:
-        with scratch_folder() as scratch, quiet(), spelled_out(model):
+        with scratch(fp32_bytes(model)) as folder, quiet(), spelled_out(model):
             if quantization is None:
                 _export_checked(model, path, inputs)
                 return ()
-            plain = scratch / "model.onnx"
+            plain = folder / "model.onnx"
             prepared = prepare(model, quantization, calibration)
             _export_checked(prepared.model, plain, inputs)
             return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])
@@ -73,7 +73,9 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
             exporter(model, path, inputs)
             keep_inputs(path, inputs)
             fault = difference(model, open_session(path, threads=1), inputs)
-        except Exception as error:  # exporters raise anything; whatever it is, the next one may do better
+        except Exception as error:  # exporters raise anything, and but for a full machine the next one may do better
+            if is_machines(error):
+                raise
             fault = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
         if fault is None:
             return

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from millis.backends.onnx_export import OPSET, keep_inputs, require
 from millis.backends.onnx_quantize import Feeds, quantize
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
+from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.models.exits import segments
 from millis.quantization.ptq import Prepared, prepare
 from millis.quantization.spec import Quantization
-from millis.temporaries import scratch_folder
 from millis.types import Features
 
 
@@ -52,7 +52,7 @@ def export_segments(
             not compute what its segment does.
     """
     require("onnx", "onnxruntime")
-    with scratch_folder() as scratch, quiet(), spelled_out(model):
+    with scratch(fp32_bytes(model)) as place, quiet(), spelled_out(model):
         if quantization is None:
             for position, graph in enumerate(_graphs(model, inputs)):
                 graph.export(segment_path(folder, position))
@@ -62,7 +62,7 @@ def export_segments(
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec["exits"]) + 1
         for position, graph in enumerate(_graphs(prepared.model, inputs)):
-            plain = scratch / segment_path(folder, position).name
+            plain = place / segment_path(folder, position).name
             graph.export(plain)
             segment: Any = graph.segment
             own = tuple(name for name, module in segment.named_modules() if any(module is layer for layer in kept))

@@ -15,6 +15,7 @@ Choices, each measured on one pinned core of a processor with AVX-512 VNNI, cand
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends.profile import WARM, Operator, summed
+from millis.backends.profile import WARM, Operator, Time, summarised
+from millis.backends.scratch import blame_machine
 from millis.errors import MillisError
 from millis.storage.archived import archive_of, read_tensors
 from millis.temporaries import scratch_folder
 from millis.types import Features
+from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
@@ -235,6 +238,7 @@ def open_inference(
         providers = [PROVIDERS["cpu"]] if chosen.device == "cpu" else [(PROVIDERS["cuda"], CUDA_OPTIONS)]
         session = onnxruntime.InferenceSession(graph, options, providers=providers)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes, one a status code
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)
         reason = str(error).strip().splitlines()[0]
         raise MillisError(f"ONNX Runtime cannot open {path}: {reason}. Make the artifact again") from error
     session.disable_fallback()
@@ -251,18 +255,25 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     with scratch_folder() as scratch:
         chosen = backends.options(OnnxRuntime, manifest)
         opened, weights = open_inference(folder / FILE_NAME, threads, chosen, scratch / "trace")
-        session = OnnxSession(opened, weights)
+        session, waited = OnnxSession(opened, weights), []
         for features in [*requests[:WARM], *requests]:
+            before = waited_ns()
             session(features)
+            waited.append((waited_ns() - before) / 1e3)
         events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))
-    runs = [event["ts"] for event in events if event["name"] == "model_run"]
-    begin = sorted(runs)[min(WARM, len(requests))]  # what ran before was warming up
-    times = (
-        (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"], float(event["dur"]))
-        for event in events
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= begin
-    )
-    return summed(times, len(requests))
+    warm = min(WARM, len(requests))
+    return summarised(_by_run(events)[warm:], waited[warm:])
+
+
+def _by_run(events: Sequence[dict[str, Any]]) -> list[list[Time]]:
+    """What each node took, run by run, of ONNX Runtime's trace; a node belongs to the latest run that began before."""
+    begins = sorted(event["ts"] for event in events if event["name"] == "model_run")
+    runs: list[list[Time]] = [[] for _ in begins]
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name, kind = event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]
+            runs[bisect_right(begins, event["ts"]) - 1].append((name, kind, float(event["dur"])))
+    return runs
 
 
 def _session_options(threads: int, chosen: OnnxRuntime) -> Any:

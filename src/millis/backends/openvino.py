@@ -22,6 +22,7 @@ NNCF's integers were no faster (static 5.8 ms, weights 6.4 ms), so it is not nee
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +30,11 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
-from millis.backends.profile import WARM, Operator, summed
+from millis.backends.profile import WARM, Operator, Time, summarised
+from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
-from millis.temporaries import scratch_folder
 from millis.types import Features
+from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
@@ -85,8 +87,8 @@ class OpenVino:
         from millis.backends import onnx_export
 
         group, quantization = _grouped(model, quantization)
-        with scratch_folder() as scratch:
-            source = scratch / "model.onnx"
+        with scratch(fp32_bytes(model)) as place:
+            source = place / "model.onnx"
             notes = onnx_export.export(model, source, inputs, quantization, calibration)
             _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
@@ -111,10 +113,10 @@ class OpenVino:
 
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
-        with scratch_folder() as scratch:
-            notes = onnx_segments.export_segments(model, scratch, inputs, quantization, calibration)
+        with scratch(fp32_bytes(model)) as place:
+            notes = onnx_segments.export_segments(model, place, inputs, quantization, calibration)
             for position in range(count):
-                _convert(segment_path(scratch, position), segment_graph(folder, position), group)
+                _convert(segment_path(place, position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
             self._check_segments(model, folder, count, inputs)
         return notes
@@ -147,7 +149,7 @@ class OpenVino:
 
 
 class _Request:
-    """A compiled graph with one request, kept.
+    """A compiled graph with one request, kept, which callers take in turns: the graph is compiled for one at a time.
 
     Tensors are put on the caller's own memory. On a model that does almost nothing that takes 65 µs against 92 for
     `infer` with a dictionary and 15 of ONNX Runtime; 45 are what OpenVINO itself needs when a request's length is
@@ -156,7 +158,7 @@ class _Request:
 
     def __init__(self, compiled: Any, inputs: Sequence[str], outputs: Sequence[str] | None = None) -> None:
         self.compiled, self.request = compiled, compiled.create_infer_request()
-        self.tensor = _openvino().Tensor
+        self.tensor, self.lock = _openvino().Tensor, Lock()
         names = {name: index for index, port in enumerate(compiled.inputs) for name in port.names}
         self.inputs = [names.get(name) for name in inputs]
         given = {name: index for index, port in enumerate(compiled.outputs) for name in port.names}
@@ -165,12 +167,13 @@ class _Request:
     def __call__(self, arrays: Iterable[Any]) -> list[NDArray[np.float32]]:
         """The outputs; what the graph does not read is passed over."""
         request, tensor = self.request, self.tensor
-        for index, array in zip(self.inputs, arrays, strict=True):
-            if index is not None:
-                request.set_input_tensor(index, tensor(array, shared_memory=True))
-        request.infer()
-        # Copies: the next request writes there again.
-        return [request.get_output_tensor(index).data.copy() for index in self.outputs]
+        with self.lock:
+            for index, array in zip(self.inputs, arrays, strict=True):
+                if index is not None:
+                    request.set_input_tensor(index, tensor(array, shared_memory=True))
+            request.infer()
+            # Copies: the next request writes there again.
+            return [request.get_output_tensor(index).data.copy() for index in self.outputs]
 
 
 class OpenVinoSession:
@@ -223,12 +226,15 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     session = _open(folder / GRAPH, backends.options(OpenVino, manifest), threads, PERF_COUNT=True)
     for features in requests[:WARM]:
         session(features)
-    times = []
+    times: list[list[Time]] = []
+    waited = []
     for features in requests:
+        before = waited_ns()
         session(features)
-        for node in session.infer.request.get_profiling_info():
-            times.append((node.node_name, node.node_type, node.real_time.total_seconds() * 1e6))
-    return summed(times, len(requests))
+        waited.append((waited_ns() - before) / 1e3)
+        nodes = session.infer.request.get_profiling_info()
+        times.append([(node.node_name, node.node_type, node.real_time.total_seconds() * 1e6) for node in nodes])
+    return summarised(times, waited)
 
 
 def _open(path: Path, options: OpenVino, threads: int, **more: Any) -> OpenVinoSession:
@@ -257,6 +263,7 @@ def _compile(path: Path, settings: dict[str, Any]) -> Any:
     try:
         return core.compile_model(str(path), "CPU", settings)
     except Exception as error:  # OpenVINO raises RuntimeError and its own classes
+        blame_machine(error, path.stat().st_size if path.is_file() else 0)
         raise MillisError(f"OpenVINO cannot open {path}: {_reason(error)}. Make the artifact again") from error
 
 
@@ -282,6 +289,7 @@ def _read(graph: Path) -> Any:
     try:
         return _openvino().Core().read_model(graph)
     except Exception as error:
+        blame_machine(error, graph.stat().st_size)
         raise MillisError(
             f"OpenVINO cannot take this model: {_reason(error)}. Use backend=onnxruntime or backend=eager"
         ) from error

@@ -4,6 +4,9 @@ A request has four stages, each a method, and `predict` is exactly their composi
 timed. The Rust tokenizer is called directly, and nothing is allocated that can be kept: masks and token types are views
 made once, one a length. One thread of a 2.6 GHz server core, 10 words, a model that does almost nothing: tokenize 15,
 feed 2, compute 12, decode 1.5 µs.
+
+A runner may be asked from several threads at once; sessions see to that, each in the cheapest way its runtime has. A
+process that was forked has none of a runtime's threads, and locks as they were: there a runner refuses.
 """
 
 import os
@@ -11,14 +14,18 @@ import warnings
 from collections.abc import Iterable, Sequence
 from math import exp
 from pathlib import Path
+from threading import RLock
 from time import perf_counter_ns
-from typing import cast, overload
+from typing import Any, NoReturn, cast, overload
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from millis import backends
 from millis.backends import cascade, first_request, stepwise
+from millis.cpus import affinity, available_cpus, quota
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.ngrams import NgramEncoding
@@ -31,7 +38,7 @@ WIDE = 32  # labels from which NumPy answers sooner than Python does
 
 
 class Runner:
-    """Answers one request at a time.
+    """Answers requests, each caller's one at a time; callers may be several threads, all of the process that made it.
 
     Args:
         manifest: What the artifact is.
@@ -57,6 +64,8 @@ class Runner:
         self._blank = Features(blank, blank, blank if self._takes_types else None)
         # Sessions that may stop early say which of their steps they took, and can be given a deadline.
         self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None
+        self._learning = RLock()
+        _RUNNERS.add(self)
 
     @overload
     def predict(self, text: Text) -> Prediction: ...
@@ -75,7 +84,8 @@ class Runner:
                 time, and is late where that takes longer.
 
         Raises:
-            MillisError: `text` is neither a string nor a pair of strings, or the deadline is no positive number.
+            MillisError: `text` is neither a string nor a pair of strings, the deadline is no positive number, or this
+                process is a fork of the one that loaded the artifact.
         """
         if deadline_ms is not None:
             return self._predict_within(text, deadline_ms)
@@ -86,7 +96,9 @@ class Runner:
             raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
         start = perf_counter_ns()
         if self._stepwise is not None and not self._stepwise.knows_times:
-            self.learn_times()
+            with self._learning:  # one of several threads measures, the others wait for what it finds
+                if not self._stepwise.knows_times:
+                    self.learn_times()
         answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
         label, index, score = self.decode(answered.logits)
         elapsed_ms = (perf_counter_ns() - start) / 1e6
@@ -102,7 +114,8 @@ class Runner:
         may have a deadline.
         """
         if self._stepwise is not None:
-            self._stepwise.learn_times(self._examples())
+            with self._learning:
+                self._stepwise.learn_times(self._examples())
 
     def _examples(self) -> list[Features]:
         """A request of 1, 2, 4, ... tokens, up to the longest; of all words, for a model may drop a text of one."""
@@ -173,6 +186,42 @@ class Runner:
         return sum(bool(self.tokenize(text).overflowing) for text in texts)
 
 
+class _Forked:
+    """What a runner has in a forked process in place of everything that computes.
+
+    Copies of a runtime's threads are not there after a fork, and a lock that one of them held is held for ever: a
+    request could wait without end.
+    """
+
+    def __call__(self, *_: Any) -> NoReturn:
+        raise MillisError(
+            "this runner was loaded before the process was forked, and a runtime does not survive that. Load the "
+            "artifact after the fork, in each process (millis.load), or start processes with "
+            "multiprocessing.get_context('spawn')"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self()
+
+
+_RUNNERS: WeakSet[Runner] = WeakSet()  # of this process
+_FOREIGN: list[Session] = []  # of the process this one was forked from: taking one apart could wait without end as well
+
+
+def _after_fork() -> None:
+    forked: Any = _Forked()
+    for runner in _RUNNERS:
+        _FOREIGN.append(runner._session)
+        runner._encode, runner._session, runner._learning = forked, forked, RLock()
+        if runner._stepwise is not None:
+            runner._stepwise = forked
+    _RUNNERS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:
     """Index and probability of the likeliest of few, where a call into NumPy takes longer than the loop."""
     row = logits.tolist()
@@ -186,16 +235,18 @@ def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
     return index, 1.0 / float(np.exp(logits - logits[index]).sum())
 
 
-def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
-    """Load an artifact, and run nothing that is stored in it.
+def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: bool = False) -> Runner:
+    """Load an artifact, and run nothing that is stored in it unless `trust_code`.
 
     Args:
         folder: The artifact.
         threads: For one request's arithmetic; more than there are CPUs is warned of.
         verify: Hash every file first (about 1 s a GB).
+        trust_code: Whether an artifact of machine code (`backend=inductor`, alone or in a cascade) may be loaded, which
+            runs it with all that this process may do.
 
     Raises:
-        MillisError: not an artifact, damaged, written by a newer millis, or its runtime is not installed.
+        MillisError: not an artifact, damaged, written by a newer millis, its runtime is not installed, or it is code.
     """
     folder = Path(folder)
     if threads < 1:
@@ -203,6 +254,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True) -> Runner:
     if (warning := crowded(threads)) is not None:
         warnings.warn(warning, stacklevel=2)
     manifest = open_manifest(folder, verify)
+    check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
     try:
         tokenizer = tokenizers.read(bytes(read_bytes(folder / TOKENIZER)).decode("utf-8"))
@@ -237,13 +289,36 @@ def bound_threads(manifest: Manifest, wanted: int) -> int:
     Raises:
         MillisError: a cascade whose members are not described.
     """
-    parts = cascade.members_of(manifest).values() if manifest.backend == cascade.NAME else [manifest]
-    return next((int(part.options["threads"]) for part in parts if "threads" in part.options), wanted)
+    return next((int(part.options["threads"]) for part in _models(manifest) if "threads" in part.options), wanted)
+
+
+def check_trusted(manifest: Manifest, trust_code: bool) -> None:
+    """Refuse an artifact that is, or has a member that is, machine code, unless `trust_code`.
+
+    Raises:
+        MillisError: says what loading would do.
+    """
+    compiled = next((part.backend for part in _models(manifest) if backends.runs_code(part.backend)), None)
+    if compiled is not None and not trust_code:
+        raise MillisError(
+            f"artifact {manifest.name!r} is machine code (backend={compiled}): loading it runs that code, whatever it "
+            "does, and a checksum does not tell who wrote it. If you trust where it comes from, say trust_code=true "
+            "(in Python trust_code=True); else take an artifact of another backend"
+        )
+
+
+def _models(manifest: Manifest) -> list[Manifest]:
+    """The artifact itself, or a cascade's members."""
+    return list(cascade.members_of(manifest).values()) if manifest.backend == cascade.NAME else [manifest]
 
 
 def crowded(threads: int) -> str | None:
     """What to know where `threads` are more than the CPUs this process may use; None where they are not."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or threads
+    cpus = len(available_cpus()) or os.cpu_count() or threads
     if threads <= cpus:
         return None
-    return f"threads={threads} on {cpus} CPU{'s' * (cpus > 1)}: threads wait for each other. threads={cpus} is faster"
+    limited = f" (a quota of {quota():g})" if cpus < len(affinity()) else ""
+    return (
+        f"threads={threads} on {cpus} CPU{'s' * (cpus > 1)}{limited}: threads wait for each other. threads={cpus} is "
+        "faster"
+    )

@@ -125,8 +125,9 @@ class StepwiseSession:
         Args:
             examples: [1, S] each, S ascending; between two of them a time is interpolated.
         """
-        self._lengths = np.array([example.ids.shape[1] for example in examples])
-        self._step_ns = np.array([self._times(example) for example in examples])
+        times = np.array([self._times(example) for example in examples])
+        # Last what says that all is there: another thread may be answering.
+        self._lengths, self._step_ns = np.array([example.ids.shape[1] for example in examples]), times
 
     def step_ms(self, length: int) -> list[float]:
         """Planned time of every segment at `length` tokens, milliseconds."""

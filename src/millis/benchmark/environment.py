@@ -6,12 +6,14 @@ Nothing here imports what it describes: versions come from package metadata.
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import millis
+from millis.cpus import quota
 
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
@@ -35,13 +37,15 @@ def environment() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its instruction sets of interest, cores, GPUs, memory in bytes, system, frequency governor."""
+    """Processor, its instruction sets of interest, cores, how many of them a quota allows (null: all), GPUs, memory in
+    bytes, system, frequency governor."""
     cpu = _fields(Path("/proc/cpuinfo"))
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in FLAGS if flag in flags],
         "cpus": os.cpu_count(),
+        "cpu_quota": quota(),
         "gpus": [_fields(path).get("Model", "unknown") for path in sorted(GPUS.glob("*/information"))],
         "memory_bytes": _memory_bytes(),
         "system": platform.platform(),
@@ -93,3 +97,10 @@ def _read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return None
+
+
+def peculiarities(here: Mapping[str, Any]) -> list[Any]:
+    """What few machines have, of a description by `machine`: GPUs, a quota of CPU time. The others stay known by what
+    was known of them before these were read."""
+    gpus, quota = here.get("gpus"), here.get("cpu_quota")
+    return [*([gpus] if gpus else []), *([] if quota is None else [{"cpu_quota": quota}])]

@@ -44,11 +44,6 @@ DOING = {
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def available_cpus() -> list[int]:
-    """CPUs this process may run on, ascending; empty where the system cannot tell or pin (macOS)."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
 class Worker:
     """An artifact loaded in a fresh process, pinned to `cpus`; answers `ask`.
 

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
-from millis.benchmark.isolate import TIMEOUT_S, Worker, available_cpus
+from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.sampling import stratified
-from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, waiting_share
+from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, throttled_share, waiting_share
 from millis.benchmark.turn import my_turn
+from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.storage.manifest import open_manifest, size_bytes
@@ -132,7 +133,7 @@ class Options:
         if not allowed:
             return []
         cpus = allowed[-self.threads :] if self.affinity is None else list(self.affinity)
-        if foreign := sorted(set(cpus) - set(allowed)):
+        if foreign := sorted(set(cpus) - {*allowed, *affinity()}):  # a quota says how many at once, not which
             raise MillisError(
                 f"benchmark.affinity names CPUs {foreign}, this process may use {allowed}. Choose from these"
             )
@@ -239,7 +240,9 @@ class Bench:
         shared["reference_drift"] = moved
         reports = []
         for row, one in enumerate(everyone):
-            report = self._report(one, stages[row], reference_ms, peaks[row], waiting_share(taken[row]))
+            report = self._report(
+                one, stages[row], reference_ms, peaks[row], taken[row], machine["machine"]["cpu_quota"]
+            )
             reports.append(replace(report, notes=[*notes, *report.notes], environment=shared | report.environment))
         # The reference sits at 0, the others after it.
         return {name: reports[others.index(name) + 1 if name in others else 0] for name in artifacts}
@@ -293,7 +296,7 @@ class Bench:
         return min(self.options.requests, max(FEWEST_REQUESTS, affordable, ceil(self.options.needed / turns)))
 
     def _take_turns(self, everyone: "list[_Ready]", requests: int) -> list[list[list[list[int]]]]:
-        """Clock readings [artifacts][R][requests][6]."""
+        """Readings [artifacts][R][requests][7], see `millis.benchmark.statistics.milliseconds`."""
         chance = random.Random(self.options.seed)
         taken: list[list[list[list[int]]]] = [[] for _ in everyone]
         for turn, order in enumerate(self._orders):
@@ -318,10 +321,19 @@ class Bench:
         }
 
     def _report(
-        self, one: "_Ready", stages: NDArray[np.float64], reference_ms: NDArray[np.float64], peak: int, waiting: float
+        self,
+        one: "_Ready",
+        stages: NDArray[np.float64],
+        reference_ms: NDArray[np.float64],
+        peak: int,
+        taken: Sequence[Sequence[Sequence[int]]],
+        quota: float | None,
     ) -> Measurement:
         summary = summarise(stages, reference_ms, self._served_by)
+        waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = [] if waiting <= WAITING else [_waiting_note(waiting)]
+        if quota is not None:
+            notes.append(_quota_note(quota, throttled))
         if not one.steady:
             tried = f"{self.options.warmup_seconds:g} s, {one.warm_requests} requests"
             notes.append(f"latency was not steady after warming up for {tried}")
@@ -337,7 +349,11 @@ class Bench:
             reference_latency_ms=reference_ms.tolist(),
             stages_ms={stage: summary.metrics[f"{stage}_p50_ms"] for stage in STAGES},
             notes=notes,
-            environment={"warmup_requests": one.warm_requests, "waiting_share": waiting},
+            environment={
+                "warmup_requests": one.warm_requests,
+                "waiting_share": waiting,
+                "throttled_share": throttled,
+            },
             processes=self._served_by,
         )
 
@@ -390,4 +406,11 @@ def _waiting_note(share: float) -> str:
     return (
         f"other processes held the CPU for {share:.0%} of the time; the wait is not counted, but what they did to the "
         "caches is: measure on an idle machine before quoting milliseconds"
+    )
+
+
+def _quota_note(quota: float, share: float) -> str:
+    return (
+        f"processes here may use {quota:g} CPUs' time (the quota of their control group), which held requests back for "
+        f"{share:.0%} of it; that is counted as latency"
     )

@@ -21,8 +21,8 @@ from typing import Any
 
 from millis.benchmark.isolate import SLACK, TIMEOUT_S, worker_environment
 from millis.benchmark.turn import my_turn
-from millis.benchmark.worker import waited_ns
 from millis.errors import MillisError
+from millis.waiting import waited_ns
 
 SIZE = 1024
 ARRAY_BYTES = 1 << 28
@@ -86,7 +86,7 @@ def best_seconds(kernel: Callable[[], Any], seconds: float = SECONDS) -> float:
 
 
 def busy_seconds() -> float:
-    """A clock that stands still while another process has this thread's CPU (`millis.benchmark.worker.waited_ns`)."""
+    """A clock that stands still while another process has this thread's CPU (`millis.waiting.waited_ns`)."""
     while True:
         waited, now = waited_ns(), perf_counter_ns()
         if waited_ns() == waited:  # or another process came between the two readings

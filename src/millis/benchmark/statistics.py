@@ -1,8 +1,9 @@
 """Clock readings to numbers: quantiles with intervals, stage by stage, and the speed-up over the reference.
 
 A request leaves five clock readings around its four stages, and the kernel's account of how long it waited for the CPU
-while another process had it. Latency is the clock's last reading less its first less that wait: what the request takes
-where nobody else computes. The stages add up to it, request by request (their medians need not).
+while another process had it, and while its own quota kept it away. Latency is the clock's last reading less its first
+less the wait for others: what the request takes where nobody else computes. What a quota costs stays in it. The stages
+add up to it, request by request (their medians need not).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,23 +30,32 @@ def milliseconds(readings: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.floa
     """Durations of the stages, [R, requests, 4], milliseconds, without the time other processes held the CPU.
 
     Args:
-        readings: [R][requests][6], nanoseconds: five clock readings, and how long the request waited for the CPU. The
-            wait is taken off its longest stage, the likeliest to have been interrupted. One longer than that stage
-            fell between two requests, and is not taken off.
+        readings: [R][requests][7], nanoseconds: five clock readings, how long the request waited for others, and how
+            long for its quota. The wait for others is taken off its longest stage, the likeliest to have been
+            interrupted. One longer than that stage fell between two requests, and is not taken off.
     """
     numbers = np.asarray(readings, dtype=np.int64)
     stages = np.diff(numbers[:, :, :5], axis=2)
     longest = stages.argmax(axis=2)[:, :, None]
     before = np.take_along_axis(stages, longest, axis=2)
-    waited = numbers[:, :, 5:]
+    waited = numbers[:, :, 5:6]
     np.put_along_axis(stages, longest, np.where(waited < before, before - waited, before), axis=2)
     return np.asarray(stages / 1e6, dtype=np.float64)
 
 
 def waiting_share(readings: Sequence[Sequence[Sequence[int]]]) -> float:
     """Share of the wall clock time (0..1) in which requests waited for other processes to leave the CPU."""
+    return _share(readings, slice(5, 6))
+
+
+def throttled_share(readings: Sequence[Sequence[Sequence[int]]]) -> float:
+    """Share of the wall clock time (0..1) in which the quota of the processes' control group held requests back."""
+    return _share(readings, slice(6, 7))
+
+
+def _share(readings: Sequence[Sequence[Sequence[int]]], columns: slice) -> float:
     numbers = np.asarray(readings, dtype=np.int64)
-    return float(numbers[:, :, 5].sum() / (numbers[:, :, 4] - numbers[:, :, 0]).sum())
+    return float(numbers[:, :, columns].sum() / (numbers[:, :, 4] - numbers[:, :, 0]).sum())
 
 
 def summarise(stages: NDArray[np.float64], reference_ms: NDArray[np.float64], processes: Sequence[int] = ()) -> Summary:

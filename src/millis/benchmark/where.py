@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from millis.benchmark.agent.client import AgentBench, describe
-from millis.benchmark.environment import machine, packages
+from millis.benchmark.environment import machine, packages, peculiarities
 from millis.benchmark.latency import HERE, Bench, Measurement, Options
 from millis.errors import MillisError, nearest
 from millis.types import Text
@@ -40,11 +40,11 @@ def measure(
 def site(options: Options) -> list[Any]:
     """What of the measuring machine a latency depends on, JSON-able; another machine has another.
 
-    Its processor, instruction sets, packages and GPUs, where it has any; an agent's also has its host name, for whoever
-    names a device wants that one's latency and not that of another with the same processor.
+    Its processor, instruction sets, packages, and where it has any its GPUs and the quota of its CPUs; an agent's also
+    has its host name, for whoever names a device wants that one's latency and not that of another with the same
+    processor.
     """
     if options.where == HERE:
         here = machine()
-        gpus = [here["gpus"]] if here.get("gpus") else []
-        return [here["cpu"], here["cpu_flags"], packages(), *gpus]
+        return [here["cpu"], here["cpu_flags"], packages(), *peculiarities(here)]
     return describe(options.where, options.patience_s).site

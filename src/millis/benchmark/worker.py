@@ -1,14 +1,15 @@
 """The process that is timed: `python -m millis.benchmark.worker ARTIFACT THREADS CPUS`.
 
-It pins itself before anything heavy is imported, loads one artifact, and answers JSON lines on standard output until
+It pins itself before anything heavy is imported, loads one artifact (machine code as well: whether that is trusted was
+settled before anybody asked for a worker), and answers JSON lines on standard output until
 standard input ends. Between requests it blocks, so it costs its neighbours nothing. What libraries print goes to
 standard error.
 
 Requests, one key each:
-    first: text               answer it, ending the cold start; value: see `waited_ns`
+    first: text               answer it, ending the cold start; value: see `millis.waiting.waited_ns`
     texts: [text]             remember these; the numbers below are positions in this list
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
-    burst: {...}              see `_Timer.burst`; value: [requests][6], nanoseconds
+    burst: {...}              see `_Timer.burst`; value: [requests][7], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
     stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
     peak: null                value: peak resident memory, bytes
@@ -20,6 +21,8 @@ import json
 import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
+
+from millis.waiting import waited, waited_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,9 +107,9 @@ class _Timer:
             compute(features)
         end = perf_counter() + seconds
         while len(taken) < 5 or perf_counter() < end:
-            waited, start = waited_ns(), perf_counter()
+            before, start = waited_ns(), perf_counter()
             compute(features)
-            taken.append(1e3 * (perf_counter() - start) - (waited_ns() - waited) / 1e6)
+            taken.append(1e3 * (perf_counter() - start) - (waited_ns() - before) / 1e6)
         return taken
 
     def stream(self, seconds: float) -> dict[str, Any]:
@@ -124,8 +127,9 @@ class _Timer:
         return {"seconds": now - begin, "latency_ms": taken}
 
     def stamps(self, order: Any) -> list[tuple[int, ...]]:
-        """Readings of each request, [requests][6], nanoseconds: five of the clock around the four stages, and how long
-        the request waited for the CPU while another process had it. No garbage collection meanwhile."""
+        """Readings of each request, [requests][7], nanoseconds: five of the clock around the four stages, and how long
+        the request waited for other processes and for its quota (`millis.waiting.Waited`). No garbage collection
+        meanwhile."""
         import gc
         from time import perf_counter_ns as clock
 
@@ -135,10 +139,10 @@ class _Timer:
         texts = [self.texts[i] for i in order]
         gc.collect()
         gc.disable()
-        waited = waited_ns()
+        after = waited()
         try:
             for text in texts:
-                before, start = waited, clock()
+                before, start = after, clock()
                 encoding = tokenize(text)
                 tokenized = clock()
                 features = feed(encoding)
@@ -146,30 +150,12 @@ class _Timer:
                 logits = compute(features)
                 computed = clock()
                 decode(logits)
-                end, waited = clock(), waited_ns()
-                stamps.append((start, tokenized, fed, computed, end, waited - before))
+                end, after = clock(), waited()
+                others, throttled = after.others - before.others, after.throttled - before.throttled
+                stamps.append((start, tokenized, fed, computed, end, others, throttled))
         finally:
             gc.enable()
         return stamps
-
-
-def waited_ns() -> int:
-    """How long this thread, ready to run, has waited since its start for others to leave the CPU; 0 if nobody tells.
-
-    The kernel's own account (Linux, `run_delay` in schedstat). Wall clock less this wait is what the request would have
-    taken on an idle machine: on one shared by four it was stable to 0.2 % where the wall clock tripled. 1.3 µs a call.
-    """
-    return int(os.pread(_SCHEDSTAT, 128, 0).split()[1]) if _SCHEDSTAT is not None else 0
-
-
-def _open_schedstat() -> int | None:
-    try:
-        return os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-    except OSError:
-        return None
-
-
-_SCHEDSTAT = _open_schedstat()
 
 
 def peak_memory_bytes() -> int:
@@ -202,7 +188,7 @@ def main(arguments: list[str]) -> None:
         try:
             from millis.backends.runner import load
 
-            timer = _Timer(load(artifact, int(threads)), lambda: _say(answers, ALIVE.decode()))
+            timer = _Timer(load(artifact, int(threads), trust_code=True), lambda: _say(answers, ALIVE.decode()))
             _freeze()
             _serve(timer, answers)
         except MillisError as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from millis.backends import cascade
-from millis.backends.runner import bound_threads, load
+from millis.backends.runner import bound_threads, check_trusted, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.analysis import analyse, check, recommended
@@ -33,8 +33,10 @@ def run(cfg: DictConfig) -> list[Record]:
     reference = cfg.reference or next(iter(artifacts))
     if reference not in artifacts:
         raise MillisError(f"reference={reference!r} is none of {', '.join(artifacts)}{nearest(reference, artifacts)}")
-    inputs = load_inputs(cfg)
     manifests = {name: open_manifest(folder) for name, folder in artifacts.items()}
+    for manifest in manifests.values():
+        check_trusted(manifest, cfg.trust_code)
+    inputs = load_inputs(cfg)
     check_labels(manifests, inputs.dataset.labels)
     check(cfg, manifests)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
@@ -42,7 +44,8 @@ def run(cfg: DictConfig) -> list[Record]:
     measured = measure(artifacts, inputs.dataset.test.texts, reference, options)
     found_beyond = analyse(cfg, artifacts, manifests, inputs.dataset.test.texts, measured, options)
     runners = {
-        name: load(folder, bound_threads(manifests[name], threads), verify=False) for name, folder in artifacts.items()
+        name: load(folder, bound_threads(manifests[name], threads), verify=False, trust_code=cfg.trust_code)
+        for name, folder in artifacts.items()
     }
     answers = {name: answer(runner, inputs.dataset.test.texts) for name, runner in runners.items()}
     records = []

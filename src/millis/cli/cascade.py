@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 from millis import __version__
 from millis.backends import cascade
 from millis.backends.cascade import MEMBERS, check_members
-from millis.backends.runner import bound_threads, load
+from millis.backends.runner import bound_threads, check_trusted, load
 from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
@@ -43,6 +43,8 @@ def run(cfg: DictConfig) -> list[Record]:
         )
     folders = {name: Path(str(cfg[name])) for name in MEMBERS}
     manifests = {name: open_manifest(folder) for name, folder in folders.items()}
+    for manifest in manifests.values():
+        check_trusted(manifest, cfg.trust_code)
     members = {name: (folders[name], manifests[name]) for name in MEMBERS}
     check_members(members)
     inputs = load_inputs(cfg)
@@ -85,7 +87,7 @@ def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> V
     answers = {}
     for name, folder in folders.items():
         bound = bound_threads(open_manifest(folder, verify=False), threads)
-        answers[name] = answer(load(folder, bound, verify=False), texts)
+        answers[name] = answer(load(folder, bound, verify=False, trust_code=cfg.trust_code), texts)
     lengths = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
     by_length = np.argsort(lengths, kind="stable")
     limits = latency_limits({name: cfg.cascade[name] for name in LIMITS})

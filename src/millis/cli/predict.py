@@ -21,7 +21,7 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPr
         texts: From the command line, after `--`; else `cfg.texts`, `cfg.file` or standard input are read.
     """
     console = wide_console()
-    runner = load(Path(cfg.artifact), threads=cfg.threads)
+    runner = load(Path(cfg.artifact), threads=cfg.threads, trust_code=cfg.trust_code)
     if cfg.deadline_ms is not None:
         runner.learn_times()  # before the first request, which would be late
     pairs = "token_type_ids" in runner.manifest.inputs

@@ -15,7 +15,7 @@ from typing import Any, Self
 import millis
 from millis.benchmark.agent.line import Line
 from millis.benchmark.agent.request import Request, check_taken, files_of
-from millis.benchmark.environment import git_commit, machine, packages
+from millis.benchmark.environment import git_commit, machine, packages, peculiarities
 from millis.benchmark.latency import Measurement, Options
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME, open_manifest
@@ -40,8 +40,9 @@ class Description:
     @property
     def site(self) -> list[Any]:
         """What of it a latency depends on: see `millis.benchmark.where.site`."""
-        gpus = [self.machine["gpus"]] if self.machine.get("gpus") else []
-        return [self.machine["cpu"], self.machine["cpu_flags"], self.packages, self.host, *gpus]
+        return [
+            self.machine["cpu"], self.machine["cpu_flags"], self.packages, self.host, *peculiarities(self.machine)
+        ]  # fmt: skip
 
 
 @lru_cache(maxsize=8)

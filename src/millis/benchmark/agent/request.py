@@ -13,7 +13,6 @@ from millis.benchmark.latency import HERE, Options
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME
 
-COMPILED = "inductor"  # the one backend whose files are machine code
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separator, no `..`, nothing hidden
 
 
@@ -86,9 +85,9 @@ def check_taken(name: str, backend: str, spec: Mapping[str, Any]) -> None:
         MillisError: machine code, alone or in a cascade, or another cascade.
     """
     members = spec.get("members", {}).values() if backend == cascade.NAME else ()
-    if COMPILED in (backend, *(member["backend"] for member in members)):
+    if compiled := [one for one in (backend, *(member["backend"] for member in members)) if backends.runs_code(one)]:
         raise MillisError(
-            f"{name!r} is made by backend={COMPILED}, whose code is compiled for the machine that wrote it, and an "
+            f"{name!r} is made by backend={compiled[0]}, whose code is compiled for the machine that wrote it, and an "
             f"agent runs no code that it is sent. Set benchmark.where={HERE}, or choose another backend"
         )
     if backend == cascade.NAME:

@@ -8,22 +8,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from millis.backends.profile import profile, teller
+from millis.backends.profile import REQUESTS, profile, teller
 from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.agent.request import check_taken
-from millis.benchmark.isolate import available_cpus
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.benchmark.limit import limit_of
 from millis.benchmark.rates import measure_rates
 from millis.benchmark.scaling import GOALS, Point, scale, tune
 from millis.cli.pipeline.measure import own_threads
+from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
 from millis.record import Record
 from millis.storage.manifest import Manifest
 from millis.types import Text
 
 OPERATORS = 10
-REQUESTS = 50  # that a profile runs
 TEXTS = 200  # that a stream answers in turn
 SECONDS = 1.0  # a point of a curve
 
@@ -100,7 +99,7 @@ def analyse(
     for name, folder in artifacts.items():
         manifest = manifests[name]
         with own_threads():
-            runner = load(folder, bound_threads(manifest, 1), verify=False)
+            runner = load(folder, bound_threads(manifest, 1), verify=False, trust_code=cfg.trust_code)
             encoded = [runner.tokenize(text) for text in texts]
             if cfg.limit:
                 tokens = max(1, round(median(len(one.ids) for one in encoded)))

@@ -245,7 +245,7 @@ def _judge(
     folder = Path(cfg.paths.outputs).absolute() / "artifacts" / f"{slug(name)}-{key[:8]}"
     manifest = write(cfg, teacher, model, folder, planned)
     with own_threads():
-        runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False)
+        runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False, trust_code=True)
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
     expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)

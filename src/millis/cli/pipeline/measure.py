@@ -24,6 +24,7 @@ from millis import __version__, models
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import EagerSession, segments_of
 from millis.backends.runner import dynamic_part
+from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.extend import extended
@@ -43,7 +44,6 @@ from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
-from millis.temporaries import scratch_folder
 from millis.types import Features, Session
 
 COUNTED = 32  # texts whose tokens are counted together
@@ -93,12 +93,12 @@ def latency_of(cfg: DictConfig, teacher: Teacher, planned: Plan, model: nn.Modul
     path = teacher.inputs.cache / "latency" / f"{_latency_fingerprint(cfg, teacher, planned, chosen is not None)}.json"
     with locked(path, "this latency, which another process measures"):
         if not path.is_file():
-            with scratch_folder() as folder:
-                artifact = folder / "untrained"
-                if _is_reference(cfg, teacher, planned):
-                    artifact = teacher.folder
-                else:
-                    write(cfg, teacher, chosen or models.build(planned.spec), artifact, planned)
+            same = _is_reference(cfg, teacher, planned)
+            timed = None if same else chosen or models.build(planned.spec)
+            with scratch(0 if timed is None else fp32_bytes(timed)) as folder:
+                artifact = teacher.folder if timed is None else folder / "untrained"
+                if timed is not None:
+                    write(cfg, teacher, timed, artifact, planned)
                 if dynamic_part(planned.spec):
                     found = _beside_whole(cfg, teacher, planned, chosen, artifact)
                 else:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, open_dict
 from millis import __version__
 from millis.backends.parity import parity
 from millis.backends.runner import load
+from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench
@@ -32,7 +33,6 @@ from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
 from millis.errors import MillisError, Unavailable
 from millis.store import cached, fingerprint, locked, write_json
-from millis.temporaries import scratch_folder
 from millis.units import show
 
 log = logging.getLogger(__name__)
@@ -158,15 +158,18 @@ def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
     planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
     found: list[Candidate] = []
     folders: dict[str, Path] = {}
-    with scratch_folder() as scratch:
+    with scratch(fp32_bytes(model)) as place:
         for name, backend in auto.candidates.items():
             try:
                 if lacking := backend.missing():
                     raise MillisError(lacking)
                 Recipe.of(_with_backend(cfg, name))
-                folders[name] = scratch / name
+                folders[name] = place / name
                 write(_with_backend(cfg, name), teacher, model, folders[name], planned)
+            except MachineFault:  # it says nothing about the runtime
+                raise
             except MillisError as error:
+                blame_machine(error, fp32_bytes(model))
                 folders.pop(name, None)
                 found.append(Candidate(name, str(error)))
         return found + _measured(cfg, teacher, auto, model, planned, folders)
@@ -184,7 +187,8 @@ def _measured(
     for name, folder in folders.items():
         try:
             with own_threads():
-                got = load(folder, options.threads, verify=False).logits(split.texts[: len(expected)])
+                runner = load(folder, options.threads, verify=False, trust_code=True)  # made above
+                got = runner.logits(split.texts[: len(expected)])
             agreement[name] = parity(got, expected)["label_agreement"]
         except MillisError as error:
             found.append(Candidate(name, str(error)))
