@@ -14,7 +14,7 @@ import numpy as np
 from filelock import Timeout
 from numpy.typing import NDArray
 
-from millis.store import atomic_file, locked
+from millis.store import atomic_file, cached, locked
 
 PAUSE_S = 0.1  # between looks at what others are at
 Parts = Sequence[NDArray[np.generic]]
@@ -72,5 +72,5 @@ def _write(file: Path, parts: Parts) -> None:
 
 
 def _read(file: Path) -> Parts:
-    with np.load(file, allow_pickle=False) as found:
+    with cached(file), np.load(file, allow_pickle=False) as found:
         return [found[f"arr_{position}"] for position in range(len(found.files))]

@@ -52,7 +52,8 @@ class Teacher:
     @cached_property
     def manifest(self) -> Manifest:
         """Of the artifact; its checksums are verified here, once."""
-        return open_manifest(self.folder)
+        with cached(self.folder):
+            return open_manifest(self.folder)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
