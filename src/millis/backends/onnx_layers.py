@@ -4,8 +4,10 @@ Exporters rename weights and store them transposed (`onnx::MatMul_935`); by thei
 whichever exporter it was. Layers with equal values are found together.
 """
 
+import hashlib
 from collections.abc import Iterable
 from functools import singledispatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,3 +76,29 @@ def replace(graph: Any, nodes: list[Any], made: list[Any]) -> None:
     left = [type(tensor).FromString(tensor.SerializeToString()) for tensor in left]
     graph.ClearField("initializer")
     graph.initializer.extend(left)
+
+
+def share_equal(path: Path) -> None:
+    """Keep one initializer of those that are equal to the last bit, in the graph at `path`.
+
+    Layers that share their weights (ALBERT, tied projections) have them once in an fp32 graph; quantizers write the
+    integers once for each use.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    first: dict[bytes, str] = {}
+    names = {tensor.name: first.setdefault(_content(tensor), tensor.name) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = names.get(name, name)
+    replace(model.graph, list(model.graph.node), [])
+    onnx.save(model, str(path))
+
+
+def _content(tensor: Any) -> bytes:
+    """All of an initializer but its name."""
+    bare = type(tensor).FromString(tensor.SerializeToString())
+    bare.ClearField("name")
+    content: bytes = bare.SerializeToString(deterministic=True)
+    return hashlib.sha256(content).digest()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.backends.onnx_blocks import product
-from millis.backends.onnx_layers import arrays, replace, weights_of
+from millis.backends.onnx_layers import arrays, replace, share_equal, weights_of
 from millis.backends.onnx_static import round_products
 from millis.backends.onnx_tables import store_tables
 from millis.quantization.calibration import ranges
@@ -62,6 +62,7 @@ def quantize(
         from millis.backends.onnx_parameters import set_parameters
 
         set_parameters(target, parameters)
+    share_equal(target)
     return tuple(notes)
 
 

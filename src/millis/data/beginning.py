@@ -15,7 +15,7 @@ at blanks alone, is tokenised whole.
 
 from unicodedata import category
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from millis.types import Text
 
@@ -38,7 +38,7 @@ class Beginning:
         self._window = PER_TOKEN * max_length + 8 * MARGIN
         added = tokenizer.get_added_tokens_decoder().values()
         self._margin = MARGIN + max((len(token.content) for token in added), default=0)
-        # Of two long texts the longer keeps a token more where the room is odd: then both have to be counted out.
+        # Of two long texts the longer keeps a token more where the room is odd: then both are counted out.
         self._needs_order = (max_length - tokenizer.num_special_tokens_to_add(is_pair=True)) % 2 == 1
 
     def __call__(self, text: Text) -> Text:
@@ -51,9 +51,13 @@ class Beginning:
 
     def _pair(self, pair: tuple[str, str]) -> Text:
         first, second = map(self._shortened, pair)
-        if self._needs_order and all(self._encoded(part).overflowing for part in (first, second)):
-            return pair
-        return first, second
+        if not self._needs_order or min(map(self._count, (first, second))) <= self._max_length:
+            return first, second
+        longer = self._count(pair[0]) > self._count(pair[1])
+        for candidate in ((first, second), (pair[0], second), (first, pair[1])):
+            if (self._count(candidate[0]) > self._count(candidate[1])) == longer:
+                return candidate
+        return pair
 
     def _shortened(self, text: str) -> str:
         length = self._window
@@ -67,17 +71,22 @@ class Beginning:
         """Whether more than `max_length` tokens of `start` are those of every text that begins so."""
         last = len(start) - self._margin - 1
         settled = next((i for i in range(last, 0, -1) if category(start[i])[0] in BREAKS), 0)
-        whole = self._encoded(start)
-        words = [
-            (word, end)
-            for piece in (whole, *whole.overflowing)
-            for word, (_, end) in zip(piece.word_ids, piece.offsets, strict=True)
-            if word is not None
-        ]
+        words = self._words(start)
         if len(words) <= self._max_length:
             return False
         decisive = words[self._max_length][0]
         return max(end for word, end in words if word == decisive) <= settled
 
-    def _encoded(self, text: str) -> Encoding:
-        return self._tokenizer.encode_batch([text])[0]  # with words and offsets, unlike `encode_batch_fast`
+    def _count(self, text: str) -> int:
+        """Tokens of the whole of `text`."""
+        return len(self._words(text))
+
+    def _words(self, text: str) -> list[tuple[int, int]]:
+        """The word of each token of the whole of `text`, and where the token ends."""
+        [whole] = self._tokenizer.encode_batch([text])  # with words and offsets, unlike `encode_batch_fast`
+        return [
+            (word, end)
+            for piece in (whole, *whole.overflowing)
+            for word, (_, end) in zip(piece.word_ids, piece.offsets, strict=True)
+            if word is not None
+        ]

@@ -16,9 +16,10 @@ from torch import float32, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging
 
-from millis.errors import MillisError
+from millis.errors import MillisError, without_panics
 from millis.models import anatomy
 from millis.models.transformer import Transformer, without_pooler
+from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
 from millis.types import Spec, Text
 
@@ -49,9 +50,12 @@ class Pretrained:
         Raises:
             MillisError: not found or no network, not an encoder, weights missing, or no fast tokenizer.
         """
-        with _quiet():
-            tokenizer = self._tokenizer()
+        with _quiet(), without_panics(f"the tokenizer of {self.name}"):
+            wrapper = self._tokenizer()
+            tokenizer: Tokenizer = wrapper.backend_tokenizer
             encoder = self._encoder()
+            check_table(self.name, wrapper, encoder.get_input_embeddings().num_embeddings)
+            warn_of_unknown(self.name, tokenizer, wrapper.unk_token_id, texts)
         config = _own_values(encoder.config)
         spec: Spec = {"family": "transformer", "encoder": config}
         if config["model_type"] in anatomy.supported():
@@ -88,7 +92,8 @@ class Pretrained:
             )
         return encoder
 
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> Any:
+        """As transformers has it."""
         with self._reachable():
             wrapper = AutoTokenizer.from_pretrained(self.name, revision=self.revision)
         tokenizer = getattr(wrapper, "backend_tokenizer", None)
@@ -99,7 +104,7 @@ class Pretrained:
             )
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return tokenizer
+        return wrapper
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
