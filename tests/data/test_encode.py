@@ -147,7 +147,7 @@ def test_a_tokenizer_that_contradicts_itself_is_no_panic(tokenizer, tmp_path):
         "type": "TemplateProcessing", "special_tokens": {}, "pair": [],
         "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
     }  # fmt: skip
-    with pytest.raises(MillisError, match="the model's tokenizer contradicts itself: .*Make or fetch it again"):
+    with pytest.raises(MillisError, match=r"the model's tokenizer contradicts itself: .*Make or fetch it again"):
         encode(Split(TEXTS, [0] * 5), Tokenizer.from_str(json.dumps(state)), 16, tmp_path)
 
 

@@ -4,10 +4,8 @@ Exporters rename weights and store them transposed (`onnx::MatMul_935`); by thei
 whichever exporter it was. Layers with equal values are found together.
 """
 
-import hashlib
 from collections.abc import Iterable
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,27 +76,18 @@ def replace(graph: Any, nodes: list[Any], made: list[Any]) -> None:
     graph.initializer.extend(left)
 
 
-def share_equal(path: Path) -> None:
-    """Keep one initializer of those that are equal to the last bit, in the graph at `path`.
+def read_directly(graph: Any) -> None:
+    """Let nodes read initializers themselves where they read an `Identity` of one, in place.
 
-    Layers that share their weights (ALBERT, tied projections) have them once in an fp32 graph; quantizers write the
-    integers once for each use.
+    Exporters give a weight that several layers share (ALBERT's, tied projections) to all but the first of them so, and
+    quantizers see no stored weight behind it.
     """
-    import onnx
-
-    model = onnx.load(str(path))
-    first: dict[bytes, str] = {}
-    names = {tensor.name: first.setdefault(_content(tensor), tensor.name) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        for position, name in enumerate(node.input):
-            node.input[position] = names.get(name, name)
-    replace(model.graph, list(model.graph.node), [])
-    onnx.save(model, str(path))
-
-
-def _content(tensor: Any) -> bytes:
-    """All of an initializer but its name."""
-    bare = type(tensor).FromString(tensor.SerializeToString())
-    bare.ClearField("name")
-    content: bytes = bare.SerializeToString(deterministic=True)
-    return hashlib.sha256(content).digest()
+    stored, nodes = {tensor.name: tensor.name for tensor in graph.initializer}, []
+    outputs = {output.name for output in graph.output}
+    for node in graph.node:  # sorted: an `Identity` of an `Identity` comes after
+        if node.op_type == "Identity" and node.input[0] in stored and node.output[0] not in outputs:
+            stored[node.output[0]] = stored[node.input[0]]
+            continue
+        node.input[:] = [stored.get(name, name) for name in node.input]
+        nodes.append(node)
+    replace(graph, nodes, [])

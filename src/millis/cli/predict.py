@@ -72,7 +72,7 @@ def _lines(cfg: DictConfig) -> Iterator[str]:
 
 
 def _read(lines: Iterable[str], where: str) -> Iterator[str]:
-    """Lines as they come; they end at LF, CR LF or CR alone, not at the separators that texts may hold (U+2028, ...)."""
+    """Lines as they come; they end at LF, CR LF or CR alone, not at the separators within texts (U+2028, ...)."""
     try:
         for line in lines:
             yield line.removesuffix("\n")

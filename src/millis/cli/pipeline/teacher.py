@@ -20,6 +20,7 @@ from millis.backends import eager
 from millis.backends.artifact import write_artifact
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.cli.pipeline.tracked import tracked_logger
+from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits
@@ -145,7 +146,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(cfg.teacher.seed)
-    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
+    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts, dataset.labels)
     length = min(task.max_length, max_length(model.spec))
     train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
@@ -155,6 +156,10 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
     objective = supervised.objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
+    if cfg.teacher.trainer.max_epochs == 0:
+        fitted = _as_it_is(model, Rows(validation, pad_id(tokenizer)), inputs)
+        _write(cfg, inputs, folder, key, (model, tokenizer, length))
+        return fitted
     fit: Fit = instantiate(cfg.teacher.trainer)
     adapter = instantiate(cfg.teacher.adapter)
     callbacks = [] if adapter is None else adapter.wrap(model)
@@ -167,13 +172,36 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str) -> Fitted:
         )  # fmt: skip
     if adapter is not None:
         merge(model)
+    _write(cfg, inputs, folder, key, (model, tokenizer, length))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return fitted
+
+
+@torch.inference_mode()
+def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
+    """What a finished classifier is worth without training.
+
+    Raises:
+        MillisError: its classifier is a fresh one.
+    """
+    if "pooler" not in model.spec:
+        raise MillisError(
+            "teacher.trainer.max_epochs=0 takes the model as it is, but its classifier is fresh: expected one whose "
+            f"own classifier has the data's labels ({', '.join(inputs.dataset.labels[:5])}). Train for 1 epoch or more"
+        )
+    model.eval()
+    found = [int(model(**model_inputs(rows[row])).argmax()) for row in range(len(rows))]
+    return Fitted(inputs.score(found, rows.encoded.labels.tolist()), 0, 0.0, [])
+
+
+def _write(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, parts: tuple[Any, Tokenizer, int]) -> None:
+    model, tokenizer, length = parts
+    dataset, task = inputs.dataset, inputs.task
     manifest = Manifest(
         name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
         inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
     )  # fmt: skip
     write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return fitted
 
 
 def pad_id(tokenizer: Tokenizer) -> int:
