@@ -1,5 +1,7 @@
 """Finished classifiers against transformers' own modules."""
 
+import re
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
@@ -73,15 +75,15 @@ def test_names_that_differ_in_spelling_alone(saved, tmp_path, names, labels):
         ({}, ("fruit", "metal", "sea"), "its labels are fruit, metal, sky, the data's fruit, metal, sea"),
         ({}, ("fruit", "metal"), "its labels are fruit, metal, sky, the data's fruit, metal"),
         ({"problem_type": "multi_label_classification"}, LABELS, "it is made for multi_label_classification"),
-        ({"model_type": "gpt2"}, LABELS, "not of gpt2"),
+        ({"model_type": "gpt2"}, LABELS, "millis knows the form of the classifiers of bert, .*, not of gpt2"),
     ],
 )
 def test_a_classifier_that_is_not_used_is_spoken_of(saved, tmp_path, caplog, settings, labels, reason):
-    saved(**{**settings, **({"pad_token_id": 0} if settings.get("model_type") == "gpt2" else {})})
+    saved(**settings)
     model, _ = Pretrained(str(tmp_path))(len(labels), [], labels)
     assert "pooler" not in model.spec and model.spec["pooling"] == "mean"
     assert "the folder's own classifier (3 labels) is not used: millis trains its own" in caplog.text
-    assert reason in caplog.text
+    assert re.search(reason, caplog.text)
     with pytest.raises(MillisError, match=rf"model.head=checkpoint: the classifier of .* cannot be taken: .*{reason}"):
         Pretrained(str(tmp_path), head="checkpoint")(len(labels), [], labels)
 

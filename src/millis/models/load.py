@@ -79,13 +79,14 @@ class Pretrained:
             encoder = self._encoder()
             own = self._classifier(labels)
             check_table(self.name, wrapper, encoder.get_input_embeddings().num_embeddings)
-            warn_of_unknown(self.name, tokenizer, wrapper.unk_token_id, texts)
+            warn_of_unknown(self.name, tokenizer, texts)
+            around = affixes(tokenizer)
         config = _own_values(encoder.config)
         spec: Spec = {"family": "transformer", "encoder": config}
         if config["model_type"] in anatomy.supported():
             spec["shape"] = anatomy.full_shape(config)
         spec |= {
-            "affixes": affixes(tokenizer),
+            "affixes": around,
             "pooling": self.pooling if own is None else "cls",
             "dropout": self.dropout,
             "num_labels": num_labels,

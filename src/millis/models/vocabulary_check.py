@@ -1,5 +1,6 @@
 """Whether a tokenizer belongs to the model that it came with, and to the texts that it is for."""
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -42,12 +43,9 @@ def check_table(name: str, wrapper: Any, rows: int) -> None:
         )
 
 
-def warn_of_unknown(name: str, tokenizer: Tokenizer, unknown: int | None, texts: Sequence[Text]) -> None:
-    """Warn where most tokens of `texts` are the one that stands for whatever the tokenizer does not know.
-
-    Args:
-        unknown: That token's id; None for a tokenizer that knows everything.
-    """
+def warn_of_unknown(name: str, tokenizer: Tokenizer, texts: Sequence[Text]) -> None:
+    """Warn where most tokens of `texts` are the one that stands for whatever the tokenizer does not know."""
+    unknown = _unknown(tokenizer)
     if unknown is None:
         return
     first = [part[:CHARACTERS] for text in texts[:SAMPLE] for part in ([text] if isinstance(text, str) else text)]
@@ -59,3 +57,10 @@ def warn_of_unknown(name: str, tokenizer: Tokenizer, unknown: int | None, texts:
             "language, or is not the model's own. Choose a model for these texts, or model=scratch",
             100 * share, name,
         )  # fmt: skip
+
+
+def _unknown(tokenizer: Tokenizer) -> int | None:
+    """That token's id; None for a tokenizer that has none, such as one of bytes."""
+    model = json.loads(tokenizer.to_str())["model"]
+    found: int | None = model.get("unk_id")  # Unigram's; the others name a token
+    return tokenizer.token_to_id(model["unk_token"]) if model.get("unk_token") is not None else found
