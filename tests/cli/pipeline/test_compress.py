@@ -25,8 +25,8 @@ def test_a_recipe_that_cannot_be_costs_no_teacher(module, call, overrides, messa
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    path = record_path(tmp_path, "key")
+    path = pipeline.record_path(tmp_path, "key")
     path.parent.mkdir()
     path.write_text('{"id": "key", "na')
     with pytest.raises(MillisError, match=rf"^{path} is damaged or gone \(not a millis record: .*Delete it"):
-        read_record(tmp_path, "key")
+        pipeline.read_record(tmp_path, "key")

@@ -43,7 +43,9 @@ def test_a_finished_classifier_is_the_teacher_as_it_is(untrained, tmp_path):
 
 def test_a_fresh_classifier_is_no_teacher_as_it_is(untrained):
     sizes = ["model.layers=1", "model.hidden_size=16", "model.heads=2", "model.ffn_size=16", "model.vocab_size=100"]
-    with pytest.raises(MillisError, match=r"max_epochs=0 takes the model as it is, but its classifier is fresh: .*canc"):
+    with pytest.raises(
+        MillisError, match=r"max_epochs=0 takes the model as it is, but its classifier is fresh: .*canc"
+    ):
         ensure_teacher(untrained("model=scratch", *sizes))
 
 
