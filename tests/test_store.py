@@ -268,3 +268,19 @@ def test_a_damaged_cache_file_says_what_to_delete(tmp_path):
     path.write_text("{")
     with pytest.raises(MillisError, match=r"a\.json is damaged or gone \(JSONDecodeError: .*Delete it"), cached(path):
         json.loads(path.read_text())
+
+
+def test_a_fault_with_a_message_gets_the_name_of_the_file(tmp_path):
+    path = tmp_path / "record.json"
+    with (
+        pytest.raises(MillisError, match=r"record\.json is damaged or gone \(not a record\)\. Delete it"),
+        cached(path),
+    ):
+        raise MillisError("not a record")
+
+
+def test_the_file_that_is_damaged_is_named_and_no_other(tmp_path):
+    outer, inner = cached(tmp_path / "history"), cached(tmp_path / "weights")
+    with pytest.raises(MillisError, match=r"^\S*weights is damaged") as error, outer, inner:
+        raise ValueError("cut short")
+    assert "history" not in str(error.value)

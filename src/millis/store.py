@@ -25,6 +25,10 @@ SAID_AFTER_S = 2.0  # of a wait
 LONGEST_WAIT_S = 24 * 3600.0  # a training that others wait for may take a day
 
 
+class Damaged(MillisError):
+    """A kept output that cannot be read; the message names it."""
+
+
 def fingerprint(*parts: Any) -> str:
     """16 hex digits of SHA-256 over the canonical JSON of `parts` (keys sorted; order within lists counts)."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -166,19 +170,19 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def cached(path: Path) -> Iterator[None]:
-    """Read `path`, which a stage wrote earlier, within this.
+    """Read `path`, a file or folder that a stage wrote earlier, within this.
 
     Raises:
-        MillisError: it is damaged or gone; says which file to delete.
+        Damaged: it is damaged or gone; says which file to delete.
     """
     try:
         yield
-    except MillisError:
+    except Damaged:  # of a file that is read on the way
         raise
     except Exception as error:  # JSON, NumPy, zip and safetensors each have their own
-        raise MillisError(
-            f"{path} is damaged or gone ({type(error).__name__}: {error}). Delete it, if it is there, and run again: "
-            "it is made anew"
+        reason = str(error) if isinstance(error, MillisError) else f"{type(error).__name__}: {error}"
+        raise Damaged(
+            f"{path} is damaged or gone ({reason}). Delete it, if it is there, and run again: it is made anew"
         ) from error
 
 

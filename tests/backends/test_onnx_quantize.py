@@ -55,6 +55,21 @@ class Recurrent(nn.Module):
         return self.head(self.window(states).amax(dim=2))
 
 
+class Shared(nn.Module):
+    """One linear layer four times over, as ALBERT does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.inner, self.head = nn.Embedding(20, 32), nn.Linear(32, 32), nn.Linear(32, 3)
+
+    def forward(self, input_ids, attention_mask, token_type_ids=None):
+        x, mask = self.words(input_ids), attention_mask.unsqueeze(-1).float()
+        for _ in range(4):
+            x = x + torch.tanh(self.inner(x))
+        return self.head((x * mask).sum(1) / mask.sum(1))
+
+
 def texts(count=16):
     generator = np.random.default_rng(0)
     rows = [generator.integers(0, 20, (1, generator.integers(2, 7))) for _ in range(count)]
@@ -250,3 +265,13 @@ def test_quantizing_is_silent(tmp_path, capfd):
     for quantization in (Quantization(keep=("head",)), STATIC, WEIGHTS):
         export(Network(), tmp_path / "m.onnx", INPUTS, quantization, texts())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("quantization", [Quantization(), STATIC, WEIGHTS])
+def test_weights_that_layers_share_are_stored_once(tmp_path, quantization):
+    model = Shared().eval()
+    export(model, tmp_path / "model.onnx", INPUTS, quantization, texts())
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) == 32 * 32]
+    assert [tensor.data_type in (TensorProto.INT8, TensorProto.UINT8) for tensor in large] == [True]
+    assert np.abs(run(tmp_path / "model.onnx") - eager(model)).max() < 0.1

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -304,3 +305,53 @@ def test_in_a_forked_process_everything_is_refused(tokenizer, manifest):
         os._exit(refused)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(calls)
     assert runner.predict("a").label == "yes"
+
+
+def broken(artifact, change):
+    """The artifact with another tokenizer, sealed again."""
+    path = artifact / "tokenizer.json"
+    state = json.loads(path.read_text())
+    change(state)
+    path.write_text(json.dumps(state))
+    seal(artifact, open_manifest(artifact, verify=False))
+    return artifact
+
+
+def test_a_tokenizer_that_panics_is_found_while_loading(write):
+    artifact = broken(write(Eager()), lambda state: state["post_processor"]["special_tokens"].clear())
+    with pytest.raises(MillisError, match=r"tokenizer.json contradicts itself|tokenizer cannot read a request"):
+        load(artifact)
+
+
+def test_ids_beyond_the_table_are_found_while_loading(write):
+    def change(state):
+        state["post_processor"]["special_tokens"]["[SEP]"]["ids"] = [5000]
+
+    with pytest.raises(MillisError, match=r"tokenizer.json has ids up to 5000, the model's table .* rows"):
+        load(broken(write(Eager()), change))
+
+
+def test_a_panic_of_a_request_is_an_exception_and_a_keyboard_interrupt_is_none(echo):
+    class PanicException(BaseException):
+        pass
+
+    runner, _ = echo()
+    for raised, expected in [(PanicException("no entry"), MillisError), (KeyboardInterrupt(), KeyboardInterrupt)]:
+
+        def panics(texts, raised=raised):
+            raise raised
+
+        runner._encode = panics
+        with pytest.raises(expected):
+            runner.predict("a")
+
+
+def test_a_long_request_is_the_beginning_of_it(echo):
+    runner, session = echo(max_length=8)
+    read = []
+    encode = runner._encode
+    runner._encode = lambda texts: (read.extend(map(len, texts)), encode(texts))[1]
+    runner.predict("a b c " * 50_000)
+    assert session.features.ids.tolist() == [[2, 4, 5, 6, 4, 5, 6, 3]]
+    assert runner.truncated(["a b c " * 50_000]) == 1
+    assert max(read) < 1000

@@ -1,8 +1,12 @@
-"""`millis predict` with a deadline: what has to be measured is measured before the first request."""
+"""`millis predict`: which texts it answers, and that what a deadline needs is measured before the first of them."""
 
+import io
+
+import pytest
 from omegaconf import OmegaConf
 
 from millis.cli import predict
+from millis.errors import MillisError
 from millis.storage.manifest import Manifest
 from millis.types import TimedPrediction
 
@@ -30,3 +34,44 @@ def test_times_are_learnt_before_the_first_request(monkeypatch):
         cfg = OmegaConf.create({"artifact": "folder", "threads": 1, "deadline_ms": deadline_ms, "trust_code": False})
         predict.run(cfg, ["a", "b"])
         assert runner.asked == asked
+
+
+@pytest.fixture(params=["file", "standard input"])
+def asked(request, monkeypatch, tmp_path):
+    """The texts that bytes are read as."""
+
+    def read(content):
+        runner, file = Recording(), None
+        monkeypatch.setattr(predict, "load", lambda folder, threads: runner)
+        if request.param == "file":
+            file = tmp_path / "texts.txt"
+            file.write_bytes(content)
+        else:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="latin-1", newline="\n"))
+        cfg = OmegaConf.create({"artifact": "", "threads": 1, "deadline_ms": None, "texts": None, "file": file})
+        predict.run(cfg)
+        return [text for (text,) in runner.asked]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ("a\nb\r\nc\rd", ["a", "b", "c", "d"]),
+        ("a\n\nb\n", ["a", "", "b"]),
+        ("", []),
+        *[(f"one{mark}line\n{mark}\n", [f"one{mark}line", mark]) for mark in "\u2028\u2029\x85\f\v\x1c\x1d\x1e"],
+        ("\ufeffa\nb", ["a", "b"]),
+        ("a\n\ufeffb", ["a", "\ufeffb"]),
+        ("\ufeff", []),
+        ("é中😀\n", ["é中😀"]),
+    ],
+)
+def test_a_text_a_line(asked, content, texts):
+    assert asked(content.encode()) == texts
+
+
+def test_what_is_not_utf8_is_refused(asked):
+    with pytest.raises(MillisError, match=r"(file=.*texts.txt|standard input) is not UTF-8 text: .* byte 0xe9"):
+        asked("café\n".encode("latin-1"))

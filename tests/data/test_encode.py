@@ -1,5 +1,7 @@
 """Encoding against the tokenizer itself, row by row, and the cache."""
 
+import json
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -74,6 +76,25 @@ def test_a_second_call_reads_and_does_not_tokenise(tokenizer, tmp_path, monkeypa
     assert again.truncated == first.truncated
 
 
+@pytest.mark.parametrize("damage", ["cut short", "emptied", "gone", "another split", "a byte"])
+def test_damaged_ids_are_made_anew(tokenizer, tmp_path, damage):
+    split, other = Split(TEXTS, [0] * 5), Split(TEXTS[:2], [0, 1])
+    encode(split, tokenizer, 16, tmp_path)
+    [path] = tmp_path.iterdir()
+    content = path.read_bytes()
+    if damage == "another split":
+        encode(other, tokenizer, 16, tmp_path)
+        [foreign] = set(tmp_path.iterdir()) - {path}
+        foreign.replace(path)
+    else:
+        middle = content.index(b"NUMPY") + 130  # in the array, behind its header
+        changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"cut short": content[:500], "emptied": b"", "gone": b"gone", "a byte": changed}[damage])
+    encoded = encode(split, tokenizer, 16, tmp_path)
+    assert rows_of(encoded, encoded.ids) == [tokenizer.encode(text).ids for text in TEXTS]
+    assert path.read_bytes() == content
+
+
 def test_another_text_label_length_or_tokenizer_is_encoded_anew(tokenizer, tmp_path):
     encode(Split(["my refund"], [0]), tokenizer, 16, tmp_path)
     assert encode(Split(["my parcel"], [0]), tokenizer, 16, tmp_path).ids.tolist() == [2, 6, 7, 3]
@@ -81,6 +102,53 @@ def test_another_text_label_length_or_tokenizer_is_encoded_anew(tokenizer, tmp_p
     assert encode(Split(["my refund"], [0]), tokenizer, 3, tmp_path).ids.tolist() == [2, 6, 3]
     tokenizer.post_processor = processors.BertProcessing(("[PAD]", 0), ("[PAD]", 0))
     assert encode(Split(["my refund"], [0]), tokenizer, 16, tmp_path).ids.tolist() == [0, 6, 8, 0]
+
+
+def test_chunks_make_no_difference(tokenizer, tmp_path, monkeypatch):
+    split = Split(TEXTS * 5, list(range(25)))
+    whole = encode(split, tokenizer, 5, tmp_path / "whole")
+    for name, size in (("CHUNK_TEXTS", 3), ("CHUNK_CHARACTERS", 20)):
+        monkeypatch.setattr(encoding, name, size)
+        parts = encode(split, tokenizer, 5, tmp_path / name)
+        for field in ("ids", "offsets", "labels"):
+            assert np.array_equal(getattr(parts, field), getattr(whole, field))
+        assert parts.truncated == whole.truncated == 10
+
+
+def test_of_a_long_text_only_the_beginning_reaches_the_tokenizer(tokenizer, tmp_path, monkeypatch):
+    longest = []
+
+    class Watched:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def encode_batch_fast(self, texts):
+            longest.extend(map(len, texts))
+            return self.inner.encode_batch_fast(texts)
+
+    class Made:
+        @staticmethod
+        def from_str(text):
+            return Watched(Tokenizer.from_str(text))
+
+    monkeypatch.setattr(encoding, "Tokenizer", Made)
+    encoded = encode(Split(["where is my parcel " * 20_000, "refund"], [0, 1]), tokenizer, 8, tmp_path)
+    assert rows_of(encoded, encoded.ids) == [[2, 4, 5, 6, 7, 4, 5, 3], [2, 8, 3]]
+    assert encoded.truncated == 1
+    assert max(longest) < 1000
+
+
+def test_a_tokenizer_that_contradicts_itself_is_no_panic(tokenizer, tmp_path):
+    state = json.loads(tokenizer.to_str())
+    state["post_processor"] = {
+        "type": "TemplateProcessing", "special_tokens": {}, "pair": [],
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+    }  # fmt: skip
+    with pytest.raises(MillisError, match=r"the model's tokenizer contradicts itself: .*Make or fetch it again"):
+        encode(Split(TEXTS, [0] * 5), Tokenizer.from_str(json.dumps(state)), 16, tmp_path)
 
 
 def test_a_disk_that_fills_leaves_no_cache(tokenizer, tmp_path, monkeypatch):

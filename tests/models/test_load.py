@@ -157,3 +157,39 @@ def test_packaged_minilm():
             vectors.append(torch.nn.functional.normalize(model.eval().pooled(ids, torch.ones_like(ids))[0], dim=0))
     assert vectors[0] @ vectors[1] > 0.5
     assert vectors[0] @ vectors[2] < 0.2
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows(saved, tmp_path, spec):
+    saved()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    tokenizer.add_tokens([f"<{index}>" for index in range(100)])
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(
+        MillisError, match=rf"has ids up to {len(tokenizer) - 1}, the model 100 rows: call resize_token"
+    ):
+        Pretrained(str(tmp_path))(2, [])
+
+
+def test_a_folder_without_a_tokenizer(tmp_path, spec):
+    config = AutoConfig.for_model(**spec("bert")["encoder"])
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    message = r"has 5 tokens, the model 100 rows: .* files are missing \(tokenizer.json or vocab.txt\). Save it beside"
+    with pytest.raises(MillisError, match=message):
+        Pretrained(str(tmp_path))(2, [])
+
+
+def test_a_tokenizer_of_another_language_is_warned_of(saved, tmp_path, caplog):
+    saved()
+    Pretrained(str(tmp_path))(2, [*TEXTS, ("a cat", "the dog")])
+    assert not caplog.records
+    Pretrained(str(tmp_path))(2, ["где мой заказ", "верните деньги", "cat"])
+    assert "83 % of the tokens of the training texts are unknown to the tokenizer" in caplog.text  # 5 of 6
+
+
+def test_a_tokenizer_that_contradicts_itself(saved, tmp_path):
+    saved()
+    state = json.loads((tmp_path / "tokenizer.json").read_text())
+    state["post_processor"]["special_tokens"] = {}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(state))
+    with pytest.raises(MillisError, match=r"the tokenizer of .* contradicts itself: .*Make or fetch it again"):
+        Pretrained(str(tmp_path))(2, [])

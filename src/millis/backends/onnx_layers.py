@@ -74,3 +74,20 @@ def replace(graph: Any, nodes: list[Any], made: list[Any]) -> None:
     left = [type(tensor).FromString(tensor.SerializeToString()) for tensor in left]
     graph.ClearField("initializer")
     graph.initializer.extend(left)
+
+
+def read_directly(graph: Any) -> None:
+    """Let nodes read initializers themselves where they read an `Identity` of one, in place.
+
+    Exporters give a weight that several layers share (ALBERT's, tied projections) to all but the first of them so, and
+    quantizers see no stored weight behind it.
+    """
+    stored, nodes = {tensor.name: tensor.name for tensor in graph.initializer}, []
+    outputs = {output.name for output in graph.output}
+    for node in graph.node:  # sorted: an `Identity` of an `Identity` comes after
+        if node.op_type == "Identity" and node.input[0] in stored and node.output[0] not in outputs:
+            stored[node.output[0]] = stored[node.input[0]]
+            continue
+        node.input[:] = [stored.get(name, name) for name in node.input]
+        nodes.append(node)
+    replace(graph, nodes, [])

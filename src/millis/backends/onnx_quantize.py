@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.backends.onnx_blocks import product
-from millis.backends.onnx_layers import arrays, replace, weights_of
+from millis.backends.onnx_layers import arrays, read_directly, replace, weights_of
 from millis.backends.onnx_static import round_products
 from millis.backends.onnx_tables import store_tables
 from millis.quantization.calibration import ranges
@@ -53,6 +53,7 @@ def quantize(
     if note := told(quantization):
         notes.append(note)
     kept: set[str] = set()
+    source = _with_weights(source, target)
     if prepared.kept or quantization.activations != "dynamic":
         source = _with_products(source, target)
         kept = weights_of(_load(source).graph, prepared.model, prepared.kept)
@@ -161,6 +162,17 @@ class _Probe:
     def __call__(self, request: Feeds) -> dict[str, NDArray[np.float32]]:
         values = self._session.run(self._names, {name: request[name] for name in self._inputs})
         return dict(zip(self._names, values, strict=True))
+
+
+def _with_weights(source: Path, target: Path) -> Path:
+    """`source` with every weight read by the layers themselves, beside it."""
+    import onnx
+
+    model = _load(source)
+    read_directly(model.graph)
+    path = source.with_name(f"weights_{target.name}")
+    onnx.save(model, str(path))
+    return path
 
 
 def _with_products(source: Path, target: Path) -> Path:

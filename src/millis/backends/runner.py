@@ -26,7 +26,7 @@ from tokenizers import Encoding
 from millis import backends
 from millis.backends import cascade, first_request, stepwise
 from millis.cpus import affinity, available_cpus, quota
-from millis.errors import MillisError
+from millis.errors import MillisError, is_panic, without_panics
 from millis.models import tokenizer as tokenizers
 from millis.models.ngrams import NgramEncoding
 from millis.models.tokenizer import AnyTokenizer
@@ -52,6 +52,7 @@ class Runner:
         self.manifest = manifest
         self.labels = manifest.labels
         self._likeliest = _by_python if len(manifest.labels) < WIDE else _by_numpy
+        self._beginning = beginning(tokenizer, manifest.max_length)
         self._encode = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs against 24 for `encode`
         self._tokenizer, self._session = tokenizer, session
         # Row n of each: what a text of n tokens needs, [1, n].
@@ -137,13 +138,18 @@ class Runner:
         return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
 
     def tokenize(self, text: Text) -> Encoding | NgramEncoding:
-        """Text to at most `max_length` tokens."""
+        """Text to at most `max_length` tokens; of a long text no more is read than settles these."""
         try:
-            return self._encode([text])[0]
+            return self._encode([self._beginning(text)])[0]
         except TypeError as error:
             raise MillisError(
-                f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings"
+                f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings, of valid "
+                "Unicode"
             ) from error
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise MillisError(f"the artifact's tokenizer cannot read a request: {error}") from error
 
     def feed(self, encoding: Encoding | NgramEncoding) -> Features:
         """Tokens to the model's inputs, [1, S]."""
@@ -256,13 +262,14 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     manifest = open_manifest(folder, verify)
     check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
-    try:
-        tokenizer = tokenizers.read(bytes(read_bytes(folder / TOKENIZER)).decode("utf-8"))
-    except MillisError:
-        raise
-    except Exception as error:  # tokenizers raises bare Exception
-        raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-    runner = Runner(manifest, tokenizer, session)
+    with without_panics(str(folder / TOKENIZER)):
+        try:
+            tokenizer = tokenizers.read(bytes(read_bytes(folder / TOKENIZER)).decode("utf-8"))
+        except MillisError:
+            raise
+        except Exception as error:  # tokenizers raises bare Exception
+            raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
+        runner = Runner(manifest, tokenizer, session)
     first_request.check(folder, manifest, tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 

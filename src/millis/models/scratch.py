@@ -57,8 +57,10 @@ class Scratch:
                 f"model.vocab_size={self.vocab_size} holds only the {special} special tokens: use some thousands"
             )
 
-    def __call__(self, num_labels: int, texts: Sequence[Text]) -> tuple[nn.Module, Tokenizer]:
-        """Train the tokenizer on `texts` and make the model.
+    def __call__(
+        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+    ) -> tuple[nn.Module, Tokenizer]:
+        """Train the tokenizer on `texts` and make the model; `labels` are not read.
 
         Raises:
             MillisError: no texts.

@@ -94,6 +94,8 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
             target.query.weight.mul_(ratio)
             target.query.bias.mul_(ratio)
     _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
+    if "pooler" in large.spec:
+        anatomy.copy_linear(cast(Any, small.pool).dense, cast(Any, large.pool).dense, keep.hidden, keep.hidden)
     for classifier, larger in zip(_classifiers(small), _classifiers(large), strict=True):
         anatomy.copy_linear(classifier, larger, columns=keep.hidden)
     for threshold, found in zip(_thresholds(small), _thresholds(large), strict=True):

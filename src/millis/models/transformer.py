@@ -12,11 +12,13 @@ Spec:
                  where none
     affixes      [[ids before], [ids after]]: the special tokens put around a text, such as [[101], [102]]
     pooling      "mean" or "cls"
+    pooler       activation of a layer [D, D] after pooling (`millis.models.finished`), as "tanh"; absent where none
     dropout      before the head
     num_labels   C
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -73,7 +75,9 @@ class Transformer(nn.Module):
             )
         self.spec = spec
         self.encoder = _encoder(spec)
-        self.pool = POOLING[spec["pooling"]]
+        self.pool: Callable[[Tensor, Tensor], Tensor] = POOLING[spec["pooling"]]
+        if "pooler" in spec:
+            self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec["pooler"])
         self.dropout = nn.Dropout(spec["dropout"])
         self.head = nn.Linear(self.encoder.config.hidden_size, spec["num_labels"])
         nn.init.normal_(self.head.weight, std=HEAD_STD)

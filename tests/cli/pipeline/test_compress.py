@@ -21,3 +21,11 @@ def test_a_recipe_that_cannot_be_costs_no_teacher(module, call, overrides, messa
     monkeypatch.setattr(module, "ensure_teacher", lambda cfg: pytest.fail("a teacher was asked for"))
     with pytest.raises((MillisError, InstantiationException), match=message):  # the command line unwraps the second
         call(composed("compress", overrides))
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    path = pipeline.record_path(tmp_path, "key")
+    path.parent.mkdir()
+    path.write_text('{"id": "key", "na')
+    with pytest.raises(MillisError, match=rf"^{path} is damaged or gone \(not a millis record: .*Delete it"):
+        pipeline.read_record(tmp_path, "key")

@@ -19,6 +19,7 @@ from millis.backends.artifact import write_artifact
 from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
 from millis.cli.pipeline.tracked import TEACHER, tracked
 from millis.cli.targets import instantiate
+from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
 from millis.distillation.teacher_cache import teacher_logits
@@ -54,7 +55,8 @@ class Teacher:
     @cached_property
     def manifest(self) -> Manifest:
         """Of the artifact; its checksums are verified here, once."""
-        return open_manifest(self.folder)
+        with cached(self.folder):
+            return open_manifest(self.folder)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -152,7 +154,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(cfg.teacher.seed)
-    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts)
+    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts, dataset.labels)
     length = min(task.max_length, max_length(model.spec))
     train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
@@ -162,6 +164,10 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
     objective = supervised.objective(inputs.class_counts)
     module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
+    if cfg.teacher.trainer.max_epochs == 0:
+        fitted = _as_it_is(model, Rows(validation, pad_id(tokenizer)), inputs)
+        _write(cfg, inputs, folder, key, (model, tokenizer, length))
+        return fitted
     fit: Fit = instantiate(cfg.teacher.trainer)
     adapter = instantiate(cfg.teacher.adapter)
     callbacks = [] if adapter is None else adapter.wrap(model)
@@ -173,14 +179,37 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints:
         )  # fmt: skip
         if adapter is not None:
             merge(model)
-        manifest = Manifest(
-            name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
-            inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
-        )  # fmt: skip
-        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+        _write(cfg, inputs, folder, key, (model, tokenizer, length))
         if kept.run:
             kept.run.made(tracked_model(folder, key))
     return fitted
+
+
+@torch.inference_mode()
+def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
+    """What a finished classifier is worth without training.
+
+    Raises:
+        MillisError: its classifier is a fresh one.
+    """
+    if "pooler" not in model.spec:
+        raise MillisError(
+            "teacher.trainer.max_epochs=0 takes the model as it is, but its classifier is fresh: expected one whose "
+            f"own classifier has the data's labels ({', '.join(inputs.dataset.labels[:5])}). Train for 1 epoch or more"
+        )
+    model.eval()
+    found = [int(model(**model_inputs(rows[row])).argmax()) for row in range(len(rows))]
+    return Fitted(inputs.score(found, rows.encoded.labels.tolist()), 0, 0.0, [])
+
+
+def _write(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, parts: tuple[Any, AnyTokenizer, int]) -> None:
+    model, tokenizer, length = parts
+    dataset, task = inputs.dataset, inputs.task
+    manifest = Manifest(
+        name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
+        inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
+    )  # fmt: skip
+    write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
 
 
 def tracked_model(folder: Path, key: str) -> Model:

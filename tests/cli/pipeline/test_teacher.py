@@ -1,0 +1,57 @@
+"""A teacher that comes finished is used as it is, and what is left of a damaged one says how to mend it."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import INTENTS, write_data
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from millis.cli.hydra_app import composed
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.errors import MillisError
+from millis.models import wordpiece
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """Makes a config whose teacher trains for no epoch."""
+    write_data(tmp_path / "data", rows=8)
+    common = ["data=local", f"data.path={tmp_path / 'data'}", f"paths.outputs={tmp_path / 'outputs'}", "logger=none"]
+    return lambda *overrides: composed("compress", [*common, "teacher.trainer.max_epochs=0", *overrides])
+
+
+def test_a_finished_classifier_is_the_teacher_as_it_is(untrained, tmp_path):
+    names = ["track", "cancel", "refund"]  # the data's are sorted: cancel, refund, track
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    whole = BertForSequenceClassification(BertConfig(vocab_size=120, id2label=dict(enumerate(names)), **shape)).eval()
+    whole.save_pretrained(tmp_path / "model")
+    tokenizer = wordpiece.train(list(INTENTS.values()), 120, lowercase=True)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]").save_pretrained(tmp_path / "model")
+    teacher = ensure_teacher(untrained("model=hub", f"model.name={tmp_path / 'model'}"))
+    split = teacher.inputs.dataset.validation
+    with torch.inference_mode():
+        given = [torch.tensor([tokenizer.encode(text).ids]) for text in split.texts]
+        expected = torch.cat([whole(ids).logits[:, [1, 2, 0]] for ids in given]).numpy()
+    assert np.abs(teacher.logits(split) - expected).max() < 1e-5
+    right = float(np.mean(expected.argmax(axis=1) == split.labels))
+    assert (teacher.fitted.epochs, teacher.fitted.quality) == (0, pytest.approx(100 * right))
+
+
+def test_a_fresh_classifier_is_no_teacher_as_it_is(untrained):
+    sizes = ["model.layers=1", "model.hidden_size=16", "model.heads=2", "model.ffn_size=16", "model.vocab_size=100"]
+    with pytest.raises(
+        MillisError, match=r"max_epochs=0 takes the model as it is, but its classifier is fresh: .*canc"
+    ):
+        ensure_teacher(untrained("model=scratch", *sizes))
+
+
+def test_a_teacher_without_its_manifest_says_which_folder_to_delete(teacher, tmp_path):
+    folder = tmp_path / "teacher"
+    shutil.copytree(teacher.folder, folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(MillisError, match=rf"^{folder} is damaged or gone .*Delete it, if it is there, and run again"):
+        _ = replace(teacher, folder=folder).manifest
