@@ -45,9 +45,9 @@ def test_small_gains_add_up():
 def test_training_winds_up_once_validation_has_not_risen_for_long_enough():
     callback = judged(ending(patience=2), 50, 50, 50)
     callback.end = 10
-    assert callback._moved(done=3) == (4, None)
-    callback.end = 4
-    assert callback._moved(done=4) == (4, None), "it does so once"
+    assert callback._moved(done=3) == (5, None)
+    callback.end = 5
+    assert callback._moved(done=5) == (5, None), "it does so once"
 
 
 def test_training_goes_on_where_validation_rises_to_the_last():

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-
 from millis.backends import cascade
 from millis.backends.stepwise import StepwiseSession
 from millis.errors import MillisError
+from millis.models.tokenizer import AnyTokenizer
 from millis.storage.manifest import TOKENIZER, Manifest
 from millis.types import Features, Session, Spec, Text
 
@@ -24,7 +23,7 @@ TEXTS: tuple[Text, ...] = ("a b c", ("a", "b"), "\u2603 \ue000")  # one, a pair,
 def check(
     folder: Path,
     manifest: Manifest,
-    tokenizer: Tokenizer,
+    tokenizer: AnyTokenizer,
     prepare: Callable[[Text], Features],
     session: Session,
 ) -> None:

@@ -26,6 +26,7 @@ from tokenizers import Encoding
 from millis import backends
 from millis.backends import cascade, first_request, stepwise
 from millis.cpus import affinity, available_cpus, quota
+from millis.data.beginning import beginning
 from millis.errors import MillisError, is_panic, without_panics
 from millis.models import tokenizer as tokenizers
 from millis.models.ngrams import NgramEncoding

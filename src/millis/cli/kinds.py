@@ -13,9 +13,10 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from millis.cli.targets import instantiate
 from millis.errors import MillisError, nearest
 
 
@@ -68,6 +69,7 @@ KEYS: dict[str, Any] = {
     "study.n_trials": Count,
     "study.n_jobs": Count,
     "study.timeout_s": Amount | None,
+    "study.minimum": Annotated[int, Within(0)],
     "artifact": str,  # predict
     "texts": str | Sequence[str] | None,
     "file": str | None,
@@ -114,7 +116,17 @@ def check(cfg: DictConfig, *, complete: bool = True) -> None:
     for key, value, kind in sorted(wrong, key=lambda found: _derived(cfg, found[0])):
         check_value(key, value, kind)
     if complete:
-        _construct({key: node for key, node in values.items() if key != "logger"})  # a logger makes folders
+        silent = {key: node for key, node in values.items() if key != "logger"}  # a logger makes folders
+        _construct(silent | _teacher(values))
+
+
+def _teacher(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The teacher's part to construct; one of no epochs is taken as it is, without a trainer."""
+    teacher = values.get("teacher")
+    if not isinstance(teacher, Mapping):
+        return {}
+    untrained = (teacher.get("trainer") or {}).get("max_epochs") == 0
+    return {"teacher": {key: node for key, node in teacher.items() if not (untrained and key == "trainer")}}
 
 
 def _derived(cfg: DictConfig, key: str) -> bool:

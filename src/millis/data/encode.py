@@ -1,6 +1,6 @@
 """Texts to token ids, once: a split is tokenised a few thousand texts at a time and kept under its fingerprint."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -122,5 +122,5 @@ def _chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
         yield chunk
 
 
-def _flat(rows: Iterable[list[int]]) -> NDArray[np.int32]:
+def _flat(rows: Iterable[Sequence[int] | NDArray[np.int64]]) -> NDArray[np.int32]:
     return np.fromiter(chain.from_iterable(rows), np.int32)

@@ -1,5 +1,6 @@
 """Ending: moves the planned end of a training by what validation and the clock say (`millis.training.length`)."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Ending(pl.Callback):
         """Epoch of the end, and the factor of the rate from which it falls to zero there; None: from where it is."""
         end, height = self.end, None
         if self.stale >= self.patience and not self.winding_up:
-            end, self.winding_up = min(end, done + 1), True
+            end, self.winding_up = min(end, done + math.ceil(done / 2)), True
         elif done == end < self.most and self.rise > 0 and not self.winding_up:
             end, height = min(self.most, done + max(1, done // 2)), RESTART
         if self.budget_s is not None:

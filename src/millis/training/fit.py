@@ -89,7 +89,7 @@ class Fit:
             reaches zero.
         batch_size: B, over all devices together, so that more of them give the same training sooner.
         patience: Epochs in a row without a rise of the validation metric beyond its standard error, after which the
-            rate goes to zero within one more epoch.
+            rate goes to zero within half as many epochs as there were.
         budget_s: Seconds that the training may take: it plans fewer epochs where they do not fit, at least one. None
             for no limit; with a limit, what is learned depends on the machine's speed.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16); `auto` is

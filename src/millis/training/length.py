@@ -4,8 +4,8 @@ A set of few rows has few steps an epoch and needs more epochs (Mosbach et al. 2
 like unstable fine-tuning of small sets is training that is too short). Two events move the planned end:
 
 - Validation no longer rises: no epoch of the last `patience` was better than the best before them by more than a
-  standard error. The rate then goes to zero within one more epoch, which is where a decaying rate gains what is left to
-  gain (2405.18392), and training ends.
+  standard error. The rate then goes to zero, which is where what is left to gain is gained (2405.18392), within half as
+  many epochs as there were, and training ends.
 - Validation still rises in the last planned epoch, by more than a standard error: the rate is raised again to half of
   its peak (a warm restart, 1608.03983) for half as many epochs as there were, as long as `most` allows.
 
