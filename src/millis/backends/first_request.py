@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from millis.backends import cascade
 from millis.backends.stepwise import StepwiseSession
 from millis.errors import MillisError
