@@ -5,7 +5,7 @@ probability. Everything is JSON-able with `dataclasses.asdict`.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -127,7 +127,7 @@ class Choice:
         return f" ({low} to {high})"
 
 
-def pick(records: Sequence[Record], budget: Mapping[str, float | None]) -> Choice:
+def pick(records: Sequence[Record], budget: Mapping[str, float | None], passed_over: Collection[str] = ()) -> Choice:
     """The record of highest validation quality that keeps `budget`; where none does, the nearest one.
 
     All records are candidates, the teacher and the baseline too: a budget may limit what is no objective of the
@@ -141,11 +141,13 @@ def pick(records: Sequence[Record], budget: Mapping[str, float | None]) -> Choic
         budget: Name → upper limit: a metric in milliseconds or bytes, or `quality_drop` (points below the teacher).
             None sets no limit. A `quality_drop` of 0 has its excess counted in points. And `probability`, which is
             `SURELY` where it is left out.
+        passed_over: Ids that are not recommended, unless there is nothing else (`millis.frontier.Frontier.unbeaten`).
 
     Raises:
         MillisError: no records, a limit that is not known or not a positive number, no teacher to compare with.
     """
-    ranked = _ranked(records, budget)
+    every = _ranked(records, budget)
+    ranked = [(choice, record) for choice, record in every if record.id not in passed_over] or every
     for choice, record in ranked:
         if max(choice.excess.values(), default=0.0) <= 0 and (sure := _sure(choice, record)).kept:
             return sure

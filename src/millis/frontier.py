@@ -24,6 +24,8 @@ class Standing:
         on_frontier: No other record is at least as good in every objective and better in one (point estimates).
         probability: Share of the joint bootstrap resamples in which it is on the frontier, 0..1.
         tied_with: Ids of the frontier members that no measured difference tells it apart from.
+        unbeaten: The baseline that it does not beat (`millis.sweep.baselines`); empty where it beats all, or was not
+            held against them, as dominated students are not.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Standing:
     on_frontier: bool
     probability: float
     tied_with: tuple[str, ...] = ()
+    unbeaten: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Frontier:
     def latency(self) -> str:
         """The latency metric the frontier is about; `latency_p50_ms` where no objective is a latency."""
         return next((name for name in self.objectives if name.startswith("latency_")), "latency_p50_ms")
+
+    @property
+    def unbeaten(self) -> dict[str, str]:
+        """Record id → the baseline that it does not beat: what is not recommended."""
+        return {standing.id: standing.unbeaten for standing in self.standings if standing.unbeaten}
 
     def of(self, record: Record) -> Standing:
         """The standing of `record`.

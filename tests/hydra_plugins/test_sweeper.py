@@ -288,6 +288,17 @@ def test_a_recipe_that_does_not_compose_fails_its_trial_only(sweep: Callable[...
 ALIKE = r"the last 4 trials failed alike, so the sweep stops: no answer. Mend .* the same command again: .*do not count"
 
 
+@pytest.mark.parametrize(("timeout", "minimum", "trials"), [(25, 0, 3), (25, 5, 5), (0, 2, 2), (1000, 0, 6)])
+def test_a_time_limit_counts_what_trials_say_and_keeps_the_minimum(
+    sweep: Callable[..., optuna.Study], app: Path, timeout: int, minimum: int, trials: int
+) -> None:
+    def task(config: Any) -> dict[str, Any]:
+        return {**benign(config), "attrs": {"training_s": 10.0}}
+
+    append(app, n_trials=6, timeout_s=timeout, minimum=minimum)
+    assert len(finished(sweep(task=task))) == trials
+
+
 @pytest.mark.parametrize("before", [0, 1, 3])
 def test_identical_failures_in_a_row_stop_the_sweep_and_are_tried_again(
     sweep: Callable[..., optuna.Study], app: Path, before: int

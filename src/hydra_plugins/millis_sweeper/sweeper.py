@@ -36,6 +36,8 @@ from millis.errors import MillisError
 
 log = logging.getLogger(__name__)
 
+SPENT = "training_s"  # attribute of a trial: seconds that count against `timeout_s`
+
 LOST_JOBS = 3  # a launcher that loses more, one after the other, loses all
 LOOK_S = 1.0  # between looks at what other workers are at
 # Spaces here are conditional; `group` models each set of keys that occur together by one joint density, where plain
@@ -58,7 +60,9 @@ class OptunaSweeperConf:
         n_trials: In total, over resumes and workers; interrupted trials do not count, nor do those that fail alike and
             stop a sweep.
         n_jobs: Trials handed to the launcher at once.
-        timeout_s: No trial is begun after so many seconds; null: no limit.
+        timeout_s: No trial is begun once those of this run have taken so many seconds, by their attribute `SPENT`, or,
+            where no task returns it, by the clock; null: no limit.
+        minimum: Trials that are begun whatever they take.
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
         enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
         constant: Keys that have the base config's value in every trial, though they are computed from what trials vary.
@@ -76,6 +80,7 @@ class OptunaSweeperConf:
     n_trials: int = 40
     n_jobs: int = 1
     timeout_s: Optional[float] = None  # noqa: UP045
+    minimum: int = 0
     retry_failed: int = 2
     enqueue: Any = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
@@ -117,7 +122,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         options = self.options
-        for name, least in (("n_trials", 1), ("n_jobs", 1), ("retry_failed", 0)):
+        for name, least in (("n_trials", 1), ("n_jobs", 1), ("retry_failed", 0), ("minimum", 0)):
             if getattr(options, name) < least:
                 raise MillisError(f"hydra.sweeper.{name} is {getattr(options, name)}; expected at least {least}")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
@@ -164,10 +169,14 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
     def _search(self, shared: Any, space: Any, listener: Any) -> None:
         from millis.sweep.failures import Failures
 
-        deadline = time.monotonic() + (self.options.timeout_s or float("inf"))
-        failures = Failures()
-        while time.monotonic() < deadline:
-            asked = shared.ask(space, self.options.n_trials, self.options.n_jobs)
+        began, failures = time.monotonic(), Failures()
+        spent: list[float] = []  # by trials of this run that say so
+        while True:
+            used = sum(spent) if spent else time.monotonic() - began
+            over = self.options.timeout_s is not None and used >= self.options.timeout_s
+            asked = shared.ask(space, self.options.minimum if over else self.options.n_trials, self.options.n_jobs)
+            if not asked and over:
+                break
             if not asked:
                 if not (others := shared.others()):
                     return
@@ -177,6 +186,8 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
                 if told is None:
                     continue
                 metrics, error = (None, told) if isinstance(told, str) else (told.metrics, None)
+                if not isinstance(told, str) and SPENT in told.attrs:
+                    spent.append(float(told.attrs[SPENT]))
                 log.info("trial %d: %s", trial.number, error or metrics)
                 if error is None:
                     failures.passed()

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
+from millis.benchmark.notes import drift_note, quota_note, slow_note, waiting_note
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, throttled_share, waiting_share
 from millis.benchmark.turn import my_turn
@@ -228,7 +229,7 @@ class Bench:
             taken = self._take_turns(everyone, requests)
             peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
         shared = machine | self._environment(requests)
-        notes = [] if requests == self.options.requests else [_slow_note(requests, self.options)]
+        notes = [] if requests == self.options.requests else [slow_note(requests, self.options)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
         if not self.cpus:
@@ -236,7 +237,7 @@ class Bench:
         stages = [milliseconds(stamps) for stamps in taken]
         reference_ms = stages[0].sum(axis=2)
         if (moved := drift(reference_ms)) > self.options.drift:
-            notes.append(_drift_note(moved, self.options))
+            notes.append(drift_note(moved, self.options))
         shared["reference_drift"] = moved
         reports = []
         for row, one in enumerate(everyone):
@@ -331,9 +332,9 @@ class Bench:
     ) -> Measurement:
         summary = summarise(stages, reference_ms, self._served_by)
         waiting, throttled = waiting_share(taken), throttled_share(taken)
-        notes = [] if waiting <= WAITING else [_waiting_note(waiting)]
+        notes = [] if waiting <= WAITING else [waiting_note(waiting)]
         if quota is not None:
-            notes.append(_quota_note(quota, throttled))
+            notes.append(quota_note(quota, throttled))
         if not one.steady:
             tried = f"{self.options.warmup_seconds:g} s, {one.warm_requests} requests"
             notes.append(f"latency was not steady after warming up for {tried}")
@@ -386,31 +387,3 @@ def _check_address(where: str) -> None:
         raise MillisError(
             f"benchmark.where={where}: expected `here`, or the address of a measuring agent such as http://HOST:7331"
         )
-
-
-def _slow_note(requests: int, options: Options) -> str:
-    return (
-        f"{requests} requests a round instead of {options.requests}, to stay within {options.seconds:g} s an artifact: "
-        "p90 and p99 rest on few samples"
-    )
-
-
-def _drift_note(moved: float, options: Options) -> str:
-    return (
-        f"the reference's median latency ranged over {moved:.0%} between rounds, more than the {options.drift:.0%} "
-        "allowed: trust the speed-up more than the milliseconds"
-    )
-
-
-def _waiting_note(share: float) -> str:
-    return (
-        f"other processes held the CPU for {share:.0%} of the time; the wait is not counted, but what they did to the "
-        "caches is: measure on an idle machine before quoting milliseconds"
-    )
-
-
-def _quota_note(quota: float, share: float) -> str:
-    return (
-        f"processes here may use {quota:g} CPUs' time (the quota of their control group), which held requests back for "
-        f"{share:.0%} of it; that is counted as latency"
-    )

@@ -1,6 +1,8 @@
 """`millis benchmark`: any artifacts, side by side, on this machine."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,16 +81,22 @@ def run(cfg: DictConfig) -> list[Record]:
         )
     path = Path(cfg.records) if cfg.records else _run_folder(cfg) / "records.jsonl"
     write_records(path, records)
+    _show(cfg, records, inputs.dataset.notes, options, reference, path)
+    return records
+
+
+def _show(
+    cfg: DictConfig, records: list[Record], notes: Sequence[str], options: Any, reference: str, path: Path
+) -> None:
     console = wide_console()
     print_records(records, console=console)
-    print_notes(inputs.dataset.notes, console)
+    print_notes(notes, console)
     print_analysis(records, console)
     if (crowding := options.crowded()) is not None:
         console.print(f"warning: {crowding}", soft_wrap=True)
     for name, sentence in recommended(cfg, records):
         console.print(f"{name}: {sentence}", soft_wrap=True)
     console.print(f"speed-ups are over {reference}; records: {path}", soft_wrap=True, highlight=False)
-    return records
 
 
 def _left(manifest: Manifest, steps: NDArray[np.int64]) -> dict[str, float]:

@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> Path:
     console = wide_console()
     print_frontier(frontier_rows(records, found), console)
     if limits_of(budget):
-        console.print(pick(records, budget).sentence(), soft_wrap=True, highlight=False)
+        console.print(pick(records, budget, found.unbeaten).sentence(), soft_wrap=True, highlight=False)
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     if place is not None:
         console.print(f"dashboard: {_publish(records[0], place, cfg.latency)}", soft_wrap=True, highlight=False)

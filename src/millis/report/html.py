@@ -56,7 +56,7 @@ def render(
     by_id = {record.id: record for record in records}
     shown = [by_id[row.id] for row in rows if row.shown]
     limits = limits_of(budget or {})
-    choice = pick(records, budget or {}) if limits else None
+    choice = pick(records, budget or {}, frontier.unbeaten) if limits else None
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
@@ -126,7 +126,7 @@ def _frontier_table(rows: Sequence[tables.Row]) -> str:
     cells = [
         [
             (f"<b>{row.mark}</b>", ""),
-            _text(row.name),
+            _text(row.marked_name),
             *(_measured(row, name) for name in names),
             _number(percent(row.probability)),
             _text(", ".join(row.ties)),
@@ -134,7 +134,8 @@ def _frontier_table(rows: Sequence[tables.Row]) -> str:
         for row in shown
     ]
     header = ["", "model", *(label(name) for name in names), "P", "tied with"]
-    return _table(header, cells, [row.standing for row in shown])
+    legend = "".join(f"<p>{escape(line)}</p>" for line in tables.legend(rows))
+    return _table(header, cells, [row.standing for row in shown]) + legend
 
 
 def _comparison(rows: Sequence[tables.Row], by_id: dict[str, Record], choice: Choice | None) -> str:

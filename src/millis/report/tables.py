@@ -17,6 +17,8 @@ from millis.units import label, show
 STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
+UNBEATEN, RISING = "†", "↑"  # beside names; see `legend`
+RISE, MAJORITY_PREFIX = "validation_rise_points", "majority_"  # metrics that only some records have
 TAIL = 0.99  # the largest quantile that tables show
 PERCENTILES = (1, 25, 50, 75, 99)
 NOT_RECIPE = (
@@ -48,6 +50,7 @@ class Row:
         ties: Names of the frontier members it is tied with.
         recipe: (config key, value) for the keys that tell the records of this study apart.
         artifact: Folder of the deployable artifact.
+        unbeaten: The baseline that it does not beat; empty where it beats all.
     """
 
     id: str
@@ -62,6 +65,13 @@ class Row:
     ties: tuple[str, ...]
     recipe: tuple[tuple[str, str], ...]
     artifact: str
+    unbeaten: str = ""
+
+    @property
+    def marked_name(self) -> str:
+        """The name, with the marks that `legend` explains."""
+        marks = [UNBEATEN if self.unbeaten else "", RISING if RISE in self.metrics else ""]
+        return " ".join([self.name, *filter(None, marks)])
 
     @property
     def shown(self) -> bool:
@@ -121,9 +131,24 @@ def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
                 ties=tuple(names[id] for id in standing.tied_with),
                 recipe=recipes[record.id],
                 artifact=record.artifact,
+                unbeaten=standing.unbeaten,
             )
         )
     return rows
+
+
+def legend(rows: Sequence[Row]) -> list[str]:
+    """What the marks beside names say, of those that are there, and what the most frequent label alone would do."""
+    shown = [row for row in rows if row.shown]
+    lines = [
+        f"{UNBEATEN} does not beat {baseline} beyond the interval of the difference: not recommended."
+        for baseline in dict.fromkeys(row.unbeaten for row in shown if row.unbeaten)
+    ]
+    if any(RISE in row.metrics for row in shown):
+        lines.append(f"{RISING} validation still rose when training ended: not finished.")
+    if (constant := rows[0].metrics.get(MAJORITY_PREFIX + rows[0].quality)) is not None:
+        lines.append(f"Always answering the most frequent label: {show(rows[0].quality, constant)}.")
+    return lines
 
 
 def best_trade(rows: Sequence[Row], within: float = 1.0) -> Row | None:
@@ -132,6 +157,7 @@ def best_trade(rows: Sequence[Row], within: float = 1.0) -> Row | None:
     The most accurate one where none is that near; None where only the teacher was measured.
     """
     others = [row for row in rows if row.kind != "teacher"]
+    others = [row for row in others if not row.unbeaten] or others
     near = [row for row in others if row.metrics["quality_drop"] <= within]
     if near:
         return min(near, key=lambda row: row.metrics["latency_p50_ms"])

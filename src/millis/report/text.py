@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from millis.report.tables import Row
+from millis.report.tables import Row, legend
 from millis.units import label, percent, show
 
 LEGEND = "95 % bootstrap intervals; P: probability of being on the frontier; = the member it cannot be told apart from"
@@ -29,7 +29,7 @@ def frontier_cells(row: Row, marks: dict[str, str]) -> list[str]:
     spread = f" ± {(high - low) / 2:.1f}" if high > low else ""
     return [
         row.mark,
-        row.name,
+        row.marked_name,
         f"{show(row.quality, row.metrics[row.quality])}{spread}",
         _bare(row, "latency_p50_ms"),
         _bare(row, "latency_p99_ms"),
@@ -53,7 +53,8 @@ def print_frontier(rows: Sequence[Row], console: Console | None = None) -> None:
             table.add_row(*frontier_cells(row, marks), style=style)
     console.print(table)
     dominated = sum(not row.shown for row in rows)
-    console.print(f"{LEGEND}.", style="dim", highlight=False)
+    for line in (f"{LEGEND}.", *legend(rows)):
+        console.print(line, style="dim", highlight=False, markup=False)
     if dominated:
         console.print(f"{dominated} more measured, dominated by these.", style="dim", highlight=False)
 
@@ -68,7 +69,7 @@ def frontier_markdown(rows: Sequence[Row]) -> str:
     """The frontier table as Markdown, with its legend."""
     marks = {row.name: row.mark for row in rows}
     cells = [frontier_cells(row, marks) for row in rows if row.shown]
-    return f"{markdown(frontier_header(rows), cells)}\n{LEGEND}.\n"
+    return f"{markdown(frontier_header(rows), cells)}\n{' '.join([f'{LEGEND}.', *legend(rows)])}\n"
 
 
 def _bare(row: Row, name: str, keep_unit: bool = False) -> str:

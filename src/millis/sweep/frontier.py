@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from millis.budget import LATENCY, quantile
 from millis.errors import MillisError
 from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
+from millis.metrics.accuracy import accuracy
 from millis.metrics.rounds import quantile_draws
 from millis.record import Record
+from millis.sweep.baselines import unbeaten
 
 Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 """Predictions [N], references [N] → quality in percent; the very metric the records were made with."""
@@ -70,6 +72,8 @@ def frontier(
     probability = np.mean([non_dominated(draw) for draw in draws], axis=0)
     on_frontier = non_dominated(point)
     tied = _ties(point, draws, on_frontier)
+    judged = [record for i, record in enumerate(records) if on_frontier[i] or tied[i].any() or record.kind != "student"]
+    weak = unbeaten(judged, score or accuracy)
     standings = tuple(
         Standing(
             record.id,
@@ -77,6 +81,7 @@ def frontier(
             bool(on_frontier[i]),
             float(probability[i]),
             tuple(records[m].id for m in np.flatnonzero(tied[i]).tolist()),
+            weak.get(record.id, ""),
         )
         for i, record in enumerate(records)
     )

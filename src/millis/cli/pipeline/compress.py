@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig, open_dict
 from torch import nn
@@ -15,7 +16,7 @@ from millis.backends.parity import parity
 from millis.backends.runner import bound_threads, load
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement
-from millis.benchmark.quality import answer
+from millis.benchmark.quality import Answers, answer
 from millis.budget import latency_probability, required
 from millis.cli.pipeline import teacher as teachers
 from millis.cli.pipeline.exits import notes_of
@@ -42,7 +43,7 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.storage.manifest import seal, size_bytes
+from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
 from millis.training.fit import Fitted
 
@@ -257,31 +258,13 @@ def _judge(
             validated.predictions, dataset.validation.labels, dataset.labels
         ).items()
     }
-    decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
-    notes = [*dataset.notes, *measured.notes, *decided]
     metrics = {**quality, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
-    if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
-        metrics["validation_rise_points"] = made.fitted.rise
-        notes.append(unfinished)
-    if planned.spec.get("exits"):
-        metrics |= exit_metrics(planned.spec, tested.steps)
-        notes += notes_of(manifest, metrics)
-    if planned.spec.get("tokens"):
-        metrics["tokens_kept_share"] = tokens_kept(teacher, model, planned, dataset.test)
-        notes.append(_tokens_note(cfg, metrics))
-    if (recipe := Recipe.of(cfg)).timed:
-        shrunk = measured.metrics["speedup"] / unshrunk_speedup(cfg, teacher)
-        metrics["shrunk_speedup"] = shrunk
-        notes.append(_shrunk_note(recipe, shrunk))
-    if tested.truncated:
-        notes.append(
-            f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
-        )
+    more, notes = _particulars(cfg, teacher, planned, made, measured, tested, manifest, kind)
     return Record(
         id=key,
         name=name,
         kind=kind,
-        metrics=metrics,
+        metrics={**metrics, **more},
         intervals={**intervals, **measured.intervals},
         quality=inputs.task.metric,
         config=plain(cfg),
@@ -297,6 +280,43 @@ def _judge(
         notes=notes,
         processes=measured.processes,
     )
+
+
+def _particulars(
+    cfg: DictConfig,
+    teacher: Teacher,
+    planned: Plan,
+    made: Made,
+    measured: Measurement,
+    tested: Answers,
+    manifest: Manifest,
+    kind: str,
+) -> tuple[dict[str, float], list[str]]:
+    """Metrics that only some records have, and what a reader should know."""
+    inputs, dataset = teacher.inputs, teacher.inputs.dataset
+    decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
+    notes = [*dataset.notes, *measured.notes, *decided]
+    constant = int(np.argmax(inputs.class_counts))
+    majority = inputs.score([constant] * len(dataset.test), dataset.test.labels)
+    metrics = {f"majority_{inputs.task.metric}": majority}
+    if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
+        metrics["validation_rise_points"] = made.fitted.rise
+        notes.append(unfinished)
+    if planned.spec.get("exits"):
+        metrics |= exit_metrics(planned.spec, tested.steps)
+        notes += notes_of(manifest, {**measured.metrics, **metrics})
+    if planned.spec.get("tokens"):
+        metrics["tokens_kept_share"] = tokens_kept(teacher, made.model, planned, dataset.test)
+        notes.append(_tokens_note(cfg, {**measured.metrics, **metrics}))
+    if (recipe := Recipe.of(cfg)).timed:
+        shrunk = measured.metrics["speedup"] / unshrunk_speedup(cfg, teacher)
+        metrics["shrunk_speedup"] = shrunk
+        notes.append(_shrunk_note(recipe, shrunk))
+    if tested.truncated:
+        notes.append(
+            f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
+        )
+    return metrics, notes
 
 
 def _shrunk_note(recipe: Recipe, speedup: float) -> str:

@@ -80,7 +80,7 @@ def _conclude(
     first, budget = frontier(named, aims, score), plain(cfg.budget)
     eligible = {record.id for record in undecided(named, budget)}
     if limits_of(budget):
-        eligible.add(pick(named, budget).id)
+        eligible.add(pick(named, budget, first.unbeaten).id)
     contenders = [
         r
         for r in named
@@ -96,7 +96,7 @@ def _conclude(
     members = {standing.id for standing in found.members}
     kept = [_keep(record, folder) if record.id in members or record.kind != "student" else record for record in named]
     kept[0] = replace(kept[0], notes=[*kept[0].notes, *notes])
-    choice = pick(kept, budget) if limits_of(budget) else None
+    choice = pick(kept, budget, found.unbeaten) if limits_of(budget) else None
     write_records(folder / "records.jsonl", [replace(r, artifact=_relative(r.artifact, folder)) for r in kept])
     write_html(folder / "frontier.html", kept, found, title=f"{cfg.study.name}: the frontier", budget=budget)
     run = _track(cfg, teacher, kept, found, trials)
