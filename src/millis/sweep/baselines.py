@@ -8,12 +8,12 @@ from millis.metrics import Score
 from millis.metrics.bootstrap import paired_difference_interval
 from millis.record import Record
 
-MAJORITY = "always the most frequent label"
+MAJORITY = "answering the most frequent label"
 
 
-def majority(record: Record) -> list[int]:
-    """The same answer to every text: the label that the test split has most of, which no constant answer exceeds."""
-    return [int(np.bincount(record.references).argmax())] * len(record.references)
+def majority(references: Sequence[int]) -> list[int]:
+    """The same answer to every text: the label that a split has most of, which no other constant answer exceeds."""
+    return [int(np.bincount(references).argmax())] * len(references)
 
 
 def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:
@@ -30,7 +30,7 @@ def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:
     linear = next((record for record in records if record.kind == "linear"), None)
     found = {}
     for record in records:
-        constant = majority(record)
+        constant = majority(record.references)
         if paired_difference_interval(score, record.predictions, constant, record.references)[0] <= 0:
             found[record.id] = MAJORITY
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, score):

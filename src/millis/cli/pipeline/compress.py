@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, open_dict
 from torch import nn
@@ -45,6 +44,7 @@ from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
+from millis.sweep.baselines import majority
 from millis.training.fit import Fitted
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
@@ -296,9 +296,8 @@ def _particulars(
     inputs, dataset = teacher.inputs, teacher.inputs.dataset
     decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
-    constant = int(np.argmax(inputs.class_counts))
-    majority = inputs.score([constant] * len(dataset.test), dataset.test.labels)
-    metrics = {f"majority_{inputs.task.metric}": majority}
+    constant = inputs.score(majority(dataset.test.labels), dataset.test.labels)
+    metrics = {f"majority_{inputs.task.metric}": constant}
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
         metrics["validation_rise_points"] = made.fitted.rise
         notes.append(unfinished)
