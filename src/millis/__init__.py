@@ -7,7 +7,7 @@ Everything is imported on first use, so that a serving process pays for nothing 
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "load": "millis.backends.runner",

@@ -14,6 +14,7 @@ from millis.cli.pipeline.compress import (
     record_path,
     reference_records,
 )
+from millis.cli.pipeline.forecast import forecast
 from millis.cli.pipeline.study import Outcome, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
@@ -62,6 +63,7 @@ class Listener:
         self.references = reference_records(cfg, self.teacher)
         for record in self.references:
             self.say(f"  {_line(record)}")
+        self.say(forecast(cfg, self.teacher))
 
     def told(
         self,

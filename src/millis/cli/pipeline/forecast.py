@@ -1,0 +1,47 @@
+"""What a sweep will try and what fits in its time, said before it starts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from millis.cli.pipeline.inputs import plain
+from millis.cli.pipeline.teacher import Teacher
+from millis.cli.targets import instantiate
+
+
+def forecast(cfg: DictConfig, teacher: Teacher) -> str:
+    """The recipes that come first and fit, with the seconds that their trainings should take, and what follows."""
+    study = cfg.study
+    recipes: Sequence[Mapping[str, Any]] = plain(study.enqueue)
+    epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
+    layers = len(teacher.manifest.spec.get("shape", {}).get("heads", [])) or None
+    epochs = instantiate(cfg.trainer).epochs(len(teacher.inputs.dataset.train))
+    spent, lines = 0.0, []
+    for number, recipe in enumerate(recipes[: study.n_trials]):
+        always = number < study.minimum
+        if not always and study.timeout_s is not None and spent >= study.timeout_s:
+            break
+        seconds = _seconds(recipe, epoch_s * epochs, layers)
+        spent += seconds
+        took = f", about {seconds:.0f} s" if seconds >= 1 else ""
+        lines.append(f"  {_words(recipe)}{took}{' (always)' if always else ''}")
+    limit = "" if study.timeout_s is None else f" while their trainings have taken less than {study.timeout_s:g} s"
+    rest = study.n_trials - len(lines)
+    after = [f"  then up to {rest} more{limit}"] if rest > 0 else []
+    return "\n".join(["plan:", *lines, *after])
+
+
+def _seconds(recipe: Mapping[str, Any], whole_s: float, layers: int | None) -> float:
+    """Of a cut transformer, by its share of the teacher's layers; students of other families take seconds."""
+    kept = recipe.get("student.layers")
+    if recipe.get("student") != "transformer" or not layers or not isinstance(kept, int):
+        return 0.0
+    return whole_s * min(1.0, kept / layers)
+
+
+def _words(recipe: Mapping[str, Any]) -> str:
+    """`transformer layers=2 quantization=dynamic`: what tells recipes apart at sight."""
+    shown = {key: value for key, value in recipe.items() if not key.startswith("distillation.") and value != 1.0}
+    name = shown.pop("student", "")
+    return " ".join([str(name), *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in shown.items())]).strip()

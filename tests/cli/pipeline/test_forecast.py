@@ -1,0 +1,53 @@
+"""What a sweep says before it starts, with a made-up teacher of six layers whose epoch takes 12 s."""
+
+from types import SimpleNamespace
+
+import pytest
+from omegaconf import OmegaConf
+
+from millis.cli.pipeline.forecast import forecast
+from millis.training.fit import Fitted
+
+RECIPES = [
+    {"student": "ngrams", "quantization": "dynamic", "distillation.alpha": 0.7},
+    {"student": "transformer", "student.layers": 2, "student.heads": 1.0},
+    {"student": "transformer", "student.layers": 3, "student.heads": 1.0},
+    {"student": "convolution"},
+]
+
+
+@pytest.fixture
+def teacher():
+    return SimpleNamespace(
+        fitted=Fitted(90.0, 2, 24.0, []),
+        manifest=SimpleNamespace(spec={"shape": {"heads": [12] * 6}}),
+        inputs=SimpleNamespace(dataset=SimpleNamespace(train=range(320))),
+    )
+
+
+def config(minimum, timeout_s, n_trials=10):
+    trainer = {"_target_": "millis.training.fit.Fit", "max_epochs": 5, "accelerator": "cpu"}
+    study = {"enqueue": RECIPES, "n_trials": n_trials, "timeout_s": timeout_s, "minimum": minimum}
+    return OmegaConf.create({"trainer": trainer, "study": study})
+
+
+def test_what_fits_is_listed_with_its_time(teacher):
+    # Five epochs of 12 s, of which two layers take a third and three a half: 20 and 30 s.
+    assert forecast(config(minimum=1, timeout_s=25), teacher).splitlines() == [
+        "plan:",
+        "  ngrams quantization=dynamic (always)",
+        "  transformer layers=2, about 20 s",
+        "  transformer layers=3, about 30 s",
+        "  then up to 7 more while their trainings have taken less than 25 s",
+    ]
+
+
+def test_the_minimum_is_listed_whatever_it_takes(teacher):
+    lines = forecast(config(minimum=3, timeout_s=1), teacher).splitlines()
+    assert lines[3] == "  transformer layers=3, about 30 s (always)"
+    assert len(lines) == 5
+
+
+def test_without_a_limit_everything_is_tried(teacher):
+    lines = forecast(config(minimum=0, timeout_s=None, n_trials=4), teacher).splitlines()
+    assert lines[-1] == "  convolution"
