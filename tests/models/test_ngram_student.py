@@ -8,7 +8,14 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
 from millis import models
-from millis.models.ngram_student import ABSENT, Bags, LinearBaseline, NgramStudent, inverse_frequencies
+from millis.models.ngram_student import (
+    ABSENT,
+    Bags,
+    LinearBaseline,
+    NgramStudent,
+    cross_fitted,
+    inverse_frequencies,
+)
 
 CLASSES = 3
 
@@ -107,3 +114,21 @@ def test_two_labels_and_a_label_without_rows(problem):
 def test_its_name_says_how_many_n_grams_it_tells_apart():
     assert NgramStudent().describe({"vocab_size": 51_234}) == "ngrams 51k"
     assert LinearBaseline().describe({"vocab_size": 900}) == "linear 1k"
+
+
+def test_rows_are_taken_out_of_bags():
+    found = bags([np.array([1, 2]), np.array([3]), np.array([4, 5, 6])], [0, 1, 2]).rows(np.array([True, False, True]))
+    assert found.ids.tolist() == [1, 2, 4, 5, 6]
+    assert found.offsets.tolist() == [0, 2, 5]
+    assert found.labels.tolist() == [0, 2]
+
+
+def test_a_cross_fitted_answer_does_not_know_its_own_label(problem):
+    # Labels that say nothing of the rows: a model that has seen them repeats them, one that has not is at chance.
+    labels = np.random.default_rng(5).integers(0, CLASSES, 60)
+    noise = Bags(problem.ids, problem.offsets, labels)
+    student = LinearBaseline(cost=100.0)
+    (seen,) = student.scores(noise, problem, (noise,), CLASSES, 40)
+    unseen = cross_fitted(student, noise, problem, CLASSES, 40, folds=5)
+    assert (seen.argmax(1) == labels).mean() > 0.7
+    assert (unseen.argmax(1) == labels).mean() < 0.55

@@ -1,12 +1,11 @@
 """How long a training takes, by hand."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.errors import MillisError
-from millis.training.length import Length, standard_error
+from millis.training.length import Length
 
 
 @pytest.mark.parametrize(
@@ -35,11 +34,3 @@ def test_epochs_stay_within_bounds_and_fall_with_rows(rows, batch_size, least, m
 def test_lengths_without_sense(wrong):
     with pytest.raises(MillisError, match="expected at least 1 step and 1 <= least <= most"):
         Length(**wrong)
-
-
-def test_the_standard_error_counts_texts_that_only_one_answers_rightly():
-    before = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 1], bool)
-    after = np.array([1, 1, 1, 0, 1, 1, 1, 0, 1, 1], bool)
-    # Three gained, one lost, of ten: the difference is 20 points, its standard error 100 · √4 / 10.
-    assert standard_error(after, before) == 20.0
-    assert standard_error(before, before) == 0.0

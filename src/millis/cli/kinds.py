@@ -52,6 +52,7 @@ KEYS: dict[str, Any] = {
     "seed": Seed,
     "teacher.seed": Seed,
     "ensemble": Sequence[Seed],
+    "blend": bool,
     "group": str,
     "name": str | None,
     "paths.outputs": str,

@@ -98,6 +98,27 @@ class LinearBaseline(NgramStudent):
         found = _machine(train.matrix(idf), train.labels, model.spec["num_labels"], self.cost)
         _install(model, idf, found, validation.matrix(idf), validation.labels)
 
+    def scores(
+        self, train: "Bags", validation: "Bags", others: Sequence["Bags"], classes: int, vocabulary: int
+    ) -> list[NDArray[np.float32]]:
+        """Logits of a model fitted to `train`, [N, C], on the rows of each of `others`."""
+        idf = inverse_frequencies(train, vocabulary)
+        weights, bias = _machine(train.matrix(idf), train.labels, classes, self.cost)
+        temperature = _temperature(np.asarray(validation.matrix(idf) @ weights + bias), validation.labels)
+        return [(temperature * (other.matrix(idf) @ weights + bias)).astype(np.float32) for other in others]
+
+
+def cross_fitted(
+    student: LinearBaseline, train: "Bags", validation: "Bags", classes: int, vocabulary: int, folds: int
+) -> NDArray[np.float32]:
+    """Logits on the training rows, [N, C], each of a model that was fitted without the row."""
+    found = np.empty((len(train.labels), classes), np.float32)
+    fold = np.random.default_rng(0).permutation(len(train.labels)) % folds
+    for number in range(folds):
+        rest, held_out = train.rows(fold != number), train.rows(fold == number)
+        (found[fold == number],) = student.scores(rest, validation, (held_out,), classes, vocabulary)
+    return found
+
 
 @dataclass(frozen=True)
 class Bags:
@@ -110,6 +131,12 @@ class Bags:
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Bags":
+        """Those rows alone."""
+        lengths = np.diff(self.offsets)
+        offsets = np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64)
+        return Bags(self.ids[np.repeat(chosen, lengths)], offsets, self.labels[chosen])
 
     def matrix(self, idf: NDArray[np.float32]) -> Any:
         """tf-idf with rows of length 1, a SciPy matrix [N, V]."""

@@ -7,8 +7,9 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.optim.lr_scheduler import LambdaLR
 
+from millis.metrics.paired import standard_error
 from millis.training.callbacks import Progress
-from millis.training.length import RESTART, standard_error
+from millis.training.length import RESTART
 from millis.training.module import VALIDATION, TextModule
 from millis.training.optim import Decay
 from millis.training.settled import settled

@@ -9,15 +9,11 @@ like unstable fine-tuning of small sets is training that is too short). Two even
 - Validation still rises in the last planned epoch, by more than a standard error: the rate is raised again to half of
   its peak (a warm restart, 1608.03983) for half as many epochs as there were, as long as `most` allows.
 
-The standard error is that of the difference of two sets of answers to the same texts: with b texts that only the one
-answers rightly and c that only the other does, 100 · √(b + c) / N percentage points (McNemar 1947).
+The standard error is that of the difference of two sets of answers to the same texts (`millis.metrics.paired`).
 """
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from millis.errors import MillisError
 
@@ -50,12 +46,3 @@ class Length:
     def epochs(self, rows: int, batch_size: int) -> int:
         """`steps` as epochs over so many rows, rounded up, within the bounds."""
         return min(self.most, max(self.least, math.ceil(self.steps * batch_size / max(1, rows))))
-
-
-def standard_error(right: NDArray[np.bool_], before: NDArray[np.bool_]) -> float:
-    """Of the difference in accuracy, in percentage points, between two sets of answers to the same texts.
-
-    Args:
-        right, before: Which texts each answered rightly, [N].
-    """
-    return 100 * math.sqrt(int((right != before).sum())) / len(right)

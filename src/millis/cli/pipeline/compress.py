@@ -18,6 +18,7 @@ from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import Answers, answer
 from millis.budget import latency_probability, required
 from millis.cli.pipeline import teacher as teachers
+from millis.cli.pipeline.blended import blend_of
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import (
@@ -179,7 +180,7 @@ def _untouched(
     cfg = cfg.copy()
     with open_dict(cfg):
         cfg.student = {"_target_": student}
-        cfg.backend, cfg.quantization, cfg.ensemble = {"_target_": backend}, quantization, []
+        cfg.backend, cfg.quantization, cfg.ensemble, cfg.blend = {"_target_": backend}, quantization, [], False
         cfg.storage = {"_target_": "millis.storage.archived.none"}
         for method in METHODS:
             cfg[method] = {"_target_": "millis.quantization.spec.none"}
@@ -298,6 +299,8 @@ def _particulars(
     notes = [*dataset.notes, *measured.notes, *decided]
     constant = inputs.score(majority(dataset.test.labels), dataset.test.labels)
     metrics = {f"majority_{inputs.task.metric}": constant}
+    if kind == "student" and planned.trains and (learned := blend_of(cfg, teacher).note()) is not None:
+        notes.append(learned)
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
         metrics["validation_rise_points"] = made.fitted.rise
         notes.append(unfinished)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, open_dict
 
 from millis import models
 from millis.benchmark.latency import Measurement
+from millis.cli.pipeline.blended import taught
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.measure import latency_of
 from millis.cli.pipeline.plan import Plan, Recipe
@@ -98,7 +99,7 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     if recipe.student.fits:
         dataset = teacher.inputs.dataset
         bags = [_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
-        recipe.student.fit(model, *bags, teacher.logits(dataset.train), _share(recipe.distillation))
+        recipe.student.fit(model, *bags, taught(cfg, teacher, dataset.train), _share(recipe.distillation))
     else:
         recipe.student.initialise(model, teacher.module)
     return model

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from millis.cli.pipeline import start
+from millis.cli.pipeline.blended import blend_of, taught
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
@@ -26,6 +27,7 @@ from millis.distillation.ensemble import ensemble_logits
 from millis.distillation.stages import split_epochs
 from millis.distillation.teacher_cache import longest_first
 from millis.errors import MillisError
+from millis.models.ngram_student import LinearBaseline
 from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
@@ -52,8 +54,17 @@ def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
     key = teacher.fingerprint
     trains = recipe.student.trains or recipe.student.fits
     if trains or recipe.reshapes:
-        key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed)
+        key = fingerprint(
+            "student", teacher.fingerprint, recipe.parts(cfg), cfg.seed, *_blend_parts(cfg, teacher, recipe)
+        )
     return Plan(final or spec, tokenizer, _name(recipe, final or spec), trains, final is not None, key)
+
+
+def _blend_parts(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> list[float]:
+    """The linear model's share of the answers that a student learns from; nothing where it has none."""
+    reads = any(stage.distillation.needs_logits for stage in recipe.stages)
+    weight = blend_of(cfg, teacher).weight if reads and not isinstance(recipe.student, LinearBaseline) else 0.0
+    return [weight] if weight else []
 
 
 def _name(recipe: Recipe, spec: Spec) -> str:
@@ -201,9 +212,9 @@ class Lesson:
 
     def logits(self) -> NDArray[np.float32]:
         """The teacher's, or those of all teachers of the ensemble as one, on every row."""
-        own = self.teacher.logits(self.texts)
         if not self.cfg.ensemble:
-            return own
+            return taught(self.cfg, self.teacher, self.texts)
+        own = self.teacher.logits(self.texts)
         others = {str(seed): self._colleague(seed).logits(self.texts) for seed in self.cfg.ensemble}
         return ensemble_logits({"teacher": own, **others}, self.recipe.distillation.temperature)
 

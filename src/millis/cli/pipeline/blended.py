@@ -1,0 +1,74 @@
+"""The answers that students learn from: the teacher's, or those of the teacher and a linear model together."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from millis import __version__
+from millis.cli.pipeline.teacher import Teacher
+from millis.data.dataset import Split
+from millis.distillation.blend import Blend, blended, choose
+from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
+from millis.store import atomic_file, cached, fingerprint, locked, write_json
+
+FOLDS = 5
+
+
+def blend_of(cfg: DictConfig, teacher: Teacher) -> Blend:
+    """How the teacher of `cfg` and the linear model are averaged; found once a teacher."""
+    if not cfg.blend or cfg.ensemble:
+        return Blend()
+    path = teacher.inputs.cache / "blend" / f"{_key(teacher)}.json"
+    with locked(path, "the blend of teacher and linear model, which another process finds"):
+        if not path.is_file():
+            write_json(path, asdict(_found(teacher)))
+    with cached(path):
+        return Blend(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def taught(cfg: DictConfig, teacher: Teacher, texts: Split) -> NDArray[np.float32]:
+    """What a student learns from, [N, C]: logits on the training rows, and on extra texts after them."""
+    own, blend = teacher.logits(texts), blend_of(cfg, teacher)
+    return blended(own, _linear(teacher, texts), blend.weight) if blend.weight else own
+
+
+def _key(teacher: Teacher) -> str:
+    return fingerprint("blend", __version__, teacher.fingerprint)
+
+
+def _found(teacher: Teacher) -> Blend:
+    dataset = teacher.inputs.dataset
+    student = LinearBaseline()
+    tokenizer = student.tokenizer(dataset.train.texts)
+    train, validation = (_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
+    linear = student.scores(train, validation, (validation,), len(dataset.labels), tokenizer.get_vocab_size())[0]
+    return choose(teacher.logits(dataset.validation), linear, validation.labels, teacher.inputs.score)
+
+
+def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
+    """The linear model's logits on the training rows, each fitted without the row, and on texts after them."""
+    dataset = teacher.inputs.dataset
+    path = teacher.inputs.cache / "linear_logits" / f"{fingerprint(_key(teacher), texts.texts)}.npy"
+    with locked(path, "the linear model's answers, which another process makes"):
+        if not path.is_file():
+            student, rows = LinearBaseline(), len(dataset.train)
+            tokenizer = student.tokenizer(dataset.train.texts)
+            train, validation = (_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
+            sizes = len(dataset.labels), tokenizer.get_vocab_size()
+            parts = [cross_fitted(student, train, validation, *sizes, FOLDS)]
+            if len(texts) > rows:
+                extra = Split(texts.texts[rows:], texts.labels[rows:])
+                parts += student.scores(train, validation, (_bags(teacher, extra, tokenizer),), *sizes)
+            with atomic_file(path) as temporary, temporary.open("wb") as file:
+                np.save(file, np.concatenate(parts))
+    with cached(path):
+        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    return found
+
+
+def _bags(teacher: Teacher, split: Split, tokenizer: object) -> Bags:
+    encoded = teacher.encoded(split, tokenizer)  # type: ignore[arg-type]
+    return Bags(encoded.ids, encoded.offsets, encoded.labels)
