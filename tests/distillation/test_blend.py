@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from millis.distillation.blend import Blend, blended, choose
-from millis.metrics.accuracy import accuracy
+from millis.metrics import scorer
+
+accuracy = scorer("accuracy", ["a", "b"])
 
 
 def logits(*probabilities):
@@ -12,7 +14,7 @@ def logits(*probabilities):
 
 
 def test_a_blend_is_the_normalised_geometric_mean():
-    # sqrt(0.8 · 0.2) = sqrt(0.2 · 0.8): level. With a third of the linear model: 0.8^(2/3) 0.2^(1/3) : 0.2^(2/3) 0.8^(1/3)
+    # √(0.8 · 0.2) = √(0.2 · 0.8): level. With a third of the linear model: ln 4 · (2/3 - 1/3).
     teacher, linear = logits([0.8, 0.2]) + 5, logits([0.2, 0.8]) - 3
     level = blended(teacher, linear, 0.5)[0]
     assert level[0] == pytest.approx(level[1])
