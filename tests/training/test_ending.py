@@ -50,6 +50,14 @@ def test_training_winds_up_once_validation_has_not_risen_for_long_enough():
     assert callback._moved(done=5) == (5, None), "it does so once"
 
 
+def test_a_rise_while_training_winds_up_is_what_the_falling_rate_brings():
+    callback = judged(ending(patience=1), 50, 50)
+    callback.end = 9
+    callback._moved(done=2)
+    judged(callback, 70)
+    assert (callback.rise, callback.unfinished) == (20.0, 0.0)
+
+
 def test_training_goes_on_where_validation_rises_to_the_last():
     callback = judged(ending(most=20), 50, 60)
     callback.end = 6
@@ -122,7 +130,7 @@ def test_a_training_that_still_gains_is_prolonged_and_ends_with_a_note(run):
     assert rates.seen == pytest.approx([1, 1, 2 / 3, 1 / 3, 1 / 2, 1 / 4, 1 / 2, 1 / 4])
     assert fitted.note("trainer") == (
         "validation still rose by 10.0 points in the last of 4 epochs: the model is not finished. Raise "
-        "trainer.max_epochs or trainer.budget_s"
+        "trainer.max_epochs, and trainer.budget_s where it is set"
     )
 
 

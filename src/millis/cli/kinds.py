@@ -51,6 +51,7 @@ BUDGET = "a positive number in the unit of its name, or null for no limit"
 KEYS: dict[str, Any] = {
     "seed": Seed,
     "teacher.seed": Seed,
+    "teacher.search": Mapping[str, Any] | None,
     "ensemble": Sequence[Seed],
     "blend": bool,
     "group": str,
@@ -61,6 +62,7 @@ KEYS: dict[str, Any] = {
     "budget.latency_p99_ms": Annotated[float | None, Limit(), BUDGET],
     "budget.quality_drop": Annotated[float | None, Limit(zero=True), BUDGET],
     "budget.size_bytes": Annotated[float | None, Limit(), BUDGET],
+    "budget.probability": Annotated[float | None, Within(0.5, 1)],
     "study.name": str,
     "study.directions": Mapping[str, Literal["minimize", "maximize"]],
     "study.space": Mapping[str, Mapping[str, Any]],
@@ -71,6 +73,7 @@ KEYS: dict[str, Any] = {
     "study.n_jobs": Count,
     "study.timeout_s": Amount | None,
     "study.minimum": Annotated[int, Within(0)],
+    "trust_code": bool,
     "artifact": str,  # predict
     "texts": str | Sequence[str] | None,
     "file": str | None,

@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     if isinstance(outcome, Skipped):
         measured = outcome.measurement.metrics
         metrics = {name: measured[name] for name in {*cfg.study.directions, "latency_p50_ms"} if name in measured}
-        return {"metrics": metrics, "constraints": outcome.excess, "attrs": {"name": outcome.name}}
+        return {"metrics": metrics, "constraints": outcome.excess, "attrs": {"name": outcome.name, "training_s": 0.0}}
     record = outcome.record
     known = {**record.metrics, "quality": record.metrics[f"validation_{record.quality}"]}
     attrs = {"name": record.name, "record": record.id, "training_s": outcome.seconds}
@@ -139,7 +139,7 @@ def report(outcome: Outcome) -> None:
 def _skip_notes(trials: list[dict[str, Any]]) -> list[str]:
     """What latency-first saved: trials never trained, and the time the trained ones took on average."""
     skipped = [trial for trial in trials if trial["skipped"]]
-    trained = [trial["attrs"]["training_s"] for trial in trials if "training_s" in trial["attrs"]]
+    trained = [trial["attrs"]["training_s"] for trial in trials if trial["attrs"].get("training_s")]
     if not skipped:
         return []
     saved = f", about {len(skipped) * sum(trained) / len(trained):.0f} s of training saved" if trained else ""

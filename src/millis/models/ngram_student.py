@@ -60,17 +60,19 @@ class NgramStudent:
         """`ngrams 51k`: how many are told apart."""
         return f"ngrams {round(spec['vocab_size'] / 1000)}k"
 
-    def fit(self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32], alpha: float) -> None:
+    def fit(
+        self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32] | None, alpha: float
+    ) -> None:
         """Set the weights, with the penalty that is best on validation.
 
         Args:
-            teacher: Its logits on the training rows, [N, C].
+            teacher: Its logits on the training rows, [N, C]; None where labels alone are learned.
             alpha: The teacher's share.
         """
-        classes = model.spec["num_labels"]
-        labels = 2 * np.eye(classes, dtype=np.float32)[train.labels] - 1
-        centred = teacher - teacher.mean(axis=1, keepdims=True)
-        targets = (1 - alpha) * labels + alpha * centred / max(float(centred.max(axis=1).mean()), 1e-6)
+        targets = 2 * np.eye(model.spec["num_labels"], dtype=np.float32)[train.labels] - 1
+        if teacher is not None:
+            centred = teacher - teacher.mean(axis=1, keepdims=True)
+            targets = (1 - alpha) * targets + alpha * centred / max(float(centred.max(axis=1).mean()), 1e-6)
         idf = inverse_frequencies(train, model.spec["vocab_size"])
         rows, held_out = train.matrix(idf), validation.matrix(idf)
         found = [_ridge(rows, targets, penalty) for penalty in PENALTIES]
@@ -92,7 +94,9 @@ class LinearBaseline(NgramStudent):
         """`linear 51k`."""
         return f"linear {round(spec['vocab_size'] / 1000)}k"
 
-    def fit(self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32], alpha: float) -> None:
+    def fit(
+        self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32] | None, alpha: float
+    ) -> None:
         """Set the weights; `teacher` and `alpha` are not read."""
         idf = inverse_frequencies(train, model.spec["vocab_size"])
         found = _machine(train.matrix(idf), train.labels, model.spec["num_labels"], self.cost)

@@ -12,7 +12,7 @@ MAJORITY = "answering the most frequent label"
 
 
 def majority(references: Sequence[int]) -> list[int]:
-    """The same answer to every text: the label that a split has most of, which no other constant answer exceeds."""
+    """The same answer to every text: the label that a split has most of."""
     return [int(np.bincount(references).argmax())] * len(references)
 
 
@@ -31,7 +31,7 @@ def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:
     found = {}
     for record in records:
         constant = majority(record.references)
-        if paired_difference_interval(score, record.predictions, constant, record.references)[0] <= 0:
+        if not paired_difference_interval(score, record.predictions, constant, record.references)[0] > 0:  # nan is none
             found[record.id] = MAJORITY
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, score):
             found[record.id] = linear.name

@@ -30,6 +30,11 @@ class Ending(pl.Callback):
         self.best, self.best_right = float("-inf"), np.zeros(0, np.bool_)
         self.stale, self.winding_up, self.end, self.rise = 0, False, 0, 0.0
 
+    @property
+    def unfinished(self) -> float:
+        """Points of the last epoch's rise, where training ended before rises did; one that winds up may rise."""
+        return 0.0 if self.winding_up else self.rise
+
     def state_dict(self) -> dict[str, Any]:
         """What a continued run takes over."""
         names = ("best", "stale", "winding_up", "end", "rise")

@@ -75,7 +75,7 @@ class Fitted:
             return None
         return (
             f"validation still rose by {self.rise:.1f} points in the last of {self.epochs} epochs: the model is not "
-            f"finished. Raise {trainer}.max_epochs or {trainer}.budget_s"
+            f"finished. Raise {trainer}.max_epochs, and {trainer}.budget_s where it is set"
         )
 
 
@@ -178,7 +178,7 @@ class Fit:
             best, progress, ending, epochs = run(ranks, logger)
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
-        return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history, ending.rise)
+        return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history, ending.unfinished)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,8 @@ class Recipe:
 
         Groups that are `none` are left out, so that a method which arrives does not orphan what lies trained.
         """
-        parts = [plain(node) for node in (cfg.student, cfg.distillation, cfg.optimizer, cfg.trainer)]
+        trained = () if self.student.fits else (cfg.optimizer, cfg.trainer)
+        parts = [plain(node) for node in (cfg.student, cfg.distillation, *trained)]
         chosen = {name: plain(cfg[name]) for name in METHODS if instantiate(cfg[name]) is not None}
         if self.early_exit is not None:  # another policy or threshold needs no other weights
             chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
@@ -196,6 +197,8 @@ class Recipe:
                 f"{untrained[0]} happens while a student trains, and student=ngrams is fitted at once. Choose another "
                 f"student, or {untrained[0].split('.')[0]}={'dynamic' if 'aware' in untrained[0] else 'none'}"
             )
+        if self.student.fits:
+            self._check_fitted()
         if not self.student.trains and untrained:
             raise MillisError(
                 f"{untrained[0]} happens while a student trains, and student=teacher is not trained: its weights are "
@@ -228,6 +231,18 @@ class Recipe:
             raise MillisError(
                 f"quantization-aware training imitates ONNX Runtime's integers, and backend={self.backend.name} "
                 "computes others. Choose backend=onnxruntime, or quantization=dynamic"
+            )
+
+    def _check_fitted(self) -> None:
+        """Refuse what a student that is fitted at once cannot learn from."""
+        if callable(getattr(self.distillation, "alpha", 0)):
+            raise MillisError(
+                "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for it"
+            )
+        if any(getattr(stage.distillation, "terms", None) for stage in self.distillation.stages()):
+            raise MillisError(
+                "student=ngrams has no hidden states or attention, which this distillation compares. Choose "
+                "distillation=logits"
             )
 
     def _check_exits(self) -> None:

@@ -28,7 +28,7 @@ from millis.benchmark.where import open_bench
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own_threads, write
 from millis.cli.pipeline.plan import Plan, Recipe
-from millis.cli.pipeline.start import cut
+from millis.cli.pipeline.start import cut, student_spec
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
 from millis.errors import MillisError, Unavailable
@@ -155,7 +155,8 @@ def _compare(cfg: DictConfig, teacher: Teacher, auto: Auto) -> list[Candidate]:
     model = cut(cfg, teacher, recipe).eval()
     if recipe.tokens is not None:  # an operator more in every layer, which runtimes like more or less
         model = recipe.tokens.attach(model)
-    planned = Plan(model.spec, teacher.tokenizer, "candidate", trains=False, settled=True, fingerprint="")
+    tokenizer = student_spec(teacher, recipe.student)[1]
+    planned = Plan(model.spec, tokenizer, "candidate", trains=False, settled=True, fingerprint="")
     found: list[Candidate] = []
     folders: dict[str, Path] = {}
     with scratch(fp32_bytes(model)) as place:
@@ -194,7 +195,7 @@ def _measured(
             found.append(Candidate(name, str(error)))
     if not agreement:
         return found
-    brief = replace(options, rounds=auto.rounds, requests=auto.requests, processes=1, warmup_seconds=1.0)
+    brief = replace(options, rounds=auto.rounds, requests=auto.requests, quantile=None, processes=1, warmup_seconds=1.0)
     with open_bench(teacher.folder, teacher.inputs.dataset.test.texts, brief) as bench:
         timed, refused = _timed(bench, {name: folders[name] for name in agreement})
     for name, measurement in timed.items():

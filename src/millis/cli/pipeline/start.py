@@ -99,20 +99,11 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     if recipe.student.fits:
         dataset = teacher.inputs.dataset
         bags = [_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
-        recipe.student.fit(model, *bags, taught(cfg, teacher, dataset.train), _share(recipe.distillation))
+        answers = taught(cfg, teacher, dataset.train) if recipe.distillation.needs_logits else None
+        recipe.student.fit(model, *bags, answers, float(recipe.distillation.alpha))
     else:
         recipe.student.initialise(model, teacher.module)
     return model
-
-
-def _share(distillation: Any) -> float:
-    """The teacher's share of what is learned, where it is a number."""
-    alpha = distillation.alpha
-    if callable(alpha):
-        raise MillisError(
-            "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for it"
-        )
-    return float(alpha)
 
 
 def _bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
