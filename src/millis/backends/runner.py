@@ -134,7 +134,7 @@ class Runner:
 
     def feed(self, encoding: Encoding | NgramEncoding) -> Features:
         """Tokens to the model's inputs, [1, S]."""
-        ids = np.array([encoding.ids], dtype=np.int64)
+        ids = np.asarray(encoding.ids, np.int64)[None]
         length = ids.shape[1]
         if length == 0:
             return self._blank
