@@ -142,6 +142,8 @@ def linear_record(cfg: DictConfig, teacher: Teacher) -> Record:
         {"_target_": "millis.quantization.spec.none"},
         "millis.models.ngram_student.LinearBaseline",
     )
+    with open_dict(cfg):  # which it does not read: one linear model, whatever the students are taught by
+        cfg.distillation = {"_target_": "millis.distillation.objective.Distillation", "alpha": 0.0}
     planned = plan(cfg, teacher)
     return _record(cfg, teacher, planned, Made(*ensure_student(cfg, teacher, planned)), "linear")
 

@@ -98,20 +98,10 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     if recipe.student.fits:
         dataset = teacher.inputs.dataset
         bags = [_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
-        recipe.student.fit(model, *bags, teacher.logits(dataset.train), _share(recipe.distillation))
+        recipe.student.fit(model, *bags, teacher.logits(dataset.train), recipe.distillation.alpha)
     else:
         recipe.student.initialise(model, teacher.module)
     return model
-
-
-def _share(distillation: Any) -> float:
-    """The teacher's share of what is learned, where it is a number."""
-    alpha = distillation.alpha
-    if callable(alpha):
-        raise MillisError(
-            "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for it"
-        )
-    return float(alpha)
 
 
 def _bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
