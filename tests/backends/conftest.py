@@ -1,14 +1,29 @@
 """A tokenizer whose ids can be read off the text, and artifacts small enough to write in each test."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from millis import backends
 from millis.backends.artifact import write_artifact
 from millis.models import build
+from millis.models.ngrams import NgramTokenizer
 from millis.storage.manifest import Manifest
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]  # "a" is 4, "b" is 5, ...
+
+
+@pytest.fixture(params=backends.names())
+def backend(request):
+    """Every runtime that can run here, with its options by default."""
+    name, module = request.param, backends.module(request.param)
+    (found,) = [value for value in vars(module).values() if isinstance(value, type) and vars(value).get("name") == name]
+    made = found()
+    if lacking := made.missing():
+        pytest.skip(f"{name}: {lacking}")
+    return made
 
 
 @pytest.fixture
@@ -57,6 +72,24 @@ def static():
         for parameter in model.parameters():
             parameter.normal_()
     return model
+
+
+@pytest.fixture
+def ngrams():
+    """Makes an n-gram tokenizer, learned from texts and pairs, and a model for it with wide-apart random weights."""
+
+    def make(labels=2, seed=0):
+        texts = ["a b c", "d e f", "a b d", "e f g h", "包裹在哪里"]
+        tokenizer = NgramTokenizer.learn([*texts, *pairwise(texts), *zip(texts, texts, strict=True)], bits=14, least=1)
+        student = {"family": "static", "size": labels, "norm": "l2", "dropout": 0.0, "num_labels": labels}
+        torch.manual_seed(seed)
+        model = build({**student, "vocab_size": tokenizer.get_vocab_size()})
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        return tokenizer, model.eval()
+
+    return make
 
 
 @pytest.fixture

@@ -112,20 +112,12 @@ def test_members_may_be_quantized_and_archived(cascade, member, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"labels": ("a", "b", "c")}, r"must have the same labels: .*small has 2 \(no, yes, ...\), .*large has 3"),
-        (
-            {"max_length": 4},
-            r"must have the same max_length: .*small has 8, .*large has 4. Choose two artifacts made for",
-        ),
-        ({"special": False}, r"must share their tokenizer, for a request is tokenised once: .* have different ones"),
-    ],
-)
-def test_members_that_do_not_fit(cascade, member, tmp_path, changes, message):
+def test_members_that_do_not_fit(cascade, member, tmp_path):
+    message = (
+        r"must have the same labels: .*small has 2 \(no, yes, ...\), .*large has 3 .*Choose two artifacts made for"
+    )
     with pytest.raises(MillisError, match=message):
-        cascade(0.9, accurate=member("large", seed=1, **changes))
+        cascade(0.9, accurate=member("large", seed=1, labels=("a", "b", "c")))
     assert not (tmp_path / "both").exists()
 
 

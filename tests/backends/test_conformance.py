@@ -21,11 +21,10 @@ from millis.backends import cascade
 from millis.backends import runner as runners
 from millis.backends.artifact import write_artifact
 from millis.backends.parity import parity
-from millis.backends.runner import TOKENIZER
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Calibration, Quantization
-from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal
+from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, open_manifest, seal
 from millis.types import Features
 
 SPEC = {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3}
@@ -47,21 +46,6 @@ INT8 = {
     "static": Quantization(activations="static", calibration=Calibration(texts=4)),
     "weights": Quantization(activations="none", block_size=16),
 }
-
-
-def backend_of(name):
-    """The runtime with its options by default."""
-    module = backends.module(name)
-    (found,) = [value for value in vars(module).values() if isinstance(value, type) and vars(value).get("name") == name]
-    backend = found()
-    if lacking := backend.missing():
-        pytest.skip(f"{name}: {lacking}")
-    return backend
-
-
-@pytest.fixture(params=backends.names())
-def backend(request):
-    return backend_of(request.param)
 
 
 @cache

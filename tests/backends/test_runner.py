@@ -16,6 +16,7 @@ from millis import cpus
 from millis.backends import runner as runners
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.reader import Reader
 from millis.backends.runner import WIDE, Runner, load
 from millis.backends.stepwise import NEVER, StepwiseSession
 from millis.errors import MillisError
@@ -37,7 +38,7 @@ class Echo:
 def echo(tokenizer, manifest):
     def make(special=True, **changes):
         session = Echo()
-        return Runner(manifest(**changes), tokenizer(special), session), session
+        return Runner(manifest(**changes), Reader(manifest(**changes), tokenizer(special)), session), session
 
     return make
 
@@ -103,7 +104,9 @@ def test_far_out_of_the_range_of_exp(echo, count):
 def test_decode_agrees_with_softmax_in_double_precision(logits):
     labels = tuple(map(str, range(len(logits))))
     manifest = Manifest("", "", {}, labels, ("input_ids", "attention_mask"), 4)
-    prediction = Runner(manifest, Tokenizer(models.BPE()), Echo()).decode(np.array([logits], dtype=np.float32))
+    prediction = Runner(manifest, Reader(manifest, Tokenizer(models.BPE())), Echo()).decode(
+        np.array([logits], dtype=np.float32)
+    )
     exponentials = np.exp(np.array(logits))
     assert prediction.index == np.argmax(logits)
     assert prediction.score == pytest.approx(exponentials.max() / exponentials.sum(), rel=1e-6)
@@ -183,7 +186,9 @@ def slow(tokenizer, manifest):
         sleep(0.003)
         return ids, np.zeros((1, 2), np.float32)
 
-    return Runner(manifest(), tokenizer(), StepwiseSession([first, second], "entropy", NEVER)), asked
+    return Runner(
+        manifest(), Reader(manifest(), tokenizer()), StepwiseSession([first, second], "entropy", NEVER)
+    ), asked
 
 
 def test_a_request_that_measures_the_steps_itself_is_late_and_says_so(slow):

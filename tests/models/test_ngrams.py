@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from millis.errors import MillisError
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.models.tokenizer import longest, read
 
+MASK = 2**64 - 1
 TEXTS = [
     "where is my parcel",
     "where is my refund",
@@ -30,10 +32,38 @@ def grams(text):
     return runs | {("w", " ".join(words[i : i + n])) for n in (1, 2) for i in range(len(words) - n + 1)}
 
 
+def numbers(text):
+    """Hash of each n-gram by the docstring's formula, before it is mixed, in integers of Python."""
+    plain = f" {' '.join(unicodedata.normalize('NFKC', text).lower().split())} "
+    words = plain[1:-1].split(" ")
+    runs = [(plain[i : i + n], n) for n in range(1, 6) for i in range(len(plain) - n + 1)]
+    runs += [(" ".join(words[i : i + n]), 100 + n) for n in (1, 2) for i in range(len(words) - n + 1)]
+    base = 0x9E3779B97F4A7C15
+    return {sum(ord(c) * pow(base, k, 2**64) for k, c in enumerate(run)) + kind & MASK for run, kind in runs}
+
+
+def expected_ids(tokenizer, text):
+    if isinstance(text, tuple):
+        first, second = map(numbers, text)
+        parts = {3: first & second, 5: first - second, 7: second - first}
+        hashes = {factor * number & MASK for factor, part in parts.items() for number in part}
+    else:
+        hashes = numbers(text)
+    buckets = {((h ^ h >> 32) * 0xD6E8FEB86659FD93 & MASK) >> 64 - tokenizer.bits for h in hashes}
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary[str(bucket)] for bucket in buckets if str(bucket) in vocabulary)
+
+
 @pytest.fixture(scope="module")
 def everything():
     """Every n-gram of the texts has an id."""
     return NgramTokenizer.learn(TEXTS, bits=20, least=1)
+
+
+@pytest.fixture(scope="module")
+def every_second():
+    """A vocabulary of half of all buckets: any text has ids."""
+    return NgramTokenizer(10, np.arange(0, 1 << 10, 2))
 
 
 def ids(tokenizer, text):
@@ -47,6 +77,20 @@ def test_ids_are_those_of_the_plain_definition(everything):
         for other in TEXTS:
             common = set(ids(everything, one)) & set(ids(everything, other))
             assert abs(len(common) - len(grams(one) & grams(other))) <= 1
+
+
+@given(
+    st.text(max_size=60) | st.text("ab ", max_size=30) | st.tuples(st.text("ab é", max_size=20), st.text(max_size=20))
+)
+def test_ids_are_those_of_the_formula_in_integers(every_second, text):
+    assert ids(every_second, text) == expected_ids(every_second, text)
+
+
+def test_threads_share_a_tokenizer(everything):
+    texts = [text * repeat for text in TEXTS for repeat in range(1, 9)]
+    alone = [ids(everything, text) for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda text: ids(everything, text), texts * 20)) == alone * 20
 
 
 def test_case_and_blanks_make_no_difference(everything):

@@ -1,21 +1,22 @@
 """A cascade: a small model answers where it is sure, a larger one otherwise; two artifacts as one.
 
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
-chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens. So a
-request costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
+chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens where
+both read texts alike; where not, it reads the text for itself, and a sure answer does not wait for that. So a request
+costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
 are the cascade's own to measure. Deciding costs some 10 µs (151 labels, AMD EPYC).
 
 A request with a deadline goes on to the accurate member if all of that was measured to fit. Members with exits are
 given the deadline too.
 
     manifest.json    the cascade's: threshold and members under `spec`, checksums of all files
-    tokenizer.json   of both members
-    fast/ accurate/  the members' weights, each for its own backend
+    tokenizer.json   of both members, or of the fast one alone
+    fast/ accurate/  the members' weights, each for its own backend; accurate/tokenizer.json where it reads for itself
 """
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter_ns
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.backends.reader import Reader, Texts
 from millis.backends.stepwise import in_steps, load_model
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
@@ -34,7 +36,7 @@ from millis.types import Answered, Features, Session
 
 NAME = "cascade"  # in a manifest, as its `backend` and as the family of its `spec`
 MEMBERS = ("fast", "accurate")
-SHARED = ("labels", "inputs", "max_length")  # what of a manifest both members must have alike
+OWN_TOKENIZER = f"accurate/{TOKENIZER}"  # there where the accurate member reads texts for itself
 
 
 def write(
@@ -73,6 +75,8 @@ def write(
         (temporary / TOKENIZER).write_bytes(read_bytes(members["fast"][0] / TOKENIZER))
         for member, (source, _) in members.items():
             shutil.copytree(source, temporary / member, ignore=shutil.ignore_patterns(FILE_NAME, TOKENIZER))
+        if not read_alike(members):
+            (temporary / OWN_TOKENIZER).write_bytes(read_bytes(members["accurate"][0] / TOKENIZER))
         return seal(temporary, manifest)
 
 
@@ -83,11 +87,13 @@ class CascadeSession:
         fast: Asked about every row.
         accurate: Asked about some.
         threshold: Least probability at which the fast member's answer stands.
+        reader: The accurate member's, where it does not take the fast one's features; these then keep their texts.
     """
 
-    def __init__(self, fast: Session, accurate: Session, threshold: float) -> None:
+    def __init__(self, fast: Session, accurate: Session, threshold: float, reader: Reader | None = None) -> None:
         self.steps = [in_steps(fast), in_steps(accurate)]
         self.threshold = threshold
+        self._reader = reader
 
     def __call__(self, features: Features) -> NDArray[np.float32]:
         """Logits [B, C] of the member that answers each row."""
@@ -107,15 +113,35 @@ class CascadeSession:
         logits = fast.answer(features, until_ns).logits
         unsure = ~(maximum_probability.score([logits]) >= self.threshold)  # and where it is not a number
         if len(unsure) == 1:  # nothing to pick rows from, which costs some µs
-            if unsure[0] and (until_ns is None or not self._ends_late(features.ids.shape[1], until_ns)):
-                return Answered(accurate.answer(features, until_ns).logits, np.array([2]))
+            if unsure[0]:
+                asked = features if self._reader is None else self._read(features, self._reader, unsure)[0]
+                if until_ns is None or not self._ends_late(asked.ids.shape[1], until_ns):
+                    return Answered(accurate.answer(asked, until_ns).logits, np.array([2]))
             return Answered(logits, np.array([1]))
         if unsure.any():
-            ids, mask, types = features
-            asked = Features(ids[unsure], mask[unsure], None if types is None else types[unsure])
             logits = logits.copy()
-            logits[unsure] = accurate(asked)
+            logits[unsure] = self._accurately(features, unsure)
         return Answered(logits, np.where(unsure, 2, 1))
+
+    def every(self, features: Features) -> list[NDArray[np.float32]]:
+        """Logits of every step of both members, for one request."""
+        fast, accurate = self.steps
+        own = features if self._reader is None else self._read(features, self._reader, np.array([True]))[0]
+        return [*fast.every(features), *accurate.every(own)]
+
+    def _accurately(self, features: Features, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The accurate member's logits of some rows; texts that it reads for itself are of any length, and go alone."""
+        accurate = self.steps[1]
+        if self._reader is not None:
+            return np.concatenate([accurate(read) for read in self._read(features, self._reader, chosen)])
+        ids, mask, types = features
+        return accurate(Features(ids[chosen], mask[chosen], None if types is None else types[chosen]))
+
+    @staticmethod
+    def _read(features: Features, reader: Reader, chosen: NDArray[np.bool_]) -> list[Features]:
+        """The chosen rows' texts as the accurate member takes them."""
+        assert isinstance(features, Texts), "the accurate member reads texts, and these features keep none"
+        return [reader.feed(reader.tokenize(features.texts[row])) for row in np.flatnonzero(chosen).tolist()]
 
     @property
     def knows_times(self) -> bool:
@@ -124,8 +150,9 @@ class CascadeSession:
 
     def learn_times(self, examples: Sequence[Features]) -> None:
         """Measure both members, whichever of them would have answered; see `StepwiseSession.learn_times`."""
-        for member in self.steps:
-            member.learn_times(examples)
+        fast, accurate = self.steps
+        fast.learn_times(examples)
+        accurate.learn_times(examples if self._reader is None else self._reader.examples())
 
     def _ends_late(self, length: int, until_ns: int) -> bool:
         return perf_counter_ns() + 1e6 * sum(self.steps[1].step_ms(length)) > until_ns
@@ -139,7 +166,13 @@ def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
     """
     found = members_of(manifest)
     fast, accurate = (load_model(folder / name, found[name], threads) for name in MEMBERS)
-    return CascadeSession(fast, accurate, float(manifest.spec["threshold"]))
+    reader = Reader.of(folder / "accurate", found["accurate"]) if reads_apart(manifest) else None
+    return CascadeSession(fast, accurate, float(manifest.spec["threshold"]), reader)
+
+
+def reads_apart(manifest: Manifest) -> bool:
+    """Whether this is a cascade whose accurate member reads texts for itself."""
+    return manifest.backend == NAME and OWN_TOKENIZER in manifest.files
 
 
 def members_of(manifest: Manifest) -> dict[str, Manifest]:
@@ -165,7 +198,7 @@ def members_of(manifest: Manifest) -> dict[str, Manifest]:
 
 
 def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
-    """Two artifacts that can be asked the same tokens and answer the same labels.
+    """Two artifacts of one model each that answer the same labels.
 
     Raises:
         MillisError: says in what they differ.
@@ -174,13 +207,11 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
     for name, (folder, manifest) in members.items():
         if manifest.backend == NAME:
             raise MillisError(f"{name}={folder} is a cascade itself; expected an artifact of one model")
-    for what in SHARED:
-        one, other = getattr(first, what), getattr(second, what)
-        if one != other:
-            raise MillisError(
-                f"the members of a cascade must have the same {what}: {fast} has {_short(one)}, {accurate} has "
-                f"{_short(other)}. Choose two artifacts made for the same data and task"
-            )
+    if first.labels != second.labels:
+        raise MillisError(
+            f"the members of a cascade must have the same labels: {fast} has {_short(first.labels)}, {accurate} has "
+            f"{_short(second.labels)}. Choose two artifacts made for the same data and task"
+        )
     made_for = {manifest.options["threads"] for manifest in (first, second) if "threads" in manifest.options}
     if len(made_for) > 1:
         raise MillisError(
@@ -188,11 +219,13 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
             f"{first.options['threads']}, {accurate} for {second.options['threads']}. Make one of them again with the "
             "other's backend.threads"
         )
-    if _vocabulary(fast) != _vocabulary(accurate):
-        raise MillisError(
-            f"the members of a cascade must share their tokenizer, for a request is tokenised once: {fast} and "
-            f"{accurate} have different ones. Choose two artifacts with the same vocabulary"
-        )
+
+
+def read_alike(members: Mapping[str, tuple[Path, Manifest]]) -> bool:
+    """Whether both members take the same features of a text."""
+    (fast, first), (accurate, second) = (members[name] for name in MEMBERS)
+    same = first.inputs == second.inputs and first.max_length == second.max_length
+    return same and _vocabulary(fast) == _vocabulary(accurate)
 
 
 def _vocabulary(folder: Path) -> Any:
@@ -207,5 +240,5 @@ def _member(cascade: Manifest, name: str) -> Manifest:
     return parse({**values, "files": files})
 
 
-def _short(value: Any) -> str:
-    return f"{len(value)} ({', '.join(map(str, value[:3]))}, ...)" if isinstance(value, tuple) else str(value)
+def _short(labels: tuple[str, ...]) -> str:
+    return f"{len(labels)} ({', '.join(labels[:3])}, ...)"

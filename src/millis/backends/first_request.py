@@ -34,9 +34,9 @@ def check(
         MillisError: a text that cannot be tokenized, ids beyond the model's table, a request that cannot be answered,
             or not with one logit for each label.
     """
-    requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in TEXTS]
+    requests = [_tokenized(folder, prepare, text) for text in TEXTS]
     largest = max(max(tokenizer.get_vocab().values(), default=0), *(int(request.ids.max()) for request in requests))
-    for rows in _tables(manifest.spec):
+    for rows in _tables(manifest):
         if largest >= rows:
             raise MillisError(
                 f"{folder / TOKENIZER} has ids up to {largest}, the model's table {rows} rows: they do not belong "
@@ -52,6 +52,15 @@ def check(
         )
 
 
+def _tokenized(folder: Path, prepare: Callable[[Text], Features], text: Text) -> Features:
+    try:
+        return _guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text)  # type: ignore[no-any-return]
+    except MillisError as error:
+        if str(folder) in str(error):
+            raise
+        raise MillisError(f"{folder / TOKENIZER} cannot tokenize: {error}. Make the artifact again") from error
+
+
 def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
     """What `call` returns; whatever it raises as a fault of the artifact's."""
     try:
@@ -63,11 +72,12 @@ def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
         raise MillisError(f"{failing}: {reason}. Make the artifact again") from error
 
 
-def _tables(spec: Spec) -> Iterator[int]:
-    """Rows of the embedding table, or of those of a cascade's members."""
-    specs = [spec]
-    if spec.get("family") == cascade.NAME:
-        specs = [spec["members"][name]["spec"] for name in cascade.MEMBERS]
+def _tables(manifest: Manifest) -> Iterator[int]:
+    """Rows of the embedding table, or of those of a cascade's members that take the same ids."""
+    specs: list[Spec] = [manifest.spec]
+    if manifest.spec.get("family") == cascade.NAME:
+        alike = cascade.MEMBERS[:1] if cascade.reads_apart(manifest) else cascade.MEMBERS
+        specs = [manifest.spec["members"][name]["spec"] for name in alike]
     for part in (part for one in specs for part in (one, one.get("encoder"))):
         rows = part.get("vocab_size") if isinstance(part, dict) else None
         if isinstance(rows, int):
@@ -79,5 +89,5 @@ def _logits(session: Session, features: Features) -> list[NDArray[np.float32]]:
     if isinstance(session, StepwiseSession):
         return list(session.every(features))
     if isinstance(session, cascade.CascadeSession):
-        return [logits for member in session.steps for logits in member.every(features)]
+        return list(session.every(features))
     return [session(features)]

@@ -21,18 +21,13 @@ from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding
 
 from millis import backends
 from millis.backends import cascade, first_request, stepwise
+from millis.backends.reader import Encoded, Reader, TextKeeper
 from millis.cpus import affinity, available_cpus, quota
-from millis.data.beginning import beginning
-from millis.errors import MillisError, is_panic, without_panics
-from millis.models import tokenizer as tokenizers
-from millis.models.ngrams import NgramEncoding
-from millis.models.tokenizer import AnyTokenizer
-from millis.storage.archived import read_bytes
-from millis.storage.manifest import TOKENIZER, Manifest, open_manifest
+from millis.errors import MillisError
+from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
@@ -43,27 +38,15 @@ class Runner:
 
     Args:
         manifest: What the artifact is.
-        tokenizer: The artifact's; this runner sets its truncation and turns its padding off.
+        reader: Of the artifact's requests.
         session: The weights on a backend.
     """
 
-    def __init__(self, manifest: Manifest, tokenizer: AnyTokenizer, session: Session) -> None:
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(manifest.max_length)
+    def __init__(self, manifest: Manifest, reader: Reader | TextKeeper, session: Session) -> None:
         self.manifest = manifest
         self.labels = manifest.labels
         self._likeliest = _by_python if len(manifest.labels) < WIDE else _by_numpy
-        self._beginning = beginning(tokenizer, manifest.max_length)
-        self._encode = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs against 24 for `encode`
-        self._tokenizer, self._session = tokenizer, session
-        # Row n of each: what a text of n tokens needs, [1, n].
-        ones, zeros = np.ones((1, manifest.max_length), np.int64), np.zeros((1, manifest.max_length), np.int64)
-        self._masks = [ones[:, :length] for length in range(manifest.max_length + 1)]
-        self._types = [zeros[:, :length] for length in range(manifest.max_length + 1)]
-        self._takes_types = "token_type_ids" in manifest.inputs
-        # A text without a single token, as training pads it: one position, masked out.
-        blank = zeros[:, :1]
-        self._blank = Features(blank, blank, blank if self._takes_types else None)
+        self._reader, self._session = reader, session
         # Sessions that may stop early say which of their steps they took, and can be given a deadline.
         self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None
         self._learning = RLock()
@@ -117,52 +100,20 @@ class Runner:
         """
         if self._stepwise is not None:
             with self._learning:
-                self._stepwise.learn_times(self._examples())
-
-    def _examples(self) -> list[Features]:
-        """A request of 1, 2, 4, ... tokens, up to the longest; of all words, for a model may drop a text of one."""
-        longest = self.manifest.max_length
-        lengths = sorted({*(2**power for power in range(longest.bit_length()) if 2**power < longest), longest})
-        known = np.sort(np.fromiter(self._tokenizer.get_vocab().values(), np.int64))
-        return [
-            Features(
-                known[np.linspace(0, len(known) - 1, length).astype(int)][None],
-                self._masks[length],
-                self._types[length] if self._takes_types else None,
-            )
-            for length in lengths
-        ]
+                self._stepwise.learn_times(self._reader.examples())
 
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Logits [N, C], one text at a time: the very path that answers requests."""
         rows = [self.compute(self.feed(self.tokenize(text))) for text in texts]
         return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
 
-    def tokenize(self, text: Text) -> Encoding | NgramEncoding:
+    def tokenize(self, text: Text) -> Encoded:
         """Text to at most `max_length` tokens; of a long text no more is read than settles these."""
-        try:
-            return self._encode([self._beginning(text)])[0]
-        except TypeError as error:
-            raise MillisError(
-                f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings, of valid "
-                "Unicode"
-            ) from error
-        except BaseException as error:
-            if not is_panic(error):
-                raise
-            raise MillisError(f"the artifact's tokenizer cannot read a request: {error}") from error
+        return self._reader.tokenize(text)
 
-    def feed(self, encoding: Encoding | NgramEncoding) -> Features:
+    def feed(self, encoding: Encoded) -> Features:
         """Tokens to the model's inputs, [1, S]."""
-        ids = np.array([encoding.ids], dtype=np.int64)
-        length = ids.shape[1]
-        if length == 0:
-            return self._blank
-        if not self._takes_types:
-            return Features(ids, self._masks[length], None)
-        if encoding.n_sequences == 1:
-            return Features(ids, self._masks[length], self._types[length])
-        return Features(ids, self._masks[length], np.array([encoding.type_ids], dtype=np.int64))
+        return self._reader.feed(encoding)
 
     def compute(self, features: Features) -> NDArray[np.float32]:
         """Inputs to logits [1, C]."""
@@ -219,7 +170,7 @@ def _after_fork() -> None:
     forked: Any = _Forked()
     for runner in _RUNNERS:
         _FOREIGN.append(runner._session)
-        runner._encode, runner._session, runner._learning = forked, forked, RLock()
+        runner._reader, runner._session, runner._learning = forked, forked, RLock()
         if runner._stepwise is not None:
             runner._stepwise = forked
     _RUNNERS.clear()
@@ -263,15 +214,9 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     manifest = open_manifest(folder, verify)
     check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
-    with without_panics(str(folder / TOKENIZER)):
-        try:
-            tokenizer = tokenizers.read(bytes(read_bytes(folder / TOKENIZER)).decode("utf-8"))
-        except MillisError:
-            raise
-        except Exception as error:  # tokenizers raises bare Exception
-            raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
-        runner = Runner(manifest, tokenizer, session)
-    first_request.check(folder, manifest, tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
+    reader = Reader.of(folder, manifest)
+    runner = Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session)
+    first_request.check(folder, manifest, reader.tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 
 

@@ -37,7 +37,7 @@ class Validation(NamedTuple):
         confidence: The fast member's largest probability, [N].
         fast, accurate: Label indices, [N].
         fast_ms: A whole request to the fast member, [N].
-        accurate_ms: What the accurate member's model adds, [N].
+        accurate_ms: What the accurate member adds where it is asked, [N].
     """
 
     confidence: NDArray[np.float64]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.backends.reader import stack
 from millis.backends.runner import Runner
 from millis.types import Features, Text
 
@@ -41,7 +42,7 @@ def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     steps = np.empty(len(texts), np.int64)
     together = TOGETHER if runner.manifest.quantization is None else 1
     for rows in _equally_long(features, together):
-        logits[rows], steps[rows] = runner.answer(_stack([features[row] for row in rows]))
+        logits[rows], steps[rows] = runner.answer(stack([features[row] for row in rows]))
     truncated = sum(bool(encoding.overflowing) for encoding in encodings)
     return Answers(logits.argmax(axis=1).tolist(), logits, truncated, steps)
 
@@ -53,13 +54,3 @@ def _equally_long(features: Sequence[Features], together: int) -> Iterator[list[
         groups.setdefault((one.ids.shape[1], bool(one.mask.all())), []).append(row)
     for rows in groups.values():
         yield from (rows[i : i + together] for i in range(0, len(rows), together))
-
-
-def _stack(features: Sequence[Features]) -> Features:
-    """[1, S] each to [B, S]."""
-    types = [one.token_types for one in features if one.token_types is not None]
-    return Features(
-        np.concatenate([one.ids for one in features]),
-        np.concatenate([one.mask for one in features]),
-        np.concatenate(types) if types else None,
-    )

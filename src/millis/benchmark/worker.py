@@ -95,12 +95,13 @@ class _Timer:
 
         import numpy as np
 
+        from millis.backends.reader import with_texts
         from millis.types import Features
 
         fed = [self.runner.feed(self.runner.tokenize(self.texts[row % len(self.texts)])) for row in range(batch)]
         ids = np.stack([np.resize(one.ids[0], length) for one in fed])
         types = None if fed[0].token_types is None else np.zeros_like(ids)
-        features = Features(ids, np.ones_like(ids), types)
+        features = with_texts(Features(ids, np.ones_like(ids), types), fed)
         compute = self.runner.compute
         taken: list[float] = []
         for _ in range(3):

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, open_dict
 
 from millis import __version__
 from millis.backends import cascade
-from millis.backends.cascade import MEMBERS, check_members
+from millis.backends.cascade import MEMBERS, check_members, read_alike
 from millis.backends.runner import bound_threads, check_trusted, load
 from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.latency import HERE
@@ -26,12 +26,12 @@ from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.record import Record
 from millis.report.text import wide_console
-from millis.storage.manifest import open_manifest
+from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 from millis.units import percent
 
 LIMITS = ("quality_drop", "latency_p50_ms", "latency_p99_ms")
-COMPUTE = 2  # the stage that an unsure request pays for a second time
+TOKENIZE, COMPUTE, DECODE = 0, 2, 3  # stages; an unsure request pays for some before the last a second time
 
 
 def run(cfg: DictConfig) -> list[Record]:
@@ -49,7 +49,7 @@ def run(cfg: DictConfig) -> list[Record]:
     check_members(members)
     inputs = load_inputs(cfg)
     benchmark.check_labels(manifests, inputs.dataset.labels)
-    candidates = points(validated(cfg, inputs, folders), lambda predictions: _quality(inputs, predictions))
+    candidates = points(validated(cfg, inputs, members), lambda predictions: _quality(inputs, predictions))
     chosen = choose(candidates, {name: cfg.cascade[name] for name in LIMITS})
     key = fingerprint("cascade", __version__, [one.fingerprint for one in manifests.values()], chosen.threshold)
     name = f"cascade {manifests['fast'].name} + {manifests['accurate'].name}"
@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> list[Record]:
     return records
 
 
-def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> Validation:
+def validated(cfg: DictConfig, inputs: Inputs, members: Mapping[str, tuple[Path, Manifest]]) -> Validation:
     """Both members on the validation split: their answers to all texts, their times on `cfg.cascade.texts`.
 
     Limits on a quantile of the latency ask for as many as it takes (`requests_for`), where there are so many.
@@ -85,22 +85,24 @@ def validated(cfg: DictConfig, inputs: Inputs, folders: Mapping[str, Path]) -> V
     """
     texts, threads = inputs.dataset.validation.texts, torch.get_num_threads()
     answers = {}
-    for name, folder in folders.items():
-        bound = bound_threads(open_manifest(folder, verify=False), threads)
+    for name, (folder, manifest) in members.items():
+        bound = bound_threads(manifest, threads)
         answers[name] = answer(load(folder, bound, verify=False, trust_code=cfg.trust_code), texts)
     lengths = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
     by_length = np.argsort(lengths, kind="stable")
     limits = latency_limits({name: cfg.cascade[name] for name in LIMITS})
     wanted = max([cfg.cascade.texts, *(requests_for(quantile(name)) for name in limits)])
     timed = np.unique(np.linspace(0, len(texts) - 1, min(wanted, len(texts))).astype(int))  # ranks
+    folders = {name: folder for name, (folder, _) in members.items()}
     stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
+    first = COMPUTE if read_alike(members) else TOKENIZE
     nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
     return Validation(
         confidence=maximum_probability.score([answers["fast"].logits]).astype(np.float64),
         fast=np.array(answers["fast"].predictions),
         accurate=np.array(answers["accurate"].predictions),
         fast_ms=stages["fast"].sum(axis=1)[nearest],
-        accurate_ms=stages["accurate"][:, COMPUTE][nearest],
+        accurate_ms=stages["accurate"][:, first:DECODE].sum(axis=1)[nearest],
     )
 
 

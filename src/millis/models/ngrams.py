@@ -30,13 +30,44 @@ TYPE = "millis-ngrams"
 BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2^64
 INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 MIX = np.uint64(0xD6E8FEB86659FD93)
-WORDS, CHARACTERS = (1, 2), (1, 2, 3, 4, 5)
+HALF = np.uint64(32)
+WORDS, CHARACTERS = 2, 5  # the longest runs
+BLANK = ord(" ")
 LONGEST = 1024  # characters that are read of a text
 PAD, SHARED, FIRST, SECOND = 0, 1, 2, 3
-LIMIT = LONGEST * (len(WORDS) + len(CHARACTERS)) * 2  # ids of the longest pair
+LIMIT = LONGEST * (WORDS + CHARACTERS) * 2  # ids of the longest pair
 _POWERS = np.cumprod(np.concatenate([[np.uint64(1)], np.full(LONGEST + 1, BASE)]), dtype=np.uint64)
 _INVERSES = np.cumprod(np.concatenate([[np.uint64(1)], np.full(LONGEST + 1, INVERSE)]), dtype=np.uint64)
-Buckets = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
+
+
+class Runs(NamedTuple):
+    """All runs in a sequence, ascending by their ends: those of its first `total` items are the first `counts[total]`.
+
+    Args:
+        starts, ends: From which item, before which.
+        kinds: What is added to a hash: the length, and more for words.
+        counts: By number of items.
+    """
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    kinds: Hashes
+    counts: list[int]
+
+    @classmethod
+    def upto(cls, longest: int, kind: int) -> "Runs":
+        """Of 1 to `longest` items among LONGEST + 1."""
+        items = np.arange(1, LONGEST + 2)
+        ends, sizes = np.repeat(items, longest), np.tile(np.arange(1, longest + 1), len(items))
+        inside = sizes <= ends
+        ends, sizes = ends[inside], sizes[inside]
+        counts = np.cumsum(np.minimum(items, longest))
+        return cls(ends - sizes, ends, (sizes + kind).astype(np.uint64), [0, *counts.tolist()])
+
+
+_CHARACTERS, _WORDS = Runs.upto(CHARACTERS, 0), Runs.upto(WORDS, 100)
+_CHARACTER_INVERSES = _INVERSES[_CHARACTERS.starts]
 
 
 class NgramEncoding(NamedTuple):
@@ -142,7 +173,7 @@ class NgramTokenizer:
         """Inverse of `to_str`.
 
         Raises:
-            ValueError, KeyError: not what `to_str` writes.
+            ValueError, KeyError, TypeError: not what `to_str` writes.
         """
         values = json.loads(text)
         bits = values["bits"]
@@ -154,43 +185,73 @@ class NgramTokenizer:
         return cls(bits, np.flatnonzero(np.unpackbits(packed)))
 
     def _encode(self, text: Text) -> NgramEncoding:
-        ids = self._ids[self._buckets(text)]
-        ids = ids[ids > 0]
-        return NgramEncoding(ids, any(len(part) > LONGEST for part in ((text,) if isinstance(text, str) else text)))
+        buckets = self._buckets(text)
+        ids = np.zeros(
+            len(buckets) + 1, np.int64
+        )  # a zero before all: each id that differs from the one before is kept
+        ids[1:] = self._ids[buckets]
+        ids.sort()
+        found = ids[1:][ids[1:] != ids[:-1]]
+        length = len(text) if isinstance(text, str) else max(map(len, text))
+        return NgramEncoding(found, length > LONGEST)
 
     def _buckets(self, text: Text) -> NDArray[np.int64]:
-        """Distinct buckets of a text, ascending."""
+        """The bucket of every n-gram of a text, some of them several times."""
         if isinstance(text, str):
             hashes = _hashes(text)
         elif isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text):
-            first, second = (np.unique(_hashes(part)) for part in text)
-            shared = np.isin(first, second, assume_unique=True)
-            others = np.isin(second, first, assume_unique=True, invert=True)
-            hashes = np.concatenate([
-                first[shared] * np.uint64(2 * SHARED + 1),
-                first[~shared] * np.uint64(2 * FIRST + 1),
-                second[others] * np.uint64(2 * SECOND + 1),
-            ])  # fmt: skip
+            hashes = _pair_hashes(*text)
         else:
             raise TypeError(f"expected a string or a pair of strings, got {type(text).__name__}")
-        mixed = (hashes ^ (hashes >> np.uint64(32))) * MIX
-        return np.unique(mixed >> self._shift).astype(np.int64)
+        hashes ^= hashes >> HALF
+        hashes *= MIX
+        hashes >>= self._shift
+        return hashes.view(np.int64)
 
 
-def _hashes(text: str) -> Buckets:
-    """A hash for every n-gram of one text."""
-    plain = f" {' '.join(unicodedata.normalize('NFKC', text[:LONGEST]).lower().split())} "[: LONGEST + 1]
-    points = np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    total = len(points)
-    sums = np.zeros(total + 1, np.uint64)
-    np.cumsum(points * _POWERS[:total], out=sums[1:])
-    found = [
-        (sums[size:] - sums[:-size]) * _INVERSES[: total + 1 - size] + np.uint64(size)
-        for size in CHARACTERS
-        if size <= total
-    ]
-    blanks = np.flatnonzero(points == 32)
-    for size in WORDS:
-        starts, ends = blanks[:-size] + 1, blanks[size:]
-        found.append((sums[ends] - sums[starts]) * _INVERSES[starts] + np.uint64(100 + size))
-    return np.concatenate(found)
+def _hashes(text: str) -> Hashes:
+    """A hash for every n-gram of one text, some of them several times."""
+    points = _points(text)
+    sums = np.zeros(len(points) + 1, np.uint64)
+    np.add.accumulate(points * _POWERS[: len(points)], out=sums[1:])
+    starts, ends, kinds, counts = _CHARACTERS
+    count = counts[len(points)]
+    characters = sums[ends[:count]]
+    characters -= sums[starts[:count]]
+    characters *= _CHARACTER_INVERSES[:count]
+    characters += kinds[:count]
+    blanks = (points == BLANK).nonzero()[0]
+    starts, ends, kinds, counts = _WORDS
+    count = counts[len(blanks) - 1]
+    begins = blanks[starts[:count]] + 1
+    words = sums[blanks[ends[:count]]]
+    words -= sums[begins]
+    words *= _INVERSES[begins]
+    words += kinds[:count]
+    return np.concatenate((characters, words))
+
+
+def _points(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
+    """The normalised text's code points, a blank before and behind."""
+    text = text[:LONGEST]
+    if not text.isascii():  # nothing in ASCII is normalised
+        text = unicodedata.normalize("NFKC", text)
+    plain = f" {' '.join(text.lower().split())} "[: LONGEST + 1]
+    if plain.isascii():
+        return np.frombuffer(plain.encode(), np.uint8)
+    return np.frombuffer(plain.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _pair_hashes(*texts: str) -> Hashes:
+    """A hash for every n-gram of two texts, of three kinds: in both, in the first alone, in the second alone."""
+    first, second = map(_hashes, texts)
+    first.sort()
+    second.sort()
+    shared, others = _are_in(second, first), ~_are_in(first, second)
+    first *= np.where(shared, np.uint64(2 * SHARED + 1), np.uint64(2 * FIRST + 1))
+    return np.concatenate((first, second[others] * np.uint64(2 * SECOND + 1)))
+
+
+def _are_in(known: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of `hashes` are among `known`, which ascend."""
+    return np.equal(known.take(known.searchsorted(hashes), mode="clip"), hashes)

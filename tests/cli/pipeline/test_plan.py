@@ -41,6 +41,22 @@ def recipe(*overrides):
         (["tokens=learned", "pruning=l0"], "leaves nothing to read. Choose fewer layers or heads from the start"),
         (["tokens=learned", "distillation=minilmv2"], "compares hidden states or attention of all of them. Choose dis"),
         (["tokens=learned", "distillation=tinybert"], "compares hidden states or attention of all of them. Choose dis"),
+        (
+            ["student=ngrams", "pruning=magnitude"],
+            r"pruning happens while a student trains, and student=ngrams is fitted at once. .* or pruning=none$",
+        ),
+        (["student=ngrams", "quantization=qat"], r"student=ngrams is fitted at once. .* or quantization=dynamic$"),
+        (["student=ngrams", "adapter=lora"], r"adapter happens while .* student=ngrams is fitted at once"),
+        (["student=ngrams", "early_exit=joint"], r"early_exit happens while .* student=ngrams is fitted at once"),
+        (["student=ngrams", "tokens=learned"], r"tokens happens while .* student=ngrams is fitted at once"),
+        (["student=ngrams", "augmentation=typos"], r"augmentation happens while .* student=ngrams is fitted at once"),
+        (["student=ngrams", "pruning=to_latency"], "student.bits for fewer rows, and pruning=n"),
+        (["student=ngrams", "factorization=vocabulary"], r"one table with a row an n-gram.*and factorization=none$"),
+        (["student=ngrams", "factorization=svd"], r"one table with a row an n-gram.*and factorization=none$"),
+        (["student=ngrams", "distillation=annealed"], r"is a schedule. Choose a number for distillation.alpha$"),
+        (["student=ngrams", "distillation=hidden"], "compares hidden states or attention, and student=ngrams has none"),
+        (["student=ngrams", "distillation=tinybert"], "and student=ngrams has none: .* Choose distillation=logits or"),
+        (["student=ngrams", "ensemble=[1]"], r"ensemble=\[1\] teaches a student that trains, .*Choose ensemble=\[\]"),
         (["ensemble=[1]", "distillation=logits", "distillation.cache=false"], "ensemble needs cached answers"),
         (["ensemble=[1]", "distillation=logit_mse"], "distillation.logit_loss=logit_mse fits the level too. Choose"),
         (["ensemble=[1,0]"], r"ensemble=\[1, 0\] beside teacher.seed=0 hears the teacher of seed 0 twice: expected"),
@@ -59,6 +75,8 @@ def test_contradictions_are_refused_with_the_reason(overrides, message):
 def test_groups_that_are_none_leave_the_fingerprint_alone():
     cfg = composed("compress", [])
     assert len(Recipe.of(cfg).parts(cfg)) == 4  # student, distillation, optimizer, trainer
+    cfg = composed("compress", ["student=ngrams"])
+    assert len(Recipe.of(cfg).parts(cfg)) == 2  # student, distillation
 
 
 @pytest.mark.parametrize("override", ["pruning=heads", "quantization=qat", "factorization=svd", "ensemble=[1]"])

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from millis import backends
 from millis.backends import stepwise
+from millis.backends.reader import Reader
 from millis.backends.runner import Runner
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
@@ -50,7 +51,8 @@ def settle(cfg: DictConfig, teacher: Teacher, folder: Path, manifest: Manifest, 
 def _every_exit(folder: Path, manifest: Manifest, tokenizer: AnyTokenizer, split: Split) -> NDArray[np.float32]:
     """Logits of every exit on every text, one at a time as requests come, [E, N, C]."""
     session = stepwise.load(backends.module(manifest.backend), folder, manifest, torch.get_num_threads())
-    runner = Runner(manifest, tokenizers.read(tokenizer.to_str()), session)  # a runner sets truncation in its own
+    reader = Reader(manifest, tokenizers.read(tokenizer.to_str()))  # a reader sets truncation in its own
+    runner = Runner(manifest, reader, session)
     return np.concatenate([session.every(runner.feed(runner.tokenize(text))) for text in split.texts], axis=1)
 
 

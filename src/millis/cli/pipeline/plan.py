@@ -114,6 +114,11 @@ class Recipe:
         )
         recipe.check()
         if cfg.ensemble:
+            if recipe.student.fits:
+                raise MillisError(
+                    f"ensemble={list(cfg.ensemble)} teaches a student that trains, and student=ngrams is fitted to the "
+                    "answers of one teacher. Choose ensemble=[]"
+                )
             _check_ensemble(list(cfg.ensemble), cfg.teacher.seed, recipe.distillation)
         return recipe
 
@@ -159,8 +164,8 @@ class Recipe:
 
         Groups that are `none` are left out, so that a method which arrives does not orphan what lies trained.
         """
-        trained = () if self.student.fits else (cfg.optimizer, cfg.trainer)
-        parts = [plain(node) for node in (cfg.student, cfg.distillation, *trained)]
+        training = () if self.student.fits else (cfg.optimizer, cfg.trainer)
+        parts = [plain(node) for node in (cfg.student, cfg.distillation, *training)]
         chosen = {name: plain(cfg[name]) for name in METHODS if instantiate(cfg[name]) is not None}
         if self.early_exit is not None:  # another policy or threshold needs no other weights
             chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
@@ -192,13 +197,8 @@ class Recipe:
             )
             if chosen is not None
         ]
-        if self.student.fits and untrained:
-            raise MillisError(
-                f"{untrained[0]} happens while a student trains, and student=ngrams is fitted at once. Choose another "
-                f"student, or {untrained[0].split('.')[0]}={'dynamic' if 'aware' in untrained[0] else 'none'}"
-            )
         if self.student.fits:
-            self._check_fitted()
+            self._check_fitted(untrained)
         if not self.student.trains and untrained:
             raise MillisError(
                 f"{untrained[0]} happens while a student trains, and student=teacher is not trained: its weights are "
@@ -233,16 +233,28 @@ class Recipe:
                 "computes others. Choose backend=onnxruntime, or quantization=dynamic"
             )
 
-    def _check_fitted(self) -> None:
-        """Refuse what a student that is fitted at once cannot learn from."""
-        if callable(getattr(self.distillation, "alpha", 0)):
+    def _check_fitted(self, training: list[str]) -> None:
+        """Refuse what a student without a training has no place for, and what would change nothing in it."""
+        if training:
             raise MillisError(
-                "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for it"
+                f"{training[0]} happens while a student trains, and student=ngrams is fitted at once. Choose another "
+                f"student, or {training[0].split('.')[0]}={'dynamic' if 'aware' in training[0] else 'none'}"
+            )
+        if self.reshapes:
+            name = "pruning" if self.to_latency is not None else "factorization"
+            raise MillisError(
+                f"{name} makes a student smaller before it trains, and student=ngrams is one table with a row an "
+                f"n-gram. Choose student.least or student.bits for fewer rows, and {name}=none"
+            )
+        if callable(self.distillation.alpha):
+            raise MillisError(
+                "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for "
+                "distillation.alpha"
             )
         if any(getattr(stage.distillation, "terms", None) for stage in self.distillation.stages()):
             raise MillisError(
-                "student=ngrams has no hidden states or attention, which this distillation compares. Choose "
-                "distillation=logits"
+                "this distillation compares hidden states or attention, and student=ngrams has none: it is fitted to "
+                "labels and the teacher's logits. Choose distillation=logits or none"
             )
 
     def _check_exits(self) -> None:
