@@ -75,7 +75,7 @@ def test_unknown_kind():
     with pytest.raises(MillisError) as caught:
         Record(**{**VALUES, "kind": "pupil"})
     assert str(caught.value) == (
-        "record 'transformer 3x384 int8' has kind 'pupil'; expected one of teacher, baseline, student"
+        "record 'transformer 3x384 int8' has kind 'pupil'; expected one of teacher, baseline, linear, student"
     )
 
 

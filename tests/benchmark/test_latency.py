@@ -107,7 +107,7 @@ def test_what_processes_differ_by_is_in_the_intervals(fake, monkeypatch):
     # 12.71 · (log 1.02 / √2) / √2 = 0.126 about the middle of both.
     original, born = Fake.ask, []
 
-    def ask(self, request):
+    def ask(self, request, expected_s=0.0):
         answer = original(self, request)
         if "warm" in request and self.name == "small":
             born.append(self)

@@ -73,7 +73,7 @@ def test_compress_then_benchmark_then_predict(place, capsys, monkeypatch):
     output = capsys.readouterr().out
     student = artifact_of(output)
     records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
-    assert [record.kind for record in records] == ["teacher", "baseline", "student"]
+    assert [record.kind for record in records] == ["teacher", "baseline", "linear", "student"]
     assert records[0].metrics["speedup"] == 1
     assert records[2].metrics["size_bytes"] < records[0].metrics["size_bytes"]
     assert set(records[2].stages_ms) == {"tokenize", "feed", "compute", "decode"}

@@ -42,13 +42,14 @@ def asked(request, monkeypatch, tmp_path):
 
     def read(content):
         runner, file = Recording(), None
-        monkeypatch.setattr(predict, "load", lambda folder, threads: runner)
+        monkeypatch.setattr(predict, "load", lambda folder, threads, trust_code: runner)
         if request.param == "file":
             file = tmp_path / "texts.txt"
             file.write_bytes(content)
         else:
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="latin-1", newline="\n"))
-        cfg = OmegaConf.create({"artifact": "", "threads": 1, "deadline_ms": None, "texts": None, "file": file})
+        given = {"artifact": "", "threads": 1, "deadline_ms": None, "texts": None, "file": file, "trust_code": False}
+        cfg = OmegaConf.create(given)
         predict.run(cfg)
         return [text for (text,) in runner.asked]
 

@@ -129,12 +129,7 @@ def test_of_a_long_text_only_the_beginning_reaches_the_tokenizer(tokenizer, tmp_
             longest.extend(map(len, texts))
             return self.inner.encode_batch_fast(texts)
 
-    class Made:
-        @staticmethod
-        def from_str(text):
-            return Watched(Tokenizer.from_str(text))
-
-    monkeypatch.setattr(encoding, "Tokenizer", Made)
+    monkeypatch.setattr(encoding.tokenizers, "read", lambda text: Watched(Tokenizer.from_str(text)))
     encoded = encode(Split(["where is my parcel " * 20_000, "refund"], [0, 1]), tokenizer, 8, tmp_path)
     assert rows_of(encoded, encoded.ids) == [[2, 4, 5, 6, 7, 4, 5, 3], [2, 8, 3]]
     assert encoded.truncated == 1

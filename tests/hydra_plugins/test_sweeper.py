@@ -517,6 +517,7 @@ def test_a_listener_hears_all(
     sweep: Callable[..., optuna.Study], app: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "a_listener", sys.modules[__name__])
+    monkeypatch.setenv("MILLIS_TRUSTED_TARGETS", "a_listener")
     append(app, listener={"_target_": "a_listener.notebook"}, n_trials=3)
     trials = sweep().trials
     heard = Notebook.pages

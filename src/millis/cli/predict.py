@@ -42,6 +42,7 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPr
         console.print(
             f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {_path(answer)}{line}",
             markup=False,
+            emoji=False,
             soft_wrap=True,
         )
     return answers

@@ -46,8 +46,11 @@ class Ending(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over an end that was moved before the run was broken off, before Lightning asks whether it is there."""
-        self.end = self.end or int(trainer.max_epochs or 0)
+        planned = int(trainer.max_epochs or 0)
+        self.end = self.end or planned
         trainer.fit_loop.max_epochs = self.end
+        if isinstance(pl_module, TextModule) and self.end != planned:
+            pl_module.steps = max(1, pl_module.steps * self.end // planned)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the epoch and move the end."""

@@ -90,8 +90,9 @@ class Fit:
         batch_size: B, over all devices together, so that more of them give the same training sooner.
         patience: Epochs in a row without a rise of the validation metric beyond its standard error, after which the
             rate goes to zero within half as many epochs as there were.
-        budget_s: Seconds that the training may take: it plans fewer epochs where they do not fit, at least one. None
-            for no limit; with a limit, what is learned depends on the machine's speed.
+        budget_s: Seconds that the training may take: after each epoch, fewer are planned where the rest does not fit.
+            None for no limit. With a limit, what is learned depends on the machine's speed, and a schedule of pruning,
+            tokens or quantization, which is planned for all epochs, may not come to its end.
         precision: Lightning's: `32-true`, `bf16-mixed`, ... (on a CPU `16-mixed` silently becomes bf16); `auto` is
             `bf16-mixed` where that is measured to be faster, elsewhere `32-true`.
         accelerator: Lightning's: `auto`, `gpu`, `cpu`.
@@ -237,7 +238,7 @@ class _Run:
             raise MillisError(
                 f"training ended after {trainer.current_epoch} epochs, before the model had its final form: shorten "
                 "the schedule of pruning, tokens or quantization (a longer cooldown ends it sooner) or raise "
-                "trainer.max_epochs"
+                f"trainer.{'max_epochs' if self.fit.budget_s is None else 'budget_s'}"
             )
         return best, progress, ending, trainer.current_epoch
 

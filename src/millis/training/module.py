@@ -54,6 +54,7 @@ class TextModule(pl.LightningModule):
         super().__init__()
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
+        self.planned = 1  # those that were planned, wherever the end was moved since: what schedules go by
         self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows were answered rightly, [N]
         self._seen: list[tuple[Tensor, ...]] = []
         self._objectives: list[Tensor] = []
@@ -100,7 +101,7 @@ class TextModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        self.steps = max(1, int(self.trainer.estimated_stepping_batches))
+        self.steps = self.planned = max(1, int(self.trainer.estimated_stepping_batches))
         optimizer, schedule = self.optimizer(_Trained(self.model, self.objective), self.steps, fused=not scaled)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -110,3 +111,8 @@ class TextModule(pl.LightningModule):
         """Clip by norm. Lightning refuses to with any fused optimizer under mixed precision; unscaled bf16 is safe."""
         if gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+
+def planned_steps(trainer: pl.Trainer, module: pl.LightningModule) -> int:
+    """Steps that were planned when training began, wherever its end has been moved since: what schedules go by."""
+    return module.planned if isinstance(module, TextModule) else int(trainer.estimated_stepping_batches)

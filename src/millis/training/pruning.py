@@ -9,6 +9,7 @@ from torch import nn
 
 from millis.pruning.recipe import Pruning
 from millis.training.added import add_gradient, loss_scale
+from millis.training.module import planned_steps
 from millis.training.optim import PARAMETRIZATION
 
 
@@ -38,7 +39,7 @@ class PruningCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Plan, now that the length of training is known; go on where a resumed run stands."""
         epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-        self.plan = self.pruning.plan(int(trainer.estimated_stepping_batches), epoch)
+        self.plan = self.pruning.plan(planned_steps(trainer, pl_module), epoch)
         # What was drawn before training (by whoever tried the model out) may lie on another device.
         self.masks.criterion.update(1.0)
         self.step = trainer.global_step

@@ -9,6 +9,7 @@ from millis.errors import MillisError
 from millis.quantization.phase import moves, set_phase
 from millis.quantization.qat import is_prepared, prepare
 from millis.quantization.spec import Quantization
+from millis.training.module import planned_steps
 
 
 class QuantizationCallback(pl.Callback):
@@ -50,7 +51,7 @@ class QuantizationCallback(pl.Callback):
         self._enter_phase(trainer, pl_module)
 
     def _enter_phase(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        model, total = _model(pl_module), int(trainer.estimated_stepping_batches)
+        model, total = _model(pl_module), planned_steps(trainer, pl_module)
         enabled = trainer.global_step >= round(self.aware.start_after * total)
         frozen = trainer.global_step >= round(self.aware.freeze_after * total)
         set_phase(model, enabled, frozen)

@@ -22,6 +22,7 @@ import torch
 
 from millis.errors import MillisError
 from millis.training.added import add_gradient
+from millis.training.module import planned_steps
 
 RUNNING = ("exp_avg_ipt", "exp_avg_unc")
 
@@ -50,7 +51,7 @@ class RankAllocation(pl.Callback):
         Raises:
             MillisError: too few steps to allocate in.
         """
-        total = int(trainer.estimated_stepping_batches)
+        total = planned_steps(trainer, pl_module)
         config = self.config
         config.total_step, config.tinit, config.tfinal = total, int(self.warmup * total), int(self.final * total)
         if config.tinit + 1 >= total - config.tfinal:

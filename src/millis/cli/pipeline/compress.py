@@ -41,6 +41,7 @@ from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
+from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
@@ -318,9 +319,16 @@ def _particulars(
         notes.append(_shrunk_note(recipe, shrunk))
     if tested.truncated:
         notes.append(
-            f"{tested.truncated} of {len(dataset.test)} test texts exceed {manifest.max_length} tokens: truncated"
+            f"{tested.truncated} of {len(dataset.test)} test texts exceed {_room(planned, manifest)}: truncated"
         )
     return metrics, notes
+
+
+def _room(planned: Plan, manifest: Manifest) -> str:
+    """How much of a text is read."""
+    if isinstance(planned.tokenizer, NgramTokenizer):
+        return f"{LONGEST:,} characters"
+    return f"{manifest.max_length} tokens"
 
 
 def _shrunk_note(recipe: Recipe, speedup: float) -> str:

@@ -55,6 +55,10 @@ class TeacherSearch:
         Args:
             train: Fine-tunes the teacher of a config, or reads how that went.
         """
+        if cfg.teacher.trainer.max_epochs == 0:
+            raise MillisError(
+                "teacher=searched fine-tunes, and teacher.trainer.max_epochs=0 does not: choose one of them"
+            )
         ways = list(self._ways(cfg))
         looks = [self._first_look(way) for way in ways]
         first = self._rung(ways, looks, train, self.budget_s / 2)
