@@ -201,6 +201,7 @@ def _member(study: str, record: Record, teacher: Teacher) -> tracking.Member:
     folder, own = Path(record.artifact), tracked_teacher(teacher.folder, teacher.fingerprint)
     if record.kind == "teacher":
         return tracking.Member(record, None, own)
-    parent = tracked_student(teacher.inputs.cache, open_manifest(folder, verify=False).fingerprint) or own
+    made = tracked_student(teacher.inputs.cache, open_manifest(folder, verify=False).fingerprint)
+    parent = None if record.kind == "linear" else made or own  # a linear model is made of the texts alone
     metadata = {"record": record.id, "name": record.name, "metrics": record.metrics}
     return tracking.Member(record, tracking.Model("model", f"{study}-{record.name}", folder, metadata), parent)
