@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import millis
 from millis import temporaries
 from millis.errors import MillisError
 from millis.store import atomic_file, atomic_folder, locked
-from millis.temporaries import OLD_S, discard, private_folder, scratch_folder, tidy
+from millis.temporaries import OLD_S, discard, partial_folder, private_folder, scratch_folder, tidy
 
 SOURCE = str(Path(millis.__file__).parents[1])
 
@@ -56,6 +57,24 @@ def test_what_a_living_process_is_at_is_left_alone(tmp_path):
         tidy(tmp_path)
         assert file.exists() and folder.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_folder_that_was_tidied_before_it_was_held_is_made_again(tmp_path, monkeypatch):
+    """Whoever tidies may come between a folder's making and its lock, where nobody seems to hold it."""
+    made, mkdtemp = [], tempfile.mkdtemp
+
+    def tidied_once(**where):
+        made.append(mkdtemp(**where))
+        if len(made) == 1:
+            tidy(tmp_path)
+        return made[-1]
+
+    monkeypatch.setattr("tempfile.mkdtemp", tidied_once)
+    with partial_folder(tmp_path / "output") as folder:
+        assert [str(path) for path in tmp_path.iterdir()] == [str(folder)] == made[1:]
+    with pytest.raises(FileNotFoundError, match="of the caller"), partial_folder(tmp_path / "output"):
+        raise FileNotFoundError("of the caller")
+    assert len(made) == 3 and not list(tmp_path.iterdir())
 
 
 def test_another_machines_are_left_for_a_day(tmp_path):

@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -67,14 +67,15 @@ def partial_folder(path: Path) -> Iterator[Path]:
     """
     while True:
         name = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
-        with _opened(name) as handle:
-            if not _hold(handle, name):
-                continue
-            try:
-                yield name
-            finally:
-                shutil.rmtree(name, ignore_errors=True)
-        return
+        with suppress(FileNotFoundError):  # whoever tidies was faster
+            handle = os.open(name, os.O_RDONLY)
+            if _hold(handle, name):
+                break
+            os.close(handle)
+    with ExitStack() as made:
+        made.callback(os.close, handle)  # last of all
+        made.callback(shutil.rmtree, name, ignore_errors=True)
+        yield name
 
 
 @contextmanager
