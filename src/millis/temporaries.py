@@ -99,17 +99,21 @@ def discard(folder: Path) -> None:
 
 @contextmanager
 def moved_aside(folder: Path) -> Iterator[None]:
-    """`folder` goes by another name within this, and is removed after it; where that fails, it is back."""
+    """`folder` goes by another name within this, and is removed after it.
+
+    Where this fails or is interrupted before another has taken its place, it is back.
+    """
     aside = folder.with_name(f"{_prefix(folder)}{secrets.token_hex(4)}.partial")
     with _opened(folder) as handle:
         _hold(handle, folder)
-        folder.replace(aside)
         try:
+            folder.replace(aside)
             yield
-        except OSError:
-            aside.replace(folder)
+        except BaseException:
+            if not folder.exists():
+                aside.replace(folder)
             raise
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # what stays of it is tidied up by the next
 
 
 def tidy(folder: Path) -> None:
