@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tiny import TINY, millis, write_data
 import millis as package
 from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
+from millis.cli import signals
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
@@ -101,3 +103,24 @@ def test_listening_to_a_network_without_encryption_is_said(tmp_path, capsys, mon
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ("this is unencrypted" in capsys.readouterr().err) is warned
+
+
+def test_one_that_finishes_a_measurement_has_the_time(tmp_path, monkeypatch):
+    """Leaving waits for what is being measured, which may take minutes."""
+    ended, stopped = [], []
+
+    def serve(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
+    monkeypatch.setattr(signals, "GRACE_S", 0.05)
+    monkeypatch.setattr(signals, "_end", lambda *how: ended.append(how))
+    monkeypatch.setattr(Agent, "serve", serve)
+    monkeypatch.setattr(Agent, "stop", lambda self: stopped.append(self))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert millis(tmp_path, "agent", "port=0") == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped and not ended
