@@ -113,11 +113,14 @@ def test_one_that_finishes_a_measurement_has_the_time(tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.3)
 
+    def stop(self):
+        stopped.append(self)
+
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
     monkeypatch.setattr(signals, "GRACE_S", 0.05)
     monkeypatch.setattr(signals, "_end", lambda *how: ended.append(how))
     monkeypatch.setattr(Agent, "serve", serve)
-    monkeypatch.setattr(Agent, "stop", lambda self: stopped.append(self))
+    monkeypatch.setattr(Agent, "stop", stop)
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert millis(tmp_path, "agent", "port=0") == 0

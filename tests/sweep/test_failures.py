@@ -10,7 +10,6 @@ from millis.errors import MillisError, Unavailable
 from millis.store import atomic_file
 from millis.sweep.failures import Failures, cause_of, out_of_space
 
-
 AWAY = Unavailable("no agent answers")
 FULL = OSError(errno.ENOSPC, "no room")
 
