@@ -80,3 +80,24 @@ def test_who_may_be_picked_is_measured_side_by_side_though_it_is_on_no_frontier(
         with pytest.raises(InterruptedError):
             study.conclude(cfg, SimpleNamespace(), [RECORDS[0], chosen, better], [], {})
         assert contenders == expected
+
+
+def test_what_a_budget_passes_over_is_no_contender_for_it(monkeypatch, tmp_path):
+    """`near` may keep the limit and is best on validation, but on no frontier; so it is measured only to be picked."""
+    near = replace(record("near", 93, NEAR), predictions=[1, 1])
+    better = replace(record("better", 90, [0.5] * 4), predictions=[0, 0])
+    for one, right in ((near, 0.0), (better, 100.0)):
+        one.metrics["accuracy"] = right
+    cfg = composed("sweep", ["budget.latency_p50_ms=1.2", f"paths.outputs={tmp_path}"])
+    contenders = []
+
+    def side_by_side(cfg, teacher, named, among, passed_over):
+        contenders.append([one.name for one in among])
+        raise InterruptedError
+
+    monkeypatch.setattr(study, "_side_by_side", side_by_side)
+    for unbeaten in ({}, {"near": "majority"}):
+        monkeypatch.setattr(study.Frontier, "unbeaten", unbeaten)
+        with pytest.raises(InterruptedError):
+            study.conclude(cfg, SimpleNamespace(), [RECORDS[0], near, better], [], {})
+    assert contenders == [["teacher", "near", "better"], ["teacher", "better"]]
