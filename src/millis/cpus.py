@@ -1,5 +1,4 @@
-"""The CPUs that this process may use: what and which (affinity), how much of them (the cgroup's quota), and how long it
-waited.
+"""The CPUs that this process may use: their name, which (affinity), how much of them (quota), how long it waited.
 
 A container's limit (`docker run --cpus=0.2`, Kubernetes) is a quota of its control group: so many microseconds of CPU
 in every period, after which all of its threads stand still until the next. The kernel's documents: cgroup-v2
