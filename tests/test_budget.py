@@ -151,6 +151,14 @@ def test_undecided_are_those_that_would_be_picked() -> None:
     assert undecided(study, {}) == []
 
 
+def test_what_is_passed_over_leaves_nothing_undecided_unless_there_is_nothing_else() -> None:
+    near, worse = shaky("near", 92, (1.8, 1.9, 2.0, 2.1)), shaky("worse", 80, (1.8, 1.9, 2.0, 2.1))
+    limit = {"latency_p50_ms": 2.0}
+    assert [one.name for one in undecided([near, STUDY[3], worse], limit, {near.id})] == []  # small is surely kept
+    assert [one.name for one in undecided([near, worse], limit, {near.id})] == ["worse"]
+    assert [one.name for one in undecided([near, worse], limit, {near.id, worse.id})] == ["near", "worse"]
+
+
 def test_a_choice_is_json_able() -> None:
     dumps(asdict(pick(STUDY, {"latency_p99_ms": 2.1})))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from millis import cpus
-from millis.cpus import Limit, available_cpus, limits, quota, throttled_ns
+from millis.cpus import Limit, available_cpus, limits, processor, processor_name, quota, throttled_ns
 
 
 @pytest.fixture
@@ -72,3 +72,14 @@ def test_throttled_time_by_hand():
     first = "nr_periods 4\nnr_throttled 2\nthrottled_time 500"  # version 1 counts nanoseconds
     assert throttled_ns([second, first]) == 7_500
     assert throttled_ns(["usage_usec 9"]) == throttled_ns([]) == 0
+
+
+def test_the_processor_is_the_first_and_has_a_name_wherever_it_is(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(
+        "processor\t: 0\nmodel name\t: Cool CPU™ 9\n\nprocessor\t: 1\nmodel name\t: Other\n"
+    )
+    monkeypatch.setattr(cpus, "INFO", tmp_path / "cpuinfo")
+    assert processor() == {"processor": "0", "model name": "Cool CPU™ 9"}
+    assert processor_name() == "Cool CPU™ 9"
+    monkeypatch.setattr(cpus, "INFO", tmp_path / "none")
+    assert processor() == {} and processor_name()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from millis import store
 from millis.errors import MillisError
-from millis.store import atomic_file, atomic_folder, cached, file_sha256, fingerprint, locked, write_json
+from millis.store import atomic_file, atomic_folder, cache_folder, cached, file_sha256, fingerprint, locked, write_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -284,3 +284,16 @@ def test_the_file_that_is_damaged_is_named_and_no_other(tmp_path):
     with pytest.raises(MillisError, match=r"^\S*weights is damaged") as error, outer, inner:
         raise ValueError("cut short")
     assert "history" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, "/h/.cache/millis"), ("", "/h/.cache/millis"), ("a", "/h/.cache/millis"), ("/c", "/c/millis")],
+)
+def test_the_users_cache_folder_follows_the_xdg_specification(monkeypatch, given, expected):
+    """Which passes over relative paths."""
+    monkeypatch.setenv("HOME", "/h")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if given is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+    assert str(cache_folder()) == expected

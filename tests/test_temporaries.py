@@ -1,9 +1,11 @@
 """Temporaries: held while their maker lives, removed by the next when it was killed."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import millis
 from millis import temporaries
 from millis.errors import MillisError
 from millis.store import atomic_file, atomic_folder, locked
-from millis.temporaries import OLD_S, discard, private_folder, scratch_folder, tidy
+from millis.temporaries import OLD_S, discard, moved_aside, partial_folder, private_folder, scratch_folder, tidy
 
 SOURCE = str(Path(millis.__file__).parents[1])
 
@@ -58,6 +60,24 @@ def test_what_a_living_process_is_at_is_left_alone(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_a_folder_that_was_tidied_before_it_was_held_is_made_again(tmp_path, monkeypatch):
+    """Whoever tidies may come between a folder's making and its lock, where nobody seems to hold it."""
+    made, mkdtemp = [], tempfile.mkdtemp
+
+    def tidied_once(**where):
+        made.append(mkdtemp(**where))
+        if len(made) == 1:
+            tidy(tmp_path)
+        return made[-1]
+
+    monkeypatch.setattr("tempfile.mkdtemp", tidied_once)
+    with partial_folder(tmp_path / "output") as folder:
+        assert [str(path) for path in tmp_path.iterdir()] == [str(folder)] == made[1:]
+    with pytest.raises(FileNotFoundError, match="of the caller"), partial_folder(tmp_path / "output"):
+        raise FileNotFoundError("of the caller")
+    assert len(made) == 3 and not list(tmp_path.iterdir())
+
+
 def test_another_machines_are_left_for_a_day(tmp_path):
     names = ("a.0123abcd.aaaaaaaa", "b.0123abcd.bbbbbbbb", "c")
     young, old, foreign = (tmp_path / f".{name}.partial" for name in names)
@@ -81,6 +101,38 @@ def test_a_folder_that_takes_anothers_place_may_be_killed_in_between(tmp_path, m
     with atomic_folder(tmp_path / "output"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
+@pytest.mark.parametrize("fault", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_was_to_be_replaced_is_never_lost(tmp_path, fault, replaced):
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(fault), moved_aside(folder):
+        assert not folder.exists()
+        if replaced:
+            folder.mkdir()
+            (folder / "new").touch()
+        raise fault
+    assert [path.name for path in folder.iterdir()] == ["new" if replaced else "old"]
+    tidy(tmp_path)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_of_the_older_one_cannot_be_removed_is_no_fault_of_the_newer(tmp_path, monkeypatch):
+    remove = shutil.rmtree
+
+    def refused(path, ignore_errors=False):
+        if not ignore_errors:
+            raise PermissionError("not yours")
+        remove(path, ignore_errors=True)
+
+    monkeypatch.setattr(temporaries.shutil, "rmtree", refused)
+    (tmp_path / "output").mkdir()
+    with atomic_folder(tmp_path / "output") as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "output" / "new").exists()
 
 
 def test_a_folder_is_discarded_in_one_step(tmp_path, monkeypatch):

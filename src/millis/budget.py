@@ -146,8 +146,7 @@ def pick(records: Sequence[Record], budget: Mapping[str, float | None], passed_o
     Raises:
         MillisError: no records, a limit that is not known or not a positive number, no teacher to compare with.
     """
-    every = _ranked(records, budget)
-    ranked = [(choice, record) for choice, record in every if record.id not in passed_over] or every
+    ranked = _ranked(records, budget, passed_over)
     for choice, record in ranked:
         if max(choice.excess.values(), default=0.0) <= 0 and (sure := _sure(choice, record)).kept:
             return sure
@@ -157,13 +156,15 @@ def pick(records: Sequence[Record], budget: Mapping[str, float | None], passed_o
     )
 
 
-def undecided(records: Sequence[Record], budget: Mapping[str, float | None]) -> list[Record]:
+def undecided(
+    records: Sequence[Record], budget: Mapping[str, float | None], passed_over: Collection[str] = ()
+) -> list[Record]:
     """Records that `pick` would take if more requests showed that they keep the limits of latency.
 
     They are of higher quality than what is taken, and neither keep nor break those with the required probability.
     """
     found = []
-    for choice, record in _ranked(records, budget):
+    for choice, record in _ranked(records, budget, passed_over):
         others = [excess for name, excess in choice.excess.items() if name not in latency_limits(choice.budget)]
         if max(others, default=0.0) <= 0:
             sure = _sure(choice, record)
@@ -229,8 +230,10 @@ def required(budget: Mapping[str, float | None]) -> float:
     return float(value)
 
 
-def _ranked(records: Sequence[Record], budget: Mapping[str, float | None]) -> list[tuple[Choice, Record]]:
-    """Every record as a choice, best first; how surely it keeps its limits is not known yet."""
+def _ranked(
+    records: Sequence[Record], budget: Mapping[str, float | None], passed_over: Collection[str]
+) -> list[tuple[Choice, Record]]:
+    """The records that may be picked as choices, best first; how surely they keep their limits is not known yet."""
     if not records:
         raise MillisError("got no records to pick from: run `millis sweep` or `millis compress` first")
     steering = f"validation_{records[0].quality}"
@@ -238,7 +241,7 @@ def _ranked(records: Sequence[Record], budget: Mapping[str, float | None]) -> li
         steering = records[0].quality
     choices = [(_candidate(record, records, budget, steering), record) for record in records]
     return sorted(
-        choices,
+        [one for one in choices if one[1].id not in passed_over] or choices,
         key=lambda one: (-one[0].metrics[steering], max(one[0].excess.values(), default=0.0), one[0].name),
     )
 

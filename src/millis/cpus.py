@@ -1,4 +1,4 @@
-"""The CPUs that this process may use: which (affinity), how much of them (the cgroup's quota), and how long it waited.
+"""The CPUs that this process may use: their name, which (affinity), how much of them (quota), how long it waited.
 
 A container's limit (`docker run --cpus=0.2`, Kubernetes) is a quota of its control group: so many microseconds of CPU
 in every period, after which all of its threads stand still until the next. The kernel's documents: cgroup-v2
@@ -6,10 +6,12 @@ in every period, after which all of its threads stand still until the next. The 
 """
 
 import os
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+INFO = Path("/proc/cpuinfo")
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 V1 = ("cpu", "cpu,cpuacct")  # mount points of version 1's controller
@@ -20,6 +22,23 @@ class Limit(NamedTuple):
 
     cpus: float
     account: Path
+
+
+def processor() -> dict[str, str]:
+    """What the system says of the first processor; empty where it says nothing."""
+    return fields(INFO)
+
+
+def processor_name() -> str:
+    """As its maker calls it; its architecture where the system does not say."""
+    return processor().get("model name") or platform.processor() or platform.machine()
+
+
+def fields(path: Path) -> dict[str, str]:
+    """The first group of `name: value` lines in a file of the system's, such as `/proc/cpuinfo`."""
+    first = (_read(path) or "").split("\n\n", 1)[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
 
 
 def affinity() -> list[int]:
@@ -88,6 +107,6 @@ def _up(root: Path, path: str) -> list[Path]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return None

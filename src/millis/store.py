@@ -192,6 +192,12 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def cache_folder() -> Path:
+    """Where this user's programs keep what can be found out anew (the XDG base directory specification): our part."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "millis"
+
+
 def _umask() -> int:
     """The permissions new files go without; temporary files are made private, finished ones are not."""
     mask = os.umask(0)

@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -67,14 +67,15 @@ def partial_folder(path: Path) -> Iterator[Path]:
     """
     while True:
         name = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".partial", dir=path.parent))
-        with _opened(name) as handle:
-            if not _hold(handle, name):
-                continue
-            try:
-                yield name
-            finally:
-                shutil.rmtree(name, ignore_errors=True)
-        return
+        with suppress(FileNotFoundError):  # whoever tidies was faster
+            handle = os.open(name, os.O_RDONLY)
+            if _hold(handle, name):
+                break
+            os.close(handle)
+    with ExitStack() as made:
+        made.callback(os.close, handle)  # last of all
+        made.callback(shutil.rmtree, name, ignore_errors=True)
+        yield name
 
 
 @contextmanager
@@ -98,17 +99,21 @@ def discard(folder: Path) -> None:
 
 @contextmanager
 def moved_aside(folder: Path) -> Iterator[None]:
-    """`folder` goes by another name within this, and is removed after it; where that fails, it is back."""
+    """`folder` goes by another name within this, and is removed after it.
+
+    Where this fails or is interrupted before another has taken its place, it is back.
+    """
     aside = folder.with_name(f"{_prefix(folder)}{secrets.token_hex(4)}.partial")
     with _opened(folder) as handle:
         _hold(handle, folder)
-        folder.replace(aside)
         try:
+            folder.replace(aside)
             yield
-        except OSError:
-            aside.replace(folder)
+        except BaseException:
+            if not folder.exists():
+                aside.replace(folder)
             raise
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # what stays of it is tidied up by the next
 
 
 def tidy(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import errno
+import os
 import shutil
 import tempfile
 from collections import namedtuple
@@ -112,6 +113,37 @@ def test_no_temporary_folder_at_all(monkeypatch):
         scratch(1),
     ):
         pass
+
+
+def entered():
+    with scratch(1):
+        raise AssertionError("there was no room to begin with")
+
+
+def test_a_tmpdir_that_is_too_full_for_a_folder(free, monkeypatch):
+    free(10)
+    monkeypatch.setattr(tempfile, "mkdtemp", raising(NO_SPACE))
+    with pytest.raises(MachineFault, match=rf"no room in TMPDIR={tempfile.gettempdir()}: needs about 1 MB, 0.0 MB are"):
+        entered()
+
+
+def test_the_folder_that_takes_tmpdirs_place_is_named(free, monkeypatch, tmp_path):
+    """Where another user has taken the name in TMPDIR."""
+    free(10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / f"millis-{os.getuid()}").touch()
+    monkeypatch.setattr(tempfile, "mkdtemp", raising(NO_SPACE))
+    used = tmp_path / "home" / ".cache" / "millis"
+    with pytest.raises(MachineFault, match=rf"no room in {used}, which is used in place of TMPDIR={tmp_path}: needs"):
+        entered()
+
+
+def test_what_else_the_file_system_refuses_stays_what_it_is(free, monkeypatch):
+    free(10)
+    monkeypatch.setattr(tempfile, "mkdtemp", raising(PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(PermissionError):
+        entered()
 
 
 def test_what_a_model_does_wrong_stays_the_models(free):

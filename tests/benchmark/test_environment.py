@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+from millis import cpus
 from millis.benchmark import environment as module
 from millis.benchmark.environment import environment, git_commit, machine
 
@@ -19,8 +20,7 @@ def test_it_is_json_and_complete():
 
 def test_the_processor_is_read_from_its_first_entry(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(CPUINFO)
-    fields = module._fields(tmp_path / "cpuinfo")
-    monkeypatch.setattr(module, "_fields", lambda path: fields)
+    monkeypatch.setattr(cpus, "INFO", tmp_path / "cpuinfo")
     assert machine()["cpu"] == "Cool CPU 9"
     assert machine()["cpu_flags"] == ["avx2", "avx512_vnni"]
 
@@ -28,7 +28,8 @@ def test_the_processor_is_read_from_its_first_entry(tmp_path, monkeypatch):
 def test_a_system_without_those_files_still_has_a_description(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GOVERNOR", tmp_path / "none")
     monkeypatch.setattr(module, "GPUS", tmp_path / "none")
-    assert module._fields(tmp_path / "none") == {}
+    monkeypatch.setattr(cpus, "INFO", tmp_path / "none")
+    assert machine()["cpu"] and machine()["cpu_flags"] == []
     assert machine()["governor"] is None
     assert machine()["gpus"] == []
 

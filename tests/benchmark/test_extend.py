@@ -7,6 +7,7 @@ import pytest
 
 from millis.benchmark.extend import extended, pooled
 from millis.benchmark.latency import Measurement
+from millis.benchmark.notes import held_up_notes
 from millis.benchmark.statistics import end_to_end
 
 
@@ -44,6 +45,19 @@ def test_two_runs_by_hand() -> None:
     assert both.intervals["latency_p50_ms"][0] < 2 < both.intervals["latency_p50_ms"][1]
     assert both.notes == ["seen", "busy"]
     assert both.environment["rounds"] == 6 and both.environment["processes"] == 4 and both.environment["cpu"] == "one"
+
+
+def test_what_held_requests_up_is_said_once_of_both_runs() -> None:
+    def run(waiting: float, throttled: float, other: str) -> Measurement:
+        machine = {"machine": {"cpu_quota": 0.5}, "waiting_share": waiting, "throttled_share": throttled}
+        notes = [other, *held_up_notes(waiting, throttled, 0.5)]
+        return measurement([[1.0]] * 2, 8.0, environment=machine, notes=notes)
+
+    both = pooled(pooled(run(0.2, 0.0, "first"), run(0.1, 0.3, "seen")), run(0.0, 0.1, "seen"))
+    assert (both.environment["waiting_share"], both.environment["throttled_share"]) == (0.2, 0.3)
+    first, seen, waiting, quota = both.notes
+    assert (first, seen) == ("first", "seen")
+    assert "held the CPU for 20% of the time" in waiting and "held requests back for 30% of it" in quota
 
 
 def test_fresh_processes_narrow_what_more_rounds_of_the_same_cannot() -> None:

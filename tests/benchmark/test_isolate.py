@@ -107,6 +107,21 @@ def test_a_worker_that_hangs_while_it_loads(artifact):
         Worker("tiny", artifact("tiny"), "a", threads=1, cpus=(), timeout_s=0.01)
 
 
+def test_a_cascade_has_the_time_that_its_members_files_take(tmp_path, monkeypatch):
+    expected = []
+
+    def heard(self, request, expected_s):
+        expected.append(expected_s)
+        return 0
+
+    monkeypatch.setattr(Worker, "ask", heard)
+    for name, size in {"manifest.json": 1000, "fast/model.onnx": 1_000_000, "accurate/model.onnx": 3_000_000}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"0" * size)
+    start(tmp_path).close()
+    assert expected == [4_001_000 / 200e6]
+
+
 def test_who_is_expected_to_take_long_has_the_time(artifact):
     with start(artifact("tiny")) as worker:
         freeze(worker, timeout_s=0.1)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tiny import TINY, millis, write_data
 import millis as package
 from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
+from millis.cli import signals
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
@@ -44,7 +46,7 @@ def address(tmp_path, monkeypatch):
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 0, rest
     assert "measured transformer 1x32" in rest and TOKEN not in said + rest
-    assert [path.name for path in temporary.iterdir() if path.name.startswith("millis-agent-")] == []
+    assert list(temporary.glob("millis-*/.scratch.*")) == []
 
 
 def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, capsys):
@@ -101,3 +103,27 @@ def test_listening_to_a_network_without_encryption_is_said(tmp_path, capsys, mon
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ("this is unencrypted" in capsys.readouterr().err) is warned
+
+
+def test_one_that_finishes_a_measurement_has_the_time(tmp_path, monkeypatch):
+    """Leaving waits for what is being measured, which may take minutes."""
+    ended, stopped = [], []
+
+    def serve(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+
+    def stop(self):
+        stopped.append(self)
+
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
+    monkeypatch.setattr(signals, "GRACE_S", 0.05)
+    monkeypatch.setattr(signals, "_end", lambda *how: ended.append(how))
+    monkeypatch.setattr(Agent, "serve", serve)
+    monkeypatch.setattr(Agent, "stop", stop)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert millis(tmp_path, "agent", "port=0") == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped and not ended

@@ -113,6 +113,23 @@ def test_who_does_not_hear_is_ended_all_the_same(deaf):
     assert process.returncode == 143
 
 
+def test_who_takes_time_is_not_ended():
+    process = started("""
+        import signal, time
+        from millis.cli import signals
+        signals.GRACE_S = 0.1
+        with signals.stoppable() as ending:
+            ending.take_time()
+            signal.signal(signal.SIGTERM, lambda *_: print("finished", flush=True))
+            print("ready", flush=True)
+            time.sleep(1.5)
+    """)
+    read_until(process, "ready")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == "finished\n"
+    assert process.returncode == 0
+
+
 RUN = "import sys; from millis.cli.main import main; sys.argv[0] = 'millis'; main()"
 
 

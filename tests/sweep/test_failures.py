@@ -2,21 +2,26 @@
 
 import errno
 import pickle
+import re
 
 import pytest
 
-from millis.errors import MillisError
+from millis.errors import MillisError, Unavailable
 from millis.store import atomic_file
 from millis.sweep.failures import Failures, cause_of, out_of_space
 
+AWAY = Unavailable("no agent answers")
+FULL = OSError(errno.ENOSPC, "no room")
 
-def failures(*texts):
+
+def failures(*ends):
+    """Of trials 0, 1, ...: None where one passed, else the text or the exception that it ended by."""
     found = Failures()
-    for number, text in enumerate(texts):
-        if text is None:
+    for number, end in enumerate(ends):
+        if end is None:
             found.passed()
         else:
-            found.failed(number, None, text)
+            found.failed(number, None if isinstance(end, str) else end, str(end))
     return found
 
 
@@ -64,6 +69,30 @@ def test_four_alike_in_a_row_end_a_sweep_and_three_do_not():
         "these trials do not count"
     )
     assert found.numbers == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("general", [AWAY, FULL], ids=["away", "full"])
+def test_what_was_over_before_a_trial_passed_ends_no_sweep(general):
+    assert failures(general, None).verdict() is None
+    assert failures(general, None, "a").verdict() is None
+    assert failures("a", "a", "a", general, None, "a").verdict() is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "numbers", "reason"),
+    [
+        ((AWAY, "a"), [0], "the sweep stops: no agent answers. When it is back, run"),
+        (("a", AWAY, "b", AWAY), [1, 3], "the sweep stops: no agent answers. When it is back, run"),
+        ((FULL, "a"), [0], r"there is no space left, so the sweep stops: .*no room. Make room and run"),
+        ((FULL, AWAY, "a"), [0, 1], "the sweep stops: no agent answers. When it is back, run"),
+        ((AWAY, None, FULL, "a"), [2], r"there is no space left, so the sweep stops: .*no room. Make room and run"),
+        (("a", "a", AWAY, "a", "a"), [0, 1, 2, 3, 4], "the sweep stops: no agent answers. When it is back, run"),
+    ],
+)
+def test_failures_of_several_causes_at_once(ends, numbers, reason):
+    found = failures(*ends)
+    assert re.match(reason, found.verdict())
+    assert found.numbers == numbers
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

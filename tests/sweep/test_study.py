@@ -320,6 +320,28 @@ def test_trials_set_aside_are_as_if_never_tried(url: str) -> None:
     assert len(run(resumed, 3)) == 2, "trials set aside before stay so"
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_recipe_whose_retry_was_set_aside_is_tried_again(url: str, deaths: int) -> None:
+    shared = share(url)
+    shared.enqueue([{"student": "static"}])
+    for _ in range(deaths):
+        shared.ask(SPACE, 2)  # its worker's death
+        shared = share(url)
+        shared.enqueue([{"student": "static"}])
+    with shared.working():
+        [(retry, params)] = shared.ask(SPACE, 2)
+        assert params["student"] == "static"
+        shared.fail(retry, OSError("no space left"))
+    shared.set_aside([retry.number])
+    assert retry.number == deaths and finished(shared.study) == []
+    resumed = share(url)
+    resumed.enqueue([{"student": "static"}])
+    with resumed.working():
+        [(_, params)] = resumed.ask(SPACE, 2)
+    assert params["student"] == "static"
+    assert resumed.study.trials[-1].user_attrs["enqueued"] == {"student": "static"}
+
+
 # Samplers
 
 

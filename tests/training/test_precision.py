@@ -92,17 +92,79 @@ def test_a_model_whose_answer_is_frozen_is_measured_forward_alone():
     assert savings(model, batch(), "bf16-mixed", "cpu").speedup > 0
 
 
-@pytest.mark.parametrize(("times", "pays"), [((1.0, 0.5), True), ((1.0, 0.95), False), ((1.0, 1.5), False)])
-def test_bf16_is_chosen_where_it_is_faster_and_not_where_there_are_instructions_for_it(monkeypatch, times, pays):
+@pytest.fixture
+def timed(monkeypatch, tmp_path):
+    """Lets fp32 and bf16 take so long, on a processor that has the instructions; returns the passes that were made."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(precision, "_pass", lambda model, inputs, context: (times[context is not plain], 0))
+    monkeypatch.setattr(precision, "cache_folder", lambda: tmp_path / "cache")
     plain = nullcontext()
     monkeypatch.setattr(precision, "nullcontext", lambda: plain)
-    assert precision.bf16_pays.__wrapped__("cpu") is pays
+
+    def take(single, half):
+        passes = []
+
+        def passing(model, inputs, context):
+            passes.append(context)
+            return (single if context is plain else half), 0
+
+        monkeypatch.setattr(precision, "_pass", passing)
+        return passes
+
+    return take
+
+
+def anew():
+    """What another process finds."""
+    return precision.bf16_pays.__wrapped__("cpu")
+
+
+@pytest.mark.parametrize(("times", "pays"), [((1.0, 0.5), True), ((1.0, 0.95), False), ((1.0, 1.5), False)])
+def test_bf16_is_chosen_where_it_is_faster_and_not_where_there_are_instructions_for_it(timed, times, pays):
+    timed(*times)
+    assert anew() is pays
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_verdict_holds_for_every_process(timed, first):
+    fast, slow = (1.0, 0.5), (1.0, 1.5)
+    timed(*(fast if first else slow))
+    assert anew() is first
+    passes = timed(*(slow if first else fast))
+    assert anew() is first and passes == []
+
+
+@pytest.mark.parametrize("changed", ["processor_name", "torch"])
+def test_another_processor_or_pytorch_has_a_verdict_of_its_own(timed, monkeypatch, changed):
+    timed(1.0, 0.5)
+    assert anew() is True
+    if changed == "torch":
+        monkeypatch.setattr(torch, "__version__", "99.0")
+    else:
+        monkeypatch.setattr(precision, "processor_name", lambda: "Cool CPU 9")
+    timed(1.0, 1.5)
+    assert anew() is False
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"pays": 1}', b"\xff"])
+def test_a_verdict_that_cannot_be_read_is_found_anew(timed, tmp_path, damage):
+    timed(1.0, 0.5)
+    anew()
+    (kept,) = (tmp_path / "cache").glob("*.json")
+    kept.write_bytes(damage)
+    timed(1.0, 1.5)
+    assert anew() is False
+    timed(1.0, 0.5)
+    assert anew() is False
+
+
+def test_where_nothing_can_be_kept_there_is_a_verdict_all_the_same(timed, tmp_path):
+    (tmp_path / "cache").touch()
+    timed(1.0, 0.5)
+    assert anew() is True
 
 
 def test_bf16_is_not_timed_where_it_would_be_emulated(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(precision, "_pass", None)
-    assert precision.bf16_pays.__wrapped__("cpu") is False
+    assert anew() is False

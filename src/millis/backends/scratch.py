@@ -9,12 +9,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from millis.errors import MillisError
-from millis.temporaries import scratch_folder
+from millis.temporaries import private_folder, scratch_folder
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # As libraries in C++ say it, which raise neither OSError nor MemoryError.
@@ -40,16 +40,23 @@ def scratch(weights_bytes: int) -> Iterator[Path]:
     Raises:
         MachineFault: what happens within ends for want of room there or of memory.
     """
+    with ExitStack() as stack:
+        folder = _entered(stack, weights_bytes)
+        try:
+            yield folder
+        except Exception as error:
+            blame_machine(error, weights_bytes)
+            raise
+
+
+def _entered(stack: ExitStack, weights_bytes: int) -> Path:
+    """A scratch folder that lasts as long as `stack`."""
     try:
-        with scratch_folder() as folder:
-            try:
-                yield folder
-            except Exception as error:
-                blame_machine(error, weights_bytes)
-                raise
-    except FileNotFoundError as error:
-        if error.filename is None and error.errno == errno.ENOENT:  # none of the places that Python tries
+        return stack.enter_context(scratch_folder())
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None:  # none of the places that Python tries
             raise MachineFault(f"no room in TMPDIR: {error.strerror}. Set TMPDIR to a folder with room") from error
+        blame_machine(error, weights_bytes)
         raise
 
 
@@ -68,12 +75,21 @@ def blame_machine(error: BaseException, weights_bytes: int) -> None:
             f"not enough memory: needs {megabytes} more than there are. End what else runs here, or use a machine with "
             "more"
         ) from error
-    folder = tempfile.gettempdir()
-    if is_full(error) and (free := shutil.disk_usage(folder).free) < needed:
-        raise MachineFault(
-            f"no room in TMPDIR={folder}: needs {megabytes}, {free / 1e6:.1f} MB are free. "
-            "Free some, or set TMPDIR to a folder on a larger disk"
-        ) from error
+    if not is_full(error):
+        return
+    for place, folder in _places().items():
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise MachineFault(
+                f"no room in {place}: needs {megabytes}, {free / 1e6:.1f} MB are free. "
+                "Free some, or set TMPDIR to a folder on a larger disk"
+            ) from error
+
+
+def _places() -> dict[str, Path]:
+    """What scratch folders lie in, and where libraries make files of their own: as a user knows it → folder."""
+    own, usual = private_folder(), Path(tempfile.gettempdir())
+    places = {f"TMPDIR={usual}": usual}
+    return places if own.parent == usual else {f"{own}, which is used in place of TMPDIR={usual}": own, **places}
 
 
 def is_machines(error: BaseException) -> bool:

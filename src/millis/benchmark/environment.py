@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import millis
-from millis.cpus import quota
+from millis.cpus import fields, processor, processor_name, quota
 
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
@@ -39,14 +39,14 @@ def environment() -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """Processor, its instruction sets of interest, cores, how many of them a quota allows (null: all), GPUs, memory in
     bytes, system, frequency governor."""
-    cpu = _fields(Path("/proc/cpuinfo"))
+    cpu = processor()
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     return {
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu": processor_name(),
         "cpu_flags": [flag for flag in FLAGS if flag in flags],
         "cpus": os.cpu_count(),
         "cpu_quota": quota(),
-        "gpus": [_fields(path).get("Model", "unknown") for path in sorted(GPUS.glob("*/information"))],
+        "gpus": [fields(path).get("Model", "unknown") for path in sorted(GPUS.glob("*/information"))],
         "memory_bytes": _memory_bytes(),
         "system": platform.platform(),
         "governor": _read(GOVERNOR),
@@ -76,13 +76,6 @@ def git_commit(folder: Path) -> str | None:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-def _fields(path: Path) -> dict[str, str]:
-    """Fields of the first processor, or of a GPU; empty where the system has no such file."""
-    first = (_read(path) or "").split("\n\n", 1)[0]
-    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
 
 
 def _memory_bytes() -> int | None:

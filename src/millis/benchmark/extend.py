@@ -5,12 +5,15 @@ another time, so what differs from run to run is in the spread between processes
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from millis.benchmark.latency import Measurement
+from millis.benchmark.notes import held_up_notes
 from millis.benchmark.statistics import drift, end_to_end
 
+SHARES = ("waiting_share", "throttled_share")  # of the time, lost to other processes and to a quota
 EXTENSIONS = 3  # further runs at most: four times the requests and the processes
 
 
@@ -37,7 +40,7 @@ def pooled(first: Measurement, again: Measurement) -> Measurement:
 
     Rounds are joined, each cut to the fewer requests of both (they lie in a random order); latencies and the speed-up
     are computed from all of them. Of stages and the like, of which no samples are kept, the mean over rounds is taken,
-    and the interval that holds both; of peak memory the larger.
+    and the interval that holds both; of peak memory, and of what was lost to other processes and a quota, the larger.
     """
     requests = min(len(first.latency_ms[0]), len(again.latency_ms[0]))
     latency, reference = (
@@ -51,6 +54,13 @@ def pooled(first: Measurement, again: Measurement) -> Measurement:
     processes = [*first.processes, *(beyond + process for process in again.processes)]
     share = len(first.latency_ms) / len(latency)
     whole = end_to_end(latency, reference, processes)
+    environment = first.environment | {
+        "rounds": len(latency),
+        "requests_per_round": requests,
+        "processes": len(set(processes)),
+        "reference_drift": drift(reference),
+        **{name: max(one.environment.get(name, 0.0) for one in (first, again)) for name in SHARES},
+    }
     return Measurement(
         metrics=_mean(first.metrics, again.metrics, share)
         | {"peak_memory_bytes": max(first.metrics["peak_memory_bytes"], again.metrics["peak_memory_bytes"])}
@@ -59,17 +69,21 @@ def pooled(first: Measurement, again: Measurement) -> Measurement:
         latency_ms=latency.tolist(),
         reference_latency_ms=reference.tolist(),
         stages_ms=_mean(first.stages_ms, again.stages_ms, share),
-        notes=list(dict.fromkeys([*first.notes, *again.notes])),
-        environment=first.environment
-        | {
-            "rounds": len(latency),
-            "requests_per_round": requests,
-            "processes": len(set(processes)),
-            "reference_drift": drift(reference),
-            "waiting_share": max(one.environment.get("waiting_share", 0.0) for one in (first, again)),
-        },
+        notes=[*dict.fromkeys([*_other_notes(first), *_other_notes(again)]), *_held_up(environment)],
+        environment=environment,
         processes=processes,
     )
+
+
+def _other_notes(measured: Measurement) -> list[str]:
+    """All but those that are written anew of what is pooled."""
+    own = _held_up(measured.environment)
+    return [note for note in measured.notes if note not in own]
+
+
+def _held_up(environment: Mapping[str, Any]) -> list[str]:
+    waiting, throttled = (environment.get(name, 0.0) for name in SHARES)
+    return held_up_notes(waiting, throttled, environment.get("machine", {}).get("cpu_quota"))
 
 
 def _mean(first: Mapping[str, float], again: Mapping[str, float], share: float) -> dict[str, float]:

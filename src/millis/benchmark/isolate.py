@@ -81,7 +81,7 @@ class Worker:
             env=worker_environment(threads),
         )
         try:
-            size = sum(path.stat().st_size for path in artifact.glob("*"))
+            size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file())
             waited_ns = self.ask({"first": first}, expected_s=size / LOAD_BYTES_PER_S)
         except BaseException:
             self.close()

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
-from millis.benchmark.notes import drift_note, quota_note, slow_note, waiting_note
+from millis.benchmark.notes import drift_note, held_up_notes, slow_note
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, throttled_share, waiting_share
 from millis.benchmark.turn import my_turn
@@ -34,7 +34,6 @@ from millis.metrics.rounds import requests_for
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
-WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
 REFERENCE = "the reference"  # what messages call it
 HERE = "here"  # the machine that runs this
 NOT_HOW = ("where", "timeout_s", "patience_s")  # options on which no latency depends; of `where`, see `site`
@@ -332,9 +331,7 @@ class Bench:
     ) -> Measurement:
         summary = summarise(stages, reference_ms, self._served_by)
         waiting, throttled = waiting_share(taken), throttled_share(taken)
-        notes = [] if waiting <= WAITING else [waiting_note(waiting)]
-        if quota is not None:
-            notes.append(quota_note(quota, throttled))
+        notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:
             tried = f"{self.options.warmup_seconds:g} s, {one.warm_requests} requests"
             notes.append(f"latency was not steady after warming up for {tried}")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from millis.benchmark.latency import Options
 
+WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
+
 
 def slow_note(requests: int, options: "Options") -> str:
     return (
@@ -20,15 +22,22 @@ def drift_note(moved: float, options: "Options") -> str:
     )
 
 
-def waiting_note(share: float) -> str:
-    return (
-        f"other processes held the CPU for {share:.0%} of the time; the wait is not counted, but what they did to the "
-        "caches is: measure on an idle machine before quoting milliseconds"
-    )
+def held_up_notes(waiting: float, throttled: float, quota: float | None) -> list[str]:
+    """Of what kept requests from the CPU.
 
-
-def quota_note(quota: float, share: float) -> str:
-    return (
-        f"processes here may use {quota:g} CPUs' time (the quota of their control group), which held requests back for "
-        f"{share:.0%} of it; that is counted as latency"
-    )
+    Args:
+        waiting, throttled: Share of the time lost to other processes, and to the quota, 0..1.
+        quota: CPUs' worth of time that processes may use; None without a limit.
+    """
+    notes = []
+    if waiting > WAITING:
+        notes.append(
+            f"other processes held the CPU for {waiting:.0%} of the time; the wait is not counted, but what they did "
+            "to the caches is: measure on an idle machine before quoting milliseconds"
+        )
+    if quota is not None:
+        notes.append(
+            f"processes here may use {quota:g} CPUs' time (the quota of their control group), which held requests back "
+            f"for {throttled:.0%} of it; that is counted as latency"
+        )
+    return notes

@@ -6,13 +6,15 @@ from omegaconf import DictConfig
 
 from millis.benchmark.agent.server import Agent
 from millis.benchmark.agent.token import take_token
+from millis.cli.signals import Ending
 from millis.report.text import wide_console
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
-def run(cfg: DictConfig) -> None:
-    """Serve until interrupted or terminated; nothing that was sent is left behind."""
+def run(cfg: DictConfig, ending: Ending) -> None:
+    """Serve until interrupted or terminated; what is being measured is finished, and nothing that was sent is left."""
+    ending.take_time()
     with Agent(cfg.host, cfg.port, take_token(), cfg.max_file_bytes, cfg.max_kept_bytes) as agent:
         signal.signal(signal.SIGTERM, lambda *_: agent.stop())
         address = f"http://{cfg.host}:{agent.port}"

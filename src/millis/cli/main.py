@@ -65,7 +65,7 @@ def run(command: str, arguments: list[str]) -> int:
     from millis.cli.faults import explain
     from millis.cli.hydra_app import launch
 
-    given: dict[str, list[str]] = {}
+    given: dict[str, Any] = {}
     if "--" in arguments:  # `millis predict artifact=DIR -- "a text" "another"`: what follows is data, not overrides
         cut = arguments.index("--")
         given, arguments = {"texts": arguments[cut + 1 :]}, arguments[:cut]
@@ -79,6 +79,8 @@ def run(command: str, arguments: list[str]) -> int:
     ending = Ending()
     try:
         with stoppable() as ending:
+            if command == "agent":
+                given["ending"] = ending
             launch(command, task, arguments)
     except MillisError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,6 +22,13 @@ class Ending:
 
     number = signal.SIGINT
 
+    def __init__(self) -> None:
+        self.unhurried = threading.Event()
+
+    def take_time(self) -> None:
+        """From now on the command ends by itself, however long that takes."""
+        self.unhurried.set()
+
     @property
     def status(self) -> int:
         """What a shell makes of a process that a signal ended: 128 + its number."""
@@ -37,6 +44,7 @@ class Ending:
 def stoppable() -> Iterator[Ending]:
     """Let SIGINT and SIGTERM raise KeyboardInterrupt within this, and see to it that this ends `GRACE_S` after.
 
+    A command that has to finish something first calls `take_time` of what is yielded.
     Signals that are ignored, as SIGINT is in a shell's background, stay so. Not in the main thread, nothing changes.
     """
     ending = Ending()
@@ -63,14 +71,13 @@ def stoppable() -> Iterator[Ending]:
 @contextmanager
 def _watched(ending: Ending) -> Iterator[None]:
     """A thread hears of signals the moment they arrive, whatever the main thread is at."""
-    done = threading.Event()
     heard, wakes = os.pipe()
     os.set_blocking(wakes, False)
     before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
 
     def watch() -> None:
         while number := os.read(heard, 1):
-            if number[0] in WORDS and not done.wait(GRACE_S):
+            if number[0] in WORDS and not ending.unhurried.wait(GRACE_S):
                 ending.number = signal.Signals(number[0])
                 _end(ending.status, ending.sentence)
 
@@ -79,7 +86,7 @@ def _watched(ending: Ending) -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
+        ending.take_time()
         signal.set_wakeup_fd(before)
         os.close(wakes)  # the thread reads the end of it
         thread.join()

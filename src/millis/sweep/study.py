@@ -205,9 +205,12 @@ class SharedStudy:
         return text[:ERROR_LENGTH]
 
     def set_aside(self, numbers: Iterable[int]) -> None:
-        """Have failed trials not count, as if they were never tried: the fault was not theirs."""
+        """Have failed trials, and what they are retries of, not count, as if they were never tried: the fault was not
+        theirs."""
         with self._place.lock():
-            self.study.set_user_attr("set_aside", sorted({*_set_aside(self.study), *numbers}))
+            trials = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+            aside = {one for number in numbers for one in _lineage(trials, number)}
+            self.study.set_user_attr("set_aside", sorted(_set_aside(self.study) | aside))
 
     def require_a_result(self) -> None:
         """Raise MillisError, with the last error, if trials have failed and none has finished or still runs."""
@@ -370,6 +373,13 @@ def _begun(trials: Sequence[FrozenTrial], aside: Collection[int]) -> int:
 def _retried(trials: Sequence[FrozenTrial]) -> set[int]:
     """Numbers of the trials that are tried again."""
     return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+
+
+def _lineage(trials: Mapping[int, FrozenTrial], number: int | None) -> Iterator[int]:
+    """Trial `number`, the one that it is a retry of, and so on back."""
+    while number is not None:
+        yield number
+        number = trials[number].user_attrs.get("retry_of")
 
 
 def _set_aside(study: optuna.Study) -> set[int]:

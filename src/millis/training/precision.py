@@ -6,19 +6,33 @@ Matrix products and the activations kept for the backward pass are in 16 bits, w
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from millis.cpus import processor_name
 from millis.data.batches import Batch, model_inputs
+from millis.errors import MillisError
+from millis.schema import decoded
+from millis.store import cache_folder, fingerprint, locked, write_json
 
 PASSES = 3  # forward and backward, in each precision, in turn
 TRIES = 9  # of the block that decides about bf16
 WORTH = 1.1  # times fp32's speed from which bf16's rounding is accepted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether training in bf16 is faster than in fp32 on a processor, under a version of PyTorch."""
+
+    processor: str
+    torch: str
+    pays: bool
 
 
 @lru_cache
@@ -27,12 +41,35 @@ def bf16_pays(accelerator: str) -> bool:
 
     That a processor has the instructions does not say so: fine-tuning all-MiniLM-L6-v2 on one core with AVX512-BF16
     took 0.23 s a batch of 32 x 12 tokens on an AMD Zen 4 (fp32: 0.37 s), and 1.5 times as long as fp32 on an Intel Xeon
-    without AMX. So one feed-forward block of that model is timed, once a process.
+    without AMX. So it is timed, and the verdict kept in the user's cache folder: the next timing may end otherwise, but
+    an interrupted training goes on in the precision that it began in, and two workers train alike.
     """
     if on_gpu(accelerator):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return False
+    here = processor_name(), str(torch.__version__)
+    path = cache_folder() / f"bf16-{fingerprint(*here)}.json"
+    try:
+        with locked(path, "a comparison of bf16 with fp32, which another process makes"):
+            if (verdict := _kept(path)) is None:
+                verdict = Verdict(*here, _is_faster())
+                write_json(path, asdict(verdict))
+            return verdict.pays
+    except MillisError:  # nothing can be kept there
+        return _is_faster()
+
+
+def _kept(path: Path) -> Verdict | None:
+    """None: there is none, or it cannot be read."""
+    try:
+        return decoded(path.read_bytes(), Verdict)
+    except (OSError, MillisError):
+        return None
+
+
+def _is_faster() -> bool:
+    """Whether bf16 is, by the times of one feed-forward block of all-MiniLM-L6-v2."""
     with torch.random.fork_rng():
         block = nn.Sequential(nn.Linear(384, 1536), nn.GELU(), nn.Linear(1536, 384))
         rows = torch.randn(384, 384)

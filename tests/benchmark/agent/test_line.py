@@ -91,7 +91,10 @@ def test_what_time_does_not_mend_is_not_waited_for(ask, answer, message):
     assert ask.pauses == [] and not isinstance(fault.value, Unavailable)
 
 
-def test_a_file_that_is_gone_is_no_agent_that_is_away(ask):
-    with pytest.raises(FileNotFoundError):
-        ask(300.0, FileNotFoundError(2, "No such file or directory", "model.onnx"))
-    assert ask.pauses == []
+def test_a_file_that_is_gone_is_no_agent_that_is_away(monkeypatch, tmp_path):
+    monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
+    monkeypatch.setattr(line.time, "sleep", None)
+    gone = tmp_path / "model.onnx"
+    with pytest.raises(MillisError, match=rf"^cannot send {gone}: it is gone. Make the artifact again") as fault:
+        Line("http://phone:1", 300.0).ask("PUT", "blobs/0", gone)
+    assert not isinstance(fault.value, Unavailable)

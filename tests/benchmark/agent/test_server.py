@@ -5,14 +5,20 @@ import hashlib
 import http.client
 import json
 import logging
+import os
 import re
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+import millis
 from millis.benchmark.agent import server
 from millis.benchmark.agent.server import MAX_REQUEST_BYTES, Agent
 from millis.errors import MillisError
@@ -33,6 +39,40 @@ def ask(agent, method, path, body=b"", **headers):
     found = response.status, json.loads(response.read())
     connection.close()
     return found
+
+
+HOLD = f"""
+import sys; from millis.benchmark.agent.server import Agent
+with Agent("127.0.0.1", 0, {TOKEN!r}, 1, 1) as agent:
+    (agent.folder / "sent").write_text("weights"); print(agent.folder, flush=True); sys.stdin.read()
+"""
+
+
+def holder(temporary):
+    """An agent in a process of its own, and where it keeps what it is sent."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(millis.__file__).parents[1]), "TMPDIR": str(temporary)},
+    )
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_what_a_killed_agent_left_is_removed_by_the_next_and_a_living_ones_stays(agent, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (killed, left), (living, kept) = holder(tmp_path), holder(tmp_path)
+    killed.kill()
+    killed.wait()
+    assert (left / "sent").is_file() and tmp_path in left.parents
+    with agent() as there:
+        assert not left.exists()
+        assert (kept / "sent").read_text() == "weights"
+        own = there.folder
+        assert own.stat().st_mode & 0o077 == 0, "nobody else may look into it"
+    living.communicate("")
+    assert not own.exists() and not kept.exists()
 
 
 def test_without_the_token_nothing_is_told_or_taken(agent, caplog):

@@ -35,15 +35,16 @@ RECORDS = [record("teacher", 95, [9.0] * 4, "teacher"), record("near", 92, NEAR)
 
 
 @pytest.mark.parametrize(
-    ("limit", "near", "runs"),
+    ("limit", "near", "passed_over", "runs"),
     [
-        (None, 92, [0]),
-        (1.2, 92, [0, 1, 2, 3]),  # `near` would be picked if it kept the limit
-        (1.2, 80, [0]),  # it would not: `small` is better
-        (3.0, 92, [0]),
+        (None, 92, (), [0]),
+        (1.2, 92, (), [0, 1, 2, 3]),  # `near` would be picked if it kept the limit
+        (1.2, 92, ("near",), [0]),  # it would not: a baseline is as good
+        (1.2, 80, (), [0]),  # nor here: `small` is better
+        (3.0, 92, (), [0]),
     ],
 )
-def test_runs_are_added_while_they_could_change_what_is_picked(monkeypatch, limit, near, runs):
+def test_runs_are_added_while_they_could_change_what_is_picked(monkeypatch, limit, near, passed_over, runs):
     named = [RECORDS[0], record("near", near, NEAR), RECORDS[2]]
     made = []
 
@@ -53,7 +54,7 @@ def test_runs_are_added_while_they_could_change_what_is_picked(monkeypatch, limi
 
     monkeypatch.setattr(study, "_together", together)
     cfg = composed("sweep", [] if limit is None else [f"budget.latency_p50_ms={limit}"])
-    again, names = study._side_by_side(cfg, SimpleNamespace(), named, named[1:])
+    again, names = study._side_by_side(cfg, SimpleNamespace(), named, named[1:], passed_over)
     assert made == runs and names == {"near", "small"}
     assert again[0] == named[0], "who was not in it keeps what it had"
     assert [len(set(one.processes)) for one in again] == [4, 4 * len(runs), 4 * len(runs)]
@@ -68,7 +69,7 @@ def test_who_may_be_picked_is_measured_side_by_side_though_it_is_on_no_frontier(
         one.metrics["accuracy"] = right
     contenders = []
 
-    def side_by_side(cfg, teacher, named, among):
+    def side_by_side(cfg, teacher, named, among, passed_over):
         contenders.extend(one.name for one in among)
         raise InterruptedError
 
@@ -79,3 +80,24 @@ def test_who_may_be_picked_is_measured_side_by_side_though_it_is_on_no_frontier(
         with pytest.raises(InterruptedError):
             study.conclude(cfg, SimpleNamespace(), [RECORDS[0], chosen, better], [], {})
         assert contenders == expected
+
+
+def test_what_a_budget_passes_over_is_no_contender_for_it(monkeypatch, tmp_path):
+    """`near` may keep the limit and is best on validation, but on no frontier; so it is measured only to be picked."""
+    near = replace(record("near", 93, NEAR), predictions=[1, 1])
+    better = replace(record("better", 90, [0.5] * 4), predictions=[0, 0])
+    for one, right in ((near, 0.0), (better, 100.0)):
+        one.metrics["accuracy"] = right
+    cfg = composed("sweep", ["budget.latency_p50_ms=1.2", f"paths.outputs={tmp_path}"])
+    contenders = []
+
+    def side_by_side(cfg, teacher, named, among, passed_over):
+        contenders.append([one.name for one in among])
+        raise InterruptedError
+
+    monkeypatch.setattr(study, "_side_by_side", side_by_side)
+    for unbeaten in ({}, {"near": "majority"}):
+        monkeypatch.setattr(study.Frontier, "unbeaten", unbeaten)
+        with pytest.raises(InterruptedError):
+            study.conclude(cfg, SimpleNamespace(), [RECORDS[0], near, better], [], {})
+    assert contenders == [["teacher", "near", "better"], ["teacher", "better"]]

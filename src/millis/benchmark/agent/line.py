@@ -34,7 +34,7 @@ class Line:
 
         Raises:
             Unavailable: nobody answers for `patience_s`.
-            MillisError: what answers is no agent; or a refusal, in its words.
+            MillisError: what answers is no agent; a refusal, in its words; or `body` is a file that is gone.
         """
         status, answer = self._patiently(method, path, body)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -58,8 +58,11 @@ class Line:
                 if status in AWAY or (status == HTTPStatus.SERVICE_UNAVAILABLE and _object(answer) != {"busy": True}):
                     raise http.client.HTTPException(f"HTTP status {status}")
                 return status, answer
-            except FileNotFoundError:  # of what was to be sent
-                raise
+            except FileNotFoundError as error:
+                raise MillisError(
+                    f"cannot send {error.filename}: it is gone. Make the artifact again, and leave its folder "
+                    "alone while it is measured"
+                ) from error
             except (OSError, http.client.HTTPException) as error:
                 reason, left_s = str(error) or type(error).__name__, end - time.monotonic()
                 hopeless = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)

@@ -24,12 +24,12 @@ from aiohttp import web
 import millis
 from millis.benchmark.agent.blobs import Blobs
 from millis.benchmark.agent.client import Description
-from millis.benchmark.agent.folder import own_folder
 from millis.benchmark.agent.laboratory import Laboratory
 from millis.benchmark.agent.request import Request
 from millis.benchmark.agent.token import bearer, same
 from millis.benchmark.environment import machine, packages
 from millis.errors import MillisError
+from millis.temporaries import scratch_folder
 
 log = logging.getLogger(__name__)
 quiet = log.getChild("protocol")  # aiohttp's: a stranger's nonsense would fill the log with tracebacks
@@ -83,7 +83,7 @@ class Agent:
         self.port = int(self._socket.getsockname()[1])
         self._stopped: Future[None] = Future()
         self._stack = ExitStack()
-        self.folder = self._stack.enter_context(own_folder("millis-agent-"))
+        self.folder = self._stack.enter_context(scratch_folder())
         blobs, artifacts = self.folder / "blobs", self.folder / "artifacts"
         blobs.mkdir()
         artifacts.mkdir()

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def _conclude(
     aims = objectives(cfg, named)
     score = None if named[0].quality == "accuracy" else scorer(named[0].quality, teacher.inputs.dataset.labels)
     first, budget = frontier(named, aims, score), plain(cfg.budget)
-    eligible = {record.id for record in undecided(named, budget)}
+    eligible = {record.id for record in undecided(named, budget, first.unbeaten)}
     if limits_of(budget):
         eligible.add(pick(named, budget, first.unbeaten).id)
     contenders = [
@@ -86,12 +86,12 @@ def _conclude(
         for r in named
         if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier or r.id in eligible
     ]
-    named, measured = _side_by_side(cfg, teacher, named, contenders)
+    named, measured = _side_by_side(cfg, teacher, named, contenders, first.unbeaten)
     found = frontier(named, aims, score)
     # On a noisy machine the new numbers can let in one that was left out; a member is always measured with the others.
     while late := [record for record in named if found.of(record).on_frontier and record.name not in measured]:
         contenders += late
-        named, measured = _side_by_side(cfg, teacher, named, contenders)
+        named, measured = _side_by_side(cfg, teacher, named, contenders, found.unbeaten)
         found = frontier(named, aims, score)
     members = {standing.id for standing in found.members}
     kept = [_keep(record, folder) if record.id in members or record.kind != "student" else record for record in named]
@@ -104,18 +104,24 @@ def _conclude(
 
 
 def _side_by_side(
-    cfg: DictConfig, teacher: Teacher, named: Sequence[Record], contenders: Sequence[Record]
+    cfg: DictConfig,
+    teacher: Teacher,
+    named: Sequence[Record],
+    contenders: Sequence[Record],
+    passed_over: Collection[str],
 ) -> tuple[list[Record], set[str]]:
     """`named` with the contenders' latencies from interleaved runs, and the names that were in them.
 
-    There is one run, and another as long as a contender near a limit would be picked if it kept it.
+    There is one run, and another as long as a contender near a limit would be picked if it kept it; those whose ids are
+    `passed_over` would not.
     """
 
     def remeasured(found: Mapping[str, Measurement]) -> list[Record]:
         return [_remeasured(record, found[record.name]) if record.name in found else record for record in named]
 
     def is_open(found: Mapping[str, Measurement]) -> bool:
-        return any(record.name in found for record in undecided(remeasured(found), plain(cfg.budget)))
+        near = undecided(remeasured(found), plain(cfg.budget), passed_over)
+        return any(record.name in found for record in near)
 
     found = extended(lambda run: _together(cfg, teacher, contenders, run), is_open)
     return remeasured(found), set(found)
