@@ -116,13 +116,44 @@ def test_splits_with_classes_in_another_order_agree_by_name():
     assert data.test.labels == [1]
 
 
-def test_a_list_of_names_comes_before_a_columns_own():
-    train = table(rows(("x", 0), ("y", 1)), label=["neg", "pos"])
-    data = dataset_from_tables(
-        "shop", {"train": [train], "validation": [train], "test": [train]}, Columns(), ["negative", "positive"]
+def with_classes(train, test, names=("a", "b")):
+    """`train` and `test` are the classes of three rows each, with the indices 0, 1, 0."""
+    found = {
+        split: [table(rows(*zip("xyz", [0, 1, 0], strict=True)), f"{split}.parquet", label=list(classes))]
+        for split, classes in {"train": train, "validation": train, "test": test}.items()
+    }
+    return dataset_from_tables("shop", found, Columns(), names)
+
+
+@pytest.mark.parametrize("train", ["ab", "ba"])
+@pytest.mark.parametrize("test", ["ab", "ba"])
+def test_classes_of_a_column_are_names_beside_a_list_of_names(train, test):
+    data = with_classes(train, test)
+    assert data.labels == ("a", "b")
+    assert [data.labels[i] for i in data.train.labels] == [train[0], train[1], train[0]]
+    assert [data.labels[i] for i in data.test.labels] == [test[0], test[1], test[0]]
+
+
+def test_classes_may_be_some_of_the_names_or_their_numbers():
+    assert with_classes("bc", "cba", ["a", "b", "c"]).train.labels == [1, 2, 1]
+    assert with_classes("01", "ba").test.labels == [1, 0, 1]
+    assert with_classes("01", "01").train.labels == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "where"), [("ac", "ab", "train"), ("ab", "ca", "test"), ("ab", "1c", "test")]
+)
+def test_a_class_that_a_list_of_names_lacks_is_refused(train, test, where):
+    with pytest.raises(
+        MillisError, match=rf"{where}\.parquet: column 'label' has the class '.', which is none of the 2"
+    ):
+        with_classes(train, test)
+    with pytest.raises(MillisError) as caught:
+        with_classes(["neg", "pos"], "ab", ["negative", "positive"])
+    assert str(caught.value) == (
+        "train.parquet: column 'label' has the class 'neg', which is none of the 2 names of labels.txt. "
+        "Remove labels.txt, or write the same names there"
     )
-    assert data.labels == ("negative", "positive")
-    assert data.notes[0] == "labels.txt names the labels; column 'label' calls them neg, pos"
 
 
 @pytest.mark.parametrize("label", [2, "7"])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from millis.data.classes import Tables, under
 from millis.data.columns import Columns
 from millis.data.cut import holdout, sample
 from millis.data.dataset import Dataset, Split
@@ -11,7 +12,6 @@ from millis.data.mapped import mapped
 from millis.data.overlaps import has_words, overlap_notes
 from millis.data.rows import Rows, read_rows
 from millis.data.suspicions import label_notes, refuse_other_tasks
-from millis.data.table import Table
 from millis.errors import MillisError
 
 LABEL_NAMES = "labels.txt"
@@ -19,7 +19,7 @@ LABEL_NAMES = "labels.txt"
 
 def dataset_from_tables(
     name: str,
-    tables: Mapping[str, Sequence[Table]],
+    tables: Tables,
     columns: Columns,
     label_names: Sequence[str] | None = None,
     *,
@@ -37,19 +37,22 @@ def dataset_from_tables(
     Args:
         tables: Tables of the splits `train`, and where they exist `validation` and `test`.
         label_names: Names by index. None takes those of a `ClassLabel` column, or the names that occur in `train`.
+            Where a table's column has classes of its own, their names are meant.
         unseen_labels: `error`, or `drop` the rows without a label, and the validation and test rows whose label never
             occurs in training.
         limit: At most this many rows a split, drawn with `seed`, after splits are cut.
 
     Raises:
-        MillisError: an empty split, a missing column, a label that is missing, unknown or unseen in training, a cell
-            that holds neither a text nor one label.
+        MillisError: an empty split, a missing column, a class that is none of `label_names`, a label that is
+            missing, unknown or unseen in training, a cell that holds neither a text nor one label.
     """
     if unseen_labels not in ("error", "drop"):
         raise MillisError(f"data.unseen_labels={unseen_labels!r}: expected error or drop")
     if limit is not None and limit < 1:
         raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
-    rows, classes = _read(name, tables, columns, by_index=label_names is not None)
+    if label_names is not None:
+        tables = under(tables, columns.label, label_names, LABEL_NAMES)
+    rows, classes = _read(name, tables, columns)
     notes = [*notes, *dict.fromkeys(note for found in tables.values() for table in found for note in table.notes)]
     labels = _labels(rows["train"], columns.label, classes, label_names, notes)
     splits = _mapped(rows, columns.label, labels, unseen_labels == "drop", notes)
@@ -63,15 +66,13 @@ def dataset_from_tables(
     return Dataset(name, labels.names, **splits, notes=notes)
 
 
-def _read(
-    name: str, tables: Mapping[str, Sequence[Table]], columns: Columns, by_index: bool
-) -> tuple[dict[str, Rows], Sequence[str] | None]:
+def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows], Sequence[str] | None]:
     """Rows of each split, and the names by index that the label's column has of its own."""
     first = next((table for table in tables.get("train", ()) if table.columns), None)
     if first is None:
         raise _empty(name, "train")
     texts = columns.resolve(first)
-    rows = {split: read_rows(found, texts, columns.label, by_index) for split, found in tables.items()}
+    rows = {split: read_rows(found, texts, columns.label) for split, found in tables.items()}
     for split, found in rows.items():
         if not len(found):
             raise _empty(name, split)
@@ -100,8 +101,6 @@ def _labels(
     """The labels of training rows: by the names given for the data set, by its column's own, or those that occur."""
     counts = Counter(label for label in rows.labels if label is not None)
     if given is not None:
-        if own is not None and list(own) != list(given):
-            notes.append(f"{LABEL_NAMES} names the labels; column {column!r} calls them {', '.join(own)}")
         return Labels.given(given, LABEL_NAMES, counts)
     if own is not None:
         return Labels.given(own, f"the classes of column {column!r}", ())  # rows have names already

@@ -37,12 +37,11 @@ class Rows:
         return f"{self.places[table]}, row {row - self.starts[table] + 1}"
 
 
-def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str, by_index: bool) -> Rows:
+def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows:
     """Read `tables` one after the other.
 
     Args:
         texts, label: Columns. A table may lack the label's: its rows have none.
-        by_index: Keep the indices of a `ClassLabel` column, for names that come from elsewhere.
 
     Raises:
         MillisError: a column or a text is missing, or a cell holds neither a text nor one label; names table and row.
@@ -53,7 +52,7 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str, by_inde
             check(table, texts)
         rows.starts.append(len(rows))
         rows.places.append(table.where)
-        _append(rows, table, texts, label, None if by_index else table.classes.get(label))
+        _append(rows, table, texts, label, table.classes.get(label))
     return rows
 
 
