@@ -3,7 +3,7 @@
 import pytest
 from tables import table
 
-from millis.data.columns import Columns, check
+from millis.data.columns import Columns, check, refuse_misspelt
 from millis.errors import MillisError
 
 
@@ -45,6 +45,26 @@ def test_a_column_that_is_not_there_and_its_nearest():
         "Name columns with data.text=, data.text_pair=, data.label="
     )
     assert refusal("text", "kind").startswith("train.csv has no column 'label': found text, kind. Name")
+
+
+def test_a_name_in_other_case_is_near():
+    assert "found text, LABEL; did you mean 'LABEL'?" in refusal("text", "LABEL")
+
+
+@pytest.mark.parametrize("name", ["Label", "LABEL", "labels", " label", "label_id"])
+def test_a_label_column_of_nearly_the_name_is_refused(name):
+    with pytest.raises(MillisError) as caught:
+        refuse_misspelt(table([{"text": "x", name: "a"}], "test.csv"), "label", ["text"])
+    assert str(caught.value) == (
+        f"test.csv has no column 'label': found text, {name}; did you mean {name!r}?. Give it the same name in every "
+        "file, or, where the split has no labels, leave it out with data.validation=null or data.test=null"
+    )
+
+
+def test_a_table_without_a_label_column_has_no_name_like_it():
+    refuse_misspelt(table([{"text": "x", "id": 1}]), "label", ["text"])
+    refuse_misspelt(table([{"label_text": "x"}]), "label", ["label_text"])  # the text
+    refuse_misspelt(table([{"text": "x", "label": 1, "Label": 2}]), "label", ["text"])
 
 
 def test_every_table_needs_the_text_columns():

@@ -31,6 +31,8 @@ def test_a_table_may_lack_the_label_but_not_the_text():
     assert read_rows([unlabelled], ["text"], "label").labels == [None]
     with pytest.raises(MillisError, match=r"test\.csv has no column 'body'"):
         read_rows([unlabelled], ["body"], "label")
+    with pytest.raises(MillisError, match="did you mean 'Label'"):
+        read_rows([table([{"text": "x", "Label": "a"}])], ["text"], "label")
 
 
 @pytest.mark.parametrize("cell", [["a"], {"a": 1}])

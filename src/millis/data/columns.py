@@ -61,5 +61,25 @@ def check(table: Table, names: Sequence[str]) -> None:
         if name not in table.columns:
             raise MillisError(
                 f"{table.where} has no column {name!r}: found {', '.join(table.columns)}"
-                f"{nearest(name, table.columns)}. Name columns with data.text=, data.text_pair=, data.label="
+                f"{_near(name, table.columns)}. Name columns with data.text=, data.text_pair=, data.label="
             )
+
+
+def refuse_misspelt(table: Table, label: str, texts: Sequence[str]) -> None:
+    """Refuse a table that lacks the label's column but has one of nearly its name: it would count as unlabelled.
+
+    Raises:
+        MillisError: names that column.
+    """
+    others = [name for name in table.columns if name not in texts]
+    if label not in table.columns and (near := _near(label, others)):
+        raise MillisError(
+            f"{table.where} has no column {label!r}: found {', '.join(table.columns)}{near}. Give it the same name in "
+            "every file, or, where the split has no labels, leave it out with data.validation=null or data.test=null"
+        )
+
+
+def _near(name: str, valid: Sequence[str]) -> str:
+    """As `nearest`, whatever the case of letters and the blanks around them."""
+    same = [other for other in valid if other.strip().casefold() == name.strip().casefold()]
+    return nearest(name, valid) if not same else f"; did you mean {same[0]!r}?"

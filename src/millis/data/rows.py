@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from millis.data.cells import CellError, label_of, text_of
-from millis.data.columns import check
+from millis.data.columns import check, refuse_misspelt
 from millis.data.table import Table
 from millis.errors import MillisError
 from millis.types import Text
@@ -41,7 +41,7 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows
     """Read `tables` one after the other.
 
     Args:
-        texts, label: Columns. A table may lack the label's: its rows have none.
+        texts, label: Columns. A table may lack the label's, and all names like it: its rows have none.
 
     Raises:
         MillisError: a column or a text is missing, or a cell holds neither a text nor one label; names table and row.
@@ -50,6 +50,7 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows
     for table in tables:
         if table.columns:
             check(table, texts)
+            refuse_misspelt(table, label, texts)
         rows.starts.append(len(rows))
         rows.places.append(table.where)
         _append(rows, table, texts, label, table.classes.get(label))
