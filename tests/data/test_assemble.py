@@ -156,6 +156,28 @@ def test_a_class_that_a_list_of_names_lacks_is_refused(train, test, where):
     )
 
 
+def test_numbers_of_every_split_say_whether_they_are_names():
+    codes = rows(*[(f"text {i}", f"0{i}") for i in (1, 2, 3, 4)])
+    test = rows(("x", 1), ("y", 2), ("z", 3))
+    assert refusal(codes, ["01", "02", "03", "04"], validation=other(codes), test=test).startswith(
+        "label 1 can be the name '01' in labels.txt, or the index of its name '02'"
+    )
+    stars = rows(*[(f"text {i}", i) for i in (1, 2, 3, 4)])  # 5, which is no index, only stands in the test split
+    data = make(stars, ["1", "2", "3", "4", "5"], validation=stars, test=[*stars, *rows(("x", 5))], unseen="drop")
+    assert data.train.labels == [0, 1, 2, 3]
+
+
+def test_bare_numbers_beside_classes_that_are_numbers_are_refused():
+    stars = ["1", "2", "3", "4", "5"]
+    train = table(rows(*[(f"text {i}", i) for i in range(5)]), "train.parquet", label=stars)
+    test = table(rows(*[(f"other {i}", i) for i in range(1, 5)]), "test.jsonl")
+    with pytest.raises(MillisError, match=r"label 1 can be the name '1' in the classes of column 'label', or the in"):
+        dataset_from_tables("shop", {"train": [train], "test": [test]}, Columns())
+    test = table(rows(*[(f"other {i}", i) for i in range(1, 6)]), "test.jsonl")  # 5 is no index
+    data = dataset_from_tables("shop", {"train": [train], "validation": [train], "test": [test]}, Columns())
+    assert data.test.labels == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("label", [2, "7"])
 def test_a_label_out_of_range(label):
     bad = rows(("x", 0), ("y", label))

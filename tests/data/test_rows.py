@@ -23,7 +23,8 @@ def test_equal_cells_of_other_types_are_other_labels():
 
 def test_indices_of_classes_have_their_names():
     one = table([{"text": "x", "label": 1}], label=["no", "yes"])
-    assert read_rows([one], ["text"], "label").labels == ["yes"]
+    rows = read_rows([one, table([{"text": "y", "label": 1}, {"text": "z", "label": None}])], ["text"], "label")
+    assert (rows.labels, rows.bare) == (["yes", "1", None], {"1": 1})
 
 
 def test_a_table_may_lack_the_label_but_not_the_text():

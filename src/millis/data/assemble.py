@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from millis.data.classes import Tables, under
+from millis.data.classes import Tables, classes_of, under
 from millis.data.columns import Columns
 from millis.data.cut import holdout, sample
 from millis.data.dataset import Dataset, Split
@@ -15,6 +15,7 @@ from millis.data.suspicions import label_notes, refuse_other_tasks
 from millis.errors import MillisError
 
 LABEL_NAMES = "labels.txt"
+Given = tuple[Sequence[str], str]  # names by index, and what gives them
 
 
 def dataset_from_tables(
@@ -52,9 +53,10 @@ def dataset_from_tables(
         raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
     if label_names is not None:
         tables = under(tables, columns.label, label_names, LABEL_NAMES)
-    rows, classes = _read(name, tables, columns)
+    rows, own = _read(name, tables, columns)
     notes = [*notes, *dict.fromkeys(note for found in tables.values() for table in found for note in table.notes)]
-    labels = _labels(rows["train"], columns.label, classes, label_names, notes)
+    given = (label_names, LABEL_NAMES) if label_names is not None else own
+    labels = _labels(rows, tables, columns.label, given, notes)
     splits = _mapped(rows, columns.label, labels, unseen_labels == "drop", notes)
     cut = len(splits) < len(("train", "validation", "test"))
     _complete(name, splits, seed, notes)
@@ -66,7 +68,7 @@ def dataset_from_tables(
     return Dataset(name, labels.names, **splits, notes=notes)
 
 
-def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows], Sequence[str] | None]:
+def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows], Given | None]:
     """Rows of each split, and the names by index that the label's column has of its own."""
     first = next((table for table in tables.get("train", ()) if table.columns), None)
     if first is None:
@@ -76,7 +78,8 @@ def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows],
     for split, found in rows.items():
         if not len(found):
             raise _empty(name, split)
-    return rows, first.classes.get(columns.label)
+    own = first.classes.get(columns.label)
+    return rows, None if own is None else (own, f"the classes of column {columns.label!r}")
 
 
 def _mapped(rows: Mapping[str, Rows], column: str, labels: Labels, drop: bool, notes: list[str]) -> dict[str, Split]:
@@ -95,18 +98,16 @@ def _empty(name: str, split: str) -> MillisError:
     return MillisError(f"{name}: the {split} split is empty; it needs at least one row")
 
 
-def _labels(
-    rows: Rows, column: str, own: Sequence[str] | None, given: Sequence[str] | None, notes: list[str]
-) -> Labels:
-    """The labels of training rows: by the names given for the data set, by its column's own, or those that occur."""
-    counts = Counter(label for label in rows.labels if label is not None)
+def _labels(rows: Mapping[str, Rows], tables: Tables, column: str, given: Given | None, notes: list[str]) -> Labels:
+    """The labels by the names given for them, or those that occur in training rows."""
     if given is not None:
-        return Labels.given(given, LABEL_NAMES, counts)
-    if own is not None:
-        return Labels.given(own, f"the classes of column {column!r}", ())  # rows have names already
+        bare = sum((found.bare for found in rows.values()), Counter[str]())
+        return Labels.given(*given, bare, classes_of(tables, column))
+    train = rows["train"]
+    counts = Counter(label for label in train.labels if label is not None)
     if not counts:
-        raise MillisError(f"{rows.where(0)}: column {column!r} is empty, as in every training row; expected labels")
-    refuse_other_tasks(counts, f"{rows.places[0]}: column {column!r}")
+        raise MillisError(f"{train.where(0)}: column {column!r} is empty, as in every training row; expected labels")
+    refuse_other_tasks(counts, f"{train.places[0]}: column {column!r}")
     labels = Labels.learned(counts)
     merged: Counter[str] = Counter()
     for label, count in counts.items():

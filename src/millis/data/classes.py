@@ -23,6 +23,11 @@ def under(tables: Tables, column: str, names: Sequence[str], origin: str) -> Tab
     return {split: [_under(table, column, known, origin) for table in found] for split, found in tables.items()}
 
 
+def classes_of(tables: Tables, column: str) -> list[str]:
+    """What all tables that have classes of `column` call them."""
+    return [tidy(name) for found in tables.values() for table in found for name in table.classes.get(column, ())]
+
+
 def _under(table: Table, column: str, names: Sequence[str], origin: str) -> Table:
     own = [tidy(name) for name in table.classes.get(column, ())]
     foreign = [name for name in own if name not in names]

@@ -7,7 +7,7 @@ an index.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from millis.data.cells import WITHHELD, tidy
 from millis.errors import MillisError
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,99}))(?:\.0+)?")
+_CODE = re.compile(r"0[0-9]{1,99}")
 _NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -57,27 +58,46 @@ class Labels:
         return cls(tuple(sorted(names)))
 
     @classmethod
-    def given(cls, names: Sequence[str], origin: str, found: Iterable[str]) -> "Labels":
-        """Names by index, and whether the whole numbers among `found`, the labels of training rows, are indices.
+    def given(
+        cls, names: Sequence[str], origin: str, bare: Mapping[str, int], classes: Collection[str] = ()
+    ) -> "Labels":
+        """Names by index, and whether whole numbers in the data are indices.
 
-        They are where no name is a number. Where some are, each number must be a name, or else all are indices.
+        They are where no name is a number. Where some are, each number must be a name, or else all are indices; where
+        some rows fit neither, most rows decide.
+
+        Args:
+            bare: Label → rows, in all splits, of tables that have no classes of their own.
+            classes: What those that tables have are called: names, even where they are numbers.
 
         Raises:
             MillisError: they can be read in both ways, and each gives other classes.
         """
         labels = cls(tuple(tidy(name) for name in names), origin)
-        if all(whole(name) is None for name in labels.names):
+        places = {int(name): i for i, name in enumerate(labels.names) if _CODE.fullmatch(name)}
+        places |= {value: i for i, name in enumerate(labels.names) if (value := whole(name)) is not None}
+        if not places:
             return cls(labels.names, origin, by_number=True)
-        numbers = [value for name in found if (value := whole(name)) is not None and not labels.withholds(name)]
-        as_names = all(str(value) in labels.index for value in numbers)
-        as_indices = all(0 <= value < len(names) for value in numbers)
-        moved = [value for value in numbers if as_names and labels.index[str(value)] != value]
-        if as_indices and moved:
-            raise MillisError(
-                f"label {moved[0]} can be the name {str(moved[0])!r} in {origin}, or the index of its name "
-                f"{labels.names[moved[0]]!r}. Remove {origin} if names are meant; write names for indices if they are"
+        numbers: Counter[int] = Counter()
+        for name, rows in bare.items():
+            if (value := whole(name)) is not None and not labels.withholds(name):
+                numbers[value] += rows
+        indices = [value for value in numbers if 0 <= value < len(names)]
+        moved = [value for value in indices if places.get(value, value) != value]
+        if moved and len(indices) == len(numbers) and all(value in places for value in numbers):
+            remedy = (
+                "Write names that are no numbers, or give every file the same classes"
+                if classes
+                else f"Remove {origin} if names are meant; write names for indices if they are"
             )
-        return cls(labels.names, origin, by_number=not as_names)
+            raise MillisError(
+                f"label {moved[0]} can be the name {labels.names[places[moved[0]]]!r} in {origin}, or the index of its "
+                f"name {labels.names[moved[0]]!r}. {remedy}"
+            )
+        names_alone = sum(rows for value, rows in numbers.items() if str(value) in labels.index)
+        names_or_codes = sum(rows for value, rows in numbers.items() if value in places)
+        by_number = names_alone < (rows := sum(numbers[value] for value in indices)) >= names_or_codes
+        return cls(labels.names, origin, by_number and all(whole(name) is None for name in classes))
 
     @cached_property
     def index(self) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Rows of a split: texts and labels as its tables spell them, and where each row stands."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +22,14 @@ class Rows:
         labels: [N]; None where a row has none.
         starts: Index of each table's first row, ascending.
         places: What errors call each table.
+        bare: Label → rows, of tables whose label column has no classes of its own.
     """
 
     texts: list[Text] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    bare: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -54,6 +57,8 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows
         rows.starts.append(len(rows))
         rows.places.append(table.where)
         _append(rows, table, texts, label, table.classes.get(label))
+        if label not in table.classes:
+            rows.bare.update(name for name in rows.labels[rows.starts[-1] :] if name is not None)
     return rows
 
 
