@@ -235,7 +235,7 @@ def test_other_tasks_are_refused_with_their_file():
 
 def test_notes_on_labels_count_one_number_once():
     train = rows(("x", 1), ("y", 1.0), ("z", 2))
-    assert make(train, validation=other(train), test=other(train)).notes == []
+    assert make(train, validation=other(train), test=other(other(train))).notes == []
 
 
 # Rows without a label
@@ -330,7 +330,7 @@ def test_no_training_split_at_all():
 
 def test_empty_texts_are_kept_and_counted():
     train = [*TRAIN, *rows(("", "a"), (" \n", "b"))]
-    assert make(train, validation=other(TRAIN), test=other(TRAIN)).notes == ["2 empty texts kept"]
+    assert make(train, validation=other(TRAIN), test=other(other(TRAIN))).notes == ["2 empty texts kept"]
     pairs = [{"text_a": "", "text_b": "", "label": 0}, {"text_a": "", "text_b": "x", "label": 1}]
     assert make(pairs, validation=pairs[:1], test=pairs[:1]).notes == ["3 empty texts kept"]
 

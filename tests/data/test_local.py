@@ -74,7 +74,7 @@ def test_every_format_gives_the_same_data(tmp_path, suffix):
     assert data.labels == ("a", "b")
     assert data.train.texts == [row["text"] for row in ROWS]
     assert data.validation == data.test
-    assert data.notes == []
+    assert data.notes == ["2 of 2 test texts also occur in validation"]
 
 
 @pytest.mark.parametrize("values", [[1, 2, 5], ["b", "a", "c"], [1.5, 0.5, 1.0], [0, 1, 2]])

@@ -16,8 +16,12 @@ def test_texts_of_other_splits_that_training_has():
 
 def test_what_was_cut_for_validation_is_still_training_data_to_the_test():
     validation, test = Split(["x"], [0]), Split(["x", "y"], [0, 1])
-    assert overlap_notes(TRAIN, validation, test, cut=False) == []
     assert overlap_notes(TRAIN, validation, test, cut=True) == ["1 of 2 test texts also occur in train"]
+
+
+def test_texts_of_the_test_that_validation_has():
+    validation, test = Split(["x", "y", ""], [0, 0, 0]), Split(["x ", "y", "z", ""], [0, 0, 0, 0])
+    assert overlap_notes(TRAIN, validation, test, cut=False) == ["2 of 4 test texts also occur in validation"]
 
 
 def test_texts_with_two_labels_are_counted_once():

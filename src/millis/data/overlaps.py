@@ -10,14 +10,14 @@ def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> li
     Args:
         cut: Whether `validation` was cut from train, and so still is training data to `test`.
     """
+    trained, tuned = ({_words(text) for text in split.texts} for split in (train, validation))
+    pairs = [(validation, "validation", trained, "train"), (test, "test", trained | tuned if cut else trained, "train")]
+    if not cut:
+        pairs.append((test, "test", tuned, "validation"))
     notes = []
-    trained = {_words(text) for text in train.texts}
-    for name, split in (("validation", validation), ("test", test)):
-        if name == "test" and cut:
-            trained |= {_words(text) for text in validation.texts}
-        found = sum(bool(words := _words(text)) and words in trained for text in split.texts)
-        if found:
-            notes.append(f"{found} of {len(split)} {name} texts also occur in train")
+    for split, name, others, other in pairs:
+        if found := sum(bool(words := _words(text)) and words in others for text in split.texts):
+            notes.append(f"{found} of {len(split)} {name} texts also occur in {other}")
     labels: dict[Text, int] = {}
     torn = {
         words
