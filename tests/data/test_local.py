@@ -96,6 +96,21 @@ def test_integer_labels_with_a_list_of_names(tmp_path):
     assert (data.labels, data.train.labels, data.name) == (("World", "Sports"), [1, 0], tmp_path.name)
 
 
+def test_a_list_of_names_lies_beside_the_splits_or_above_them(tmp_path):
+    rows = [{"text": "x", "label": 1}, {"text": "y", "label": 0}]
+    (tmp_path / "data").mkdir()
+    folder(tmp_path / "data", train=rows, validation=rows, test=rows)
+    inner, outer = tmp_path / "data/labels.txt", tmp_path / "labels.txt"
+    inner.write_text("World\nSports\n")
+    assert Local(str(tmp_path))().labels == ("World", "Sports")
+    outer.write_text("World\nSports")
+    assert Local(str(tmp_path))().labels == ("World", "Sports")
+    outer.write_text("Sports\nWorld")
+    assert refusal(tmp_path) == f"{inner} and {outer} give other names or another order. Keep one of them"
+    inner.unlink()
+    assert Local(str(tmp_path))().labels == ("Sports", "World")
+
+
 @pytest.mark.parametrize("text", ["World\nSports", "World\r\nSports\r\n", "\ufeffWorld\nSports\n"])
 def test_the_list_of_names_ends_and_begins_as_editors_write_it(tmp_path, text):
     (tmp_path / "labels.txt").write_bytes(text.encode())

@@ -66,7 +66,7 @@ class Local:
             self.name,
             {split: tables for split, tables in found.items() if tables},
             self.columns,
-            self._label_names(),
+            self._label_names(root),
             unseen_labels=self.unseen_labels,
             limit=self.limit,
             notes=notes,
@@ -82,13 +82,23 @@ class Local:
             )
         return [read_table(file) for file in files]
 
-    def _label_names(self) -> list[str] | None:
-        path = self.folder / LABEL_NAMES
-        if not path.is_file():
-            return None
-        refuse_pointer(path)
-        with opened(path, "UTF-8 text, one label name a line") as file:
-            names = [line.strip() for line in file]
-        while names and not names[-1]:
-            names.pop()
-        return names
+    def _label_names(self, root: Path) -> list[str] | None:
+        """The names in `labels.txt`, which lies beside the splits or in the folder itself.
+
+        Raises:
+            MillisError: there are two, and they differ.
+        """
+        paths = {folder / LABEL_NAMES: None for folder in (root, self.folder) if (folder / LABEL_NAMES).is_file()}
+        found = [_lines(path) for path in paths]
+        if any(names != found[0] for names in found):
+            raise MillisError(f"{' and '.join(map(str, paths))} give other names or another order. Keep one of them")
+        return found[0] if found else None
+
+
+def _lines(path: Path) -> list[str]:
+    refuse_pointer(path)
+    with opened(path, "UTF-8 text, one label name a line") as file:
+        names = [line.strip() for line in file]
+    while names and not names[-1]:
+        names.pop()
+    return names
