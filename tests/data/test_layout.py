@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from millis.data.layout import files_of, other_validation, root_of
+from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.local import Local
 from millis.errors import MillisError
 
@@ -80,6 +80,15 @@ def test_a_missing_shard_and_one_too_many(tmp_path, there):
 def test_splits_lie_in_the_folder_or_in_its_data(tmp_path):
     assert root_of(touched(tmp_path, "data/train.csv"), "train") == tmp_path / "data"
     assert root_of(touched(tmp_path, "train.csv"), "train") == tmp_path
+
+
+@pytest.mark.parametrize("test", ["test.csv", "test/part-0.csv", "test-00000-of-00001.parquet"])
+def test_a_split_elsewhere_than_the_training_split(tmp_path, test):
+    inner = tmp_path / "data"
+    assert elsewhere(touched(tmp_path, test), inner, "test") == tmp_path / "test"
+    assert elsewhere(tmp_path, tmp_path, "test") is None
+    assert elsewhere(touched(tmp_path, f"data/{test}"), tmp_path, "test") == inner / "test"
+    assert elsewhere(tmp_path, inner, "validation") is None
 
 
 def test_other_names_of_a_validation_split(tmp_path):

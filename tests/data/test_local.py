@@ -181,6 +181,23 @@ def test_no_training_file(tmp_path):
     )
 
 
+def test_a_split_elsewhere_than_the_training_split_is_refused(tmp_path):
+    rows, inner = [{"text": f"{i}", "label": f"{i % 2}"} for i in range(20)], tmp_path / "data"
+    inner.mkdir()
+    folder(inner, ".csv", train=rows)
+    folder(tmp_path, ".csv", test=rows[:3])
+    assert refusal(tmp_path) == (
+        f"{tmp_path / 'test'} is not read, for the training split lies in {inner}. Move it there, or read it with "
+        "data.test=../test, or leave it out with data.test=null"
+    )
+    assert len(Local(str(tmp_path), test="../test")().test) == 3
+    folder(tmp_path, ".csv", train=rows)
+    folder(inner, ".csv", validation=rows[:4])
+    assert "or read it with data.validation=data/validation, or" in refusal(tmp_path)
+    assert len(Local(str(tmp_path), validation="data/validation")().validation) == 4
+    assert len(Local(str(tmp_path), validation=None)().validation) == 2
+
+
 def test_a_named_file_must_be_there(tmp_path):
     folder(tmp_path, train=ROWS)
     assert refusal(tmp_path, test="exam").startswith(f"{tmp_path} has no file for data.test=exam: expected exam with")

@@ -45,6 +45,12 @@ def files_of(root: Path, stem: str, split: str) -> list[Path]:
     return files
 
 
+def elsewhere(folder: Path, root: Path, stem: str) -> Path | None:
+    """The path, without its suffix, of a split that lies in the other of `folder` and its `data/` than `root`."""
+    other = folder / "data" if root == folder else folder
+    return other / stem if _candidates(other, stem) else None
+
+
 def other_validation(root: Path) -> list[str]:
     """Names under which a validation split seems to lie in `root`."""
     return [name for name in OTHER_NAMES if _candidates(root, name)]

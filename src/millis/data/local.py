@@ -1,5 +1,6 @@
 """Local files as a source: a folder with the files of each split, in JSON, CSV, Parquet or Arrow, gzip or not."""
 
+import os
 from pathlib import Path
 
 from millis.data.assemble import LABEL_NAMES, dataset_from_tables
@@ -7,7 +8,7 @@ from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats import SUFFIXES, read_table
 from millis.data.formats.opened import opened, refuse_pointer
-from millis.data.layout import files_of, other_validation, root_of
+from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.table import Table
 from millis.errors import MillisError
 
@@ -51,7 +52,8 @@ class Local:
         """Read the splits.
 
         Raises:
-            MillisError: no such folder or training file, or a line that cannot be read (it is named).
+            MillisError: no such folder or training file, a split that lies elsewhere, or a line that cannot be
+                read (it is named).
         """
         if not self.folder.is_dir():
             raise MillisError(
@@ -74,6 +76,11 @@ class Local:
 
     def _tables(self, root: Path, split: str, stem: str) -> list[Table]:
         files = files_of(root, stem, split)
+        if not files and split != "train" and (other := elsewhere(self.folder, root, stem)):
+            raise MillisError(
+                f"{other} is not read, for the training split lies in {root}. Move it there, or read it with "
+                f"data.{split}={os.path.relpath(other, root)}, or leave it out with data.{split}=null"
+            )
         if not files and (split == "train" or stem != split):
             raise MillisError(
                 f"{self.folder} has no file for data.{split}={stem}: "
