@@ -167,6 +167,18 @@ def test_numbers_of_every_split_say_whether_they_are_names():
     assert data.train.labels == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "row", "fault"),
+    [
+        ([10, 20, 30, 0], 4, "label '0' is none of the 3 names of labels.txt; 1 such row"),
+        ([0, 10, 1, 2], 2, "label '10' is a name of labels.txt, where other rows hold the indices of names; 1 such"),
+    ],
+)
+def test_a_number_that_is_not_read_as_the_others_is_named(numbers, row, fault):
+    train = rows(*[(f"text {number}", number) for number in numbers])
+    assert refusal(train, ["10", "20", "30"]).startswith(f"train.csv, row {row}: {fault}")
+
+
 def test_bare_numbers_beside_classes_that_are_numbers_are_refused():
     stars = ["1", "2", "3", "4", "5"]
     train = table(rows(*[(f"text {i}", i) for i in range(5)]), "train.parquet", label=stars)

@@ -77,6 +77,7 @@ def test_labels_with_a_row_each_are_said():
         ("refunds", "; did you mean 'refund'?"),
         ("r\u0435fund", r"; did you mean 'refund'? ('r\u0435fund')"),  # a Cyrillic letter
         ("sky", ""),
+        ("refund", ""),
     ],
 )
 def test_a_hint_names_what_eyes_do_not_see(label, hinted):
