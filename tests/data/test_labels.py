@@ -41,6 +41,27 @@ def test_other_names(found, names):
     assert Labels.learned(found).names == names
 
 
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        (["1", "1.0", "2.5"], ("1", "2.5")),
+        (["1.5", "1.50", "0.5", "+1.5", "1,5", "15e-1"], ("0.5", "1,5")),
+        (["2.0", "2", "good"], ("2", "good")),
+        (["01", "1", "1.0", "01.0", "x"], ("01", "01.0", "1", "x")),  # codes
+        (["1,000", "1", "1000"], ("1", "1,000", "1000")),  # a thousand, or one with decimals
+    ],
+)
+def test_spellings_of_one_number_are_one_label(found, names):
+    labels = Labels.learned(found)
+    assert labels.names == names
+    assert None not in map(labels.find, found)
+
+
+def test_another_spelling_of_a_trained_number_is_that_number():
+    labels = Labels.learned(["1.0", "1.5", "01"])
+    assert [labels.find(label) for label in ("1", "1.50", "01", "1.00", "2")] == [1, 2, 0, 1, None]
+
+
 def test_a_number_is_an_index_where_names_have_no_numbers():
     labels = Labels.given(["World", "Sports"], "labels.txt", {"0": 1, "1": 1})
     assert [labels.find(label) for label in ("Sports", "1", "1.0", "2", "-1", "Art")] == [1, 1, 1, None, None, None]

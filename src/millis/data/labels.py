@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 
 from millis.data.cells import WITHHELD, tidy
@@ -16,6 +17,7 @@ from millis.errors import MillisError
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,99}))(?:\.0+)?")
 _CODE = re.compile(r"0[0-9]{1,99}")
+_THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -47,8 +49,8 @@ class Labels:
 
     @classmethod
     def learned(cls, found: Iterable[str]) -> "Labels":
-        """The labels that training rows have: whole numbers by number, other names by their letters."""
-        names = set(found)
+        """The labels that training rows have, each number once: numbers by their values, names by their letters."""
+        names = _folded(found)
         numbers = {whole(name) for name in names}
         if None not in numbers:
             return cls(tuple(str(number) for number in sorted(number for number in numbers if number is not None)))
@@ -104,6 +106,11 @@ class Labels:
         """Name → index."""
         return {name: i for i, name in enumerate(self.names)}
 
+    @cached_property
+    def _by_value(self) -> dict[Decimal | None, int]:
+        """Value → index of the names that are numbers."""
+        return {_value(name): i for name, i in reversed(self.index.items()) if _value(name) is not None}
+
     def withholds(self, label: str | None) -> bool:
         """Whether `label` stands for none: an empty cell, or -1 where that is no class."""
         return label is None or (label == str(WITHHELD) and label not in self.index)
@@ -113,7 +120,7 @@ class Labels:
         value = whole(label)
         if value is not None and self.by_number:
             return value if 0 <= value < len(self.names) else None
-        return self.index.get(label, None if value is None else self.index.get(str(value)))
+        return self.index.get(label, self._by_value.get(_value(label)))
 
 
 def whole(label: str) -> int | None:
@@ -125,6 +132,21 @@ def whole(label: str) -> int | None:
 def number(label: str) -> float | None:
     """The number that a label writes, with a point or a comma before decimals."""
     return float(label.replace(",", ".")) if _NUMBER.fullmatch(label) else None
+
+
+def _value(label: str) -> Decimal | None:
+    """The number that a label writes, however: `1.5` and `1.50` are one; `01` is a code, `1,000` can be two numbers."""
+    is_one = _NUMBER.fullmatch(label) and not _CODE.match(label.lstrip("+-")) and not _THOUSANDS.fullmatch(label)
+    return Decimal(label.replace(",", ".")) if is_one else None
+
+
+def _folded(found: Iterable[str]) -> set[str]:
+    """Names, of each number its shortest spelling."""
+    spellings: dict[str | Decimal, list[str]] = {}
+    for name in found:
+        value = _value(name)
+        spellings.setdefault(name if value is None else value, []).append(name)
+    return {min(names, key=lambda name: (len(name), name)) for names in spellings.values()}
 
 
 def fractions(names: Collection[str]) -> bool:
