@@ -121,6 +121,7 @@ def test_minus_one_is_none_unless_it_is_a_name():
         (["a", "b", "a"], "label names occur twice: a. Every name needs its own index"),
         (["e\u0301", "\u00e9"], "label names occur twice: \u00e9"),
         (["a", " ", "b"], "labels.txt: name 2 is empty; expected one name a line"),
+        (["a", "b", "\u200b"], "labels.txt: name 3 is empty"),
         (["a"], r"classification needs at least 2 labels, found \['a'\]"),
     ],
 )

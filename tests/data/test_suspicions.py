@@ -61,6 +61,12 @@ def test_what_is_rarely_meant_is_said(names, note):
     assert any(found.startswith(note) for found in label_notes(dict.fromkeys(names, 5), "label"))
 
 
+@pytest.mark.parametrize("name", ["-", "?", "unknown", "Unknown", "NULL", "missing"])
+def test_words_that_often_say_that_there_is_no_label_are_said(name):
+    notes = label_notes({name: 1, "sky": 5}, "label")
+    assert notes == [f"label {name!r} is a class (1 training rows), and not a missing label"]
+
+
 def test_labels_with_a_row_each_are_said():
     counts = {f"order {i}": 1 for i in range(21)}
     assert label_notes(counts, "label") == ["21 of 21 labels have one training row: is 'label' the column of labels?"]

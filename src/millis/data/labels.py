@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
-from millis.data.cells import WITHHELD, tidy
+from millis.data.cells import WITHHELD, is_visible, tidy
 from millis.errors import MillisError
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,99}))(?:\.0+)?")
@@ -42,8 +42,9 @@ class Labels:
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
             raise MillisError(f"label names occur twice: {', '.join(twice)}. Every name needs its own index")
-        if "" in self.names:
-            raise MillisError(f"{self.origin}: name {self.names.index('') + 1} is empty; expected one name a line")
+        for i, name in enumerate(self.names, start=1):
+            if not is_visible(name):
+                raise MillisError(f"{self.origin}: name {i} is empty; expected one name a line")
         if len(self.names) < 2:
             raise MillisError(f"classification needs at least 2 labels, found {list(self.names)}")
 

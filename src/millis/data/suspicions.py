@@ -15,7 +15,7 @@ SCALE = 20  # marks with halves from 0.5 to 10: more values with decimals than t
 MANY = 20  # labels from which on one row each is worth a word
 JOINTS = "|;,"  # what is written between several labels of one text
 RARE_JOINTS = "|;"  # those that names of one label rarely have
-WORDS_FOR_NONE = {"na", "n/a", "null", "none", str(WITHHELD)}
+WORDS_FOR_NONE = {"na", "n/a", "null", "none", "nil", "-", "--", "?", "unknown", "missing", str(WITHHELD)}
 
 
 def refuse_other_tasks(names: Collection[str], where: str) -> None:
