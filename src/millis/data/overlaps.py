@@ -5,7 +5,9 @@ from millis.types import Text
 
 
 def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> list[str]:
-    """A note for each overlap between splits, and one for texts with two labels; texts without words do not count.
+    """A note for each overlap between splits, and one for texts with two labels.
+
+    Texts that differ in case or blanks are the same; those without words do not count.
 
     Args:
         cut: Whether `validation` was cut from train, and so still is training data to `test`.
@@ -36,8 +38,8 @@ def has_words(text: Text) -> bool:
 
 
 def _words(text: Text) -> Text:
-    """The text without blanks around it; empty where it has no words."""
+    """The text in one case, with one blank between words; empty where it has none."""
     if isinstance(text, str):
-        return text.strip()
-    first, second = text[0].strip(), text[1].strip()
+        return " ".join(text.casefold().split())
+    first, second = (" ".join(part.casefold().split()) for part in text)
     return (first, second) if first or second else ""
