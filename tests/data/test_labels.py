@@ -132,4 +132,6 @@ def test_names_that_cannot_be(names, fault):
 
 def test_fractions_are_numbers_not_all_whole():
     assert fractions(["0,5", "1", "-2e-1"])
+    assert not fractions(["1,000", "2,500", "900"])  # thousands
+    assert fractions(["1,125", "0,5"]) and fractions(["0,125", "2"])
     assert not fractions(["1.0", "2"]) and not fractions(["0.5", "good"]) and not fractions(["01067", "01097"])

@@ -20,6 +20,7 @@ def test_many_numbers_with_decimals_are_amounts():
     refuse_other_tasks([f"{i / 2}" for i in range(1, 21)], "")  # marks from 0.5 to 10
     refuse_other_tasks([str(i) for i in range(500)], "")
     refuse_other_tasks([f"{i:05d}" for i in range(500)], "")
+    refuse_other_tasks([f"{i:,}" for i in range(900, 9000, 100)], "")  # 1,000 is a whole number
 
 
 @pytest.mark.parametrize("joined", ["fruit|sky", "fruit, sky", "sky; fruit"])

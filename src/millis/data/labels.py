@@ -151,6 +151,8 @@ def _folded(found: Iterable[str]) -> set[str]:
 
 
 def fractions(names: Collection[str]) -> bool:
-    """Whether all names are numbers, and not all whole: amounts, where there are many."""
-    values = [number(name) for name in names]
-    return None not in values and not all(value.is_integer() for value in values if value is not None)
+    """Whether all names are numbers, and not all whole, as `1,000` can be: amounts, where there are many."""
+    values = {name: number(name) for name in names}
+    return None not in values.values() and not all(
+        _THOUSANDS.fullmatch(name) or (value or 0.0).is_integer() for name, value in values.items()
+    )
