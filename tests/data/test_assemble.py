@@ -224,7 +224,16 @@ def test_rows_with_unseen_labels_can_be_dropped(names):
     test = rows(("x", "a"), ("y", "c"), ("z", "b"))
     data = make(names=names, validation=other(TRAIN), test=test, unseen="drop")
     assert (data.test.texts, data.test.labels) == (["x", "z"], [0, 1])
-    assert data.notes == ["1 rows of test left out: their labels do not occur in training"]
+    gone = "1 rows of test left out: their labels do not occur in training"
+    assert data.notes == ([gone] if names is None else ["1 of 3 labels have no training row: c", gone])
+
+
+@pytest.mark.parametrize(("more", "said"), [("", None), ("cd", "2 of 4 labels have no training row: c, d"),
+                                            ("cdefg", "5 of 7 labels have no training row: c, d, e, ...")])  # fmt: skip
+def test_names_that_no_training_row_has_are_said(more, said):
+    data = make(names=[*"ab", *more], validation=other(TRAIN), test=other(other(TRAIN)))
+    assert data.notes == ([] if said is None else [said])
+    assert len(data.labels) == 2 + len(more)
 
 
 def test_dropping_must_leave_a_row():

@@ -15,6 +15,7 @@ from millis.data.suspicions import label_notes, refuse_other_tasks
 from millis.errors import MillisError
 
 LABEL_NAMES = "labels.txt"
+SHOWN = 3  # labels in a note
 Given = tuple[Sequence[str], str]  # names by index, and what gives them
 
 
@@ -86,6 +87,9 @@ def _mapped(rows: Mapping[str, Rows], column: str, labels: Labels, drop: bool, n
     """Splits with the index of each label; without those whose labels are all withheld."""
     splits = {"train": mapped(rows["train"], "train", column, labels, None, drop, notes)}
     trained = set(splits["train"].labels)
+    if idle := [name for i, name in enumerate(labels.names) if i not in trained]:
+        few = ", ".join(idle[:SHOWN]) + (", ..." if len(idle) > SHOWN else "")
+        notes.append(f"{len(idle)} of {len(labels.names)} labels have no training row: {few}")
     for split, found in rows.items():
         if split != "train" and all(map(labels.withholds, found.labels)):
             notes.append(f"the {split} split has no labels and was not used")
