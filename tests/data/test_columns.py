@@ -26,6 +26,38 @@ def test_usual_columns_are_found(names, texts):
     assert Columns().resolve(table([dict.fromkeys([*names, "label"], "x")])) == texts
 
 
+@pytest.mark.parametrize(
+    ("names", "pair", "first"),
+    [
+        (["text", "body"], "body", "text"),
+        (["sentence", "text"], "text", "sentence"),
+        (["text_a", "text_b", "text"], "text_b", "text_a"),
+        (["question", "sentence"], "sentence", "question"),
+        (["text_a", "text_b", "text", "body"], "body", "text"),
+    ],
+)
+def test_the_second_of_a_pair_finds_its_first(names, pair, first):
+    found = Columns(text_pair=pair).resolve(table([dict.fromkeys([*names, "label"], "x")]))
+    assert found == (first, pair)
+
+
+@pytest.mark.parametrize(
+    ("names", "pair"),
+    [
+        (["text", "sentence", "body"], "body"),
+        (["text"], "text"),
+        (["title", "body"], "body"),
+        (["text_a", "text_b"], "text_a"),
+    ],
+)
+def test_the_second_of_a_pair_alone_is_not_enough(names, pair):
+    assert refusal(*names, "label", columns=Columns(text_pair=pair)) == (
+        f"data.text_pair={pair} without data.text: which column of train.csv has the first texts is not clear: "
+        f"found {', '.join(names)}, label. Name it with data.text=..."
+    )
+    assert refusal("text", "label", columns=Columns(text_pair="bodi")).startswith("train.csv has no column 'bodi'")
+
+
 def test_no_text_column():
     assert refusal("phrase", "label") == (
         "train.csv has no text column: found phrase, label. Name it with data.text=... (and data.text_pair=... for "

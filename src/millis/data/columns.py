@@ -15,7 +15,7 @@ class Columns:
 
     Args:
         text: The text, or the first of a pair.
-        text_pair: The second text of a pair.
+        text_pair: The second text of a pair. Where it alone is named, the one usual column of texts is the first.
         label: An index into the label names, or a name.
     """
 
@@ -27,7 +27,7 @@ class Columns:
         """The text columns of `table`, one or two; its label column is there too.
 
         Raises:
-            MillisError: a column is not there; names those that are.
+            MillisError: a column is not there, or the first of a pair is not clear; names those that are.
         """
         texts = self._texts(table)
         check(table, (*texts, self.label))
@@ -37,12 +37,26 @@ class Columns:
         if self.text is not None:
             return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
         found = [names for names in TEXT_COLUMNS if all(name in table.columns for name in names)]
+        if self.text_pair is not None:
+            return _first(found, self.text_pair, table), self.text_pair
         if not found:
             raise MillisError(
                 f"{table.where} has no text column: found {', '.join(table.columns)}. Name it with data.text=... "
                 f"(and data.text_pair=... for pairs){_separators(table)}"
             )
         return max(found, key=len)
+
+
+def _first(found: Sequence[tuple[str, ...]], pair: str, table: Table) -> str:
+    """The usual column of texts that `pair` is the second of: its partner, or the only one besides it."""
+    partners = [names[0] for names in found if names[1:] == (pair,)]
+    singles = [names[0] for names in found if len(names) == 1 and names[0] != pair]
+    if len(partners or singles) != 1:
+        raise MillisError(
+            f"data.text_pair={pair} without data.text: which column of {table.where} has the first texts is not clear: "
+            f"found {', '.join(table.columns)}. Name it with data.text=..."
+        )
+    return (partners or singles)[0]
 
 
 def _separators(table: Table) -> str:
