@@ -8,7 +8,7 @@ an index.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -67,7 +67,7 @@ class Labels:
         """Names by index, and whether whole numbers in the data are indices.
 
         They are where no name is a number. Where some are, each number must be a name, or else all are indices; where
-        some rows fit neither, most rows decide.
+        neither fits every row, most rows decide.
 
         Args:
             bare: Label → rows, in all splits, of tables that have no classes of their own.
@@ -77,30 +77,7 @@ class Labels:
             MillisError: they can be read in both ways, and each gives other classes.
         """
         labels = cls(tuple(tidy(name) for name in names), origin)
-        places = {int(name): i for i, name in enumerate(labels.names) if _CODE.fullmatch(name)}
-        places |= {value: i for i, name in enumerate(labels.names) if (value := whole(name)) is not None}
-        if not places:
-            return cls(labels.names, origin, by_number=True)
-        numbers: Counter[int] = Counter()
-        for name, rows in bare.items():
-            if (value := whole(name)) is not None and not labels.withholds(name):
-                numbers[value] += rows
-        indices = [value for value in numbers if 0 <= value < len(names)]
-        moved = [value for value in indices if places.get(value, value) != value]
-        if moved and len(indices) == len(numbers) and all(value in places for value in numbers):
-            remedy = (
-                "Write names that are no numbers, or give every file the same classes"
-                if classes
-                else f"Remove {origin} if names are meant; write names for indices if they are"
-            )
-            raise MillisError(
-                f"label {moved[0]} can be the name {labels.names[places[moved[0]]]!r} in {origin}, or the index of its "
-                f"name {labels.names[moved[0]]!r}. {remedy}"
-            )
-        names_alone = sum(rows for value, rows in numbers.items() if str(value) in labels.index)
-        names_or_codes = sum(rows for value, rows in numbers.items() if value in places)
-        by_number = names_alone < (rows := sum(numbers[value] for value in indices)) >= names_or_codes
-        return cls(labels.names, origin, by_number and all(whole(name) is None for name in classes))
+        return replace(labels, by_number=_are_indices(labels, bare, classes))
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -122,6 +99,38 @@ class Labels:
         if value is not None and self.by_number:
             return value if 0 <= value < len(self.names) else None
         return self.index.get(label, self._by_value.get(_value(label)))
+
+
+def _are_indices(labels: Labels, bare: Mapping[str, int], classes: Collection[str]) -> bool:
+    """Whether whole numbers are indices into `labels`; the arguments are those of `Labels.given`."""
+    places = {int(name): i for i, name in enumerate(labels.names) if _CODE.fullmatch(name)}
+    places |= {value: i for i, name in enumerate(labels.names) if (value := whole(name)) is not None}
+    if not places:
+        return True
+    numbers: Counter[int] = Counter()
+    for name, rows in bare.items():
+        if (value := whole(name)) is not None and not labels.withholds(name):
+            numbers[value] += rows
+    indices = [value for value in numbers if 0 <= value < len(labels.names)]
+    if len(indices) == len(numbers) and all(value in places for value in numbers):
+        _refuse_moved(indices, places, labels, bool(classes))
+    as_names = sum(rows for value, rows in numbers.items() if str(value) in labels.index)
+    as_names_or_codes = sum(rows for value, rows in numbers.items() if value in places)
+    as_indices = sum(numbers[value] for value in indices)
+    return as_names < as_indices >= as_names_or_codes and all(whole(name) is None for name in classes)
+
+
+def _refuse_moved(numbers: Iterable[int], places: Mapping[int, int], labels: Labels, classes: bool) -> None:
+    """Refuse numbers that are names at other places than those that they have as indices."""
+    for value in numbers:
+        if places[value] != value:
+            remedy = f"Remove {labels.origin} if names are meant; write names for indices if they are"
+            if classes:
+                remedy = "Write names that are no numbers, or give every file the same classes"
+            raise MillisError(
+                f"label {value} can be the name {labels.names[places[value]]!r} in {labels.origin}, or the index of "
+                f"its name {labels.names[value]!r}. {remedy}"
+            )
 
 
 def whole(label: str) -> int | None:
