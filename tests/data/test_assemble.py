@@ -116,13 +116,78 @@ def test_splits_with_classes_in_another_order_agree_by_name():
     assert data.test.labels == [1]
 
 
-def test_a_list_of_names_comes_before_a_columns_own():
-    train = table(rows(("x", 0), ("y", 1)), label=["neg", "pos"])
-    data = dataset_from_tables(
-        "shop", {"train": [train], "validation": [train], "test": [train]}, Columns(), ["negative", "positive"]
+def with_classes(train, test, names=("a", "b")):
+    """`train` and `test` are the classes of three rows each, with the indices 0, 1, 0."""
+    found = {
+        split: [table(rows(*zip("xyz", [0, 1, 0], strict=True)), f"{split}.parquet", label=list(classes))]
+        for split, classes in {"train": train, "validation": train, "test": test}.items()
+    }
+    return dataset_from_tables("shop", found, Columns(), names)
+
+
+@pytest.mark.parametrize("train", ["ab", "ba"])
+@pytest.mark.parametrize("test", ["ab", "ba"])
+def test_classes_of_a_column_are_names_beside_a_list_of_names(train, test):
+    data = with_classes(train, test)
+    assert data.labels == ("a", "b")
+    assert [data.labels[i] for i in data.train.labels] == [train[0], train[1], train[0]]
+    assert [data.labels[i] for i in data.test.labels] == [test[0], test[1], test[0]]
+
+
+def test_classes_may_be_some_of_the_names_or_their_numbers():
+    assert with_classes("bc", "cba", ["a", "b", "c"]).train.labels == [1, 2, 1]
+    assert with_classes("01", "ba").test.labels == [1, 0, 1]
+    assert with_classes("01", "01").train.labels == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "where"), [("ac", "ab", "train"), ("ab", "ca", "test"), ("ab", "1c", "test")]
+)
+def test_a_class_that_a_list_of_names_lacks_is_refused(train, test, where):
+    with pytest.raises(
+        MillisError, match=rf"{where}\.parquet: column 'label' has the class '.', which is none of the 2"
+    ):
+        with_classes(train, test)
+    with pytest.raises(MillisError) as caught:
+        with_classes(["neg", "pos"], "ab", ["negative", "positive"])
+    assert str(caught.value) == (
+        "train.parquet: column 'label' has the class 'neg', which is none of the 2 names of labels.txt. "
+        "Remove labels.txt, or write the same names there"
     )
-    assert data.labels == ("negative", "positive")
-    assert data.notes[0] == "labels.txt names the labels; column 'label' calls them neg, pos"
+
+
+def test_numbers_of_every_split_say_whether_they_are_names():
+    codes = rows(*[(f"text {i}", f"0{i}") for i in (1, 2, 3, 4)])
+    test = rows(("x", 1), ("y", 2), ("z", 3))
+    assert refusal(codes, ["01", "02", "03", "04"], validation=other(codes), test=test).startswith(
+        "label 1 can be the name '01' in labels.txt, or the index of its name '02'"
+    )
+    stars = rows(*[(f"text {i}", i) for i in (1, 2, 3, 4)])  # 5, which is no index, only stands in the test split
+    data = make(stars, ["1", "2", "3", "4", "5"], validation=stars, test=[*stars, *rows(("x", 5))], unseen="drop")
+    assert data.train.labels == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "row", "fault"),
+    [
+        ([10, 20, 30, 0], 4, "label '0' is none of the 3 names of labels.txt; 1 such row"),
+        ([0, 10, 1, 2], 2, "label '10' is a name of labels.txt, where other rows hold the indices of names; 1 such"),
+    ],
+)
+def test_a_number_that_is_not_read_as_the_others_is_named(numbers, row, fault):
+    train = rows(*[(f"text {number}", number) for number in numbers])
+    assert refusal(train, ["10", "20", "30"]).startswith(f"train.csv, row {row}: {fault}")
+
+
+def test_bare_numbers_beside_classes_that_are_numbers_are_refused():
+    stars = ["1", "2", "3", "4", "5"]
+    train = table(rows(*[(f"text {i}", i) for i in range(5)]), "train.parquet", label=stars)
+    test = table(rows(*[(f"other {i}", i) for i in range(1, 5)]), "test.jsonl")
+    with pytest.raises(MillisError, match=r"label 1 can be the name '1' in the classes of column 'label', or the in"):
+        dataset_from_tables("shop", {"train": [train], "test": [test]}, Columns())
+    test = table(rows(*[(f"other {i}", i) for i in range(1, 6)]), "test.jsonl")  # 5 is no index
+    data = dataset_from_tables("shop", {"train": [train], "validation": [train], "test": [test]}, Columns())
+    assert data.test.labels == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("label", [2, "7"])
@@ -159,7 +224,16 @@ def test_rows_with_unseen_labels_can_be_dropped(names):
     test = rows(("x", "a"), ("y", "c"), ("z", "b"))
     data = make(names=names, validation=other(TRAIN), test=test, unseen="drop")
     assert (data.test.texts, data.test.labels) == (["x", "z"], [0, 1])
-    assert data.notes == ["1 rows of test left out: their labels do not occur in training"]
+    gone = "1 rows of test left out: their labels do not occur in training"
+    assert data.notes == ([gone] if names is None else ["1 of 3 labels have no training row: c", gone])
+
+
+@pytest.mark.parametrize(("more", "said"), [("", None), ("cd", "2 of 4 labels have no training row: c, d"),
+                                            ("cdefg", "5 of 7 labels have no training row: c, d, e, ...")])  # fmt: skip
+def test_names_that_no_training_row_has_are_said(more, said):
+    data = make(names=[*"ab", *more], validation=other(TRAIN), test=other(other(TRAIN)))
+    assert data.notes == ([] if said is None else [said])
+    assert len(data.labels) == 2 + len(more)
 
 
 def test_dropping_must_leave_a_row():
@@ -182,7 +256,7 @@ def test_other_tasks_are_refused_with_their_file():
 
 def test_notes_on_labels_count_one_number_once():
     train = rows(("x", 1), ("y", 1.0), ("z", 2))
-    assert make(train, validation=other(train), test=other(train)).notes == []
+    assert make(train, validation=other(train), test=other(other(train))).notes == []
 
 
 # Rows without a label
@@ -277,7 +351,7 @@ def test_no_training_split_at_all():
 
 def test_empty_texts_are_kept_and_counted():
     train = [*TRAIN, *rows(("", "a"), (" \n", "b"))]
-    assert make(train, validation=other(TRAIN), test=other(TRAIN)).notes == ["2 empty texts kept"]
+    assert make(train, validation=other(TRAIN), test=other(other(TRAIN))).notes == ["2 empty texts kept"]
     pairs = [{"text_a": "", "text_b": "", "label": 0}, {"text_a": "", "text_b": "x", "label": 1}]
     assert make(pairs, validation=pairs[:1], test=pairs[:1]).notes == ["3 empty texts kept"]
 

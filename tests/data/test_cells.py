@@ -51,6 +51,9 @@ def test_a_long_cell_is_shown_by_its_beginning():
         (3.0, "3.0"),
         (True, "True"),
         ("[spam]", "[spam]"),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
+        ("-", "-"),
+        ("\ue000", "\ue000"),  # of private use: an icon
         ("{[1]: 2}", "{[1]: 2}"),
     ],
 )
@@ -62,6 +65,11 @@ def test_a_label_is_a_name(cell, label):
     "cell", [None, "", "  ", "\u00a0", float("nan"), float("inf"), Decimal("nan"), "NaN", "<NA>", "#N/A"]
 )
 def test_a_missing_label_is_none(cell):
+    assert label_of(cell, "label") is None
+
+
+@pytest.mark.parametrize("cell", ["\u200b", "\ufeff", " \u200b\u2060 ", "\u00ad", "\u3164", "\x00", b"\xef\xbb\xbf"])
+def test_a_label_that_cannot_be_seen_is_none(cell):
     assert label_of(cell, "label") is None
 
 

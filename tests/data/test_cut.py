@@ -24,6 +24,15 @@ def test_nothing_can_be_held_out_of_single_rows():
         holdout("shop", split(1, 1), seed=0)
 
 
+def test_many_labels_with_a_row_each_are_doubted():
+    with pytest.raises(
+        MillisError, match=r"has one row there; is it the column of labels \(data\.label=\)\?\. Add rows"
+    ):
+        holdout("shop", split(*[1] * 21), seed=0)
+    with pytest.raises(MillisError, match=r"has one row there\. Add rows"):
+        holdout("shop", split(*[1] * 20), seed=0)
+
+
 def test_a_sample_keeps_the_order_and_a_small_split_whole():
     drawn = sample(split(50, 50), 10, seed=3)
     assert list(map(int, drawn.texts)) == sorted(map(int, drawn.texts))

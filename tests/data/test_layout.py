@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from millis.data.layout import files_of, other_validation, root_of
+from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.local import Local
 from millis.errors import MillisError
 
@@ -38,9 +38,6 @@ def dataset(split, rows=9):
         (["train-00000-of-00001-3f2a9c.parquet"], ["train-00000-of-00001-3f2a9c.parquet"]),
         (["train/part-00001.csv.gz", "train/part-00000.csv.gz", "train/_SUCCESS", "train/.part-00000.csv.gz.crc"],
          ["train/part-00000.csv.gz", "train/part-00001.csv.gz"]),
-        (["train/state.json", "train/dataset_info.json", "train/data-00000-of-00001.arrow"],
-         ["train/data-00000-of-00001.arrow"]),
-        (["state.json", "dataset_info.json", "data-00000-of-00001.arrow"], ["data-00000-of-00001.arrow"]),
         (["test.csv"], []),
         (["train/notes.txt", "train.jsonl"], ["train.jsonl"]),
     ],
@@ -85,6 +82,15 @@ def test_splits_lie_in_the_folder_or_in_its_data(tmp_path):
     assert root_of(touched(tmp_path, "train.csv"), "train") == tmp_path
 
 
+@pytest.mark.parametrize("test", ["test.csv", "test/part-0.csv", "test-00000-of-00001.parquet"])
+def test_a_split_elsewhere_than_the_training_split(tmp_path, test):
+    inner = tmp_path / "data"
+    assert elsewhere(touched(tmp_path, test), inner, "test") == tmp_path / "test"
+    assert elsewhere(tmp_path, tmp_path, "test") is None
+    assert elsewhere(touched(tmp_path, f"data/{test}"), tmp_path, "test") == inner / "test"
+    assert elsewhere(tmp_path, inner, "validation") is None
+
+
 def test_other_names_of_a_validation_split(tmp_path):
     assert other_validation(touched(tmp_path, "train.csv", "dev.csv", "val/x.csv", "devices.csv")) == ["dev", "val"]
 
@@ -103,6 +109,21 @@ def test_one_saved_data_set_is_the_training_split(tmp_path):
     dataset("train", 30).save_to_disk(tmp_path, num_shards=2)
     data = Local(str(tmp_path))()
     assert [len(split) for split in (data.train, data.validation, data.test)] == [24, 3, 3]
+
+
+@pytest.mark.parametrize("place", ["", "train"])
+def test_caches_beside_a_saved_data_set_are_no_rows_of_it(tmp_path, place):
+    dataset("train").save_to_disk(tmp_path / place)
+    datasets.load_from_disk(tmp_path / place).map(lambda row: {"text": row["text"].upper()})
+    assert list(tmp_path.rglob("cache-*.arrow"))
+    assert found(tmp_path) == [str((tmp_path / place / "data-00000-of-00001.arrow").relative_to(tmp_path))]
+
+
+@pytest.mark.parametrize("state", ["", "[]", "{}", '{"_data_files": [1]}'])
+def test_a_saved_data_set_with_a_broken_state(tmp_path, state):
+    (tmp_path / "state.json").write_text(state)
+    with pytest.raises(MillisError, match=r"state\.json names no data files .*Save the data set again"):
+        found(tmp_path)
 
 
 def test_shards_of_a_repository_are_read_in_order(tmp_path):

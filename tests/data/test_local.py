@@ -74,7 +74,7 @@ def test_every_format_gives_the_same_data(tmp_path, suffix):
     assert data.labels == ("a", "b")
     assert data.train.texts == [row["text"] for row in ROWS]
     assert data.validation == data.test
-    assert data.notes == []
+    assert data.notes == ["2 of 2 test texts also occur in validation"]
 
 
 @pytest.mark.parametrize("values", [[1, 2, 5], ["b", "a", "c"], [1.5, 0.5, 1.0], [0, 1, 2]])
@@ -94,6 +94,21 @@ def test_integer_labels_with_a_list_of_names(tmp_path):
     (tmp_path / "labels.txt").write_text("World\nSports\n", encoding="utf-8")
     data = Local(str(folder(tmp_path, train=rows, validation=rows, test=rows)))()
     assert (data.labels, data.train.labels, data.name) == (("World", "Sports"), [1, 0], tmp_path.name)
+
+
+def test_a_list_of_names_lies_beside_the_splits_or_above_them(tmp_path):
+    rows = [{"text": "x", "label": 1}, {"text": "y", "label": 0}]
+    (tmp_path / "data").mkdir()
+    folder(tmp_path / "data", train=rows, validation=rows, test=rows)
+    inner, outer = tmp_path / "data/labels.txt", tmp_path / "labels.txt"
+    inner.write_text("World\nSports\n")
+    assert Local(str(tmp_path))().labels == ("World", "Sports")
+    outer.write_text("World\nSports")
+    assert Local(str(tmp_path))().labels == ("World", "Sports")
+    outer.write_text("Sports\nWorld")
+    assert refusal(tmp_path) == f"{inner} and {outer} give other names or another order. Keep one of them"
+    inner.unlink()
+    assert Local(str(tmp_path))().labels == ("Sports", "World")
 
 
 @pytest.mark.parametrize("text", ["World\nSports", "World\r\nSports\r\n", "\ufeffWorld\nSports\n"])
@@ -164,6 +179,23 @@ def test_no_training_file(tmp_path):
         f"{tmp_path} has no file for data.train=train: expected train with one of "
         ".jsonl, .jsonl.gz, .json, .json.gz, .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .arrow; found training.csv"
     )
+
+
+def test_a_split_elsewhere_than_the_training_split_is_refused(tmp_path):
+    rows, inner = [{"text": f"{i}", "label": f"{i % 2}"} for i in range(20)], tmp_path / "data"
+    inner.mkdir()
+    folder(inner, ".csv", train=rows)
+    folder(tmp_path, ".csv", test=rows[:3])
+    assert refusal(tmp_path) == (
+        f"{tmp_path / 'test'} is not read, for the training split lies in {inner}. Move it there, or read it with "
+        "data.test=../test, or leave it out with data.test=null"
+    )
+    assert len(Local(str(tmp_path), test="../test")().test) == 3
+    folder(tmp_path, ".csv", train=rows)
+    folder(inner, ".csv", validation=rows[:4])
+    assert "or read it with data.validation=data/validation, or" in refusal(tmp_path)
+    assert len(Local(str(tmp_path), validation="data/validation")().validation) == 4
+    assert len(Local(str(tmp_path), validation=None)().validation) == 2
 
 
 def test_a_named_file_must_be_there(tmp_path):

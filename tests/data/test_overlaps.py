@@ -1,5 +1,7 @@
 """Texts in two splits, and texts with two labels."""
 
+import pytest
+
 from millis.data.dataset import Split
 from millis.data.overlaps import has_words, overlap_notes
 
@@ -16,8 +18,23 @@ def test_texts_of_other_splits_that_training_has():
 
 def test_what_was_cut_for_validation_is_still_training_data_to_the_test():
     validation, test = Split(["x"], [0]), Split(["x", "y"], [0, 1])
-    assert overlap_notes(TRAIN, validation, test, cut=False) == []
     assert overlap_notes(TRAIN, validation, test, cut=True) == ["1 of 2 test texts also occur in train"]
+
+
+def test_texts_of_the_test_that_validation_has():
+    validation, test = Split(["x", "y", ""], [0, 0, 0]), Split(["x ", "y", "z", ""], [0, 0, 0, 0])
+    assert overlap_notes(TRAIN, validation, test, cut=False) == ["2 of 4 test texts also occur in validation"]
+
+
+@pytest.mark.parametrize("twin", ["ONE  two", "one\ttwo", "One\u00a0two\n"])
+def test_case_and_blanks_make_no_other_text(twin):
+    split = Split([twin], [1])
+    notes = overlap_notes(Split(["one two"], [0]), Split(["x"], [0]), split, cut=False)
+    assert notes == ["1 of 1 test texts also occur in train", "texts that occur with two labels or more: 1"]
+    pair = Split([(twin, "A  b")], [0])
+    assert overlap_notes(Split([("one two", "a b")], [0]), pair, Split([("x", "y")], [0]), cut=False) == [
+        "1 of 1 validation texts also occur in train"
+    ]
 
 
 def test_texts_with_two_labels_are_counted_once():

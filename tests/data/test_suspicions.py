@@ -20,6 +20,7 @@ def test_many_numbers_with_decimals_are_amounts():
     refuse_other_tasks([f"{i / 2}" for i in range(1, 21)], "")  # marks from 0.5 to 10
     refuse_other_tasks([str(i) for i in range(500)], "")
     refuse_other_tasks([f"{i:05d}" for i in range(500)], "")
+    refuse_other_tasks([f"{i:,}" for i in range(900, 9000, 100)], "")  # 1,000 is a whole number
 
 
 @pytest.mark.parametrize("joined", ["fruit|sky", "fruit, sky", "sky; fruit"])
@@ -61,6 +62,12 @@ def test_what_is_rarely_meant_is_said(names, note):
     assert any(found.startswith(note) for found in label_notes(dict.fromkeys(names, 5), "label"))
 
 
+@pytest.mark.parametrize("name", ["-", "?", "unknown", "Unknown", "NULL", "missing"])
+def test_words_that_often_say_that_there_is_no_label_are_said(name):
+    notes = label_notes({name: 1, "sky": 5}, "label")
+    assert notes == [f"label {name!r} is a class (1 training rows), and not a missing label"]
+
+
 def test_labels_with_a_row_each_are_said():
     counts = {f"order {i}": 1 for i in range(21)}
     assert label_notes(counts, "label") == ["21 of 21 labels have one training row: is 'label' the column of labels?"]
@@ -77,6 +84,7 @@ def test_labels_with_a_row_each_are_said():
         ("refunds", "; did you mean 'refund'?"),
         ("r\u0435fund", r"; did you mean 'refund'? ('r\u0435fund')"),  # a Cyrillic letter
         ("sky", ""),
+        ("refund", ""),
     ],
 )
 def test_a_hint_names_what_eyes_do_not_see(label, hinted):

@@ -16,6 +16,8 @@ from typing import Any
 
 WITHHELD = -1  # how data sets write a label that is not public
 EMPTY = {"", "nan", "NaN", "NAN", "<NA>", "#N/A", "NaT", r"\N"}  # how tables write a missing label
+UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # Unicode's categories of control and format characters and of blanks
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # without ink, though Unicode calls them letters or marks
 ONE_LABEL = (
     "expected one label, a name or a whole number. Several labels a text are not supported yet: give every row one "
     "label, or name another column with data.label="
@@ -47,7 +49,7 @@ def text_of(cell: Any, column: str) -> str:
 
 
 def label_of(cell: Any, column: str, classes: Sequence[str] | None = None) -> str | None:
-    """The label that a cell names: without blanks around it, composed (NFC); None where the cell is empty.
+    """The label that a cell names: without blanks around it, composed (NFC); None where nothing in the cell is seen.
 
     Args:
         classes: Names by index, where the column holds indices.
@@ -61,12 +63,17 @@ def label_of(cell: Any, column: str, classes: Sequence[str] | None = None) -> st
     label = "" if text is None else tidy(text)
     if _is_container(label):
         raise CellError(f"column {column!r} holds a list or an object as text ({_short(label)}); {ONE_LABEL}")
-    return None if label in EMPTY else label
+    return None if label in EMPTY or not is_visible(label) else label
 
 
 def tidy(name: str) -> str:
     """A label's name without blanks around it; letters with marks are one character each (NFC)."""
     return unicodedata.normalize("NFC", name).strip()
+
+
+def is_visible(name: str) -> bool:
+    """Whether anything of it can be seen: blanks and characters without width or ink cannot."""
+    return any(unicodedata.category(char) not in UNSEEN and char not in FILLERS for char in name)
 
 
 def _text(cell: Any, column: str, expected: str) -> str | None:

@@ -3,6 +3,7 @@
 import random
 
 from millis.data.dataset import Split
+from millis.data.suspicions import MANY
 from millis.errors import MillisError
 
 HOLDOUT = 0.1  # of the training rows, where no validation split is given: 1 in 10 leaves training nearly whole
@@ -23,8 +24,9 @@ def holdout(name: str, split: Split, seed: int) -> tuple[Split, Split]:
         count = max(round(len(rows) * HOLDOUT), int(len(rows) > 1))
         held += generator.sample(rows, count)
     if not held:
+        doubt = "; is it the column of labels (data.label=)?" if len(by_label) > MANY else ""
         raise MillisError(
-            f"{name}: no split can be cut from train, for each label has one row there. Add rows, or files for "
+            f"{name}: no split can be cut from train, for each label has one row there{doubt}. Add rows, or files for "
             "validation and test"
         )
     kept = sorted(set(range(len(split))) - set(held))

@@ -7,14 +7,17 @@ an index.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 
-from millis.data.cells import WITHHELD, tidy
+from millis.data.cells import WITHHELD, is_visible, tidy
 from millis.errors import MillisError
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,99}))(?:\.0+)?")
+_CODE = re.compile(r"0[0-9]{1,99}")
+_THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -39,15 +42,16 @@ class Labels:
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
             raise MillisError(f"label names occur twice: {', '.join(twice)}. Every name needs its own index")
-        if "" in self.names:
-            raise MillisError(f"{self.origin}: name {self.names.index('') + 1} is empty; expected one name a line")
+        for i, name in enumerate(self.names, start=1):
+            if not is_visible(name):
+                raise MillisError(f"{self.origin}: name {i} is empty; expected one name a line")
         if len(self.names) < 2:
             raise MillisError(f"classification needs at least 2 labels, found {list(self.names)}")
 
     @classmethod
     def learned(cls, found: Iterable[str]) -> "Labels":
-        """The labels that training rows have: whole numbers by number, other names by their letters."""
-        names = set(found)
+        """The labels that training rows have, each number once: numbers by their values, names by their letters."""
+        names = _folded(found)
         numbers = {whole(name) for name in names}
         if None not in numbers:
             return cls(tuple(str(number) for number in sorted(number for number in numbers if number is not None)))
@@ -57,32 +61,33 @@ class Labels:
         return cls(tuple(sorted(names)))
 
     @classmethod
-    def given(cls, names: Sequence[str], origin: str, found: Iterable[str]) -> "Labels":
-        """Names by index, and whether the whole numbers among `found`, the labels of training rows, are indices.
+    def given(
+        cls, names: Sequence[str], origin: str, bare: Mapping[str, int], classes: Collection[str] = ()
+    ) -> "Labels":
+        """Names by index, and whether whole numbers in the data are indices.
 
-        They are where no name is a number. Where some are, each number must be a name, or else all are indices.
+        They are where no name is a number. Where some are, each number must be a name, or else all are indices; where
+        neither fits every row, most rows decide.
+
+        Args:
+            bare: Label → rows, in all splits, of tables that have no classes of their own.
+            classes: What those that tables have are called: names, even where they are numbers.
 
         Raises:
             MillisError: they can be read in both ways, and each gives other classes.
         """
         labels = cls(tuple(tidy(name) for name in names), origin)
-        if all(whole(name) is None for name in labels.names):
-            return cls(labels.names, origin, by_number=True)
-        numbers = [value for name in found if (value := whole(name)) is not None and not labels.withholds(name)]
-        as_names = all(str(value) in labels.index for value in numbers)
-        as_indices = all(0 <= value < len(names) for value in numbers)
-        moved = [value for value in numbers if as_names and labels.index[str(value)] != value]
-        if as_indices and moved:
-            raise MillisError(
-                f"label {moved[0]} can be the name {str(moved[0])!r} in {origin}, or the index of its name "
-                f"{labels.names[moved[0]]!r}. Remove {origin} if names are meant; write names for indices if they are"
-            )
-        return cls(labels.names, origin, by_number=not as_names)
+        return replace(labels, by_number=_are_indices(labels, bare, classes))
 
     @cached_property
     def index(self) -> dict[str, int]:
         """Name → index."""
         return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _by_value(self) -> dict[Decimal | None, int]:
+        """Value → index of the names that are numbers."""
+        return {_value(name): i for name, i in reversed(self.index.items()) if _value(name) is not None}
 
     def withholds(self, label: str | None) -> bool:
         """Whether `label` stands for none: an empty cell, or -1 where that is no class."""
@@ -93,7 +98,39 @@ class Labels:
         value = whole(label)
         if value is not None and self.by_number:
             return value if 0 <= value < len(self.names) else None
-        return self.index.get(label, None if value is None else self.index.get(str(value)))
+        return self.index.get(label, self._by_value.get(_value(label)))
+
+
+def _are_indices(labels: Labels, bare: Mapping[str, int], classes: Collection[str]) -> bool:
+    """Whether whole numbers are indices into `labels`; the arguments are those of `Labels.given`."""
+    places = {int(name): i for i, name in enumerate(labels.names) if _CODE.fullmatch(name)}
+    places |= {value: i for i, name in enumerate(labels.names) if (value := whole(name)) is not None}
+    if not places:
+        return True
+    numbers: Counter[int] = Counter()
+    for name, rows in bare.items():
+        if (value := whole(name)) is not None and not labels.withholds(name):
+            numbers[value] += rows
+    indices = [value for value in numbers if 0 <= value < len(labels.names)]
+    if len(indices) == len(numbers) and all(value in places for value in numbers):
+        _refuse_moved(indices, places, labels, bool(classes))
+    as_names = sum(rows for value, rows in numbers.items() if str(value) in labels.index)
+    as_names_or_codes = sum(rows for value, rows in numbers.items() if value in places)
+    as_indices = sum(numbers[value] for value in indices)
+    return as_names < as_indices >= as_names_or_codes and all(whole(name) is None for name in classes)
+
+
+def _refuse_moved(numbers: Iterable[int], places: Mapping[int, int], labels: Labels, classes: bool) -> None:
+    """Refuse numbers that are names at other places than those that they have as indices."""
+    for value in numbers:
+        if places[value] != value:
+            remedy = f"Remove {labels.origin} if names are meant; write names for indices if they are"
+            if classes:
+                remedy = "Write names that are no numbers, or give every file the same classes"
+            raise MillisError(
+                f"label {value} can be the name {labels.names[places[value]]!r} in {labels.origin}, or the index of "
+                f"its name {labels.names[value]!r}. {remedy}"
+            )
 
 
 def whole(label: str) -> int | None:
@@ -107,7 +144,24 @@ def number(label: str) -> float | None:
     return float(label.replace(",", ".")) if _NUMBER.fullmatch(label) else None
 
 
+def _value(label: str) -> Decimal | None:
+    """The number that a label writes, however: `1.5` and `1.50` are one; `01` is a code, `1,000` can be two numbers."""
+    is_one = _NUMBER.fullmatch(label) and not _CODE.match(label.lstrip("+-")) and not _THOUSANDS.fullmatch(label)
+    return Decimal(label.replace(",", ".")) if is_one else None
+
+
+def _folded(found: Iterable[str]) -> set[str]:
+    """Names, of each number its shortest spelling."""
+    spellings: dict[str | Decimal, list[str]] = {}
+    for name in found:
+        value = _value(name)
+        spellings.setdefault(name if value is None else value, []).append(name)
+    return {min(names, key=lambda name: (len(name), name)) for names in spellings.values()}
+
+
 def fractions(names: Collection[str]) -> bool:
-    """Whether all names are numbers, and not all whole: amounts, where there are many."""
-    values = [number(name) for name in names]
-    return None not in values and not all(value.is_integer() for value in values if value is not None)
+    """Whether all names are numbers, and not all whole, as `1,000` can be: amounts, where there are many."""
+    values = {name: number(name) for name in names}
+    return None not in values.values() and not all(
+        _THOUSANDS.fullmatch(name) or (value or 0.0).is_integer() for name, value in values.items()
+    )

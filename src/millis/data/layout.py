@@ -4,6 +4,7 @@ A split is one file (`train.csv`), shards (`train-00000-of-00002.parquet`), or a
 `Dataset.save_to_disk` and Spark write it; all of them may lie in `data/`, as in a repository of the Hub.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def files_of(root: Path, stem: str, split: str) -> list[Path]:
     return files
 
 
+def elsewhere(folder: Path, root: Path, stem: str) -> Path | None:
+    """The path, without its suffix, of a split that lies in the other of `folder` and its `data/` than `root`."""
+    other = folder / "data" if root == folder else folder
+    return other / stem if _candidates(other, stem) else None
+
+
 def other_validation(root: Path) -> list[str]:
     """Names under which a validation split seems to lie in `root`."""
     return [name for name in OTHER_NAMES if _candidates(root, name)]
@@ -66,9 +73,24 @@ def _candidates(root: Path, stem: str) -> list[list[Path]]:
 
 def _shards(folder: Path) -> list[Path]:
     """Files of data in a folder; what `datasets` and Spark write beside them is none."""
-    saved = (folder / SAVED).is_file()
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith((".", "_"))]
-    return [path for path in files if not saved or path.suffix == ".arrow"]
+    state = folder / SAVED
+    names = _saved(state) if state.is_file() else [path.name for path in folder.iterdir() if path.name[0] not in "._"]
+    return [path for path in map(folder.joinpath, names) if path.is_file()]
+
+
+def _saved(state: Path) -> list[str]:
+    """Names of the files of a saved data set; others beside them, such as caches of `map`, are not its rows.
+
+    Raises:
+        MillisError: `state` is not what `Dataset.save_to_disk` writes.
+    """
+    try:
+        return [file["filename"] for file in json.loads(state.read_bytes())["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MillisError(
+            f"{state} names no data files ({type(error).__name__}: {error}); expected what Dataset.save_to_disk "
+            "writes. Save the data set again"
+        ) from error
 
 
 def _by_suffix(files: list[Path]) -> list[list[Path]]:

@@ -1,5 +1,6 @@
 """Local files as a source: a folder with the files of each split, in JSON, CSV, Parquet or Arrow, gzip or not."""
 
+import os
 from pathlib import Path
 
 from millis.data.assemble import LABEL_NAMES, dataset_from_tables
@@ -7,7 +8,7 @@ from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats import SUFFIXES, read_table
 from millis.data.formats.opened import opened, refuse_pointer
-from millis.data.layout import files_of, other_validation, root_of
+from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.table import Table
 from millis.errors import MillisError
 
@@ -51,7 +52,8 @@ class Local:
         """Read the splits.
 
         Raises:
-            MillisError: no such folder or training file, or a line that cannot be read (it is named).
+            MillisError: no such folder or training file, a split that lies elsewhere, or a line that cannot be
+                read (it is named).
         """
         if not self.folder.is_dir():
             raise MillisError(
@@ -66,7 +68,7 @@ class Local:
             self.name,
             {split: tables for split, tables in found.items() if tables},
             self.columns,
-            self._label_names(),
+            self._label_names(root),
             unseen_labels=self.unseen_labels,
             limit=self.limit,
             notes=notes,
@@ -74,6 +76,11 @@ class Local:
 
     def _tables(self, root: Path, split: str, stem: str) -> list[Table]:
         files = files_of(root, stem, split)
+        if not files and split != "train" and (other := elsewhere(self.folder, root, stem)):
+            raise MillisError(
+                f"{other} is not read, for the training split lies in {root}. Move it there, or read it with "
+                f"data.{split}={os.path.relpath(other, root)}, or leave it out with data.{split}=null"
+            )
         if not files and (split == "train" or stem != split):
             raise MillisError(
                 f"{self.folder} has no file for data.{split}={stem}: "
@@ -82,13 +89,23 @@ class Local:
             )
         return [read_table(file) for file in files]
 
-    def _label_names(self) -> list[str] | None:
-        path = self.folder / LABEL_NAMES
-        if not path.is_file():
-            return None
-        refuse_pointer(path)
-        with opened(path, "UTF-8 text, one label name a line") as file:
-            names = [line.strip() for line in file]
-        while names and not names[-1]:
-            names.pop()
-        return names
+    def _label_names(self, root: Path) -> list[str] | None:
+        """The names in `labels.txt`, which lies beside the splits or in the folder itself.
+
+        Raises:
+            MillisError: there are two, and they differ.
+        """
+        paths = {folder / LABEL_NAMES: None for folder in (root, self.folder) if (folder / LABEL_NAMES).is_file()}
+        found = [_lines(path) for path in paths]
+        if any(names != found[0] for names in found):
+            raise MillisError(f"{' and '.join(map(str, paths))} give other names or another order. Keep one of them")
+        return found[0] if found else None
+
+
+def _lines(path: Path) -> list[str]:
+    refuse_pointer(path)
+    with opened(path, "UTF-8 text, one label name a line") as file:
+        names = [line.strip() for line in file]
+    while names and not names[-1]:
+        names.pop()
+    return names

@@ -48,7 +48,11 @@ def mapped(
 def _fault(label: str, labels: Labels, trained: set[int] | None, unseen: list[int]) -> str:
     """What is wrong with `label`, of the rows `unseen`."""
     i = labels.find(label)
-    if i is None and labels.origin is not None:
+    names: tuple[str, ...]
+    if i is None and label in labels.index:
+        what = f"label {label!r} is a name of {labels.origin}, where other rows hold the indices of names"
+        names = ()
+    elif i is None and labels.origin is not None:
         numbers = f", nor a number from 0 to {len(labels.names) - 1}" if labels.by_number else ""
         what = f"label {label!r} is none of the {len(labels.names)} names of {labels.origin}{numbers}"
         names = labels.names

@@ -5,19 +5,21 @@ from millis.types import Text
 
 
 def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> list[str]:
-    """A note for each overlap between splits, and one for texts with two labels; texts without words do not count.
+    """A note for each overlap between splits, and one for texts with two labels.
+
+    Texts that differ in case or blanks are the same; those without words do not count.
 
     Args:
         cut: Whether `validation` was cut from train, and so still is training data to `test`.
     """
+    trained, tuned = ({_words(text) for text in split.texts} for split in (train, validation))
+    pairs = [(validation, "validation", trained, "train"), (test, "test", trained | tuned if cut else trained, "train")]
+    if not cut:
+        pairs.append((test, "test", tuned, "validation"))
     notes = []
-    trained = {_words(text) for text in train.texts}
-    for name, split in (("validation", validation), ("test", test)):
-        if name == "test" and cut:
-            trained |= {_words(text) for text in validation.texts}
-        found = sum(bool(words := _words(text)) and words in trained for text in split.texts)
-        if found:
-            notes.append(f"{found} of {len(split)} {name} texts also occur in train")
+    for split, name, others, other in pairs:
+        if found := sum(bool(words := _words(text)) and words in others for text in split.texts):
+            notes.append(f"{found} of {len(split)} {name} texts also occur in {other}")
     labels: dict[Text, int] = {}
     torn = {
         words
@@ -36,8 +38,8 @@ def has_words(text: Text) -> bool:
 
 
 def _words(text: Text) -> Text:
-    """The text without blanks around it; empty where it has no words."""
+    """The text in one case, with one blank between words; empty where it has none."""
     if isinstance(text, str):
-        return text.strip()
-    first, second = text[0].strip(), text[1].strip()
+        return " ".join(text.casefold().split())
+    first, second = (" ".join(part.casefold().split()) for part in text)
     return (first, second) if first or second else ""

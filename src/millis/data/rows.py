@@ -1,12 +1,13 @@
 """Rows of a split: texts and labels as its tables spell them, and where each row stands."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from millis.data.cells import CellError, label_of, text_of
-from millis.data.columns import check
+from millis.data.columns import check, refuse_misspelt
 from millis.data.table import Table
 from millis.errors import MillisError
 from millis.types import Text
@@ -21,12 +22,14 @@ class Rows:
         labels: [N]; None where a row has none.
         starts: Index of each table's first row, ascending.
         places: What errors call each table.
+        bare: Label → rows, of tables whose label column has no classes of its own.
     """
 
     texts: list[Text] = field(default_factory=list)
     labels: list[str | None] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    bare: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -37,12 +40,11 @@ class Rows:
         return f"{self.places[table]}, row {row - self.starts[table] + 1}"
 
 
-def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str, by_index: bool) -> Rows:
+def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows:
     """Read `tables` one after the other.
 
     Args:
-        texts, label: Columns. A table may lack the label's: its rows have none.
-        by_index: Keep the indices of a `ClassLabel` column, for names that come from elsewhere.
+        texts, label: Columns. A table may lack the label's, and all names like it: its rows have none.
 
     Raises:
         MillisError: a column or a text is missing, or a cell holds neither a text nor one label; names table and row.
@@ -51,9 +53,12 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str, by_inde
     for table in tables:
         if table.columns:
             check(table, texts)
+            refuse_misspelt(table, label, texts)
         rows.starts.append(len(rows))
         rows.places.append(table.where)
-        _append(rows, table, texts, label, None if by_index else table.classes.get(label))
+        _append(rows, table, texts, label, table.classes.get(label))
+        if label not in table.classes:
+            rows.bare.update(name for name in rows.labels[rows.starts[-1] :] if name is not None)
     return rows
 
 

@@ -15,7 +15,7 @@ SCALE = 20  # marks with halves from 0.5 to 10: more values with decimals than t
 MANY = 20  # labels from which on one row each is worth a word
 JOINTS = "|;,"  # what is written between several labels of one text
 RARE_JOINTS = "|;"  # those that names of one label rarely have
-WORDS_FOR_NONE = {"na", "n/a", "null", "none", str(WITHHELD)}
+WORDS_FOR_NONE = {"na", "n/a", "null", "none", "nil", "-", "--", "?", "unknown", "missing", str(WITHHELD)}
 
 
 def refuse_other_tasks(names: Collection[str], where: str) -> None:
@@ -63,6 +63,7 @@ def label_notes(counts: Mapping[str, int], column: str) -> list[str]:
 
 def hint(label: str, names: Collection[str]) -> str:
     """`"; did you mean ...?"` for a label that is none of `names`, with what differs where eyes may not see it."""
+    names = [name for name in names if name != label]
     for twin in _alike(names).get(_folded(label), ()):
         return f"; did you mean {twin!r}, which differs in {difference(label, twin)}?"
     near = nearest(label, names)
