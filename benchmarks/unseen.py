@@ -1,0 +1,62 @@
+"""Untouched defaults on data sets that nobody tuned them to: what does a user get, and how long does it take?
+
+    python benchmarks/unseen.py FOLDER FOLDER:scratch ... [key=value ...]
+
+Each folder is a data set as `data=local` reads it; `:scratch` takes `model=scratch` for a language that the default
+teacher does not know. Runs `millis sweep` on each, one after the other, and prints one table: the most frequent label,
+the linear model, teacher, int8, and the members of the frontier, with † and ↑ as in every table. Nothing that lies
+trained already is trained again, so a run that was broken off goes on.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from millis.metrics import scorer
+from millis.record import Record, read_records
+from millis.report.tables import frontier_rows
+from millis.sweep.frontier import frontier
+from millis.units import show
+
+HEADER = "| data | model | quality | p50 ms | speed-up | size |\n|---|---|---:|---:|---:|---:|"
+
+
+def main() -> int:
+    folders = [argument for argument in sys.argv[1:] if "=" not in argument]
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
+    print(HEADER, flush=True)
+    for folder in folders:
+        path, _, model = folder.partition(":")
+        started = time.monotonic()
+        records = swept(Path(path), [*overrides, *([f"model={model}"] if model else [])])
+        print("\n".join(lines(Path(path).name, records, time.monotonic() - started)), flush=True)
+    return 0
+
+
+def swept(folder: Path, overrides: list[str]) -> list[Record]:
+    """The records of a sweep with defaults, in a process of its own, as a user runs it."""
+    command = ["millis", "sweep", "data=local", f"data.path={folder}", "logger=none", *overrides]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    place = next(line.split(maxsplit=1)[1] for line in run.stdout.splitlines() if line.startswith("records"))
+    return read_records(Path(place))
+
+
+def lines(data: str, records: list[Record], seconds: float) -> list[str]:
+    """The table's rows for one data set."""
+    quality = records[0].quality
+    score = None if quality == "accuracy" else scorer(quality)
+    rows = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
+    constant = show(quality, records[0].metrics[f"majority_{quality}"])
+    found = [f"| {data} ({seconds:.0f} s) | most frequent label | {constant} | | | |"]
+    for row in rows:
+        low, high = row.intervals[quality]
+        value = f"{show(quality, row.metrics[quality])} ± {(high - low) / 2:.1f}"
+        p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
+        speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
+        found.append(f"| | {row.marked_name} | {value} | {p50} | {speedup} | {size} |")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
