@@ -55,7 +55,7 @@ def test_a_command_measures_there_and_its_record_says_so(address, tmp_path, caps
     assert millis(tmp_path, "compress", *common, "student.layers=1", "quantization=dynamic") == 0
     output = capsys.readouterr().out
     records = read_records(Path(re.search(r"records: (\S+)", output)[1]))
-    assert [record.environment["agent"]["where"] for record in records] == [address] * 3
+    assert [record.environment["agent"]["where"] for record in records] == [address] * 4
     written = [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     assert written == []
 
@@ -67,7 +67,7 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
     assert millis(tmp_path, "sweep", *common, *space) == 0
     (path,) = (tmp_path / "outputs" / "sweep").glob("*/records.jsonl")
     records = read_records(path)
-    assert {record.kind for record in records} == {"teacher", "baseline", "student"}
+    assert {record.kind for record in records} == {"teacher", "baseline", "linear", "student"}
     assert {record.environment["agent"]["where"] for record in records} == {address}
 
 

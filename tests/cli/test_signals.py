@@ -100,11 +100,11 @@ DEAF = {
 @pytest.mark.parametrize("deaf", DEAF)
 def test_who_does_not_hear_is_ended_all_the_same(deaf):
     process = started(f"""
-        import hashlib, time
+        import hashlib, threading, time
         from millis.cli import signals
         signals.GRACE_S = 0.2
         with signals.stoppable():
-            print("deaf", flush=True)
+            threading.Timer(0.3, print, ["deaf"], {{"flush": True}}).start()  # by then it is
             {DEAF[deaf]}
     """)
     read_until(process, "deaf")
