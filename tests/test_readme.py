@@ -84,6 +84,7 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     monkeypatch.setattr(analysis, "measure_rates", lambda threads, *_: Rates(threads, 1e11, 0.0, 2e11, 2e10, 1 << 25))
     monkeypatch.setattr(analysis, "SECONDS", 0.05)
     monkeypatch.setattr("millis.benchmark.latency.requests_for", lambda quantile: 20)  # a p99 takes a thousand
+    monkeypatch.setattr("millis.benchmark.extend.EXTENSIONS", 0)
     for artifact in plain_artifacts(place)[: line.count("FOLDER")]:
         line = line.replace("FOLDER", str(artifact), 1)
     _, command, *arguments = shlex.split(line)
