@@ -27,11 +27,14 @@ def judged(callback, *counts):
 
 
 def test_a_gain_within_its_standard_error_is_none():
-    # 52 against 50: two texts differ, ± 1.4 points: a rise. Then 53: one, ± 1.0 point: not above it.
+    # 52 against 50: two texts differ, ± 1.4 points: better, but not clearly (1.96 · 1.4). 58 is: six texts, ± 2.4. Then
+    # 59: one text, ± 1.0 point: not above it.
     callback = judged(ending(), 50, 52)
-    assert (callback.rise, callback.stale) == (2.0, 0)
-    judged(callback, 53)
-    assert (callback.rise, callback.stale, callback.best) == (0.0, 1, 52.0)
+    assert (callback.rise, callback.stale) == (0.0, 0)
+    judged(callback, 58)
+    assert (callback.rise, callback.stale) == (6.0, 0)
+    judged(callback, 59)
+    assert (callback.rise, callback.stale, callback.best) == (0.0, 1, 58.0)
 
 
 def test_small_gains_add_up():

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from millis.metrics.paired import standard_error
 from millis.training.callbacks import Progress
-from millis.training.length import RESTART
+from millis.training.length import CLEARLY, RESTART
 from millis.training.module import VALIDATION, TextModule
 from millis.training.optim import Decay
 from millis.training.settled import settled
@@ -68,9 +68,9 @@ class Ending(pl.Callback):
     def _judge(self, quality: float, right: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """Compare with the best epoch so far; small gains add up, for it stays the one that the last rise led to."""
         known = len(self.best_right) == len(right) > 0
-        gain = quality - self.best
-        if gain > (standard_error(right, self.best_right) if known else 0.0):
-            self.rise = gain if np.isfinite(gain) else 0.0
+        gain, error = quality - self.best, standard_error(right, self.best_right) if known else 0.0
+        if gain > error:
+            self.rise = gain if np.isfinite(gain) and gain > CLEARLY * error else 0.0
             self.best, self.best_right, self.stale = quality, right, 0
         else:
             self.rise, self.stale = 0.0, self.stale + 1

@@ -48,8 +48,8 @@ class Fitted:
         epochs: Done.
         seconds: Wall clock.
         history: One row an epoch.
-        rise: Percentage points by which validation still rose in the last epoch, where that is more than a standard
-            error; else 0.
+        rise: Percentage points by which validation still rose in the last epoch, if their 95 % interval excludes zero;
+            else 0.
     """
 
     quality: float

@@ -6,8 +6,9 @@ like unstable fine-tuning of small sets is training that is too short). Two even
 - Validation no longer rises: no epoch of the last `patience` was better than the best before them by more than a
   standard error. The rate then goes to zero, which is where what is left to gain is gained (2405.18392), within half as
   many epochs as there were, and training ends.
-- Validation still rises in the last planned epoch, by more than a standard error: the rate is raised again to half of
-  its peak (a warm restart, 1608.03983) for half as many epochs as there were, as long as `most` allows.
+- Validation still rises in the last planned epoch, so that the 95 % interval of the rise excludes zero: the rate is
+  raised again to half of its peak (a warm restart, 1608.03983) for half as many epochs as there were, as long as `most`
+  allows.
 
 The standard error is that of the difference of two sets of answers to the same texts (`millis.metrics.paired`).
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from millis.errors import MillisError
 
 RESTART = 0.5  # of the peak rate
+CLEARLY = 1.96  # standard errors: the 95 % interval of the difference excludes zero
 
 
 @dataclass(frozen=True)
