@@ -13,6 +13,7 @@ import numpy as np
 from filelock import Timeout
 from numpy.typing import NDArray
 
+from millis.errors import MillisError
 from millis.store import atomic_file, cached, locked
 
 Parts = Sequence[NDArray[np.generic]]
@@ -43,7 +44,7 @@ def made_together(
                 if not done():
                     join(lambda shard: _read(_file(folder, shard)))
         else:
-            _await(folder, count, target.name)
+            _await(folder, count, target.name, done)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -58,13 +59,20 @@ def _claim(folder: Path, shard: int, done: Callable[[], bool], make: Callable[[i
                 _write(file, make(shard))
     except Timeout:
         pass
+    except MillisError:
+        if not done():
+            raise  # else the folder went meanwhile, for the whole is there
 
 
-def _await(folder: Path, count: int, name: str) -> None:
+def _await(folder: Path, count: int, name: str, done: Callable[[], bool]) -> None:
     """Wait for a shard that somebody else is at; whether it was finished shows then."""
     if missing := [file for shard in range(count) if not (file := _file(folder, shard)).is_file()]:
-        with locked(missing[0], f"a part of {name}, which another process computes"):
-            pass
+        try:
+            with locked(missing[0], f"a part of {name}, which another process computes"):
+                pass
+        except MillisError:
+            if not done():
+                raise
 
 
 def _file(folder: Path, shard: int) -> Path:
