@@ -12,6 +12,7 @@ from millis.cli.pipeline.teacher import Teacher
 from millis.data.dataset import Split
 from millis.distillation.blend import Blend, blended, choose
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
+from millis.models.tokenizer import AnyTokenizer
 from millis.store import atomic_file, cached, fingerprint, locked, write_json
 
 FOLDS = 5
@@ -43,7 +44,7 @@ def _found(teacher: Teacher) -> Blend:
     dataset = teacher.inputs.dataset
     student = LinearBaseline()
     tokenizer = student.tokenizer(dataset.train.texts)
-    train, validation = (_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
+    train, validation = (bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
     linear = student.scores(train, validation, (validation,), len(dataset.labels), tokenizer.get_vocab_size())[0]
     return choose(teacher.logits(dataset.validation), linear, validation.labels, teacher.inputs.score)
 
@@ -56,12 +57,12 @@ def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
         if not path.is_file():
             student, rows = LinearBaseline(), len(dataset.train)
             tokenizer = student.tokenizer(dataset.train.texts)
-            train, validation = (_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
+            train, validation = (bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
             sizes = len(dataset.labels), tokenizer.get_vocab_size()
             parts = [cross_fitted(student, train, validation, *sizes, FOLDS)]
             if len(texts) > rows:
                 extra = Split(texts.texts[rows:], texts.labels[rows:])
-                parts += student.scores(train, validation, (_bags(teacher, extra, tokenizer),), *sizes)
+                parts += student.scores(train, validation, (bags(teacher, extra, tokenizer),), *sizes)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, np.concatenate(parts))
     with cached(path):
@@ -69,6 +70,7 @@ def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
     return found
 
 
-def _bags(teacher: Teacher, split: Split, tokenizer: object) -> Bags:
-    encoded = teacher.encoded(split, tokenizer)  # type: ignore[arg-type]
+def bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
+    """A split as a linear model takes it."""
+    encoded = teacher.encoded(split, tokenizer)
     return Bags(encoded.ids, encoded.offsets, encoded.labels)

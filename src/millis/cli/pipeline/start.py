@@ -8,16 +8,14 @@ from omegaconf import DictConfig, open_dict
 
 from millis import models
 from millis.benchmark.latency import Measurement
-from millis.cli.pipeline.blended import taught
+from millis.cli.pipeline.blended import bags, taught
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.measure import latency_of
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, pad_id
 from millis.data.batches import Batch, Rows
-from millis.data.dataset import Split
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
-from millis.models.ngram_student import Bags
 from millis.models.selection import Selection, selected_spec
 from millis.models.tokenizer import AnyTokenizer
 from millis.pruning import latency
@@ -98,17 +96,12 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     model = models.build(spec)
     if recipe.student.fits:
         dataset = teacher.inputs.dataset
-        bags = [_bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
+        rows = [bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
         answers = taught(cfg, teacher, dataset.train) if recipe.distillation.needs_logits else None
-        recipe.student.fit(model, *bags, answers, float(recipe.distillation.alpha))
+        recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
     else:
         recipe.student.initialise(model, teacher.module)
     return model
-
-
-def _bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
-    encoded = teacher.encoded(split, tokenizer)
-    return Bags(encoded.ids, encoded.offsets, encoded.labels)
 
 
 def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyTokenizer]:
