@@ -18,7 +18,6 @@ from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import Answers, answer
 from millis.budget import latency_probability, required
 from millis.cli.pipeline import teacher as teachers
-from millis.cli.pipeline.blended import blend_of
 from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import (
@@ -34,7 +33,7 @@ from millis.cli.pipeline.measure import (
 from millis.cli.pipeline.plan import METHODS, Plan, Recipe
 from millis.cli.pipeline.runtime import Choice, settled_backend
 from millis.cli.pipeline.start import unshrunk_speedup
-from millis.cli.pipeline.student import ensure_student, plan, settled, tracked_model
+from millis.cli.pipeline.student import ensure_student, learned_blend, plan, settled, tracked_model
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.cli.pipeline.tracked import trial
 from millis.cli.targets import instantiate
@@ -302,7 +301,7 @@ def _particulars(
     notes = [*dataset.notes, *measured.notes, *decided]
     constant = inputs.score(majority(dataset.test.labels), dataset.test.labels)
     metrics = {f"majority_{inputs.task.metric}": constant}
-    if kind == "student" and planned.trains and (learned := blend_of(cfg, teacher).note()) is not None:
+    if kind == "student" and planned.trains and (learned := learned_blend(cfg, teacher, Recipe.of(cfg)).note()):
         notes.append(learned)
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
         metrics["validation_rise_points"] = made.fitted.rise

@@ -22,6 +22,7 @@ from millis.cli.pipeline.tracked import TRIAL, tracked
 from millis.cli.targets import instantiate
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.distillation.blend import Blend
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.ensemble import ensemble_logits
 from millis.distillation.stages import split_epochs
@@ -54,17 +55,16 @@ def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
     key = teacher.fingerprint
     trains = recipe.student.trains or recipe.student.fits
     if trains or recipe.reshapes:
-        key = fingerprint(
-            "student", teacher.fingerprint, recipe.parts(cfg), cfg.seed, *_blend_parts(cfg, teacher, recipe)
-        )
+        weight = learned_blend(cfg, teacher, recipe).weight
+        blend = [weight] if weight else []
+        key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed, *blend)
     return Plan(final or spec, tokenizer, _name(recipe, final or spec), trains, final is not None, key)
 
 
-def _blend_parts(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> list[float]:
-    """The linear model's share of the answers that a student learns from; nothing where it has none."""
+def learned_blend(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Blend:
+    """The blend whose answers a student learns from; of weight 0 where it is the teacher alone, or labels alone."""
     reads = any(stage.distillation.needs_logits for stage in recipe.stages)
-    weight = blend_of(cfg, teacher).weight if reads and not isinstance(recipe.student, LinearBaseline) else 0.0
-    return [weight] if weight else []
+    return blend_of(cfg, teacher) if reads and not isinstance(recipe.student, LinearBaseline) else Blend()
 
 
 def _name(recipe: Recipe, spec: Spec) -> str:
