@@ -34,7 +34,7 @@ def check(
         MillisError: a text that cannot be tokenized, ids beyond the model's table, a request that cannot be answered,
             or not with one logit for each label.
     """
-    requests = [_tokenized(folder, prepare, text) for text in TEXTS]
+    requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in TEXTS]
     largest = max(max(tokenizer.get_vocab().values(), default=0), *(int(request.ids.max()) for request in requests))
     for rows in _tables(manifest):
         if largest >= rows:
@@ -52,20 +52,11 @@ def check(
         )
 
 
-def _tokenized(folder: Path, prepare: Callable[[Text], Features], text: Text) -> Features:
-    try:
-        return _guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text)  # type: ignore[no-any-return]
-    except MillisError as error:
-        if str(folder) in str(error):
-            raise
-        raise MillisError(f"{folder / TOKENIZER} cannot tokenize: {error}. Make the artifact again") from error
-
-
 def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
     """What `call` returns; whatever it raises as a fault of the artifact's."""
     try:
         return call(*arguments)
-    except (MillisError, KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # each runtime has its own, and a panic in Rust is no Exception
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
