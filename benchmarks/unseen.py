@@ -47,7 +47,7 @@ def lines(data: str, records: list[Record], seconds: float) -> list[str]:
     quality = records[0].quality
     score = None if quality == "accuracy" else scorer(quality)
     rows = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
-    constant = show(quality, records[0].metrics[f"majority_{quality}"])
+    constant = show(quality, rows[0].metrics["majority"])
     found = [f"| {data} ({seconds:.0f} s) | most frequent label | {constant} | | | |"]
     for row in rows:
         low, high = row.intervals[quality]

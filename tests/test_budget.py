@@ -159,6 +159,12 @@ def test_what_is_passed_over_leaves_nothing_undecided_unless_there_is_nothing_el
     assert [one.name for one in undecided([near, worse], limit, {near.id, worse.id})] == ["near", "worse"]
 
 
+def test_what_is_passed_over_is_picked_only_where_nothing_else_is_left() -> None:
+    assert pick(STUDY, {"latency_p50_ms": 2.1}, {"twin"}).name == "mid"
+    assert pick(STUDY, {"latency_p50_ms": 1.0}, {"small"}).name == "twin"  # does not keep it, and is the nearest
+    assert pick(STUDY, {"latency_p50_ms": 2.1}, {one.id for one in STUDY}).name == "twin"
+
+
 def test_a_choice_is_json_able() -> None:
     dumps(asdict(pick(STUDY, {"latency_p99_ms": 2.1})))
 

@@ -44,11 +44,13 @@ class Frontier:
         objectives: Metric name → `maximize` or `minimize`.
         standings: One a record, in the order the records came.
         resamples: Bootstrap resamples behind the probabilities and the ties.
+        majority: Quality of always answering the test split's most frequent label; nan where the metric has none.
     """
 
     objectives: dict[str, str]
     standings: tuple[Standing, ...]
     resamples: int
+    majority: float
 
     @property
     def members(self) -> tuple[Standing, ...]:

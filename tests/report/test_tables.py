@@ -52,6 +52,30 @@ def test_headline_where_nothing_is_near(rows: list[tables.Row]) -> None:
     assert tables.headline(rows[:1]).startswith("Only the teacher has been measured: accuracy 94.0")
 
 
+def test_headline_passes_over_what_does_not_beat_a_baseline(rows: list[tables.Row]) -> None:
+    marked = [replace(row, unbeaten="linear" if row.name == "baseline int8" else "") for row in rows]
+    assert tables.best_trade(marked).name == "transformer 3x384"  # 1.5 below: none that is left is nearer
+    assert "none is within a point" in tables.headline(marked)
+    alone = [replace(row, unbeaten="linear") for row in rows]
+    assert tables.best_trade(alone).name == "baseline int8"  # nothing else to name
+
+
+def test_marks_stand_beside_names_and_are_explained(records: list[Record], rows: list[tables.Row]) -> None:
+    constant = f"Always answering the most frequent label: {max(map(records[0].references.count, range(3))) / 6:.1f}."
+    assert tables.legend(rows) == [constant]
+    assert {row.marked_name for row in rows} == {row.name for row in rows}
+    rose = replace(rows[3], metrics={**rows[3].metrics, tables.RISE: 0.8}, unbeaten="linear")
+    weak, hidden = replace(rows[2], unbeaten="linear"), replace(rows[-1], unbeaten="the majority")  # dominated
+    assert [weak.marked_name, rose.marked_name] == ["static 256 †", "transformer 1x128 int8 † ↑"]
+    assert tables.legend([*rows[:2], weak, rose, hidden]) == [
+        "† does not beat linear beyond the interval of the difference: not recommended.",
+        "↑ validation still rose when training ended: not finished.",
+        constant,
+    ]
+    undefined = replace(rows[0], metrics={**rows[0].metrics, "majority": float("nan")})
+    assert tables.legend([undefined]) == []
+
+
 def test_comparison_says_how_the_last_differs_from_the_first(records: list[Record]) -> None:
     before = replace(
         records[0], metrics={"accuracy": 94.0, "latency_p50_ms": 24.0, "size_bytes": 9e7, "cold_start_ms": 0}

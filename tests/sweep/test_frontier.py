@@ -79,6 +79,27 @@ def test_probability_of_one_text() -> None:
     assert frontier([a, b], resamples=2000).standings[0].probability == pytest.approx(0.366, abs=0.035)
 
 
+def test_what_beats_no_baseline_is_said_of_all_but_dominated_students() -> None:
+    # 60 of 100 texts have label 0. The linear model is right on 80; `level` on the same and slower; `constant` answers
+    # 0 always; `beaten` is dominated by all of them, so nobody asks what else it does not beat.
+    references, linear = [0] * 60 + [1] * 40, [0] * 60 + [1] * 20 + [0] * 20
+    models = {
+        "linear": ("linear", 80, 2.0, linear),
+        "teacher": ("teacher", 100, 9.0, references),
+        "constant": ("student", 60, 1.0, [0] * 100),
+        "level": ("student", 81, 5.0, [*linear[:-1], 1]),
+        "beaten": ("student", 40, 6.0, [1] * 100),
+    }
+    records = [
+        record(name, right, ms, kind, predictions=answers, references=references)
+        for name, (kind, right, ms, answers) in models.items()
+    ]
+    result = frontier(records, resamples=200)
+    assert result.unbeaten == {"constant": "answering the most frequent label", "level": "linear"}
+    assert result.majority == 60
+    assert result.of(records[-1]).unbeaten == ""
+
+
 def test_one_text_is_a_tie_and_twenty_are_not() -> None:
     best = record("best", 90, 2)
     assert standing([best, record("near", 89, 2)], "near").tied_with == ("best",)

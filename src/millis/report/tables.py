@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
 UNBEATEN, RISING = "†", "↑"  # beside names; see `legend`
-RISE, MAJORITY_PREFIX = "validation_rise_points", "majority_"  # metrics that only some records have
+RISE = "validation_rise_points"  # a metric of the records whose training stopped too early
 TAIL = 0.99  # the largest quantile that tables show
 PERCENTILES = (1, 25, 50, 75, 99)
 NOT_RECIPE = (
@@ -44,7 +45,8 @@ class Row:
         kind: `teacher`, `baseline`, `linear` or `student`.
         standing: `member` of the frontier, `tied` with one, or `dominated`.
         quality: Name of the quality metric.
-        metrics: The record's metrics and `quality_drop`, points below the teacher.
+        metrics: The record's metrics, `quality_drop`, points below the teacher, and `majority`, the quality of always
+            answering the most frequent label.
         intervals: 95 % intervals under the same names.
         probability: Of being on the frontier, 0..1.
         ties: Names of the frontier members it is tied with.
@@ -125,7 +127,7 @@ def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
                 kind=record.kind,
                 standing=where,
                 quality=record.quality,
-                metrics={**record.metrics, "quality_drop": drop},
+                metrics={**record.metrics, "quality_drop": drop, "majority": frontier.majority},
                 intervals=record.intervals,
                 probability=standing.probability,
                 ties=tuple(names[id] for id in standing.tied_with),
@@ -146,7 +148,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
     ]
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
-    if (constant := rows[0].metrics.get(MAJORITY_PREFIX + rows[0].quality)) is not None:
+    if not isnan(constant := rows[0].metrics["majority"]):
         lines.append(f"Always answering the most frequent label: {show(rows[0].quality, constant)}.")
     return lines
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millis.metrics import Score
 from millis.metrics.bootstrap import paired_difference_interval
@@ -11,9 +12,9 @@ from millis.record import Record
 MAJORITY = "answering the most frequent label"
 
 
-def majority(references: Sequence[int]) -> list[int]:
-    """The same answer to every text: the label that a split has most of."""
-    return [int(np.bincount(references).argmax())] * len(references)
+def majority(references: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same answer to every text: the label that a split has most of. [N] → [N]"""
+    return np.full(len(references), np.bincount(references).argmax())
 
 
 def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:

@@ -29,7 +29,7 @@ from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
 from millis.metrics.accuracy import accuracy
 from millis.metrics.rounds import quantile_draws
 from millis.record import Record
-from millis.sweep.baselines import unbeaten
+from millis.sweep.baselines import majority, unbeaten
 
 Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 """Predictions [N], references [N] → quality in percent; the very metric the records were made with."""
@@ -73,7 +73,8 @@ def frontier(
     on_frontier = non_dominated(point)
     tied = _ties(point, draws, on_frontier)
     judged = [record for i, record in enumerate(records) if on_frontier[i] or tied[i].any() or record.kind != "student"]
-    weak = unbeaten(judged, score or accuracy)
+    score = score or accuracy
+    weak = unbeaten(judged, score)
     standings = tuple(
         Standing(
             record.id,
@@ -85,7 +86,8 @@ def frontier(
         )
         for i, record in enumerate(records)
     )
-    return Frontier(chosen, standings, len(draws))
+    references = np.array(records[0].references)
+    return Frontier(chosen, standings, len(draws), score(majority(references), references))
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:

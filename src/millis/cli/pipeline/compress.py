@@ -45,7 +45,6 @@ from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
-from millis.sweep.baselines import majority
 from millis.training.fit import Fitted
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
@@ -296,11 +295,10 @@ def _particulars(
     kind: str,
 ) -> tuple[dict[str, float], list[str]]:
     """Metrics that only some records have, and what a reader should know."""
-    inputs, dataset = teacher.inputs, teacher.inputs.dataset
+    dataset = teacher.inputs.dataset
     decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
-    constant = inputs.score(majority(dataset.test.labels), dataset.test.labels)
-    metrics = {f"majority_{inputs.task.metric}": constant}
+    metrics: dict[str, float] = {}
     if kind == "student" and planned.trains and (learned := learned_blend(cfg, teacher, Recipe.of(cfg)).note()):
         notes.append(learned)
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:

@@ -28,7 +28,6 @@ from millis.distillation.ensemble import ensemble_logits
 from millis.distillation.stages import split_epochs
 from millis.distillation.teacher_cache import longest_first
 from millis.errors import MillisError
-from millis.models.ngram_student import LinearBaseline
 from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
@@ -64,7 +63,7 @@ def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
 def learned_blend(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Blend:
     """The blend whose answers a student learns from; of weight 0 where it is the teacher alone, or labels alone."""
     reads = any(stage.distillation.needs_logits for stage in recipe.stages)
-    return blend_of(cfg, teacher) if reads and not isinstance(recipe.student, LinearBaseline) else Blend()
+    return blend_of(cfg, teacher) if reads else Blend()
 
 
 def _name(recipe: Recipe, spec: Spec) -> str:
