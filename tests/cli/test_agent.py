@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,6 @@ from tiny import TINY, millis, write_data
 import millis as package
 from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
-from millis.cli import signals
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
@@ -105,25 +104,35 @@ def test_listening_to_a_network_without_encryption_is_said(tmp_path, capsys, mon
     assert ("this is unencrypted" in capsys.readouterr().err) is warned
 
 
-def test_one_that_finishes_a_measurement_has_the_time(tmp_path, monkeypatch):
-    """Leaving waits for what is being measured, which may take minutes."""
-    ended, stopped = [], []
+def test_one_that_finishes_a_measurement_has_the_time(tmp_path):
+    """Leaving waits for what is being measured, which may take minutes. In a process of its own: it gets a signal."""
+    code = """
+        import os, signal, time
+        from millis.benchmark.agent.server import Agent
+        from millis.cli import signals
+        from millis.cli.main import run
 
-    def serve(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.3)
+        def serve(agent):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
 
-    def stop(self):
-        stopped.append(self)
-
-    monkeypatch.setenv("MILLIS_AGENT_TOKEN", TOKEN)
-    monkeypatch.setattr(signals, "GRACE_S", 0.05)
-    monkeypatch.setattr(signals, "_end", lambda *how: ended.append(how))
-    monkeypatch.setattr(Agent, "serve", serve)
-    monkeypatch.setattr(Agent, "stop", stop)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        assert millis(tmp_path, "agent", "port=0") == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert stopped and not ended
+        signals.GRACE_S = 0.05
+        Agent.serve, Agent.stop = serve, lambda agent: print("stopped")
+        print(run("agent", ["port=0"]))
+    """
+    environment = {
+        **os.environ,
+        "MILLIS_AGENT_TOKEN": TOKEN,
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": str(Path(package.__file__).parents[1]),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n0\n"), ended.stderr

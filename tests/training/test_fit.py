@@ -67,6 +67,15 @@ def fill(value):
     return action
 
 
+class Steps(pl.Callback):
+    """Counts them."""
+
+    seen = 0
+
+    def on_train_batch_start(self, *_):
+        self.seen += 1
+
+
 def test_a_separable_problem_is_learned(module, fit, separable):
     built = module()
     fitted = fit(built)
@@ -117,12 +126,6 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(module, fit, tmp_path)
         fit(module(), folder="broken", callbacks=[After(2, break_off)])
     assert (tmp_path / "broken" / "last.ckpt").is_file()
 
-    class Steps(pl.Callback):
-        seen = 0
-
-        def on_train_batch_start(self, *_):
-            self.seen += 1
-
     resumed, steps = module(), Steps()
     rest = fit(resumed, folder="broken", callbacks=[steps])
     assert steps.seen == 2 * 8  # of 4 epochs of 64 / 8 steps, two were done
@@ -133,6 +136,15 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(module, fit, tmp_path)
     seconds = [row["seconds"] for row in rest.history]
     assert seconds == sorted(seconds)
     assert seconds[-1] <= rest.seconds
+
+
+def test_a_broken_run_goes_on_from_its_last_epoch_even_where_another_was_better(module, fit):
+    with pytest.raises(Broken):
+        fit(module(score=scores(90.0, 80.0)), callbacks=[After(0, fill(0.25)), After(2, break_off)])
+    resumed, steps = module(score=scores(70.0, 70.0)), Steps()
+    assert fit(resumed, callbacks=[steps]).quality == 90.0
+    assert steps.seen == 2 * 8
+    assert torch.equal(weights(resumed), torch.full_like(weights(resumed), 0.25))
 
 
 def test_a_model_in_evaluation_mode_is_trained_in_the_other(module, fit):

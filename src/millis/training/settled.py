@@ -25,6 +25,6 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
     def _save_topk_checkpoint(self, trainer: pl.Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         if settled(trainer):
             super()._save_topk_checkpoint(trainer, monitor_candidates)
-        else:
-            # What Lightning notes after a save, and asks for before it writes `last`.
-            self._last_global_step_saved: Any = trainer.global_step
+        # What Lightning notes after a save, and asks for before it writes `last`: without it an epoch that is not the
+        # best leaves nothing to go on from.
+        self._last_global_step_saved: Any = trainer.global_step
