@@ -209,6 +209,19 @@ def test_another_method_is_another_study(group):
     assert composed("sweep", f"{group}={other}").study.name != composed("sweep").study.name
 
 
+@pytest.mark.parametrize("study", ["default", "long", "methods"])
+def test_a_search_begins_with_whole_shapes_from_end_to_end_of_the_range(study):
+    """What is cut further is told from what distillation alone gives only where that was tried."""
+    recipes = OmegaConf.to_container(composed("sweep", f"study={study}").study.enqueue, resolve=True)
+    cuts = [any(recipe.get(key, "none") != "none" for key in ("pruning", "early_exit", "tokens")) for recipe in recipes]
+    assert cuts == sorted(cuts)
+    whole = {
+        (recipe["student"], recipe.get("student.layers")) for recipe, cut in zip(recipes, cuts, strict=True) if not cut
+    }
+    assert whole >= {("ngrams", None), ("static", None), *(("transformer", layers) for layers in (1, 2, 3))}
+    assert all(recipe.get("student.ffn_size", 1) == recipe.get("student.heads", 1) == 1 for recipe in recipes)
+
+
 @pytest.mark.parametrize("study", ["default", "methods"])
 def test_what_a_search_draws_is_never_refused(study):
     """Neither as a recipe nor when its terms are bound to a student of a teacher as the default one, but narrower."""

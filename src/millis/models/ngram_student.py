@@ -96,18 +96,20 @@ class LinearBaseline(NgramStudent):
         self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32] | None, alpha: float
     ) -> None:
         """Set the weights; `teacher` and `alpha` are not read."""
-        idf = inverse_frequencies(train, model.spec["vocab_size"])
-        found = _machine(train.matrix(idf), train.labels, model.spec["num_labels"], self.cost)
+        idf, found = self._fitted(train, model.spec["num_labels"], model.spec["vocab_size"])
         _install(model, idf, found, validation.matrix(idf), validation.labels)
 
     def scores(
         self, train: "Bags", validation: "Bags", others: Sequence["Bags"], classes: int, vocabulary: int
     ) -> list[NDArray[np.float32]]:
         """Logits of a model fitted to `train`, [N, C], on the rows of each of `others`."""
-        idf = inverse_frequencies(train, vocabulary)
-        weights, bias = _machine(train.matrix(idf), train.labels, classes, self.cost)
+        idf, (weights, bias) = self._fitted(train, classes, vocabulary)
         temperature = _temperature(np.asarray(validation.matrix(idf) @ weights + bias), validation.labels)
         return [(temperature * (other.matrix(idf) @ weights + bias)).astype(np.float32) for other in others]
+
+    def _fitted(self, train: "Bags", classes: int, vocabulary: int) -> tuple[NDArray[np.float32], Solution]:
+        idf = inverse_frequencies(train, vocabulary)
+        return idf, _machine(train.matrix(idf), train.labels, classes, self.cost)
 
 
 def cross_fitted(
