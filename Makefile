@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: frontier test fuzz check bench format clean
+.PHONY: frontier test quick fuzz check bench docs format clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,9 @@ frontier: .venv/ready  ## the main job: search the frontier of the bundled corpu
 test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
+quick: .venv/ready  ## for the inner loop: no test that runs whole commands, servers or launchers
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not end_to_end"
+
 fuzz: .venv/ready  ## 2,000 files of each kind that lie, in place of the few that `make test` reads; half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 MILLIS_FUZZ_CASES=2000 $(BIN)/pytest tests/fuzz -n 2
 
@@ -25,6 +28,9 @@ check: .venv/ready  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/ready  ## the documentation as a site, in outputs/site
+	$(BIN)/sphinx-build -q -W docs outputs/site
 
 bench: .venv/ready  ## do two independent benchmark runs agree, and what does caching the teacher save?
 	@status=0; for claim in agreement teacher_cache; do $(OFFLINE) $(BIN)/python benchmarks/$$claim.py || status=1; done; exit $$status

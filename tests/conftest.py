@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -22,6 +23,20 @@ with contextlib.suppress(ImportError):
     logging.get_absl_handler().python_handler.stream = sys.__stderr__
 settings.register_profile("millis", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("millis")
+
+
+END_TO_END = (
+    "cli/", "experiments/", "notebooks/", "fuzz/", "hydra_plugins/", "sweep/test_postgresql.py", "test_readme.py",
+    "test_site.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `make quick` leaves out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(END_TO_END):
+            item.add_marker(pytest.mark.end_to_end)
 
 
 class BagOfTokens(nn.Module):

@@ -4,7 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = [
     {"api"},
     {"cli", "hydra_plugins"},
-    {"sweep", "report", "serve", "tracking"},
+    {"sweep", "report", "tracking"},
     {"benchmark"},
     {"backends"},
     {"training"},
@@ -38,7 +41,7 @@ ORDER = [
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-WITHOUT_TRAINING = {"backends", "benchmark", "sweep", "report", "serve"}  # what runs where nothing is trained
+WITHOUT_TRAINING = {"backends", "benchmark", "sweep", "report"}  # what runs where nothing is trained
 OWNERS = {
     "hydra": {"cli", "hydra_plugins"},
     "omegaconf": {"cli", "hydra_plugins"},
@@ -83,6 +86,13 @@ def imports() -> Iterator[tuple[str, str, str]]:
 def test_every_part_has_its_place_in_the_order():
     parts = {part_of(module_of(path)) for path in FILES}
     assert parts <= set(LEVEL), f"name a new part in ORDER: {parts - set(LEVEL)}"
+
+
+def test_the_order_is_the_one_on_paper():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = page.split("## Who may import whom")[1].split("```")[1]
+    rows = [set(re.findall(r"\w+", row)) for line in listed.strip().splitlines() for row in line.split("→")]
+    assert rows == [names for names in ORDER if names != {"millis"}]
 
 
 def test_no_exported_name_is_a_package_as_well():
@@ -141,6 +151,22 @@ def test_what_must_start_quickly_stays_light(statement, heavy):
     environment = {"PYTHONPATH": str(SOURCE), "PATH": ""}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.split() == []
+
+
+def test_every_library_that_is_imported_is_a_dependency():
+    found = packages_distributions()
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in lines}
+    names = {name.split(".")[0] for path in FILES for _, name in imported(path)}
+    foreign = names - sys.stdlib_module_names - {"millis", "hydra_plugins"}
+    undeclared = {name for name in foreign if not declared & {one.lower().replace("_", "-") for one in found[name]}}
+    assert undeclared == set()
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {millis.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_files_stay_short():

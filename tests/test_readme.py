@@ -1,6 +1,7 @@
-"""Every command that the README shows runs, on a handful of rows; most with a smaller model than the default."""
+"""Every command that README and docs show runs, on a handful of rows; most with a smaller model than the default."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -13,8 +14,15 @@ from millis.cli.main import run
 from millis.cli.pipeline import analysis
 from millis.storage.manifest import Manifest, open_manifest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-LINES = [line.split("#")[0].strip() for line in README.replace("\\\n", " ").splitlines()]
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OF_THE_SITE = {"index.md", "api.md", "contributing.md", "config.md"}  # what is read elsewhere, or made when it is built
+PAGES = {"README.md": README} | {
+    f"docs/{page.name}": page.read_text(encoding="utf-8")
+    for page in sorted(ROOT.glob("docs/*.md"))
+    if page.name not in OF_THE_SITE
+}
+LINES = [line.split("#")[0].strip() for page in PAGES.values() for line in page.replace("\\\n", " ").splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("millis ")]
 LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
@@ -52,7 +60,26 @@ def place(tmp_path_factory):
 def test_the_readme_shows_every_command():
     from millis.cli.main import COMMANDS as ALL
 
-    assert {command.split()[1] for command in COMMANDS} == set(ALL)
+    assert {line.split()[1] for line in README.splitlines() if line.startswith("millis ")} == set(ALL)
+
+
+def test_the_readme_is_read_in_five_minutes():
+    assert len(README.splitlines()) <= 140
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_and_files_that_are_named_are_there(name):
+    folder = (ROOT / name).parent
+    links = re.findall(r"\]\(([^)#:]+)\)", PAGES[name])
+    files = re.findall(r"`((?:src|conf|benchmarks|experiments|notebooks|tests)/[^`\s]*)", PAGES[name])
+    missing = [link for link in links if not (folder / link).exists()] + [
+        file for file in files if not (ROOT / file).exists()
+    ]
+    assert missing == []
+
+
+def test_every_page_is_linked_from_the_readme():
+    assert [page for page in PAGES if page.startswith("docs/") and f"({page})" not in README] == []
 
 
 @pytest.mark.parametrize("line", LONG)
