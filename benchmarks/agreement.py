@@ -15,9 +15,7 @@ import tempfile
 from itertools import combinations
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from results import Table
 
 from millis import models
 from millis.backends.artifact import write_artifact
@@ -42,13 +40,10 @@ def main() -> int:
         found = [benchmark(folders, Path(scratch) / f"{run}.jsonl") for run in range(runs)]
     pairs = list(combinations(found, 2))
     rows = [row for first, second in pairs for row in agreement(first, second, list(SHOWN))]
-    table = Table("artifact", "", box=box.SIMPLE_HEAD)
-    for column in ("one run", "another", "differs", "intervals overlap", "within both"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        numbers = (f"{row.first:.3f}", f"{row.second:.3f}", f"{row.difference_percent:+.1f} %")
-        table.add_row(row.artifact, SHOWN[row.metric], *numbers, *("yes" if told else "NO" for told in row[-2:]))
-    Console(width=110).print(table)
+    with Table("artifact", "", "one run", "another", "differs", "intervals overlap", "within both") as table:
+        for row in rows:
+            numbers = (f"{row.first:.3f}", f"{row.second:.3f}", f"{row.difference_percent:+.1f} %")
+            table.row(row.artifact, SHOWN[row.metric], *numbers, *("yes" if holds else "NO" for holds in row[-2:]))
     for metric, name in SHOWN.items():
         of = [row for row in rows if row.metric == metric and row.difference_percent]  # the reference's 1 is no finding
         overlap, within = (sum(getattr(row, what) for row in of) for what in ("overlap", "within"))

@@ -14,8 +14,9 @@ from math import log2
 from pathlib import Path
 
 import numpy as np
+from results import Table
 
-from millis.record import Record, read_records
+from millis.record import read_records
 from millis.sweep.frontier import non_dominated
 
 FLOOR = 10.0  # points below the teacher at which a model is worth nothing here
@@ -37,21 +38,18 @@ def main() -> int:
     floor = teacher.metrics[teacher.quality] - FLOOR
     students = [(name, one) for name, records in searches.items() for one in records if one.kind == "student"]
     points = [(one.metrics["speedup"], one.metrics[teacher.quality]) for _, one in students]
-    print(f"| search | model | {teacher.quality} | speed-up | MB |\n|---|---|---:|---:|---:|")
     on_it = non_dominated(-np.array(points))
-    for (name, record), point, stays in sorted(zip(students, points, on_it, strict=True), key=lambda one: one[1][::-1]):
-        if stays:
-            print(line(name, record, *point))
+    by_quality = sorted(zip(students, points, on_it, strict=True), key=lambda one: one[1][::-1])
+    with Table("search", "model", teacher.quality, "speed-up", "MB") as table:
+        for (name, record), (speedup, quality), stays in by_quality:
+            if stays:
+                size = f"{record.metrics['size_bytes'] / 1e6:.1f}"
+                table.row(name, record.name, f"{quality:.1f}", f"{speedup:.1f}×", size)
     for name in searches:
         own = [(log2(speedup), quality - floor) for (owner, _), (speedup, quality) in zip(students, points, strict=True)
                if owner == name]  # fmt: skip
         print(f"\n{name}: {len(own)} models, {area(own):.1f} points x doublings")
     return 0
-
-
-def line(name: str, record: Record, speedup: float, quality: float) -> str:
-    """A model's line."""
-    return f"| {name} | {record.name} | {quality:.1f} | {speedup:.1f}× | {record.metrics['size_bytes'] / 1e6:.1f} |"
 
 
 def area(points: Sequence[tuple[float, float]]) -> float:

@@ -3,15 +3,17 @@
     python benchmarks/lessons.py FOLDER FOLDER ... [only=labels,hidden] [seeds=0,1,2] [key=value ...]
 
 Each folder is a data set as `data=local` reads it; `bundled` is the one that millis ships. Students of three layers
-(`student.layers=2` for others) are trained from one teacher a set; only validation is looked at. Prints a line a
-training, then a table: the mean over the seeds, and below it by how much each lesson is ahead of plain fine-tuning,
-with the standard error over all sets and seeds. What is trained is kept, so an interrupted run goes on.
+(`student.layers=2` for others) are trained from one teacher a set; only validation is looked at. Prints the means over
+the seeds set by set, and below them by how much each lesson is ahead of plain fine-tuning, with the standard error over
+all sets and seeds. What is trained is kept, so an interrupted run goes on.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
+
+from results import Table
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.student import ensure_student, plan
@@ -44,14 +46,18 @@ def main() -> int:
             overrides.append(argument)
         else:
             folders.append(argument)
-    found = {folder: taught(folder, names, seeds, overrides) for folder in folders}
-    print("\n".join(table(names, found)))
+    columns = ["teacher", *names]
+    found = []
+    with Table("data", *columns, title=f"validation, seeds {', '.join(map(str, seeds))}") as table:
+        for folder in folders:
+            found.append(taught(folder, names, seeds, overrides))
+            table.row(Path(folder).name, *(f"{mean(found[-1][name]):.2f}" for name in columns))
+        if PLAIN in names:
+            table.row(f"ahead of {PLAIN}", "", *(gain(name, found) for name in names))
     return 0
 
 
-def taught(
-    folder: str, names: Sequence[str], seeds: Sequence[int], overrides: Sequence[str]
-) -> dict[str, list[float]]:
+def taught(folder: str, names: Sequence[str], seeds: Sequence[int], overrides: Sequence[str]) -> dict[str, list[float]]:
     """Validation, in percent, of one data set's teacher and of its students, lesson by lesson and seed by seed."""
     data = [] if folder == "bundled" else ["data=local", f"data.path={folder}"]
     common = [*data, "teacher.seed=0", "student.layers=3", "logger=none", *overrides]
@@ -60,7 +66,7 @@ def taught(
     found = {"teacher": [teacher.fitted.quality] * len(seeds)}
     for name in names:
         found[name] = [_student([*common, *LESSONS[name], f"seed={seed}"], teacher) for seed in seeds]
-        print(Path(folder).name, name, *(f"{quality:.2f}" for quality in found[name]), flush=True)
+        print(Path(folder).name, name, *(f"{quality:.2f}" for quality in found[name]), file=sys.stderr, flush=True)
     return found
 
 
@@ -69,21 +75,12 @@ def _student(overrides: Sequence[str], teacher: Teacher) -> float:
     return ensure_student(cfg, teacher, plan(cfg, teacher))[1].quality
 
 
-def table(names: Sequence[str], found: dict[str, dict[str, list[float]]]) -> list[str]:
-    """Means by data set, and the paired gain on plain fine-tuning, in points."""
-    columns = ["teacher", *names]
-    lines = [f"| data | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for folder, qualities in found.items():
-        lines.append(f"| {Path(folder).name} | {' | '.join(f'{mean(qualities[name]):.2f}' for name in columns)} |")
-    if PLAIN in names:
-        gains = [_gain([q - p for of in found.values() for q, p in zip(of[n], of[PLAIN], strict=True)]) for n in names]
-        lines.append(f"| ahead of {PLAIN} | | {' | '.join(gains)} |")
-    return lines
-
-
-def _gain(differences: Sequence[float]) -> str:
-    error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
-    return f"{mean(differences):+.2f} ± {error:.2f}"
+def gain(name: str, found: Sequence[dict[str, list[float]]]) -> str:
+    """Points ahead of plain fine-tuning of the same seed: mean and standard error."""
+    pairs = [pair for qualities in found for pair in zip(qualities[name], qualities[PLAIN], strict=True)]
+    ahead = [one - plain for one, plain in pairs]
+    error = stdev(ahead) / len(ahead) ** 0.5 if len(ahead) > 1 else float("nan")
+    return f"{mean(ahead):+.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from statistics import median, quantiles
 
+from results import Table
+
 from millis.storage.manifest import open_manifest, size_bytes
 
 CHILD = """
@@ -47,7 +49,6 @@ def main() -> int:
     folders = [Path(argument) for argument in sys.argv[1:] if "=" not in argument]
     manifests = {folder: open_manifest(folder) for folder in folders}
     chance, left = random.Random(0), []
-    print("| artifact | MB | cold ms | cold ratio | warm ms | warm ratio |\n|---|---:|---:|---:|---:|---:|")
     taken: dict[tuple[Path, str], list[float]] = {(folder, how): [] for folder in folders for how in ("cold", "warm")}
     for _ in range(int(options["rounds"])):
         for how in ("cold", "warm"):
@@ -58,9 +59,10 @@ def main() -> int:
                 command = [sys.executable, "-c", CHILD, str(folder), options["threads"], options["text"], runtime]
                 done = subprocess.run([*command, RUNTIMES[runtime]], capture_output=True, text=True, check=True)
                 taken[folder, how].append(float(done.stdout.split()[-1]))
-    for folder, manifest in manifests.items():
-        cells = [cell for how in ("cold", "warm") for cell in cells_of(taken[folder, how], taken[folders[0], how])]
-        print(f"| {manifest.name} | {size_bytes(manifest) / 1e6:.2f} | {' | '.join(cells)} |")
+    with Table("artifact", "MB", "cold ms", "cold ratio", "warm ms", "warm ratio") as table:
+        for folder, manifest in manifests.items():
+            cells = [cell for how in ("cold", "warm") for cell in cells_of(taken[folder, how], taken[folders[0], how])]
+            table.row(manifest.name, f"{size_bytes(manifest) / 1e6:.2f}", *cells)
     print(f"\nratio: median of the rounds' (quartiles), below 1 is faster than {manifests[folders[0]].name}")
     print(f"of the artifacts' pages {max(left):.1%} at most were still cached when a cold load began")
     return 0

@@ -11,6 +11,8 @@ Markdown table; what is trained is kept, so an interrupted run goes on.
 import sys
 from collections.abc import Mapping
 
+from results import Table
+
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.compress import Compressed, baseline_record, compress, teacher_record
 from millis.cli.pipeline.teacher import ensure_teacher
@@ -84,27 +86,30 @@ def main() -> int:
     cfg = composed("compress", ["logger=none", *overrides])
     teacher = ensure_teacher(cfg)
     reference = teacher_record(cfg, teacher)
-    print(f"| method | {reference.quality} | p50 ms | speed-up | MB | saved |\n|---|---:|---:|---:|---:|---|")
-    print(row("teacher", reference))
-    print(row("dynamic int8", baseline_record(cfg, teacher)), flush=True)
-    for name in only:
-        try:
-            done = compress(composed("compress", ["logger=none", *METHODS[name], *overrides]), teacher)
-        except MillisError as error:
-            print(f"| {name} | {error} | | | | |", flush=True)
-            continue
-        assert isinstance(done, Compressed)  # there is no budget to break
-        print(row(name, done.record), flush=True)
+    with Table("method", reference.quality, "p50 ms", "speed-up", "MB", "saved", title=cfg.data.name) as table:
+        table.row("teacher", *cells(reference))
+        table.row("dynamic int8", *cells(baseline_record(cfg, teacher)))
+        for name in only:
+            try:
+                done = compress(composed("compress", ["logger=none", *METHODS[name], *overrides]), teacher)
+            except MillisError as error:
+                table.row(name, str(error), "", "", "", "")
+                continue
+            assert isinstance(done, Compressed)  # there is no budget to break
+            table.row(name, *cells(done.record))
     return 0
 
 
-def row(name: str, record: Record) -> str:
-    """A method's line."""
+def cells(record: Record) -> tuple[str, ...]:
+    """What a method's row says."""
     low, high = record.intervals[record.quality]
     metrics = record.metrics
     return (
-        f"| {name} | {metrics[record.quality]:.2f} ± {(high - low) / 2:.2f} | {metrics['latency_p50_ms']:.2f} | "
-        f"{metrics['speedup']:.2f}× | {metrics['size_bytes'] / 1e6:.1f} | {saved(metrics)} |"
+        f"{metrics[record.quality]:.2f} ± {(high - low) / 2:.2f}",
+        f"{metrics['latency_p50_ms']:.2f}",
+        f"{metrics['speedup']:.2f}×",
+        f"{metrics['size_bytes'] / 1e6:.1f}",
+        saved(metrics),
     )
 
 

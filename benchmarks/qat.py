@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import instantiate
+from results import Table
 
 from millis.backends.runner import load
 from millis.benchmark.quality import answer
@@ -41,14 +42,14 @@ def main() -> int:
     cfg = composed("compress", overrides)
     teacher = ensure_teacher(cfg)
     reference = teacher_record(cfg, teacher)
-    print(f"| method | {reference.quality} | relative drop % | simulation agrees % |\n|---|---:|---:|---:|")
-    print(row("teacher, fp32", reference, reference, None), flush=True)
-    for name, method in METHODS.items():
-        cfg = composed("compress", [*method, *overrides])
-        done = compress(cfg, teacher)
-        assert isinstance(done, Compressed)  # there is no budget to break
-        agreement = simulated(cfg, teacher, done.record) if "QAT" in name else None
-        print(row(name, done.record, reference, agreement), flush=True)
+    with Table("method", reference.quality, "relative drop %", "simulation agrees %", title=cfg.data.name) as table:
+        table.row("teacher, fp32", *cells(reference, reference, None))
+        for name, method in METHODS.items():
+            cfg = composed("compress", [*method, *overrides])
+            done = compress(cfg, teacher)
+            assert isinstance(done, Compressed)  # there is no budget to break
+            agreement = simulated(cfg, teacher, done.record) if "QAT" in name else None
+            table.row(name, *cells(done.record, reference, agreement))
     return 0
 
 
@@ -65,12 +66,12 @@ def simulated(cfg: Any, teacher: Teacher, record: Record) -> float:
     return 100 * float(np.mean(np.array(labels) == np.array(deployed)))
 
 
-def row(name: str, record: Record, reference: Record, agreement: float | None) -> str:
-    """A method's line."""
+def cells(record: Record, reference: Record, agreement: float | None) -> tuple[str, str, str]:
+    """What a method's row says."""
     value, best = record.metrics[record.quality], reference.metrics[record.quality]
     low, high = record.intervals[record.quality]
-    told = "" if agreement is None else f"{agreement:.2f}"
-    return f"| {name} | {value:.2f} ± {(high - low) / 2:.2f} | {100 * (best - value) / best:+.2f} | {told} |"
+    agrees = "" if agreement is None else f"{agreement:.2f}"
+    return f"{value:.2f} ± {(high - low) / 2:.2f}", f"{100 * (best - value) / best:+.2f}", agrees
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from results import Table
 
 from millis import models
 from millis.backends.artifact import write_artifact
@@ -107,24 +105,20 @@ def calibration_texts(artifact: Path, texts: list[str]) -> list[Features]:
 
 
 def show(title: str, measured: dict) -> None:
-    table = Table("runtime", title=title, box=box.SIMPLE_HEAD)
-    for column in ("p50 ms", "compute ms", "× eager", "95 %", "MB", "cold start ms"):
-        table.add_column(column, justify="right")
-    for name, found in measured.items():
-        numbers, (low, high) = found.metrics, found.intervals["speedup"]
-        table.add_row(
-            name,
-            f"{numbers['latency_p50_ms']:.3f}",
-            f"{numbers['compute_p50_ms']:.3f}",
-            f"{numbers['speedup']:.2f}",
-            f"{low:.2f} to {high:.2f}",
-            f"{numbers['size_bytes'] / 1e6:.1f}",
-            f"{numbers['cold_start_ms']:.0f}",
-        )
-    console = Console(width=110)
-    console.print(table)
+    with Table("runtime", "p50 ms", "compute ms", "× eager", "95 %", "MB", "cold start ms", title=title) as table:
+        for name, found in measured.items():
+            numbers, (low, high) = found.metrics, found.intervals["speedup"]
+            table.row(
+                name,
+                f"{numbers['latency_p50_ms']:.3f}",
+                f"{numbers['compute_p50_ms']:.3f}",
+                f"{numbers['speedup']:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{numbers['size_bytes'] / 1e6:.1f}",
+                f"{numbers['cold_start_ms']:.0f}",
+            )
     for note in dict.fromkeys(note for found in measured.values() for note in found.notes):
-        console.print(f"note: {note}")
+        print(f"note: {note}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from results import Table
 
 from millis.backends.onnx_export import export
 from millis.backends.onnxruntime import open_session
@@ -42,8 +43,8 @@ def main() -> int:
     calibration = sample(teacher.encoded(splits.train), Calibration().texts)
     inputs = teacher.manifest.inputs
     print(f"products saturate here: {'yes' if saturates() else 'no'}; {len(tested)} test texts")
-    print("| int8 | 8 bits: same label | cosine | 7 bits: same label | cosine |\n|---|---:|---:|---:|---:|")
-    with tempfile.TemporaryDirectory() as scratch:
+    columns = ("int8", "8 bits: same label", "cosine", "7 bits: same label", "cosine")
+    with tempfile.TemporaryDirectory() as scratch, Table(*columns, title=splits.name) as table:
         path = Path(scratch) / "model.onnx"
         export(teacher.module, path, inputs, None)
         expected = logits(path, tested)
@@ -52,7 +53,7 @@ def main() -> int:
             for reduced in (False, True):
                 export(teacher.module, path, inputs, Quantization(**kind, reduce_range=reduced), calibration)
                 cells += compared(expected, logits(path, tested))
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            table.row(name, *cells)
     return 0
 
 

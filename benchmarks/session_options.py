@@ -21,9 +21,7 @@ import onnx
 from onnxruntime import ExecutionMode, InferenceSession, SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from results import Table
 
 from millis.backends import onnx_export
 from millis.backends.onnxruntime import OnnxSession, open_session
@@ -123,12 +121,9 @@ def milliseconds(call: Callable[[Features], object], features: Features) -> floa
 
 
 def show(kind: str, rows: Mapping[str, tuple[float, float]]) -> None:
-    table = Table(kind, box=box.SIMPLE_HEAD)
-    table.add_column("ms", justify="right")
-    table.add_column("× OnnxRuntime", justify="right")
-    for name, (spent, ratio) in rows.items():
-        table.add_row(name, f"{spent:.2f}", f"{ratio:.2f}")
-    Console(width=90).print(table)
+    with Table(kind, "ms", "× OnnxRuntime", title=kind) as table:
+        for name, (spent, ratio) in rows.items():
+            table.row(name, f"{spent:.2f}", f"{ratio:.2f}")
 
 
 if __name__ == "__main__":

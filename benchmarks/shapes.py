@@ -19,9 +19,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import openvino
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from results import Table
 
 LENGTHS = (6, 12, 24, 40)
 BUCKET = 16
@@ -37,18 +35,17 @@ def main() -> None:
     settings = dict(argument.split("=") for argument in sys.argv[1:] if "=" in argument)
     (folder,) = [argument for argument in sys.argv[1:] if "=" not in argument]
     graph = onnx.load(str(Path(folder) / "model.onnx"))
-    table = Table("runtime", "tokens", "free ms", "fixed ×", "bucket ×", box=box.SIMPLE_HEAD)
-    for runtime, opened in {"onnxruntime": onnx_runtime, "openvino": open_vino}.items():
-        for length in LENGTHS:
-            bucket = -(-length // BUCKET) * BUCKET
-            ways = {
-                "free": opened(graph, None, length, length),
-                "fixed": opened(graph, length, length, length),
-                "bucket": opened(graph, bucket, length, bucket),
-            }
-            free, fixed, padded = medians(ways, int(settings.get("rounds", 200))).values()
-            table.add_row(runtime, str(length), f"{free:.3f}", f"{free / fixed:.2f}", f"{free / padded:.2f}")
-    Console(width=100).print(table)
+    with Table("runtime", "tokens", "free ms", "fixed ×", "bucket ×") as table:
+        for runtime, opened in {"onnxruntime": onnx_runtime, "openvino": open_vino}.items():
+            for length in LENGTHS:
+                bucket = -(-length // BUCKET) * BUCKET
+                ways = {
+                    "free": opened(graph, None, length, length),
+                    "fixed": opened(graph, length, length, length),
+                    "bucket": opened(graph, bucket, length, bucket),
+                }
+                free, fixed, padded = medians(ways, int(settings.get("rounds", 200))).values()
+                table.row(runtime, str(length), f"{free:.3f}", f"{free / fixed:.2f}", f"{free / padded:.2f}")
 
 
 def onnx_runtime(graph: Any, fixed: int | None, tokens: int, length: int) -> Callable[[], Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from results import Table
 
 from millis.backends.runner import load
 from millis.benchmark.quality import answer
@@ -49,8 +50,8 @@ def main() -> int:
     planned = settled(cfg, teacher, plan(cfg, teacher))
     model, _ = ensure_student(cfg, teacher, planned)
     fp32, metric = size_bytes(teacher.manifest), teacher.inputs.task.metric
-    print(f"| {recipe_name(cfg, planned)} | MB | × smaller | {metric} |\n|---|---:|---:|---:|", flush=True)
-    with tempfile.TemporaryDirectory() as place:
+    columns = (recipe_name(cfg, planned), "MB", "× smaller", metric)
+    with tempfile.TemporaryDirectory() as place, Table(*columns, title=cfg.data.name) as table:
         for name in only:
             model_overrides, storage_overrides = WAYS[name]
             plain = Path(place) / str(bool(model_overrides))
@@ -59,7 +60,7 @@ def main() -> int:
             folder = Path(place) / "packed"
             manifest = packed(plain, folder, composed("compress", storage_overrides))
             size, quality = size_bytes(manifest), judged(folder, teacher)
-            print(f"| {name} | {size / 1e6:.2f} | {fp32 / size:.1f} | {quality} |", flush=True)
+            table.row(name, f"{size / 1e6:.2f}", f"{fp32 / size:.1f}", quality)
             for note in (manifest.storage or {}).get("notes", []):
                 print(f"  {name}: {note}", file=sys.stderr, flush=True)
             shutil.rmtree(folder)

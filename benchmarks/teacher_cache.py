@@ -8,9 +8,7 @@ import sys
 import time
 
 from omegaconf import DictConfig
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from results import Table
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.student import checkpoints_of, plan, train_student
@@ -24,32 +22,31 @@ ENOUGH = 2.0  # times faster, for the smallest students
 
 
 def main() -> int:
-    table = Table("student", box=box.SIMPLE_HEAD)
-    for column in ("on-line epoch s", "cached epoch s", "ratio", "largest loss difference", "final loss"):
-        table.add_column(column, justify="right")
     ratios = []
-    for student in STUDENTS:
-        cached = composed("compress", [*COMMON, *student, *sys.argv[1:]])
-        online = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
-        teacher = ensure_teacher(cached)
-        started = time.monotonic()
-        teacher.logits(teacher.inputs.dataset.train)
-        once = time.monotonic() - started
-        with_cache, without = fitted(cached), fitted(online)
-        seconds, slow = epoch_seconds(with_cache), epoch_seconds(without)
-        ratios.append(slow / seconds)
-        difference = max(
-            abs(a["train/softened_kl"] - b["train/softened_kl"])
-            for a, b in zip(with_cache.history, without.history, strict=True)
-        )
-        name = plan(cached, teacher).name
-        loss = with_cache.history[-1]["train/softened_kl"]
-        table.add_row(
-            name, f"{slow:.1f}", f"{seconds:.1f}", f"{slow / seconds:.1f}x", f"{difference:.1e}", f"{loss:.4f}"
-        )
-        if once > 0.1:
-            print(f"filling the cache took {once:.1f} s, once")
-    Console(width=110).print(table)
+    with Table(
+        "student", "on-line epoch s", "cached epoch s", "ratio", "largest loss difference", "final loss"
+    ) as table:
+        for student in STUDENTS:
+            cached = composed("compress", [*COMMON, *student, *sys.argv[1:]])
+            online = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
+            teacher = ensure_teacher(cached)
+            started = time.monotonic()
+            teacher.logits(teacher.inputs.dataset.train)
+            once = time.monotonic() - started
+            with_cache, without = fitted(cached), fitted(online)
+            seconds, slow = epoch_seconds(with_cache), epoch_seconds(without)
+            ratios.append(slow / seconds)
+            difference = max(
+                abs(a["train/softened_kl"] - b["train/softened_kl"])
+                for a, b in zip(with_cache.history, without.history, strict=True)
+            )
+            name = plan(cached, teacher).name
+            loss = with_cache.history[-1]["train/softened_kl"]
+            table.row(
+                name, f"{slow:.1f}", f"{seconds:.1f}", f"{slow / seconds:.1f}x", f"{difference:.1e}", f"{loss:.4f}"
+            )
+            if once > 0.1:
+                print(f"filling the cache took {once:.1f} s, once")
     print(f"the cache makes an epoch up to {max(ratios):.1f} times faster at equal loss")
     return 0 if max(ratios) >= ENOUGH else 1
 

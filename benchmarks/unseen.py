@@ -11,7 +11,10 @@ trained already is trained again, so a run that was broken off goes on.
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from results import Table
 
 from millis.metrics import scorer
 from millis.record import Record, read_records
@@ -19,18 +22,19 @@ from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
 from millis.units import show
 
-HEADER = "| data | model | quality | p50 ms | speed-up | size |\n|---|---|---:|---:|---:|---:|"
+COLUMNS = ("data", "model", "quality", "p50 ms", "speed-up", "size")
 
 
 def main() -> int:
     folders = [argument for argument in sys.argv[1:] if "=" not in argument]
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]
-    print(HEADER, flush=True)
-    for folder in folders:
-        path, _, model = folder.partition(":")
-        started = time.monotonic()
-        records = swept(Path(path), [*overrides, *([f"model={model}"] if model else [])])
-        print("\n".join(lines(Path(path).name, records, time.monotonic() - started)), flush=True)
+    with Table(*COLUMNS) as table:
+        for folder in folders:
+            path, _, model = folder.partition(":")
+            started = time.monotonic()
+            records = swept(Path(path), [*overrides, *([f"model={model}"] if model else [])])
+            for row in rows(Path(path).name, records, time.monotonic() - started):
+                table.row(*row)
     return 0
 
 
@@ -42,20 +46,18 @@ def swept(folder: Path, overrides: list[str]) -> list[Record]:
     return read_records(Path(place))
 
 
-def lines(data: str, records: list[Record], seconds: float) -> list[str]:
+def rows(data: str, records: list[Record], seconds: float) -> Iterator[tuple[str, ...]]:
     """The table's rows for one data set."""
     quality = records[0].quality
     score = None if quality == "accuracy" else scorer(quality)
-    rows = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
-    constant = show(quality, rows[0].metrics["majority"])
-    found = [f"| {data} ({seconds:.0f} s) | most frequent label | {constant} | | | |"]
-    for row in rows:
+    shown = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
+    yield f"{data} ({seconds:.0f} s)", "most frequent label", show(quality, shown[0].metrics["majority"]), "", "", ""
+    for row in shown:
         low, high = row.intervals[quality]
         value = f"{show(quality, row.metrics[quality])} ± {(high - low) / 2:.1f}"
         p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
         speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
-        found.append(f"| | {row.marked_name} | {value} | {p50} | {speedup} | {size} |")
-    return found
+        yield "", row.marked_name, value, p50, speedup, size
 
 
 if __name__ == "__main__":
