@@ -299,6 +299,8 @@ def _particulars(
     decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
     metrics: dict[str, float] = {}
+    if kind == "teacher" and teacher.note:
+        notes.append(teacher.note)
     if kind == "student" and planned.trains and (learned := learned_blend(cfg, teacher, Recipe.of(cfg)).note()):
         notes.append(learned)
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:

@@ -1,0 +1,56 @@
+"""Second try: a teacher that learned nothing is trained once more, at a quarter of its learning rate.
+
+A rate that suits single texts can be too high for pairs. Then the loss stays where it began, and more epochs do not
+help (Mosbach et al. 2021, 2006.04884, section 5). Both tries are ordinary teachers, kept under their own fingerprints.
+"""
+
+from math import sqrt
+
+import numpy as np
+from omegaconf import DictConfig
+
+from millis.cli.pipeline.inputs import Inputs
+from millis.errors import MillisError
+from millis.sweep.baselines import majority
+from millis.training.fit import Fitted
+
+SLOWER = 0.25
+FEWEST_TEXTS = 100  # of validation: by fewer, a teacher that learned is not told from one that did not
+
+
+def learned(fitted: Fitted, inputs: Inputs) -> bool:
+    """Whether validation is better than always answering the most frequent label, by more than a standard error.
+
+    The error is that of the share of the most frequent label. True where that cannot be judged: fewer than
+    `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
+    """
+    references = np.asarray(inputs.dataset.validation.labels)
+    constant = majority(references)
+    if len(references) < FEWEST_TEXTS:
+        return True
+    share = float(np.mean(constant == references))
+    try:
+        floor = inputs.score(constant.tolist(), references.tolist())
+    except MillisError:
+        return True
+    return fitted.quality > floor + 100 * sqrt(share * (1 - share) / len(references))
+
+
+def slower(cfg: DictConfig) -> DictConfig | None:
+    """The config of the second try; None where the first one did not train."""
+    if cfg.teacher.trainer.max_epochs == 0:
+        return None
+    again = cfg.copy()
+    again.teacher.optimizer.lr = cfg.teacher.optimizer.lr * SLOWER
+    return again
+
+
+def note(first: Fitted, second: Fitted, cfg: DictConfig) -> str:
+    """What a reader of the teacher's record should know."""
+    lr = cfg.teacher.optimizer.lr
+    best = "the second is taken" if second.quality > first.quality else "the first is taken; do not trust its students"
+    return (
+        f"teacher: at teacher.optimizer.lr={lr:g} it learned nothing (validation {first.quality:.1f}, no better than "
+        f"the most frequent label), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
+        f"{best}"
+    )

@@ -1,0 +1,54 @@
+"""A second try: which teacher learned nothing, and what becomes of it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from millis.cli.pipeline import second_try
+from millis.cli.pipeline.teacher import ensure_teacher
+from millis.errors import MillisError
+from millis.training.fit import Fitted
+
+
+def inputs(labels, score):
+    return SimpleNamespace(dataset=SimpleNamespace(validation=SimpleNamespace(labels=labels)), score=score)
+
+
+def accuracy(predictions, references):
+    return 100 * sum(a == b for a, b in zip(predictions, references, strict=True)) / len(references)
+
+
+@pytest.mark.parametrize(("quality", "learned"), [(50.0, False), (54.9, False), (55.1, True), (40.0, False)])
+def test_a_teacher_has_to_be_a_standard_error_above_the_most_frequent_label(quality, learned):
+    # Half of 100 labels: a standard error of 100 · sqrt(0.5 · 0.5 / 100) = 5 points.
+    assert second_try.learned(Fitted(quality, 2, 1.0, []), inputs([0, 1] * 50, accuracy)) is learned
+
+
+def test_few_texts_and_undefined_metrics_judge_nobody():
+    def undefined(*_):
+        raise MillisError("undefined")
+
+    assert second_try.learned(Fitted(10.0, 2, 1.0, []), inputs([0, 1] * 49, accuracy))
+    assert second_try.learned(Fitted(10.0, 2, 1.0, []), inputs([0, 1] * 50, undefined))
+
+
+def test_the_better_of_two_tries_is_the_teacher_and_its_note_says_so(config, monkeypatch, capfd):
+    monkeypatch.setattr(second_try, "learned", lambda *_: False)
+    cfg = config("teacher.seed=11", "teacher.optimizer.lr=1e-3", "teacher.trainer.max_epochs=2")
+    teacher = ensure_teacher(cfg)
+    assert capfd.readouterr().err.count("epoch 2/2") == 2
+    taken = teacher.manifest.recipe["teacher"]["optimizer"]["lr"]
+    which = "the second is taken" if taken == pytest.approx(2.5e-4) else "the first is taken; do not trust its students"
+    assert teacher.note.startswith("teacher: at teacher.optimizer.lr=0.001 it learned nothing (validation ")
+    assert "so it was trained again at 0.00025 (validation " in teacher.note
+    assert teacher.note.endswith(which)
+    assert ensure_teacher(cfg) is teacher
+    assert "epoch" not in capfd.readouterr().err
+
+
+def test_a_teacher_that_is_not_trained_has_no_second_try(config):
+    assert second_try.slower(config("teacher.trainer.max_epochs=0")) is None
+
+
+def test_a_teacher_that_learned_has_no_note(teacher):
+    assert teacher.note == ""
