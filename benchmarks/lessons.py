@@ -28,6 +28,7 @@ LESSONS = {
     "half logits": ["distillation.alpha=0.5"],
     "squared logits": ["distillation=logit_mse"],
     "hidden": ["distillation=hidden"],
+    "hot hidden": ["distillation=hidden", "distillation.alpha=0.9", "distillation.temperature=4"],
     "patient": ["distillation=patient"],
     "minilmv2": ["distillation=minilmv2"],
     "tinybert": ["distillation=tinybert"],
