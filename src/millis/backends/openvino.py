@@ -123,17 +123,13 @@ class OpenVino:
 
     def _check_segments(self, model: Any, folder: Path, count: int, inputs: tuple[str, ...]) -> None:
         from millis.backends.eager import segments_of
-        from millis.backends.stepwise import NEVER, StepwiseSession
-        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example
+        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
 
-        here, eager = (
-            StepwiseSession(steps, "entropy", NEVER)
-            for steps in (_segments(folder, count, self, 1), segments_of(model))
-        )
+        here, eager = _segments(folder, count, self, 1), segments_of(model)
         for batch, length in SHAPES:
             arrays = [value.numpy() for value in example(inputs, batch, length)]
             given = Features(*arrays, *[None] * (3 - len(arrays)))
-            if not np.allclose(here.every(given), eager.every(given), rtol=RELATIVE, atol=ABSOLUTE):
+            if not np.allclose(every(here, given), every(eager, given), rtol=RELATIVE, atol=ABSOLUTE):
                 raise MillisError(
                     f"OpenVINO's segments do not compute what the model does, at batch {batch}, length {length}. Use "
                     "backend=onnxruntime or backend=eager"
