@@ -49,9 +49,7 @@ def main() -> int:
     return 0
 
 
-def taught(
-    folder: str, names: Sequence[str], seeds: Sequence[int], overrides: Sequence[str]
-) -> dict[str, list[float]]:
+def taught(folder: str, names: Sequence[str], seeds: Sequence[int], overrides: Sequence[str]) -> dict[str, list[float]]:
     """Validation, in percent, of one data set's teacher and of its students, lesson by lesson and seed by seed."""
     data = [] if folder == "bundled" else ["data=local", f"data.path={folder}"]
     common = [*data, "teacher.seed=0", "student.layers=3", "logger=none", *overrides]

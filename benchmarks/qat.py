@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from millis.backends.runner import load
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.compress import Compressed, compress, teacher_record
@@ -26,6 +25,7 @@ from millis.data.batches import Rows, model_inputs
 from millis.quantization.phase import set_phase
 from millis.quantization.qat import Aware, prepare
 from millis.record import Record
+from millis.serving.runner import load
 
 AS_IT_IS = ["student=teacher"]
 TRAINED = ["student.layers=null", "distillation.alpha=1", "distillation.temperature=1"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.onnx_export import export
+from millis.backends.onnx.export import export
 from millis.backends.onnxruntime import open_session
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.teacher import ensure_teacher

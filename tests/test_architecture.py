@@ -24,6 +24,7 @@ ORDER = [
     {"cli", "hydra_plugins"},
     {"sweep", "report", "tracking"},
     {"benchmark"},
+    {"serving"},
     {"backends"},
     {"training"},
     {"early_exit"},
@@ -41,7 +42,7 @@ ORDER = [
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-WITHOUT_TRAINING = {"backends", "benchmark", "sweep", "report"}  # what runs where nothing is trained
+WITHOUT_TRAINING = {"backends", "serving", "benchmark", "sweep", "report"}  # what runs where nothing is trained
 OWNERS = {
     "hydra": {"cli", "hydra_plugins"},
     "omegaconf": {"cli", "hydra_plugins"},
@@ -141,7 +142,7 @@ def test_the_reader_of_imports_sees_all_of_them(tmp_path):
         ("import millis", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
         ("from millis.cli.main import usage; usage()", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
         (
-            "import millis.backends.onnxruntime, millis.backends.runner; import millis; millis.load",
+            "import millis.backends.onnxruntime, millis.serving.runner; import millis; millis.load",
             "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate",
         ),
     ],

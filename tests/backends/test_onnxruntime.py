@@ -5,9 +5,9 @@ import onnxruntime
 import pytest
 
 from millis.backends.onnxruntime import OnnxRuntime, _session_options, open_session
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
+from millis.serving.runner import load
 from millis.storage.manifest import open_manifest
 
 STOP, ALLOW = "session.force_spinning_stop", "session.intra_op.allow_spinning"

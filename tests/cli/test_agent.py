@@ -13,12 +13,12 @@ import pytest
 from tiny import TINY, millis, write_data
 
 import millis as package
-from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
 from millis.record import read_records
+from millis.serving import cascade
 
 TOKEN = "a-token-of-the-tests"
 SERVE = "import sys; sys.argv[1:] = ['agent', 'port=0']; from millis.cli.main import main; main()"

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import rounded
 import torch
 
-from millis.backends.onnx_export import export
+from millis.backends.onnx.export import export
 from millis.backends.onnxruntime import open_session
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError

@@ -89,7 +89,7 @@ class OnnxRuntime:
 
     def take_apart(self, folder: Path) -> "dict[str, Array]":
         """The graph, or those of the segments, and their weights by themselves, for an archive."""
-        from millis.backends.onnx_weights import split
+        from millis.backends.onnx.weights import split
 
         return {name: part for path in sorted(folder.glob("*.onnx")) for name, part in split(path).items()}
 
@@ -101,16 +101,16 @@ class OnnxRuntime:
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
-        """Write `model.onnx` into `folder`; see `millis.backends.onnx_export`.
+        """Write `model.onnx` into `folder`; see `millis.backends.onnx.export`.
 
         Raises:
             MillisError: `onnx` is not installed, the graph does not compute what the module does, calibration texts
                 are missing, or the device is not there or has no integers.
         """
-        from millis.backends import onnx_export
+        from millis.backends.onnx.export import export
 
         self._check_device(quantization)
-        return onnx_export.export(model, folder / FILE_NAME, inputs, quantization, calibration)
+        return export(model, folder / FILE_NAME, inputs, quantization, calibration)
 
     def write_segments(
         self,
@@ -120,15 +120,15 @@ class OnnxRuntime:
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
-        """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
+        """Write one graph a segment into `folder`; see `millis.backends.onnx.segments`.
 
         Raises:
             MillisError: as `write`.
         """
-        from millis.backends import onnx_segments
+        from millis.backends.onnx.segments import export_segments
 
         self._check_device(quantization)
-        return onnx_segments.export_segments(model, folder, inputs, quantization, calibration)
+        return export_segments(model, folder, inputs, quantization, calibration)
 
     def _check_device(self, quantization: "Quantization | None") -> None:
         if lacking := self.missing():
@@ -160,7 +160,7 @@ class OnnxSession:
 
 
 class OnnxSegment:
-    """The graph of a segment: what `millis.backends.stepwise` runs."""
+    """The graph of a segment: what `millis.serving.stepwise` runs."""
 
     def __init__(self, session: Any, weights: Any = ()) -> None:
         self.run = session.run

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
@@ -31,6 +30,7 @@ from millis.benchmark.turn import my_turn
 from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
+from millis.serving.runner import crowded
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 

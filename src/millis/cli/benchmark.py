@@ -10,8 +10,6 @@ from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from millis.backends import cascade
-from millis.backends.runner import bound_threads, check_trusted, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.analysis import analyse, check, recommended
@@ -25,6 +23,8 @@ from millis.record import Record, write_records
 from millis.report.analysis import print_analysis
 from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
+from millis.serving import cascade
+from millis.serving.runner import bound_threads, check_trusted, load
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from millis.backends import cascade
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
+from millis.serving import cascade
 
 
 def manifest(backend="onnxruntime", options=(), **spec):

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from millis import backends
-from millis.backends import cascade
 from millis.benchmark.agent.blobs import SHA256
 from millis.benchmark.latency import HERE, Options
 from millis.errors import MillisError
+from millis.serving import cascade
 from millis.storage.manifest import FILE_NAME
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separator, no `..`, nothing hidden

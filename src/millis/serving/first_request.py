@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends import cascade
-from millis.backends.stepwise import StepwiseSession
 from millis.errors import MillisError
 from millis.models.tokenizer import AnyTokenizer
+from millis.serving import cascade
+from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import TOKENIZER, Manifest
 from millis.types import Features, Session, Spec, Text
 

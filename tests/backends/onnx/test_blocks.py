@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from millis.backends.onnx_blocks import block_scales, pack, product
+from millis.backends.onnx.blocks import block_scales, pack, product
 from millis.backends.onnxruntime import open_session
 
 

@@ -7,8 +7,8 @@ import rounded
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from millis.backends.onnx_export import export
-from millis.backends.onnx_parameters import set_parameters
+from millis.backends.onnx.export import export
+from millis.backends.onnx.parameters import set_parameters
 from millis.backends.onnxruntime import open_session
 from millis.data.bundled import Bundled
 from millis.errors import MillisError

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends import cascade, first_request, stepwise
-from millis.backends.reader import Encoded, Reader, TextKeeper
 from millis.cpus import affinity, available_cpus, quota
 from millis.errors import MillisError
+from millis.serving import cascade, first_request, stepwise
+from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 

@@ -1,7 +1,7 @@
 """A cascade: a small model answers where it is sure, a larger one otherwise; two artifacts as one.
 
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
-chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens where
+chosen on validation texts (`millis.serving.threshold`); else the accurate member is asked, with the same tokens where
 both read texts alike; where not, it reads the text for itself, and a sure answer does not wait for that. So a request
 costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
 are the cascade's own to measure. Deciding costs some 10 µs (151 labels, AMD EPYC).
@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.reader import Reader, Texts
-from millis.backends.stepwise import in_steps, load_model
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
+from millis.serving.reader import Reader, Texts
+from millis.serving.stepwise import in_steps, load_model
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
@@ -104,7 +104,7 @@ class CascadeSession:
 
         Args:
             features: [B, S].
-            until_ns: As of `millis.backends.stepwise.StepwiseSession.answer`, for the members' segments as well.
+            until_ns: As of `millis.serving.stepwise.StepwiseSession.answer`, for the members' segments as well.
 
         Raises:
             MillisError: a deadline for more than one row.
