@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.backends.onnx import export as exports
-from millis.backends.onnxruntime import OnnxSession, open_session
+from millis.backends.onnx.session import OnnxSession, open_session
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
 from millis.quantization.spec import Quantization

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager, segments_of
-from millis.backends.onnxruntime import OnnxRuntime, segment_path
+from millis.backends.onnx.session import segment_path
+from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError

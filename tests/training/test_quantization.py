@@ -7,7 +7,7 @@ import rounded
 import torch
 
 from millis.backends.onnx.export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.session import open_session
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.quantization.inputs import SharedInput

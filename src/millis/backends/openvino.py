@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
+from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError

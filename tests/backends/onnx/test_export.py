@@ -9,7 +9,7 @@ from torch import nn
 
 from millis.backends.onnx import export as exports
 from millis.backends.onnx.export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.session import open_session
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.types import Features

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from millis.backends.onnx.export import export
 from millis.backends.onnx.parameters import set_parameters
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.session import open_session
 from millis.data.bundled import Bundled
 from millis.errors import MillisError
 from millis.quantization.qat import convert, prepare

@@ -12,9 +12,9 @@ from millis.backends.onnx import export as exports
 from millis.backends.onnx import parameters
 from millis.backends.onnx.export import export
 from millis.backends.onnx.layers import weights_of
+from millis.backends.onnx.session import open_session
 from millis.backends.onnx.static import affine, symmetric
 from millis.backends.onnx.tables import integers
-from millis.backends.onnxruntime import open_session
 from millis.errors import MillisError
 from millis.quantization.processor import reduces_range, told
 from millis.quantization.spec import Calibration, Fallback, Quantization

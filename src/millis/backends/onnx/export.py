@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from millis.backends.onnx.quantize import quantize
-from millis.backends.onnxruntime import feeds, open_session
+from millis.backends.onnx.session import feeds, open_session
 from millis.backends.scratch import fp32_bytes, is_machines, scratch
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from millis.backends.onnx.export import OPSET, keep_inputs, require
 from millis.backends.onnx.quantize import Feeds, quantize
-from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
+from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
 from millis.errors import MillisError
