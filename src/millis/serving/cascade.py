@@ -30,11 +30,10 @@ from millis.errors import MillisError
 from millis.serving.reader import Reader, Texts
 from millis.serving.stepwise import in_steps, load_model
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, parse, seal
+from millis.storage.manifest import CASCADE, FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
 from millis.types import Answered, Features, Session
 
-NAME = "cascade"  # in a manifest, as its `backend` and as the family of its `spec`
 MEMBERS = ("fast", "accurate")
 OWN_TOKENIZER = f"accurate/{TOKENIZER}"  # there where the accurate member reads texts for itself
 
@@ -63,8 +62,8 @@ def write(
     quantized = {member: manifest.quantization for member, (_, manifest) in members.items()}
     manifest = Manifest(
         name=name,
-        backend=NAME,
-        spec={"family": NAME, "threshold": threshold, "members": kept},
+        backend=CASCADE,
+        spec={"family": CASCADE, "threshold": threshold, "members": kept},
         labels=first.labels,
         inputs=first.inputs,
         max_length=first.max_length,
@@ -172,7 +171,7 @@ def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
 
 def reads_apart(manifest: Manifest) -> bool:
     """Whether this is a cascade whose accurate member reads texts for itself."""
-    return manifest.backend == NAME and OWN_TOKENIZER in manifest.files
+    return manifest.is_cascade and OWN_TOKENIZER in manifest.files
 
 
 def members_of(manifest: Manifest) -> dict[str, Manifest]:
@@ -189,7 +188,7 @@ def members_of(manifest: Manifest) -> dict[str, Manifest]:
         raise MillisError(
             f"artifact {manifest.name!r} is no cascade of two members ({reason}). Make the artifact again"
         ) from error
-    if nested := [name for name, member in found.items() if member.backend == NAME]:
+    if nested := [name for name, member in found.items() if member.is_cascade]:
         raise MillisError(
             f"artifact {manifest.name!r} has a cascade as its {nested[0]} member; expected a model. Make the artifact "
             "again"
@@ -205,7 +204,7 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
     """
     (fast, first), (accurate, second) = (members[name] for name in MEMBERS)
     for name, (folder, manifest) in members.items():
-        if manifest.backend == NAME:
+        if manifest.is_cascade:
             raise MillisError(f"{name}={folder} is a cascade itself; expected an artifact of one model")
     if first.labels != second.labels:
         raise MillisError(
