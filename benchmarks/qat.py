@@ -23,7 +23,8 @@ from millis.cli.pipeline.student import ensure_student, plan
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.data.batches import Rows, model_inputs
 from millis.quantization.phase import set_phase
-from millis.quantization.qat import Aware, prepare
+from millis.quantization.qat import Aware
+from millis.quantization.rounding import prepare
 from millis.record import Record
 from millis.serving.runner import load
 

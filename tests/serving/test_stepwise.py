@@ -19,7 +19,7 @@ from millis.backends.openvino import OpenVino
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError
 from millis.models.exits import with_exits
-from millis.quantization.qat import convert, prepare
+from millis.quantization.rounding import convert, prepare
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.serving import cascade, stepwise
 from millis.serving.runner import load

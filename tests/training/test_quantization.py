@@ -11,7 +11,7 @@ from millis.backends.onnx.session import open_session
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.quantization.inputs import SharedInput
-from millis.quantization.qat import convert, is_prepared
+from millis.quantization.rounding import convert, is_prepared
 from millis.quantization.spec import Quantization
 from millis.quantization.weights import WeightQuantizer
 from millis.training.fit import Fit
