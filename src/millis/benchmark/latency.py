@@ -228,7 +228,8 @@ class Bench:
             taken = self._take_turns(everyone, requests)
             peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
         shared = machine | self._environment(requests)
-        notes = [] if requests == self.options.requests else [slow_note(requests, self.options)]
+        wanted, seconds = self.options.requests, self.options.seconds
+        notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
         if not self.cpus:
@@ -236,7 +237,7 @@ class Bench:
         stages = [milliseconds(stamps) for stamps in taken]
         reference_ms = stages[0].sum(axis=2)
         if (moved := drift(reference_ms)) > self.options.drift:
-            notes.append(drift_note(moved, self.options))
+            notes.append(drift_note(moved, self.options.drift))
         shared["reference_drift"] = moved
         reports = []
         for row, one in enumerate(everyone):
