@@ -28,7 +28,7 @@ import sys, time, importlib
 folder, threads, text = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 from pathlib import Path
 from millis import backends
-from millis.backends.runner import load
+from millis.serving.runner import load
 from millis.waiting import waited_ns
 from millis.storage.codecs import codec
 from millis.storage.manifest import open_manifest

@@ -17,7 +17,6 @@ import torch
 from hydra.utils import instantiate
 from results import Table
 
-from millis.backends.runner import load
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.compress import Compressed, compress, teacher_record
@@ -25,8 +24,10 @@ from millis.cli.pipeline.student import ensure_student, plan
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.data.batches import Rows, model_inputs
 from millis.quantization.phase import set_phase
-from millis.quantization.qat import Aware, prepare
+from millis.quantization.qat import Aware
+from millis.quantization.rounding import prepare
 from millis.record import Record
+from millis.serving.runner import load
 
 AS_IT_IS = ["student=teacher"]
 TRAINED = ["student.layers=null", "distillation.alpha=1", "distillation.temperature=1"]

@@ -20,7 +20,6 @@ from millis.backends.eager import Eager
 from millis.backends.inductor import Inductor
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
-from millis.backends.runner import load
 from millis.benchmark.latency import Options
 from millis.benchmark.where import measure
 from millis.data.bundled import Bundled
@@ -28,6 +27,7 @@ from millis.errors import MillisError
 from millis.models.load import Packaged
 from millis.models.student import TransformerStudent
 from millis.quantization.spec import Calibration, Quantization
+from millis.serving.runner import load
 from millis.storage.manifest import Manifest
 from millis.types import Features, Spec
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from results import Table
 
-from millis.backends.onnx_export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.export import export
+from millis.backends.onnx.session import open_session
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.quantization.calibration import sample

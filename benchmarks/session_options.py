@@ -23,12 +23,12 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from results import Table
 
-from millis.backends import onnx_export
-from millis.backends.onnxruntime import OnnxSession, open_session
-from millis.backends.runner import Runner
+from millis.backends.onnx import export as exports
+from millis.backends.onnx.session import OnnxSession, open_session
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
+from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest
 from millis.types import Features, Session
 from millis.waiting import waited_ns
@@ -54,10 +54,10 @@ def main() -> None:
 
 def write_graphs(model: object, folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
     graphs = {name: folder / f"{name.replace(' ', '-')}.onnx" for name in ("fp32", "int8", "sdpa fp32", "sdpa int8")}
-    for prefix, attention in (("", onnx_export.spelled_out), ("sdpa ", lambda _: nullcontext())):
-        with patch.object(onnx_export, "spelled_out", attention):
-            onnx_export.export(model, graphs[f"{prefix}fp32"], INPUTS, None)
-            onnx_export.export(model, graphs[f"{prefix}int8"], INPUTS, Quantization())
+    for prefix, attention in (("", exports.spelled_out), ("sdpa ", lambda _: nullcontext())):
+        with patch.object(exports, "spelled_out", attention):
+            exports.export(model, graphs[f"{prefix}fp32"], INPUTS, None)
+            exports.export(model, graphs[f"{prefix}int8"], INPUTS, Quantization())
     config = model.spec["encoder"]
     fused = optimizer.optimize_model(
         str(graphs["fp32"]),

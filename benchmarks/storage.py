@@ -18,7 +18,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from results import Table
 
-from millis.backends.runner import load
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.measure import recipe_name, write
@@ -26,6 +25,7 @@ from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
+from millis.serving.runner import load
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
 
 TABLES = ["quantization.keep=[encoder.embeddings]"]  # they reach the archive in fp32

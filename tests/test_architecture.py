@@ -24,6 +24,7 @@ ORDER = [
     {"cli", "hydra_plugins"},
     {"sweep", "report", "tracking"},
     {"benchmark"},
+    {"serving"},
     {"backends"},
     {"training"},
     {"early_exit"},
@@ -41,7 +42,7 @@ ORDER = [
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-WITHOUT_TRAINING = {"backends", "benchmark", "sweep", "report"}  # what runs where nothing is trained
+WITHOUT_TRAINING = {"backends", "serving", "benchmark", "sweep", "report"}  # what runs where nothing is trained
 OWNERS = {
     "hydra": {"cli", "hydra_plugins"},
     "omegaconf": {"cli", "hydra_plugins"},
@@ -110,6 +111,62 @@ def test_imports_go_one_way():
     assert not wrong, "\n".join(wrong)
 
 
+def graph(files: dict[str, Path]) -> dict[str, set[str]]:
+    """Module → the modules of `files` that it names in imports, those inside functions and for type checkers included.
+
+    The packages around them, which Python runs as well, are not named and do not count.
+    """
+
+    def nearest(name: str) -> str:  # `millis.data.batches.Rows` → `millis.data.batches`
+        while name and name not in files:
+            name = name.rpartition(".")[0]
+        return name
+
+    return {
+        module: {found for _, name in imported(path) if (found := nearest(name)) and found != module}
+        for module, path in files.items()
+    }
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Nodes that lead to each other: the strongly connected components of more than one."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        ahead = [start]
+        while ahead:
+            for node in edges[ahead.pop()] - seen:
+                seen.add(node)
+                ahead.append(node)
+        return seen
+
+    ahead = {node: reached(node) for node in edges}
+    found = {frozenset(other for other in ahead[node] if node in ahead[other]) for node in edges if node in ahead[node]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def test_no_modules_import_each_other():
+    found = circles(graph({module_of(path): path for path in FILES}))
+    assert not found, "\n".join(" ↔ ".join(circle) for circle in found)
+
+
+def test_circles_are_found_wherever_an_import_stands(tmp_path):
+    texts = {
+        "p": "",
+        "p.a": "from p.b import x",
+        "p.b": "def f():\n    from p import c",  # a module, where `p` has it as an attribute
+        "p.c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.a",
+        "p.d": "from p.a import x\nfrom p.d import y",
+        "p.e": "import p.f",
+        "p.f": "from p.e import x",
+    }
+    files = {name: tmp_path / f"{name}.py" for name in texts}
+    for name, text in texts.items():
+        files[name].write_text(text)
+    assert graph(files)["p.b"] == {"p.c"}
+    assert circles(graph(files)) == [["p.a", "p.b", "p.c"], ["p.e", "p.f"]]
+
+
 def test_what_serves_and_measures_never_imports_training():
     wrong = [place for place, source, target in imports() if source in WITHOUT_TRAINING and target == "training"]
     assert not wrong, "\n".join(wrong)
@@ -141,7 +198,7 @@ def test_the_reader_of_imports_sees_all_of_them(tmp_path):
         ("import millis", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
         ("from millis.cli.main import usage; usage()", "torch transformers numpy hydra optuna wandb pytorch_lightning"),
         (
-            "import millis.backends.onnxruntime, millis.backends.runner; import millis; millis.load",
+            "import millis.backends.onnxruntime, millis.serving.runner; import millis; millis.load",
             "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate",
         ),
     ],

@@ -21,13 +21,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from millis.backends.runner import load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.measure import write
 from millis.cli.pipeline.student import ensure_student, plan
 from millis.cli.pipeline.teacher import ensure_teacher
+from millis.serving.runner import load
 from millis.store import write_json
 
 HERE = Path(__file__).parent

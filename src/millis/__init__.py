@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.3.0"
 
 _HOMES = {
-    "load": "millis.backends.runner",
+    "load": "millis.serving.runner",
     "read_records": "millis.record",
     "Record": "millis.record",
 }

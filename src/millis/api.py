@@ -9,10 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from millis.backends.runner import load
 from millis.cli.hydra_app import composed, launch, settled, split
 from millis.cli.pipeline.compress import Skipped
 from millis.record import Record, read_records
+from millis.serving.runner import load
 
 __all__ = ["benchmark", "cascade", "compress", "load", "read_records", "report", "sweep", "train"]
 

@@ -99,7 +99,7 @@ class Backend(Protocol):
 
     One that can run a model with exits in segments also has `write_segments(model, folder, inputs, quantization)`, with
     arguments and result as `write`, and in its file `load_segments(folder, manifest, threads)`, which returns the
-    segments, first to last, each a `millis.backends.stepwise.Step`.
+    segments, first to last, each a `millis.serving.stepwise.Step`.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

@@ -5,9 +5,9 @@ import pytest
 
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Calibration, Quantization
+from millis.serving.runner import load
 from millis.storage.archive import Archive
 from millis.storage.archived import FILE_NAME, Archived
 from millis.storage.manifest import open_manifest, seal, size_bytes

@@ -5,10 +5,10 @@ import torch
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.backends.parity import parity
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Calibration, Quantization
+from millis.serving.parity import parity
+from millis.serving.runner import load
 from millis.storage.manifest import open_manifest
 from millis.types import Features
 

@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from millis import backends
-from millis.backends import cascade
-from millis.backends import runner as runners
 from millis.backends.artifact import write_artifact
-from millis.backends.parity import parity
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Calibration, Quantization
+from millis.serving import cascade
+from millis.serving import runner as runners
+from millis.serving.parity import parity
 from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, open_manifest, seal
 from millis.types import Features
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from millis.backends import runner as runners
 from millis.backends.artifact import write_artifact
-from millis.backends.parity import parity
 from millis.errors import MillisError
 from millis.models.ngrams import NgramEncoding
 from millis.models.tokenizer import longest
 from millis.quantization.spec import Quantization
+from millis.serving import runner as runners
+from millis.serving.parity import parity
 from millis.storage.archived import Archived
 from millis.types import Archivable, Features
 

@@ -6,9 +6,9 @@ from torch import nn
 from millis import models
 from millis.backends import eager
 from millis.backends.eager import Eager
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Calibration, Quantization
+from millis.serving.runner import load
 from millis.storage.manifest import open_manifest, seal
 
 

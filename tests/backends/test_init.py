@@ -13,7 +13,7 @@ def test_every_backend_is_its_file_and_answers_to_its_name():
 
 
 def test_files_that_serve_every_backend_are_none():
-    assert not {"artifact", "runner", "parity", "onnx_export", "__init__"} & set(backends.names())
+    assert not {"artifact", "profile", "tracing", "onnx", "__init__"} & set(backends.names())
 
 
 def test_an_unknown_backend_is_told_the_nearest():

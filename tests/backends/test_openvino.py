@@ -12,9 +12,9 @@ pytest.importorskip("openvino")
 
 from millis.backends import openvino
 from millis.backends.openvino import GRAPH, OpenVino, _check_bf16, _group, _in_blocks, _read
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
+from millis.serving.runner import load
 
 
 def test_a_missing_runtime_names_the_extra(write, monkeypatch):

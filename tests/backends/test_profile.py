@@ -5,8 +5,8 @@ from millis.backends import profile as profiles
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.profile import Operator, profile, summarised
-from millis.backends.runner import load
 from millis.errors import MillisError
+from millis.serving.runner import load
 from millis.storage.archived import Archived
 from millis.storage.manifest import open_manifest
 

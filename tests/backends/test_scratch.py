@@ -7,8 +7,10 @@ from collections import namedtuple
 import pytest
 import torch
 
-from millis.backends import inductor, onnx_export, onnx_segments
+from millis.backends import inductor
 from millis.backends.inductor import Inductor
+from millis.backends.onnx import export as exports
+from millis.backends.onnx import segments
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
@@ -63,12 +65,12 @@ def test_a_full_tmpdir_is_no_disagreement(write, backend, error, free, monkeypat
 
 def test_nor_is_one_that_the_quantizer_or_a_segment_fills(write, free, monkeypatch, static):
     free(10)
-    monkeypatch.setattr(onnx_export, "keep_inputs", raising(NO_SPACE))
-    monkeypatch.setattr(onnx_segments, "spelled_out", raising(NO_SPACE))
+    monkeypatch.setattr(exports, "keep_inputs", raising(NO_SPACE))
+    monkeypatch.setattr(segments, "spelled_out", raising(NO_SPACE))
     with pytest.raises(MachineFault, match="no room in TMPDIR="):
         write(OnnxRuntime())
     with pytest.raises(MachineFault, match="no room in TMPDIR="):
-        onnx_segments.export_segments(static, None, (), None)
+        segments.export_segments(static, None, (), None)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from millis.backends.runner import load
 from millis.benchmark import quality
 from millis.benchmark.quality import answer
+from millis.serving.runner import load
 
 
 def test_every_text_is_answered_and_long_ones_are_counted(artifact):

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from millis.backends import runner
 from millis.benchmark import worker
 from millis.errors import MillisError
+from millis.serving import runner
 from millis.types import Features
 
 

@@ -7,18 +7,17 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from tiny import TINY, millis, write_data
 
 import millis as package
-from millis.backends import cascade
 from millis.benchmark.agent.server import Agent
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
 from millis.record import read_records
+from millis.storage.manifest import CASCADE, Manifest
 
 TOKEN = "a-token-of-the-tests"
 SERVE = "import sys; sys.argv[1:] = ['agent', 'port=0']; from millis.cli.main import main; main()"
@@ -74,13 +73,13 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
     ("backend", "spec"),
     [
         ("inductor", {}),
-        (cascade.NAME, {"members": {"fast": {"backend": "eager"}, "accurate": {"backend": "inductor"}}}),
+        (CASCADE, {"members": {"fast": {"backend": "eager"}, "accurate": {"backend": "inductor"}}}),
     ],
     ids=["alone", "member"],
 )
 def test_machine_code_is_refused_before_anything_is_measured(backend, spec):
     cfg = composed("benchmark", ["artifacts=[a]", "benchmark.where=http://phone:1"])
-    manifests = {"compiled": SimpleNamespace(backend=backend, options={}, spec=spec)}
+    manifests = {"compiled": Manifest("compiled", backend, spec, ("a", "b"), ("input_ids",), 8)}
     with pytest.raises(MillisError, match=r"'compiled' is made by backend=inductor, .* an agent runs no code that"):
         check(cfg, manifests)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tiny import BRIEF, TINY, millis
 
-from millis.backends.runner import load
 from millis.models.ngrams import NgramTokenizer
 from millis.models.tokenizer import read
 from millis.record import read_records
+from millis.serving.runner import load
 from millis.storage.manifest import open_manifest
 
 BUNDLED = [*(override for override in TINY if override != "data=local"), "data=bundled", "debug=fast", *BRIEF]

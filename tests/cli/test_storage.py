@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny import TINY, millis, write_data
 
-from millis.backends.runner import load
 from millis.record import read_records
+from millis.serving.runner import load
 from millis.storage.archive import Archive
 from millis.storage.archived import FILE_NAME
 from millis.storage.manifest import open_manifest

@@ -5,9 +5,10 @@ import pytest
 from tiny import millis, write_data
 from tokenizers import Tokenizer, models
 
-from millis.backends import cascade, inductor
+from millis.backends import inductor
 from millis.cli import benchmark
 from millis.errors import MillisError
+from millis.serving import cascade
 from millis.storage.manifest import Manifest, open_manifest, seal
 
 LABELS = ("cancel", "refund", "track")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from millis import models
-from millis.backends.onnx_export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.export import export
+from millis.backends.onnx.session import open_session
 from millis.errors import MillisError
 from millis.factorization.fisher import Fisher
 from millis.factorization.rank import Energy, Fixed, Ratio

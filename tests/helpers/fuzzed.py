@@ -238,12 +238,12 @@ def _write_artifacts(made: Path) -> None:
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    from millis.backends import cascade
     from millis.backends.artifact import write_artifact
     from millis.backends.eager import Eager
     from millis.backends.onnxruntime import OnnxRuntime
     from millis.models import build
     from millis.quantization.spec import Quantization
+    from millis.serving import cascade
     from millis.storage.archived import Archived
     from millis.storage.manifest import Manifest, open_manifest
 
@@ -297,7 +297,7 @@ def _reseal(folder: Path) -> None:
 
 
 def _serve(folder: Path) -> None:
-    from millis.backends.runner import load
+    from millis.serving.runner import load
 
     runner = load(folder)
     for text in TEXTS:

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from millis import models
-from millis.quantization.qat import Aware, prepare
+from millis.quantization.qat import Aware
+from millis.quantization.rounding import prepare
 from millis.quantization.spec import Calibration, Quantization
 from millis.types import Features
 

@@ -15,8 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from millis import backends, models
-from millis.backends import eager, onnx_export, onnxruntime
+from millis.backends import eager
 from millis.backends.inductor import Inductor
+from millis.backends.onnx import export as exports
+from millis.backends.onnx.session import open_session
 from millis.backends.openvino import OpenVino
 from millis.errors import MillisError
 from millis.models import anatomy
@@ -153,11 +155,11 @@ def test_a_model_with_empty_sublayers_comes_back_from_a_file(tmp_path, model_typ
 @pytest.mark.parametrize("model_type", ["bert", "distilbert", "electra", "gpt2", "roberta"])
 @pytest.mark.parametrize(("quantization", "tolerance"), [(None, 1e-5), (Quantization(), 0.05)])
 def test_a_model_with_empty_sublayers_exports(tmp_path, monkeypatch, model_type, quantization, tolerance):
-    monkeypatch.setattr(onnx_export, "_dynamo", lambda *_: pytest.fail("the tracing exporter should do"))
+    monkeypatch.setattr(exports, "_dynamo", lambda *_: pytest.fail("the tracing exporter should do"))
     small, path = shrink(FULL[model_type], emptied(FULL[model_type])), tmp_path / "model.onnx"
-    onnx_export.export(small, path, ("input_ids", "attention_mask"), quantization)
+    exports.export(small, path, ("input_ids", "attention_mask"), quantization)
     ids, mask = batch()
-    got = onnxruntime.open_session(path, threads=1)(Features(ids.numpy(), mask.numpy(), None))
+    got = open_session(path, threads=1)(Features(ids.numpy(), mask.numpy(), None))
     np.testing.assert_allclose(got, small(ids, mask).detach().numpy(), atol=tolerance)
     graph = onnx.load(path).graph
     assert sum(node.op_type == "Softmax" for node in graph.node) == 2  # layers 0 and 3

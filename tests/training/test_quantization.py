@@ -6,12 +6,12 @@ import pytorch_lightning as pl
 import rounded
 import torch
 
-from millis.backends.onnx_export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.export import export
+from millis.backends.onnx.session import open_session
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.quantization.inputs import SharedInput
-from millis.quantization.qat import convert, is_prepared
+from millis.quantization.rounding import convert, is_prepared
 from millis.quantization.spec import Quantization
 from millis.quantization.weights import WeightQuantizer
 from millis.training.fit import Fit

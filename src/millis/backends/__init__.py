@@ -1,10 +1,10 @@
-"""Runtimes that answer requests: one a file, and the file's name is what a manifest calls it.
+"""Runtimes that artifacts are made for: one a file, and the file's name is what a manifest calls it.
 
 A runtime's file has a frozen dataclass whose `name` is the file's name (a `millis.types.Backend`, which writes
 weights) and `load(folder, manifest, threads) -> millis.types.Session` (which reads them). The dataclass's fields are
 its options: they lie in the manifest, and `load` gets them back from `options`, so that an artifact is served as it was
-measured. Adding a runtime is adding a file: nothing here lists them. The files that serve every runtime (`artifact`,
-`runner`, ...) have no such class.
+measured. Adding a runtime is adding a file: nothing here lists them. The files that runtimes share (`artifact`,
+`tracing`, ...) have no such class; what answers requests with any of them is `millis.serving`.
 """
 
 import importlib

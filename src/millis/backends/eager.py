@@ -102,7 +102,7 @@ class EagerSession:
 
 
 class EagerSegment:
-    """A segment of a module, on arrays: what `millis.backends.stepwise` runs."""
+    """A segment of a module, on arrays: what `millis.serving.stepwise` runs."""
 
     def __init__(self, segment: nn.Module) -> None:
         self.segment = segment.eval()

@@ -1,6 +1,6 @@
 """OpenVINO on the CPU. Loading and answering need openvino and NumPy, neither torch nor onnx.
 
-What is stored is OpenVINO's own form of the ONNX graph that `millis.backends.onnx_export` makes and checks. It is
+What is stored is OpenVINO's own form of the ONNX graph that `millis.backends.onnx.export` makes and checks. It is
 compiled for the processor when it is loaded, in fp32 unless `precision` says otherwise: OpenVINO's own default is bf16
 wherever a processor has it.
 
@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
+from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segment_path
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
@@ -81,15 +81,15 @@ class OpenVino:
 
         Raises:
             MillisError: `openvino` or `onnx` is not installed, an operator that OpenVINO does not have, or as for
-                `millis.backends.onnx_export.export`.
+                `millis.backends.onnx.export.export`.
         """
         _check_bf16(_openvino().Core(), PRECISIONS[self.precision])
-        from millis.backends import onnx_export
+        from millis.backends.onnx.export import export
 
         group, quantization = _grouped(model, quantization)
         with scratch(fp32_bytes(model)) as place:
             source = place / "model.onnx"
-            notes = onnx_export.export(model, source, inputs, quantization, calibration)
+            notes = export(model, source, inputs, quantization, calibration)
             _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
             self._check(model, folder / GRAPH, inputs)
@@ -103,18 +103,18 @@ class OpenVino:
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
-        """Write one graph a segment into `folder`; see `millis.backends.onnx_segments`.
+        """Write one graph a segment into `folder`; see `millis.backends.onnx.segments`.
 
         Raises:
             MillisError: as `write`.
         """
         _check_bf16(_openvino().Core(), PRECISIONS[self.precision])
-        from millis.backends import onnx_segments
+        from millis.backends.onnx.segments import export_segments
 
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
         with scratch(fp32_bytes(model)) as place:
-            notes = onnx_segments.export_segments(model, place, inputs, quantization, calibration)
+            notes = export_segments(model, place, inputs, quantization, calibration)
             for position in range(count):
                 _convert(segment_path(place, position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
@@ -123,17 +123,13 @@ class OpenVino:
 
     def _check_segments(self, model: Any, folder: Path, count: int, inputs: tuple[str, ...]) -> None:
         from millis.backends.eager import segments_of
-        from millis.backends.stepwise import NEVER, StepwiseSession
-        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example
+        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
 
-        here, eager = (
-            StepwiseSession(steps, "entropy", NEVER)
-            for steps in (_segments(folder, count, self, 1), segments_of(model))
-        )
+        here, eager = _segments(folder, count, self, 1), segments_of(model)
         for batch, length in SHAPES:
             arrays = [value.numpy() for value in example(inputs, batch, length)]
             given = Features(*arrays, *[None] * (3 - len(arrays)))
-            if not np.allclose(here.every(given), eager.every(given), rtol=RELATIVE, atol=ABSOLUTE):
+            if not np.allclose(every(here, given), every(eager, given), rtol=RELATIVE, atol=ABSOLUTE):
                 raise MillisError(
                     f"OpenVINO's segments do not compute what the model does, at batch {batch}, length {length}. Use "
                     "backend=onnxruntime or backend=eager"
@@ -188,7 +184,7 @@ class OpenVinoSession:
 
 
 class OpenVinoSegment:
-    """The compiled graph of a segment: what `millis.backends.stepwise` runs."""
+    """The compiled graph of a segment: what `millis.serving.stepwise` runs."""
 
     def __init__(self, compiled: Any, first: bool) -> None:
         self.infer = _Request(compiled, INPUTS if first else SEGMENT_INPUTS, SEGMENT_OUTPUTS)

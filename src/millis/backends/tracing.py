@@ -7,10 +7,12 @@ shapes that it was not traced with.
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.types import Features, Session
@@ -40,6 +42,17 @@ def difference(model: nn.Module, session: Session, inputs: tuple[str, ...]) -> s
         if got.shape != expected.shape or not np.allclose(got, expected, rtol=RELATIVE, atol=ABSOLUTE):
             return f"logits differ by {np.abs(got - expected).max():.1g} at batch {batch}, length {length}"
     return None
+
+
+def every(segments: Sequence[Callable[..., Any]], features: Features) -> NDArray[np.float32]:
+    """Logits of every segment of a model, [segments, B, C]: each is given the states that the one before it left."""
+    first, *others = segments
+    states, logits = first(features)
+    passed = [logits]
+    for segment in others:
+        states, logits = segment(states, features.mask)
+        passed.append(logits)
+    return np.stack(passed)
 
 
 @contextlib.contextmanager

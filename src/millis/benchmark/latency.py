@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.runner import crowded
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
@@ -31,6 +30,7 @@ from millis.benchmark.turn import my_turn
 from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
+from millis.serving.runner import crowded
 from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
@@ -228,7 +228,8 @@ class Bench:
             taken = self._take_turns(everyone, requests)
             peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
         shared = machine | self._environment(requests)
-        notes = [] if requests == self.options.requests else [slow_note(requests, self.options)]
+        wanted, seconds = self.options.requests, self.options.seconds
+        notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
         if not self.cpus:
@@ -236,7 +237,7 @@ class Bench:
         stages = [milliseconds(stamps) for stamps in taken]
         reference_ms = stages[0].sum(axis=2)
         if (moved := drift(reference_ms)) > self.options.drift:
-            notes.append(drift_note(moved, self.options))
+            notes.append(drift_note(moved, self.options.drift))
         shared["reference_drift"] = moved
         reports = []
         for row, one in enumerate(everyone):

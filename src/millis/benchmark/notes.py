@@ -1,23 +1,18 @@
 """What a reader should know of a measurement, a sentence each."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from millis.benchmark.latency import Options
-
 WAITING = 0.05  # share of the time lost to other processes from which on a reader should know
 
 
-def slow_note(requests: int, options: "Options") -> str:
+def slow_note(requests: int, wanted: int, seconds: float) -> str:
     return (
-        f"{requests} requests a round instead of {options.requests}, to stay within {options.seconds:g} s an artifact: "
+        f"{requests} requests a round instead of {wanted}, to stay within {seconds:g} s an artifact: "
         "p90 and p99 rest on few samples"
     )
 
 
-def drift_note(moved: float, options: "Options") -> str:
+def drift_note(moved: float, allowed: float) -> str:
     return (
-        f"the reference's median latency ranged over {moved:.0%} between rounds, more than the {options.drift:.0%} "
+        f"the reference's median latency ranged over {moved:.0%} between rounds, more than the {allowed:.0%} "
         "allowed: trust the speed-up more than the milliseconds"
     )
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.reader import stack
-from millis.backends.runner import Runner
+from millis.serving.reader import stack
+from millis.serving.runner import Runner
 from millis.types import Features, Text
 
 TOGETHER = 32  # texts a pass: enough to fill the arithmetic units, little memory

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from millis.backends.runner import bound_threads
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.turn import my_turn
 from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
+from millis.serving.runner import bound_threads
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Text
 

@@ -27,7 +27,7 @@ from millis.waiting import waited, waited_ns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millis.backends.runner import Runner
+    from millis.serving.runner import Runner
     from millis.types import Text
 
 ALIVE = b"\n"  # the line before an answer that may be long in coming
@@ -95,7 +95,7 @@ class _Timer:
 
         import numpy as np
 
-        from millis.backends.reader import with_texts
+        from millis.serving.reader import with_texts
         from millis.types import Features
 
         fed = [self.runner.feed(self.runner.tokenize(self.texts[row % len(self.texts)])) for row in range(batch)]
@@ -187,7 +187,7 @@ def main(arguments: list[str]) -> None:
         from millis.errors import MillisError
 
         try:
-            from millis.backends.runner import load
+            from millis.serving.runner import load
 
             timer = _Timer(load(artifact, int(threads), trust_code=True), lambda: _say(answers, ALIVE.decode()))
             _freeze()

@@ -10,8 +10,6 @@ from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from millis.backends import cascade
-from millis.backends.runner import bound_threads, check_trusted, load
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.pipeline.analysis import analyse, check, recommended
@@ -25,6 +23,7 @@ from millis.record import Record, write_records
 from millis.report.analysis import print_analysis
 from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
+from millis.serving.runner import bound_threads, check_trusted, load
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 
@@ -101,7 +100,7 @@ def _show(
 
 def _left(manifest: Manifest, steps: NDArray[np.int64]) -> dict[str, float]:
     """Where requests had their answer, of artifacts that may stop early."""
-    if manifest.backend == cascade.NAME:
+    if manifest.is_cascade:
         return {"fast_share": 100 * float((steps == 1).mean())}
     return exit_metrics(manifest.spec, steps) if manifest.spec.get("exits") else {}
 

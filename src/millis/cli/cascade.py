@@ -9,10 +9,6 @@ from numpy.typing import ArrayLike
 from omegaconf import DictConfig, open_dict
 
 from millis import __version__
-from millis.backends import cascade
-from millis.backends.cascade import MEMBERS, check_members, read_alike
-from millis.backends.runner import bound_threads, check_trusted, load
-from millis.backends.threshold import Validation, choose, describe, points
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
@@ -26,6 +22,10 @@ from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.record import Record
 from millis.report.text import wide_console
+from millis.serving import cascade
+from millis.serving.cascade import MEMBERS, check_members, read_alike
+from millis.serving.runner import bound_threads, check_trusted, load
+from millis.serving.threshold import Validation, choose, describe, points
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 from millis.units import percent

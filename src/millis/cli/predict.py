@@ -8,9 +8,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from millis.backends.runner import load
 from millis.errors import MillisError
 from millis.report.text import wide_console
+from millis.serving.runner import load
 from millis.types import Prediction, Text, TimedPrediction
 from millis.units import show
 

@@ -7,19 +7,17 @@ loss is adding one file with a class like `millis.distillation.hidden.Hidden`, a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from millis.data.batches import Batch, Rows
 from millis.distillation.weight import Weight
+from millis.distillation.weighted_terms import Objective
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.features import Sizes, sizes
-
-if TYPE_CHECKING:
-    from millis.distillation.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Method(Protocol):
         """What is trained one after the other; most distillations are their own only stage."""
         ...
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> "Objective":
+    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
         """The terms that have weight; `pair` is read by feature terms only.
 
         Args:

@@ -6,8 +6,8 @@ from typing import Any
 
 from millis.distillation.contract import FeatureTerm, Pair, Stage
 from millis.distillation.logit_distillation import LogitDistillation
-from millis.distillation.objective import Objective, Term
 from millis.distillation.weight import Weight, is_zero
+from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
 
 CACHE_BUDGET_MB = 2000.0  # 180,000 tokens (CLINC150's training rows) at 14 features of 384 channels, 2 bytes each

@@ -1,65 +1,19 @@
-"""What training minimises: named, weighted terms, each logged unweighted."""
+"""Distillation by logits: the labels and the teacher's answers, each with its share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from millis.data.batches import Batch
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.logits import LogitLoss, softened_kl
 from millis.distillation.weight import Weight, is_share, is_zero, rest
+from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
-from millis.models.features import Feature
-
-Term = Callable[[Tensor, Batch], Tensor]
-"""Student logits [B, C] and the batch in, a scalar out."""
-
-
-class Objective(nn.Module):
-    """Σ weight(progress) · term.
-
-    A term that is a module (a learned projection between widths) is trained with the student and lies in its
-    checkpoints, but is no part of the student. Terms say what they read by the attributes `student_features` and
-    `teacher_features`; without them, logits and labels are all they read.
-
-    Args:
-        terms: Name → (weight, term).
-        answers: Whether the terms train the logits; if not, validation quality says nothing about progress.
-    """
-
-    def __init__(self, terms: Mapping[str, tuple[Weight, Term]], answers: bool = True) -> None:
-        super().__init__()
-        self.terms, self.answers = dict(terms), answers
-        # Prefixed, for a ModuleDict has methods of its own that a term could be named like: "values", "keys".
-        self.learned = nn.ModuleDict(
-            {f"term_{name}": term for name, (_, term) in self.terms.items() if isinstance(term, nn.Module)}
-        )
-        self.student_features = self._union("student_features")
-        self.teacher_features = self._union("teacher_features")
-
-    def forward(self, logits: Tensor, batch: Batch, progress: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and each term before its weight.
-
-        Args:
-            logits: The student's, [B, C].
-            batch: With `teacher_logits` and features where terms read them.
-            progress: Share of the training that is done, in [0, 1].
-        """
-        values = {name: term(logits, batch) for name, (_, term) in self.terms.items()}
-        weights = {name: _at(weight, progress) for name, (weight, _) in self.terms.items()}
-        total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
-        return total, {name: value.detach() for name, value in values.items()}
-
-    def _union(self, attribute: str) -> frozenset[Feature]:
-        return frozenset().union(*(getattr(term, attribute, ()) for _, term in self.terms.values()))
-
-
-def _at(weight: Weight, progress: float) -> float:
-    return weight(progress) if callable(weight) else weight
 
 
 @dataclass(frozen=True)

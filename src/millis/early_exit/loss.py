@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from millis.data.batches import Batch
 from millis.distillation.logits import softened_kl
-from millis.distillation.objective import Term
 from millis.distillation.term import student_key
 from millis.distillation.weight import Weight
+from millis.distillation.weighted_terms import Term
 from millis.models.features import Feature
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from millis.distillation.contract import Method, Pair, Stage
-from millis.distillation.objective import Objective, Term
 from millis.distillation.weight import Weight
+from millis.distillation.weighted_terms import Objective, Term
 from millis.early_exit.loss import EveryOther, ExitLoss, FromLast, depth_weights
 from millis.errors import MillisError
 from millis.models.blocks import layer_count

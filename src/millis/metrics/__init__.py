@@ -52,9 +52,9 @@ def load(name: str, labels: Sequence[str] = (), **options: Any) -> evaluate.Metr
     from millis.metrics import _evaluate
 
     if name not in shipped():
-        return _evaluate.load(name, **options)
+        return _evaluate.load(name, shipped(), **options)
     scorer(name, labels)  # refuses labels that lack what the metric needs
-    return _evaluate.Shipped(name, labels, **options)
+    return _evaluate.Shipped(name, labels, score, **options)
 
 
 def score(name: str, predictions: ArrayLike, references: ArrayLike, labels: Sequence[str] = ()) -> float:

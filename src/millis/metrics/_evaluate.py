@@ -11,11 +11,13 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from millis.errors import MillisError, nearest
-from millis.metrics import score, shipped
 from millis.metrics._labels import checked
+
+Score = Callable[[str, ArrayLike, ArrayLike, Sequence[str]], float]
+"""`millis.metrics.score`."""
 
 
 class Shipped(evaluate.Metric):  # type: ignore[misc]
@@ -26,8 +28,8 @@ class Shipped(evaluate.Metric):  # type: ignore[misc]
     5,000 items; where that matters call `millis.metrics.score`, which is the same function.
     """
 
-    def __init__(self, name: str, labels: Sequence[str] = (), **options: Any):
-        self._name, self._labels = name, labels
+    def __init__(self, name: str, labels: Sequence[str], score: Score, **options: Any):
+        self._name, self._labels, self._score = name, labels, score
         super().__init__(**{"keep_in_memory": True, **options})
 
     @property
@@ -50,11 +52,11 @@ class Shipped(evaluate.Metric):  # type: ignore[misc]
         super().add_batch(predictions=predictions, references=references, **unknown)
 
     def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        return {self._name: score(self._name, predictions, references, self._labels)}
+        return {self._name: self._score(self._name, predictions, references, self._labels)}
 
 
-def load(name: str, **options: Any) -> evaluate.Metric:
-    """A metric that does not ship with millis: `evaluate.load`, with an error that says what to do.
+def load(name: str, shipped: Sequence[str], **options: Any) -> evaluate.Metric:
+    """A metric that is not among the `shipped` ones: `evaluate.load`, with an error that says what to do.
 
     Raises:
         MillisError: the metric is not there, not in reach, or needs a package that is not installed.
@@ -65,8 +67,8 @@ def load(name: str, **options: Any) -> evaluate.Metric:
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise MillisError(
-            f"cannot load the metric {name!r} ({reason}); expected one that ships with millis ({', '.join(shipped())})"
-            f"{nearest(name, shipped())}. Other names are fetched from the Hugging Face Hub: to use one, run once with "
+            f"cannot load the metric {name!r} ({reason}); expected one that ships with millis ({', '.join(shipped)})"
+            f"{nearest(name, shipped)}. Other names are fetched from the Hugging Face Hub: to use one, run once with "
             "network access, or give the path of a folder with the metric's script"
         ) from error
 

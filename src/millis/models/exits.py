@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm, written_mask
-from millis.models.transformer import HEAD_STD, Transformer, with_part
+from millis.models.encoder import HEAD_STD, Transformer, grown
 from millis.types import Spec
 
 
@@ -150,4 +150,4 @@ def with_exits(model: Transformer, layers: list[int]) -> Exiting:
         MillisError: as `check_exits`.
     """
     check_exits(model.spec, layers)
-    return cast(Exiting, with_part(model, "exits", layers))
+    return grown(model, Exiting({**model.spec, "exits": layers}))

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, finished
-from millis.models.transformer import Transformer, without_pooler
+from millis.models.encoder import Transformer, without_pooler
 from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
 from millis.types import Spec, Text

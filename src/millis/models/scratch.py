@@ -12,7 +12,7 @@ from torch import nn
 
 from millis.errors import MillisError
 from millis.models import anatomy, wordpiece
-from millis.models.transformer import Transformer
+from millis.models.encoder import Transformer
 from millis.types import Spec, Text
 
 

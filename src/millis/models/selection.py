@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.models.transformer import Transformer
+from millis.models.encoder import Transformer
 from millis.types import Spec
 
 

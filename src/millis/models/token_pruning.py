@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm
-from millis.models.transformer import Transformer, with_part
+from millis.models.encoder import Transformer, grown
 from millis.types import Spec
 
 START = 1e-4  # of every θ: in a text of some hundred tokens nearly all stay
@@ -185,4 +185,4 @@ def with_token_pruning(model: Transformer, layers: list[int]) -> TokenPruned:
         MillisError: as `check_tokens`.
     """
     check_tokens(model.spec, layers)
-    return cast(TokenPruned, with_part(model, "tokens", layers))
+    return grown(model, TokenPruned({**model.spec, "tokens": layers}))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from millis.data.batches import Batch, model_inputs
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.models.transformer import Transformer
+from millis.models.encoder import Transformer
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from millis.data.batches import Batch, model_inputs
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.encoder import Transformer
 from millis.models.selection import Selection
-from millis.models.transformer import Transformer
 
 RIDGES = (0.001, 0.01, 0.1, 1.0, 10.0)
 HELD_OUT = 4  # one text in so many chooses the ridge

@@ -15,8 +15,8 @@ holds masked and shrunk logits to 1e-5 in fp32 for every architecture.
 from millis import models
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.encoder import Transformer
 from millis.models.selection import Selection, copy_selected, selected_spec
-from millis.models.transformer import Transformer
 
 
 def shrink(model: Transformer, keep: Selection) -> Transformer:

@@ -23,8 +23,8 @@ import torch
 
 from millis.data.batches import Batch
 from millis.errors import MillisError
+from millis.models.encoder import Transformer
 from millis.models.selection import Selection
-from millis.models.transformer import Transformer
 from millis.pruning import fisher_mask
 from millis.pruning.choice import choose
 from millis.pruning.latency import STEPS, LatencyTable

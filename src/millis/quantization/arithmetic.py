@@ -1,6 +1,6 @@
 """What ONNX Runtime computes for a `Quantization`: which tensors become integers, on which grid, grouped how.
 
-Read off onnxruntime 1.31 (`quantize_dynamic`, `MatMulNBits`) and off the graphs that `millis.backends.onnx_quantize`
+Read off onnxruntime 1.31 (`quantize_dynamic`, `MatMulNBits`) and off the graphs that `millis.backends.onnx.quantize`
 writes. Products of two activations (attention scores and contexts), layer norms, softmax and activation functions stay
 fp32 in all of them.
 """

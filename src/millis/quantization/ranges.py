@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -10,10 +10,8 @@ from millis.quantization.arithmetic import Stored
 from millis.quantization.fake_quantize import UINT8
 from millis.quantization.inputs import Input, LearnedInput, StaticInput
 from millis.quantization.observers import Observer, full_extent, moving_average, percentile_extent, widest
+from millis.quantization.qat import Aware
 from millis.quantization.steps import LearnedSteps, RangeSteps, Steps, affine
-
-if TYPE_CHECKING:
-    from millis.quantization.qat import Aware
 
 
 class Ranges(NamedTuple):
@@ -24,38 +22,38 @@ class Ranges(NamedTuple):
         input: Of a static activation: settings, features of one position.
     """
 
-    steps: Callable[["Aware", Stored, Tensor, int], Steps]
-    input: Callable[["Aware", int], Input]
+    steps: Callable[[Aware, Stored, Tensor, int], Steps]
+    input: Callable[[Aware, int], Input]
 
 
-def _whole(aware: "Aware", how: Stored, groups: Tensor, sharing: int) -> Steps:
+def _whole(aware: Aware, how: Stored, groups: Tensor, sharing: int) -> Steps:
     return RangeSteps(how.rule, full_extent, how.grid, covers=True)
 
 
-def _clipped(aware: "Aware", how: Stored, groups: Tensor, sharing: int) -> Steps:
+def _clipped(aware: Aware, how: Stored, groups: Tensor, sharing: int) -> Steps:
     return RangeSteps(how.rule, partial(percentile_extent, percentile=aware.percentile), how.grid, covers=False)
 
 
-def _learned(aware: "Aware", how: Stored, groups: Tensor, sharing: int) -> Steps:
+def _learned(aware: Aware, how: Stored, groups: Tensor, sharing: int) -> Steps:
     steps = LearnedSteps(how.rule, full_extent, how.grid, len(groups), sharing)
     steps.start(groups)
     return steps
 
 
-def _widest(aware: "Aware", features: int) -> Input:
+def _widest(aware: Aware, features: int) -> Input:
     return StaticInput(Observer(full_extent, widest))
 
 
-def _average(aware: "Aware", features: int) -> Input:
+def _average(aware: Aware, features: int) -> Input:
     return StaticInput(Observer(full_extent, partial(moving_average, momentum=aware.momentum)))
 
 
-def _average_percentile(aware: "Aware", features: int) -> Input:
+def _average_percentile(aware: Aware, features: int) -> Input:
     extent = partial(percentile_extent, percentile=aware.percentile)
     return StaticInput(Observer(extent, partial(moving_average, momentum=aware.momentum)))
 
 
-def _learned_input(aware: "Aware", features: int) -> Input:
+def _learned_input(aware: Aware, features: int) -> Input:
     return LearnedInput(LearnedSteps(affine, full_extent, UINT8, groups=1, sharing=features))
 
 

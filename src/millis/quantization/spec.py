@@ -5,12 +5,10 @@ Nothing heavy is imported here, for artifacts that are served carry this descrip
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millis.errors import MillisError, nearest
-
-if TYPE_CHECKING:
-    from millis.quantization.qat import Aware
+from millis.quantization.qat import Aware
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
@@ -105,7 +103,7 @@ class Quantization:
     keep: tuple[str, ...] = ()
     fallback: Fallback | None = None
     reduce_range: bool | str = "auto"
-    aware: "Aware | None" = None
+    aware: Aware | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.keep, str):

@@ -24,6 +24,7 @@ FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
 VERSION = 1
+CASCADE = "cascade"  # as `backend` and as the family of `spec`, in a manifest of two members
 LONGEST = 1 << 17  # tokens of a request; what answers requests keeps some bytes for every length
 Input = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
 
@@ -63,7 +64,7 @@ class Manifest:
 
     Args:
         name: Short human name.
-        backend: Name of the file in `millis.backends` that loads the weights.
+        backend: Name of the file in `millis.backends` that loads the weights; a cascade's members name theirs.
         spec: The architecture (`millis.models.build` makes it).
         labels: Label names; a label's position is the model's output index.
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
@@ -95,6 +96,11 @@ class Manifest:
     files: dict[str, File] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether this is two artifacts in one (`millis.serving.cascade`), not a model on a backend."""
+        return self.backend == CASCADE
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
-from millis.distillation.objective import Objective
 from millis.distillation.term import student_key
+from millis.distillation.weighted_terms import Objective
 from millis.models.features import capture
 from millis.training.optim import AdamW
 from millis.training.processes import Gathered

@@ -7,7 +7,7 @@ from torch import nn
 
 from millis.errors import MillisError
 from millis.quantization.phase import moves, set_phase
-from millis.quantization.qat import is_prepared, prepare
+from millis.quantization.rounding import is_prepared, prepare
 from millis.quantization.spec import Quantization
 from millis.training.module import planned_steps
 

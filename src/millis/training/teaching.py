@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from millis.distillation.contract import Method, Pair
 from millis.distillation.feature_cache import cache_bytes, cached_features
-from millis.distillation.objective import Objective
+from millis.distillation.weighted_terms import Objective
 from millis.training.callbacks import CachedTeacher, OnlineTeacher
 from millis.units import size
 

@@ -1,23 +1,21 @@
 """What `millis benchmark` refuses to say of an artifact whose requests do not all cost the same."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from millis.backends import cascade
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
+from millis.storage.manifest import CASCADE, Manifest
 
 
 def manifest(backend="onnxruntime", options=(), **spec):
-    return SimpleNamespace(backend=backend, options=dict(options), spec=spec)
+    return Manifest("tiny", backend, spec, ("no", "yes"), ("input_ids",), 8, options=dict(options))
 
 
 @pytest.mark.parametrize("asked", ["limit", "profile"])
 @pytest.mark.parametrize(
     "dynamic",
-    [manifest(tokens=[0, 1]), manifest(exits=[0]), manifest(cascade.NAME)],
+    [manifest(tokens=[0, 1]), manifest(exits=[0]), manifest(CASCADE)],
     ids=["tokens", "exits", "cascade"],
 )
 def test_what_every_request_costs_is_not_told_of_a_dynamic_model(asked, dynamic):
@@ -46,7 +44,7 @@ def test_of_another_machine_only_latency_is_told(asked):
 def test_an_agent_takes_no_cascade():
     cfg = composed("benchmark", ["artifacts=[a,b]", "benchmark.where=http://phone:1"])
     with pytest.raises(MillisError, match=r"'both' is a cascade, and an agent takes artifacts of one model"):
-        check(cfg, {"plain": manifest(), "both": manifest(cascade.NAME)})
+        check(cfg, {"plain": manifest(), "both": manifest(CASCADE)})
 
 
 def test_other_models_are_told_of():

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from millis import backends
-from millis.backends import cascade
 from millis.benchmark.agent.blobs import SHA256
 from millis.benchmark.latency import HERE, Options
 from millis.errors import MillisError
-from millis.storage.manifest import FILE_NAME
+from millis.storage.manifest import CASCADE, FILE_NAME
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separator, no `..`, nothing hidden
 
@@ -84,13 +83,14 @@ def check_taken(name: str, backend: str, spec: Mapping[str, Any]) -> None:
     Raises:
         MillisError: machine code, alone or in a cascade, or another cascade.
     """
-    members = spec.get("members", {}).values() if backend == cascade.NAME else ()
+    is_cascade = backend == CASCADE  # of JSON that nobody has checked yet, or of a backend's name alone
+    members = spec.get("members", {}).values() if is_cascade else ()
     if compiled := [one for one in (backend, *(member["backend"] for member in members)) if backends.runs_code(one)]:
         raise MillisError(
             f"{name!r} is made by backend={compiled[0]}, whose code is compiled for the machine that wrote it, and an "
             f"agent runs no code that it is sent. Set benchmark.where={HERE}, or choose another backend"
         )
-    if backend == cascade.NAME:
+    if is_cascade:
         raise MillisError(
             f"{name!r} is a cascade, and an agent takes artifacts of one model. Set benchmark.where={HERE}, or measure "
             "its members"

@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from millis.backends.profile import REQUESTS, profile, teller
-from millis.backends.runner import bound_threads, is_dynamic, load
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.benchmark.limit import limit_of
@@ -19,6 +18,7 @@ from millis.cli.pipeline.measure import own_threads
 from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
 from millis.record import Record
+from millis.serving.runner import bound_threads, is_dynamic, load
 from millis.storage.manifest import Manifest
 from millis.types import Text
 

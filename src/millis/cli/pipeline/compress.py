@@ -11,8 +11,6 @@ from omegaconf import DictConfig, open_dict
 from torch import nn
 
 from millis import __version__
-from millis.backends.parity import parity
-from millis.backends.runner import bound_threads, load
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement
 from millis.benchmark.quality import Answers, answer
@@ -42,6 +40,8 @@ from millis.metrics import scorer
 from millis.metrics.bootstrap import interval
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.record import Record
+from millis.serving.parity import parity
+from millis.serving.runner import bound_threads, load
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from millis import backends
-from millis.backends import stepwise
-from millis.backends.reader import Reader
-from millis.backends.runner import Runner
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
 from millis.data.dataset import Split
@@ -21,6 +18,9 @@ from millis.early_exit.saving import depths
 from millis.early_exit.threshold import Chosen, choose
 from millis.models import tokenizer as tokenizers
 from millis.models.tokenizer import AnyTokenizer
+from millis.serving import stepwise
+from millis.serving.reader import Reader
+from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest, seal
 
 

@@ -23,9 +23,7 @@ from torch import nn
 from millis import __version__, models
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import EagerSession, segments_of
-from millis.backends.runner import dynamic_part
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.extend import extended
 from millis.benchmark.latency import NOT_HOW, Bench, Measurement, Options
@@ -42,6 +40,8 @@ from millis.early_exit.saving import measured_saving
 from millis.models.tokenizer import longest
 from millis.models.transformer import without_part
 from millis.quantization.calibration import sample
+from millis.serving.runner import dynamic_part
+from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
 from millis.types import Features, Session

@@ -19,8 +19,6 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from millis import __version__
-from millis.backends.parity import parity
-from millis.backends.runner import load
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
@@ -32,6 +30,8 @@ from millis.cli.pipeline.start import cut, student_spec
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
 from millis.errors import MillisError, Unavailable
+from millis.serving.parity import parity
+from millis.serving.runner import load
 from millis.store import cached, fingerprint, locked, write_json
 from millis.units import show
 

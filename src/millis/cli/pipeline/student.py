@@ -31,7 +31,7 @@ from millis.errors import MillisError
 from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
-from millis.quantization.qat import convert
+from millis.quantization.rounding import convert
 from millis.store import cached, fingerprint, locked, write_json
 from millis.temporaries import discard
 from millis.tracking import Model

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
-from millis.backends import cascade, first_request, stepwise
-from millis.backends.reader import Encoded, Reader, TextKeeper
 from millis.cpus import affinity, available_cpus, quota
 from millis.errors import MillisError
+from millis.serving import cascade, first_request, stepwise
+from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, open_manifest
 from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 
@@ -221,7 +221,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
-    if manifest.backend == cascade.NAME:
+    if manifest.is_cascade:
         return cascade.load(folder, manifest, threads)
     return stepwise.load_model(folder, manifest, threads)
 
@@ -233,7 +233,7 @@ def dynamic_part(spec: Spec) -> str | None:
 
 def is_dynamic(manifest: Manifest) -> bool:
     """Whether the artifact computes more for one request than for another as long: by such a part, or as a cascade."""
-    return manifest.backend == cascade.NAME or dynamic_part(manifest.spec) is not None
+    return manifest.is_cascade or dynamic_part(manifest.spec) is not None
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:
@@ -262,7 +262,7 @@ def check_trusted(manifest: Manifest, trust_code: bool) -> None:
 
 def _models(manifest: Manifest) -> list[Manifest]:
     """The artifact itself, or a cascade's members."""
-    return list(cascade.members_of(manifest).values()) if manifest.backend == cascade.NAME else [manifest]
+    return list(cascade.members_of(manifest).values()) if manifest.is_cascade else [manifest]
 
 
 def crowded(threads: int) -> str | None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from millis.backends.parity import parity
 from millis.errors import MillisError
+from millis.serving.parity import parity
 
 
 def test_parity_by_hand():

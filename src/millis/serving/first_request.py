@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends import cascade
-from millis.backends.stepwise import StepwiseSession
 from millis.errors import MillisError
 from millis.models.tokenizer import AnyTokenizer
+from millis.serving import cascade
+from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import TOKENIZER, Manifest
 from millis.types import Features, Session, Spec, Text
 
@@ -66,7 +66,7 @@ def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
 def _tables(manifest: Manifest) -> Iterator[int]:
     """Rows of the embedding table, or of those of a cascade's members that take the same ids."""
     specs: list[Spec] = [manifest.spec]
-    if manifest.spec.get("family") == cascade.NAME:
+    if manifest.is_cascade:
         alike = cascade.MEMBERS[:1] if cascade.reads_apart(manifest) else cascade.MEMBERS
         specs = [manifest.spec["members"][name]["spec"] for name in alike]
     for part in (part for one in specs for part in (one, one.get("encoder"))):

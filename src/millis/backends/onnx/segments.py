@@ -1,7 +1,7 @@
 """A model with exits → one ONNX graph a segment, in fp32 or integers.
 
 A segment's graph takes token ids, or the states that the segment before it left, and gives states and logits; each is
-compared with its module on other shapes than the one it was traced at, as whole models are (`onnx_export`).
+compared with its module on other shapes than the one it was traced at, as whole models are (`export`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from millis.backends.onnx_export import OPSET, keep_inputs, require
-from millis.backends.onnx_quantize import Feeds, quantize
-from millis.backends.onnxruntime import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
+from millis.backends.onnx.export import OPSET, keep_inputs, require
+from millis.backends.onnx.quantize import Feeds, quantize
+from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
 from millis.errors import MillisError

@@ -3,11 +3,11 @@
 dynamic: ONNX Runtime's `quantize_dynamic`. Matrix products, convolutions, recurrent layers and embedding tables; u8
 activations whose range is taken as they come.
 
-static: `millis.backends.onnx_static`. Products with a stored matrix; everything else stays fp32. Ranges are collected
+static: `millis.backends.onnx.static`. Products with a stored matrix; everything else stays fp32. Ranges are collected
 one text at a time (`millis.quantization.calibration`): ONNX Runtime's own collectors need texts of one length, whose
 padding would count.
 
-weights alone: `millis.backends.onnx_blocks`.
+weights alone: `millis.backends.onnx.blocks`.
 
 Static and weights alone have no form for convolutions and recurrent layers, which stay fp32 there.
 """
@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.onnx_blocks import product
-from millis.backends.onnx_layers import arrays, read_directly, replace, weights_of
-from millis.backends.onnx_static import round_products
-from millis.backends.onnx_tables import store_tables
+from millis.backends.onnx.blocks import product
+from millis.backends.onnx.layers import arrays, read_directly, replace, weights_of
+from millis.backends.onnx.static import round_products
+from millis.backends.onnx.tables import store_tables
 from millis.quantization.calibration import ranges
 from millis.quantization.processor import reduces_range, told
 from millis.quantization.ptq import Prepared
@@ -60,7 +60,7 @@ def quantize(
     job = Job(source, target, requests, quantization, kept, reduces_range(quantization))
     notes += _WRITERS[quantization.activations](job)
     if parameters := getattr(prepared.model, "quantization", None):
-        from millis.backends.onnx_parameters import set_parameters
+        from millis.backends.onnx.parameters import set_parameters
 
         set_parameters(target, parameters)
     return tuple(notes)

@@ -1,7 +1,7 @@
 """Trained integers and steps in a quantized ONNX graph, in place of those that were found from ranges.
 
 What a converted model brings along is in `millis.quantization.parameters`. The graph is quantized already (by
-`millis.backends.onnx_quantize`), so its operators are what they will be and only initializers change. A layer's are
+`millis.backends.onnx.quantize`), so its operators are what they will be and only initializers change. A layer's are
 found by the weights that they stand for, since exporters rename weights and transpose them.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millis.backends.onnx_layers import GATES
+from millis.backends.onnx.layers import GATES
 from millis.errors import MillisError
 
 Array = NDArray[Any]

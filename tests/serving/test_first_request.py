@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.backends.runner import load
 from millis.errors import MillisError
+from millis.serving.runner import load
 
 
 @pytest.fixture(params=[Eager(), OnnxRuntime()], ids=["eager", "onnxruntime"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from millis.backends import onnx_export
-from millis.backends.onnx_export import export
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx import export as exports
+from millis.backends.onnx.export import export
+from millis.backends.onnx.session import open_session
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.types import Features
@@ -84,7 +84,7 @@ def test_a_graph_with_a_baked_in_length_is_not_accepted(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise ValueError("cannot either")
 
-    monkeypatch.setattr(onnx_export, "_dynamo", refuse)
+    monkeypatch.setattr(exports, "_dynamo", refuse)
     message = (
         r"no ONNX exporter makes a graph that agrees with the model \(trace: logits differ by .* at batch 1, length 1; "
         r".*ValueError: cannot either\). Use backend=eager"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.onnx_layers import arrays, replace
+from millis.backends.onnx.layers import arrays, replace
 from millis.quantization.calibration import Range
 
 FULL, REDUCED = 127, 64  # largest weight integer; see `millis.quantization.processor`

@@ -1,7 +1,7 @@
 """A cascade: a small model answers where it is sure, a larger one otherwise; two artifacts as one.
 
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
-chosen on validation texts (`millis.backends.threshold`); else the accurate member is asked, with the same tokens where
+chosen on validation texts (`millis.serving.threshold`); else the accurate member is asked, with the same tokens where
 both read texts alike; where not, it reads the text for itself, and a sure answer does not wait for that. So a request
 costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
 are the cascade's own to measure. Deciding costs some 10 µs (151 labels, AMD EPYC).
@@ -25,16 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.reader import Reader, Texts
-from millis.backends.stepwise import in_steps, load_model
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
+from millis.serving.reader import Reader, Texts
+from millis.serving.stepwise import in_steps, load_model
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, parse, seal
+from millis.storage.manifest import CASCADE, FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
 from millis.types import Answered, Features, Session
 
-NAME = "cascade"  # in a manifest, as its `backend` and as the family of its `spec`
 MEMBERS = ("fast", "accurate")
 OWN_TOKENIZER = f"accurate/{TOKENIZER}"  # there where the accurate member reads texts for itself
 
@@ -63,8 +62,8 @@ def write(
     quantized = {member: manifest.quantization for member, (_, manifest) in members.items()}
     manifest = Manifest(
         name=name,
-        backend=NAME,
-        spec={"family": NAME, "threshold": threshold, "members": kept},
+        backend=CASCADE,
+        spec={"family": CASCADE, "threshold": threshold, "members": kept},
         labels=first.labels,
         inputs=first.inputs,
         max_length=first.max_length,
@@ -104,7 +103,7 @@ class CascadeSession:
 
         Args:
             features: [B, S].
-            until_ns: As of `millis.backends.stepwise.StepwiseSession.answer`, for the members' segments as well.
+            until_ns: As of `millis.serving.stepwise.StepwiseSession.answer`, for the members' segments as well.
 
         Raises:
             MillisError: a deadline for more than one row.
@@ -172,7 +171,7 @@ def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
 
 def reads_apart(manifest: Manifest) -> bool:
     """Whether this is a cascade whose accurate member reads texts for itself."""
-    return manifest.backend == NAME and OWN_TOKENIZER in manifest.files
+    return manifest.is_cascade and OWN_TOKENIZER in manifest.files
 
 
 def members_of(manifest: Manifest) -> dict[str, Manifest]:
@@ -189,7 +188,7 @@ def members_of(manifest: Manifest) -> dict[str, Manifest]:
         raise MillisError(
             f"artifact {manifest.name!r} is no cascade of two members ({reason}). Make the artifact again"
         ) from error
-    if nested := [name for name, member in found.items() if member.backend == NAME]:
+    if nested := [name for name, member in found.items() if member.is_cascade]:
         raise MillisError(
             f"artifact {manifest.name!r} has a cascade as its {nested[0]} member; expected a model. Make the artifact "
             "again"
@@ -205,7 +204,7 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
     """
     (fast, first), (accurate, second) = (members[name] for name in MEMBERS)
     for name, (folder, manifest) in members.items():
-        if manifest.backend == NAME:
+        if manifest.is_cascade:
             raise MillisError(f"{name}={folder} is a cascade itself; expected an artifact of one model")
     if first.labels != second.labels:
         raise MillisError(

@@ -1,4 +1,4 @@
-"""PyTorch module → ONNX graph with free batch and sequence axes, in fp32; `onnx_quantize` makes integers of it.
+"""PyTorch module → ONNX graph with free batch and sequence axes, in fp32; `quantize` makes integers of it.
 
 The TorchScript exporter goes first: 0.5 to 3 s a model against 4.5 to 8 s for the newer one (`dynamo=True`), for graphs
 that run equally fast (all-MiniLM-L6-v2 int8 at 16 tokens: 2.2 ms either way); a sweep exports dozens. It traces one
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from millis.backends.onnx_quantize import quantize
-from millis.backends.onnxruntime import feeds, open_session
+from millis.backends.onnx.quantize import quantize
+from millis.backends.onnx.session import feeds, open_session
 from millis.backends.scratch import fp32_bytes, is_machines, scratch
 from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
@@ -40,7 +40,7 @@ def export(
         model: Takes `inputs` in this order, each [B, S] int64; returns logits [B, C].
         path: The `.onnx` file.
         inputs: Names of the graph's inputs.
-        quantization: What becomes integers, see `millis.backends.onnx_quantize`; or None.
+        quantization: What becomes integers, see `millis.backends.onnx.quantize`; or None.
         calibration: Texts, where `quantization` needs them.
 
     Returns:

@@ -6,18 +6,18 @@ from time import perf_counter_ns
 import numpy as np
 import pytest
 
-from millis.backends import cascade as cascades
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
-from millis.backends.reader import Reader, Texts
-from millis.backends.runner import load
 from millis.benchmark.quality import answer
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.models.tokenizer import longest
 from millis.quantization.spec import Quantization
+from millis.serving import cascade as cascades
+from millis.serving.reader import Reader, Texts
+from millis.serving.runner import load
 from millis.storage.archived import Archived
 from millis.storage.manifest import open_manifest, seal
 

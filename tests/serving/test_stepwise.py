@@ -11,18 +11,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.backends import cascade, stepwise
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager, segments_of
-from millis.backends.onnxruntime import OnnxRuntime, segment_path
+from millis.backends.onnx.session import segment_path
+from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
-from millis.backends.runner import load
-from millis.backends.stepwise import StepwiseSession
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError
 from millis.models.exits import with_exits
-from millis.quantization.qat import convert, prepare
+from millis.quantization.rounding import convert, prepare
 from millis.quantization.spec import Calibration, Fallback, Quantization
+from millis.serving import cascade, stepwise
+from millis.serving.runner import load
+from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import Manifest
 from millis.types import Features
 

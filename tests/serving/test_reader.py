@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from millis.backends.reader import Reader, TextKeeper, stack, with_texts
 from millis.errors import MillisError
+from millis.serving.reader import Reader, TextKeeper, stack, with_texts
 from millis.types import Features
 
 ANYTHING = st.recursive(

@@ -7,13 +7,13 @@ import rounded
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from millis.backends.onnx_export import export
-from millis.backends.onnx_parameters import set_parameters
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.export import export
+from millis.backends.onnx.parameters import set_parameters
+from millis.backends.onnx.session import open_session
 from millis.data.bundled import Bundled
 from millis.errors import MillisError
-from millis.quantization.qat import convert, prepare
 from millis.quantization.ranges import RANGES
+from millis.quantization.rounding import convert, prepare
 from millis.types import Features
 
 INPUTS = ("input_ids", "attention_mask")

@@ -9,19 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.backends import cascade as cascades
 from millis.backends import inductor
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
-from millis.backends.runner import bound_threads, load
-from millis.backends.stepwise import StepwiseSession
 from millis.benchmark.scaling import thread_grid
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Quantization
+from millis.serving import cascade as cascades
+from millis.serving.runner import bound_threads, load
+from millis.serving.stepwise import StepwiseSession
 from millis.storage.archived import Archived
 from millis.storage.manifest import FILE_NAME, open_manifest, seal, size_bytes
 from millis.types import Features

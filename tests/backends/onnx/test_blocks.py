@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from millis.backends.onnx_blocks import block_scales, pack, product
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx.blocks import block_scales, pack, product
+from millis.backends.onnx.session import open_session
 
 
 def unpack(values, scales, bits, block_size, inputs):

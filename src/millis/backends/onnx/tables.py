@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.onnx_layers import arrays, replace
-from millis.backends.onnx_static import affine
+from millis.backends.onnx.layers import arrays, replace
+from millis.backends.onnx.static import affine
 
 
 def store_tables(model: Any, kept: Collection[str]) -> None:
@@ -44,7 +44,7 @@ def store_tables(model: Any, kept: Collection[str]) -> None:
 
 
 def integers(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]:
-    """u8 integers q = round(w / s) + z of a table, its scale s and zero point z; see `millis.backends.onnx_static`."""
+    """u8 integers q = round(w / s) + z of a table, its scale s and zero point z; see `millis.backends.onnx.static`."""
     scale, zero_point = affine((min(float(table.min()), 0.0), max(float(table.max()), 0.0)))
     values = np.clip(np.rint(table / scale) + float(zero_point), 0, 255)
     return values.astype(np.uint8), scale, zero_point

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
 from millis import cpus
-from millis.backends import runner as runners
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.backends.reader import Reader
-from millis.backends.runner import WIDE, Runner, load
-from millis.backends.stepwise import NEVER, StepwiseSession
 from millis.errors import MillisError
+from millis.serving import runner as runners
+from millis.serving.reader import Reader
+from millis.serving.runner import WIDE, Runner, load
+from millis.serving.stepwise import NEVER, StepwiseSession
 from millis.storage.manifest import Manifest, open_manifest, seal
 from millis.types import Answered, Prediction
 
@@ -156,7 +156,7 @@ def test_load_refuses_a_broken_tokenizer(write):
 def test_serving_on_onnx_runtime_imports_neither_torch_nor_transformers_nor_onnx(write):
     folder = write(OnnxRuntime())
     script = (
-        "import sys; from millis.backends.runner import load; print(load(sys.argv[1]).predict('a b').label);"
+        "import sys; from millis.serving.runner import load; print(load(sys.argv[1]).predict('a b').label);"
         "print(sorted({'torch', 'transformers', 'onnx', 'sklearn', 'hydra', 'optuna'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True)

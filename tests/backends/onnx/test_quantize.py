@@ -8,12 +8,13 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
 
-from millis.backends import onnx_export, onnx_parameters
-from millis.backends.onnx_export import export
-from millis.backends.onnx_layers import weights_of
-from millis.backends.onnx_static import affine, symmetric
-from millis.backends.onnx_tables import integers
-from millis.backends.onnxruntime import open_session
+from millis.backends.onnx import export as exports
+from millis.backends.onnx import parameters
+from millis.backends.onnx.export import export
+from millis.backends.onnx.layers import weights_of
+from millis.backends.onnx.session import open_session
+from millis.backends.onnx.static import affine, symmetric
+from millis.backends.onnx.tables import integers
 from millis.errors import MillisError
 from millis.quantization.processor import reduces_range, told
 from millis.quantization.spec import Calibration, Fallback, Quantization
@@ -212,7 +213,7 @@ def test_recurrent_layers_and_convolutions_can_be_kept(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the exporter's
 def test_layers_are_found_whichever_exporter_wrote_the_graph(tmp_path):
     model = Network().eval()
-    for exporter in (onnx_export._trace, onnx_export._dynamo):
+    for exporter in (exports._trace, exports._dynamo):
         exporter(model, tmp_path / "m.onnx", INPUTS)
         graph = onnx.load(tmp_path / "m.onnx").graph
         shapes = {t.name: tuple(t.dims) for t in graph.initializer}
@@ -224,7 +225,7 @@ def test_layers_are_found_whichever_exporter_wrote_the_graph(tmp_path):
 
 def test_trained_parameters_are_put_into_the_graph(tmp_path, monkeypatch):
     model, seen = Network(), []
-    monkeypatch.setattr(onnx_parameters, "set_parameters", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(parameters, "set_parameters", lambda *arguments: seen.append(arguments))
     export(model, tmp_path / "m.onnx", INPUTS, Quantization())
     assert seen == []
     model.quantization = {"inner.weight.scale": torch.ones(32)}

@@ -1,0 +1,105 @@
+"""An encoder of transformers, pooled, with a linear head (Devlin et al. 2019, section 3.2).
+
+The spec that describes it is in `millis.models.transformer`, which builds it, and what is made of it by exits and by
+dropping tokens.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from millis.errors import MillisError, nearest
+from millis.models import anatomy, blocks, low_rank, pooling
+from millis.types import Spec
+
+POOLING = {"mean": pooling.mean, "cls": pooling.cls}
+HEAD_STD = 0.02  # BERT's initializer_range
+Grown = TypeVar("Grown", bound="Transformer")
+MOST_LAYERS = 1000  # as deep as transformers were ever trained (DeepNet, 2203.00555): a spec of more is a slip
+
+
+class Transformer(nn.Module):
+    """Encoder, pooling, dropout, linear head.
+
+    Args:
+        spec: Of the family `transformer`.
+
+    Raises:
+        MillisError: an unknown pooling.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        if spec["pooling"] not in POOLING:
+            raise MillisError(
+                f"model.pooling={spec['pooling']!r} is unknown; expected one of {', '.join(POOLING)}"
+                f"{nearest(str(spec['pooling']), POOLING)}"
+            )
+        self.spec = spec
+        self.encoder = _encoder(spec)
+        self.pool: Callable[[Tensor, Tensor], Tensor] = POOLING[spec["pooling"]]
+        if "pooler" in spec:
+            self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec["pooler"])
+        self.dropout = nn.Dropout(spec["dropout"])
+        self.head = nn.Linear(self.encoder.config.hidden_size, spec["num_labels"])
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        nn.init.zeros_(self.head.bias)
+        low_rank.install(self, spec.get("ranks", {}))
+        # RoBERTa has the parameter but one token type only: passing a pair's 1 would read past its table.
+        self.takes_token_types = (
+            "token_type_ids" in inspect.signature(self.encoder.forward).parameters
+            and getattr(self.encoder.config, "type_vocab_size", 0) >= 2
+        )
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits [B, C] of token ids [B, S]."""
+        logits: Tensor = self.head(self.dropout(self.pooled(input_ids, attention_mask, token_type_ids)))
+        return logits
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """The text's vector [B, D], before dropout and head."""
+        segments = {"token_type_ids": token_type_ids} if self.takes_token_types else {}
+        mask, config = attention_mask, self.encoder.config
+        if blocks.is_spelled_out(config):
+            mask = blocks.written_mask(config, attention_mask)
+        states = self.encoder(input_ids=input_ids, attention_mask=mask, **segments).last_hidden_state
+        return self.pool(states, attention_mask)
+
+
+@torch.no_grad()
+def grown(model: Transformer, larger: Grown) -> Grown:
+    """`larger` with every weight of `model`; what else it has stays fresh."""
+    _, unknown = larger.load_state_dict(model.state_dict(), strict=False)
+    assert not unknown
+    return larger.train(model.training)
+
+
+def _encoder(spec: Spec) -> Any:
+    values = dict(spec["encoder"])
+    if "shape" not in spec:
+        return _from_config(values)
+    parts, shape = anatomy.find(values["model_type"]), spec["shape"]
+    # One head divides every hidden size, which the constructors ask for; `reshape` then gives each block its own.
+    narrow = {parts.keys.layers: len(shape["heads"]), parts.keys.heads: 1, parts.keys.ffn: 1}
+    encoder = _from_config({**values, **narrow})
+    parts.prepare(encoder)
+    anatomy.reshape(encoder, parts, shape, std=values.get("initializer_range", HEAD_STD))
+    return encoder
+
+
+def _from_config(values: dict[str, Any]) -> Any:
+    config = AutoConfig.for_model(**values)
+    if (layers := getattr(config, "num_hidden_layers", 1)) > MOST_LAYERS:
+        raise MillisError(f"the spec's encoder has {layers} layers; expected at most {MOST_LAYERS}")
+    return AutoModel.from_config(config, **without_pooler(config))  # with SDPA attention where there is one
+
+
+def without_pooler(config: Any) -> dict[str, bool]:
+    """The constructor argument that leaves out BERT's own pooler, for architectures that have it."""
+    architecture = AutoModel._model_mapping[type(config)]
+    takes = "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
+    return {"add_pooling_layer": False} if takes else {}
