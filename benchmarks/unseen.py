@@ -13,11 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from millis.metrics import scorer
 from millis.record import Record, read_records
 from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
-from millis.units import show
+from millis.units import half_width, show
 
 HEADER = "| data | model | quality | p50 ms | speed-up | size |\n|---|---|---:|---:|---:|---:|"
 
@@ -45,13 +44,11 @@ def swept(folder: Path, overrides: list[str]) -> list[Record]:
 def lines(data: str, records: list[Record], seconds: float) -> list[str]:
     """The table's rows for one data set."""
     quality = records[0].quality
-    score = None if quality == "accuracy" else scorer(quality)
-    rows = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
-    constant = show(quality, rows[0].metrics["majority"])
+    rows = [row for row in frontier_rows(records, frontier(records)) if row.shown]
+    constant = rows[0].show("majority")
     found = [f"| {data} ({seconds:.0f} s) | most frequent label | {constant} | | | |"]
     for row in rows:
-        low, high = row.intervals[quality]
-        value = f"{show(quality, row.metrics[quality])} ± {(high - low) / 2:.1f}"
+        value = row.show(quality) + half_width(row.intervals[quality], row.reading.unit)
         p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
         speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
         found.append(f"| | {row.marked_name} | {value} | {p50} | {speedup} | {size} |")

@@ -4,7 +4,8 @@ The library's wheel holds no metrics: `evaluate.load("accuracy")` downloads a sc
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError, nearest
-from millis.metrics import score, shipped
+from millis.metrics import kind, score, shipped
 from millis.metrics._labels import checked
+from millis.metrics.contract import Foreign
 
 
 class Shipped(evaluate.Metric):  # type: ignore[misc]
@@ -39,7 +41,7 @@ class Shipped(evaluate.Metric):  # type: ignore[misc]
         module = import_module(f"millis.metrics.{self._name}")
         return evaluate.MetricInfo(
             description=inspect.getdoc(module) or "",
-            inputs_description=inspect.getdoc(getattr(module, self._name)) or "",
+            inputs_description=inspect.getdoc(kind(self._name)) or "",
             citation="",
             features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
         )
@@ -71,11 +73,13 @@ def load(name: str, **options: Any) -> evaluate.Metric:
         ) from error
 
 
-def scorer(name: str, metric: evaluate.Metric) -> Callable[[NDArray[np.int64], NDArray[np.int64]], float]:
-    """A foreign metric as a number: the value under its own name, or the only value it gives; its own unit."""
+@lru_cache(maxsize=8)
+def foreign(name: str) -> Foreign:
+    """The metric as a number: the value under its own name, or the only value it gives; its own unit."""
+    metric = load(name)
 
-    def compute(predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
-        values = metric.compute(predictions=predictions, references=references)
+    def compute(answers: NDArray[np.int64], references: NDArray[np.int64]) -> float:
+        values = metric.compute(predictions=answers, references=references)
         if metric.name not in values and len(values) != 1:
             raise MillisError(
                 f"the metric {name!r} gives {len(values)} values ({', '.join(values)}); expected one, or one named "
@@ -83,4 +87,4 @@ def scorer(name: str, metric: evaluate.Metric) -> Callable[[NDArray[np.int64], N
             )
         return float(values.get(metric.name, next(iter(values.values()))))
 
-    return compute
+    return Foreign(compute)
