@@ -3,8 +3,8 @@
     python benchmarks/frontiers.py before=outputs/sweep/ONE/records.jsonl after=outputs/sweep/OTHER/records.jsonl
 
 Searches are compared by quality and by speed-up, which is measured beside the teacher in each: milliseconds of two runs
-do not bear comparison. What a search covers is the dominated area (the hypervolume of Zitzler & Thiele 1999) above the
-teacher's quality less `FLOOR` points and above the teacher's speed, with speed-up in doublings: points x doublings.
+do not bear comparison. What a search covers is the dominated area (the hypervolume of Zitzler & Thiele 1999) of models
+that lose less than `FLOOR` points and are faster than the teacher, with speed-up in doublings: points x doublings.
 Prints a Markdown table of the joint frontier, and each search's area.
 """
 
@@ -18,8 +18,9 @@ from results import Table
 
 from millis.record import read_records
 from millis.sweep.frontier import non_dominated
+from millis.units import show
 
-FLOOR = 10.0  # points below the teacher at which a model is worth nothing here
+FLOOR = 10.0  # points worse than the teacher at which a model is worth nothing here
 
 
 def main() -> int:
@@ -35,18 +36,21 @@ def main() -> int:
     teacher = next(iter(teachers.values()))
     if any(other.predictions != teacher.predictions for other in teachers.values()):
         raise SystemExit("the searches have different teachers or test splits: their speed-ups cannot be compared")
-    floor = teacher.metrics[teacher.quality] - FLOOR
+    quality, reading = teacher.quality, teacher.reading
     students = [(name, one) for name, records in searches.items() for one in records if one.kind == "student"]
-    points = [(one.metrics["speedup"], one.metrics[teacher.quality]) for _, one in students]
+    points = [
+        (one.metrics["speedup"], FLOOR - reading.loss(one.metrics[quality], teacher.metrics[quality]))
+        for _, one in students
+    ]
     on_it = non_dominated(-np.array(points))
     by_quality = sorted(zip(students, points, on_it, strict=True), key=lambda one: one[1][::-1])
-    with Table("search", "model", teacher.quality, "speed-up", "MB") as table:
-        for (name, record), (speedup, quality), stays in by_quality:
+    with Table("search", "model", quality, "speed-up", "MB") as table:
+        for (name, record), (speedup, _), stays in by_quality:
             if stays:
-                size = f"{record.metrics['size_bytes'] / 1e6:.1f}"
-                table.row(name, record.name, f"{quality:.1f}", f"{speedup:.1f}×", size)
+                value = show(quality, record.metrics[quality], record.reading.unit)
+                table.row(name, record.name, value, f"{speedup:.1f}×", f"{record.metrics['size_bytes'] / 1e6:.1f}")
     for name in searches:
-        own = [(log2(speedup), quality - floor) for (owner, _), (speedup, quality) in zip(students, points, strict=True)
+        own = [(log2(speedup), worth) for (owner, _), (speedup, worth) in zip(students, points, strict=True)
                if owner == name]  # fmt: skip
         print(f"\n{name}: {len(own)} models, {area(own):.1f} points x doublings")
     return 0

@@ -23,10 +23,9 @@ from millis.cli.hydra_app import composed
 from millis.cli.pipeline.measure import recipe_name, write
 from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
-from millis.metrics import scorer
-from millis.metrics.bootstrap import interval
 from millis.serving.runner import load
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
+from millis.units import half_width, show
 
 TABLES = ["quantization.keep=[encoder.embeddings]"]  # they reach the archive in fp32
 WAYS = {  # name → (overrides of the model, overrides of its storage)
@@ -82,8 +81,9 @@ def judged(folder: Path, teacher: Teacher) -> str:
     """Quality on the test split, with its 95 % interval."""
     inputs, test = teacher.inputs, teacher.inputs.dataset.test
     predictions = answer(load(folder, torch.get_num_threads(), verify=False), test.texts).predictions
-    low, high = interval(scorer(inputs.task.metric, inputs.dataset.labels), predictions, test.labels)
-    return f"{inputs.score(predictions, test.labels):.1f} ± {(high - low) / 2:.1f}"
+    name, unit = inputs.task.metric, inputs.metric.unit
+    found = inputs.task.judge(predictions, test.labels, inputs.dataset.labels)
+    return show(name, found.values[name], unit) + half_width(found.intervals[name], unit)
 
 
 if __name__ == "__main__":

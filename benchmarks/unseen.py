@@ -16,11 +16,10 @@ from pathlib import Path
 
 from results import Table
 
-from millis.metrics import scorer
 from millis.record import Record, read_records
 from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
-from millis.units import show
+from millis.units import half_width, show
 
 COLUMNS = ("data", "model", "quality", "p50 ms", "speed-up", "size")
 
@@ -49,12 +48,10 @@ def swept(folder: Path, overrides: list[str]) -> list[Record]:
 def rows(data: str, records: list[Record], seconds: float) -> Iterator[tuple[str, ...]]:
     """The table's rows for one data set."""
     quality = records[0].quality
-    score = None if quality == "accuracy" else scorer(quality)
-    shown = [row for row in frontier_rows(records, frontier(records, score=score)) if row.shown]
-    yield f"{data} ({seconds:.0f} s)", "most frequent label", show(quality, shown[0].metrics["majority"]), "", "", ""
+    shown = [row for row in frontier_rows(records, frontier(records)) if row.shown]
+    yield f"{data} ({seconds:.0f} s)", "most frequent label", shown[0].show("majority"), "", "", ""
     for row in shown:
-        low, high = row.intervals[quality]
-        value = f"{show(quality, row.metrics[quality])} ± {(high - low) / 2:.1f}"
+        value = row.show(quality) + half_width(row.intervals[quality], row.reading.unit)
         p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
         speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
         yield "", row.marked_name, value, p50, speedup, size

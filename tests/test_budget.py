@@ -7,9 +7,9 @@ from json import dumps
 import numpy as np
 import pytest
 
-from millis.budget import judged_quantile, limits_of, open_question, pick, undecided
+from millis.budget import describe_drop, judged_quantile, limits_of, open_question, pick, undecided
 from millis.errors import MillisError
-from millis.record import Record
+from millis.record import Judged, Record
 
 SERVED = [0, 1, 2, 3] * 30
 REQUESTS = 10  # a round: 1,200 in all, enough for a p99
@@ -55,6 +55,31 @@ def test_the_best_that_keeps_the_budget() -> None:
     assert pick(STUDY, {"quality_drop": 0}).name == "teacher"
     assert pick(STUDY, {}).name == "teacher"
     assert pick(STUDY, {"size_bytes": 1e6}).name == "small"
+
+
+def test_a_metric_may_run_the_other_way() -> None:
+    # Perplexities 10 (the teacher), 12, 12 and 18: of those within 2.5, "twin" is faster than "mid".
+    values = {"teacher": 10.0, "mid": 12.0, "twin": 12.0, "small": 18.0}
+    study = [
+        replace(one, metrics={**one.metrics, "accuracy": values[one.name], "validation_accuracy": values[one.name]},
+                judged={"accuracy": Judged("lower", "nats")})
+        for one in STUDY
+    ]  # fmt: skip
+    assert pick(study, {}).name == "teacher"
+    choice = pick(study, {"latency_p50_ms": 2.1, "quality_drop": 2.5})
+    assert choice.name == "twin" and choice.judged["quality_drop"] == 2.0
+    assert "(p50 ≤ 2.1 ms, quality drop ≤ 2.5 nats)" in choice.sentence()
+    assert "test accuracy 12.0 nats (2.00 nats above the teacher)" in choice.sentence()
+    nearest = pick(study, {"latency_p50_ms": 0.6, "quality_drop": 5})
+    assert nearest.name == "small" and nearest.excess["quality_drop"] == pytest.approx(0.6)  # 8 of 5
+
+
+@pytest.mark.parametrize(
+    ("drop", "text"),
+    [(0.6, "0.6 below the teacher"), (-0.2, "0.2 above the teacher"), (0.04, "level with the teacher")],
+)
+def test_a_drop_in_words(drop: float, text: str) -> None:
+    assert describe_drop(drop, Judged()) == text
 
 
 def test_the_validation_split_chooses_and_the_test_figure_stands_beside() -> None:

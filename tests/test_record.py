@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.errors import MillisError
-from millis.record import Record, read_records, write_records
+from millis.record import MEASURED, Judged, Record, read_records, write_records
 
 VALUES = {
     "id": "0123456789abcdef",
@@ -31,13 +31,15 @@ VALUES = {
     "environment": {"threads": 1},
     "notes": ["2 texts truncated"],
     "analysis": {"limit": {"floor_ms": 0.1}},
+    "judged": {"accuracy": Judged()},
 }
+JSON = {**VALUES, "judged": {"accuracy": {"better": "higher", "unit": "%", "settings": {}}}}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBER = st.floats(allow_nan=False)
 
 
 @given(
-    metrics=st.dictionaries(TEXT, NUMBER, max_size=4),
+    metrics=st.dictionaries(TEXT.filter(lambda name: not name.endswith(MEASURED)), NUMBER, max_size=4),
     intervals=st.dictionaries(TEXT, st.tuples(NUMBER, NUMBER), max_size=4),
     notes=st.lists(TEXT, max_size=3),
 )
@@ -51,7 +53,7 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, metrics, intervals
 def test_a_record_is_one_line_of_plain_json():
     line = Record(**VALUES).to_json()
     assert "\n" not in line
-    assert json.loads(line) == {**VALUES, "intervals": {"accuracy": [92.0, 94.5]}}
+    assert json.loads(line) == {**JSON, "intervals": {"accuracy": [92.0, 94.5]}}
 
 
 def test_an_undefined_metric_survives():
@@ -71,6 +73,20 @@ def test_no_records_are_an_empty_file(tmp_path):
     assert read_records(tmp_path / "r.jsonl") == []
 
 
+def test_an_older_record_is_a_percentage_of_which_more_is_better():
+    old = Record.from_json(json.dumps({key: value for key, value in JSON.items() if key != "judged"}))
+    assert old.judged == {} and old.reading == Judged("higher", "%", {})
+
+
+def test_how_a_metric_reads_decides_what_a_loss_is():
+    # 92 against 94 loses two points; a perplexity of 12 against 10 loses two as well.
+    assert Judged().loss(92.0, 94.0) == 2.0
+    lower = Judged("lower", "perplexity")
+    assert (lower.loss(12.0, 10.0), lower.loss(9.0, 10.0)) == (2.0, -1.0)
+    read = Record.from_json(json.dumps({**JSON, "judged": {"accuracy": {"better": "lower", "unit": "nats"}}}))
+    assert read.reading == Judged("lower", "nats")
+
+
 def test_unknown_kind():
     with pytest.raises(MillisError) as caught:
         Record(**{**VALUES, "kind": "pupil"})
@@ -79,11 +95,11 @@ def test_unknown_kind():
     )
 
 
-def test_notes_analysis_and_processes_alone_may_be_missing():
-    without = {name: value for name, value in VALUES.items() if name != "notes"}
+def test_what_came_later_alone_may_be_missing():
+    without = {name: value for name, value in JSON.items() if name != "notes"}
     assert Record.from_json(json.dumps(without)).notes == []
-    for name in {field.name for field in fields(Record)} - {"notes", "analysis", "processes"}:
-        lacking = json.dumps({key: value for key, value in VALUES.items() if key != name})
+    for name in {field.name for field in fields(Record)} - {"notes", "analysis", "processes", "judged"}:
+        lacking = json.dumps({key: value for key, value in JSON.items() if key != name})
         with pytest.raises(MillisError) as caught:
             Record.from_json(lacking)
         assert str(caught.value) == f"not a millis record: missing fields ['{name}']"
@@ -95,27 +111,32 @@ def test_notes_analysis_and_processes_alone_may_be_missing():
         ("{", "Expecting property name"),
         ("", "Expecting value"),
         ("5", "Expected object, got int"),
-        (json.dumps({**VALUES, "speed": 1, "colour": 2}), r"unknown fields \['colour', 'speed'\]"),
+        (json.dumps({**JSON, "speed": 1, "colour": 2}), r"unknown fields \['colour', 'speed'\]"),
         (
-            json.dumps({**VALUES, "intervals": {"accuracy": [1, 2, 3]}}),
+            json.dumps({**JSON, "intervals": {"accuracy": [1, 2, 3]}}),
             r"intervals\['accuracy'\] is \[1, 2, 3\]: expected array of length 2, got 3",
         ),
-        (json.dumps({**VALUES, "notes": 5}), "notes is 5: expected array, got int"),
-        (json.dumps({**VALUES, "notes": ["a", None]}), r"notes\[1\] is None: expected str, got null"),
-        (json.dumps({**VALUES, "parity": 1}), "parity is 1: expected object, got int"),
-        (json.dumps({**VALUES, "metrics": {"a": 1, "b": "x"}}), r"metrics\['b'\] is 'x': expected float, got str"),
-        (json.dumps({**VALUES, "latency_ms": [[0.5, "x"]]}), r"latency_ms\[0\]\[1\] is 'x': expected float, got str"),
-        (json.dumps({**VALUES, "latency_ms": [[0.5, -1]]}), r"latency_ms\[0\]\[1\] is -1: expected float > 0"),
-        (json.dumps({**VALUES, "latency_ms": [[math.nan]]}), r"latency_ms\[0\]\[0\] is nan: expected float > 0"),
-        (json.dumps({**VALUES, "predictions": [0, 1.5]}), r"predictions\[1\] is 1.5: expected int, got float"),
-        (json.dumps({**VALUES, "predictions": [0, True]}), r"predictions\[1\] is True: expected int, got bool"),
-        (json.dumps({**VALUES, "predictions": [0, -1]}), r"predictions\[1\] is -1: expected int >= 0"),
-        (json.dumps({**VALUES, "predictions": [0]}), "predictions has 1 values: expected one for each of the 2"),
-        (json.dumps({**VALUES, "metrics": {"latency_p50_ms": 0}}), r"metrics\['latency_p50_ms'\] is 0.0: expected a"),
-        (json.dumps({**VALUES, "metrics": {"speedup": math.nan}}), r"metrics\['speedup'\] is nan: expected a number"),
-        (json.dumps({**VALUES, "config": {"study": []}}), r"config.study is \[\]: expected object, got array"),
+        (json.dumps({**JSON, "notes": 5}), "notes is 5: expected array, got int"),
+        (json.dumps({**JSON, "notes": ["a", None]}), r"notes\[1\] is None: expected str, got null"),
+        (json.dumps({**JSON, "parity": 1}), "parity is 1: expected object, got int"),
+        (json.dumps({**JSON, "metrics": {"a": 1, "b": "x"}}), r"metrics\['b'\] is 'x': expected float, got str"),
+        (json.dumps({**JSON, "latency_ms": [[0.5, "x"]]}), r"latency_ms\[0\]\[1\] is 'x': expected float, got str"),
+        (json.dumps({**JSON, "latency_ms": [[0.5, -1]]}), r"latency_ms\[0\]\[1\] is -1: expected float > 0"),
+        (json.dumps({**JSON, "latency_ms": [[math.nan]]}), r"latency_ms\[0\]\[0\] is nan: expected float > 0"),
+        (json.dumps({**JSON, "predictions": [0, 1.5]}), r"predictions\[1\] is 1.5: expected int, got float"),
+        (json.dumps({**JSON, "predictions": [0, True]}), r"predictions\[1\] is True: expected int, got bool"),
+        (json.dumps({**JSON, "predictions": [0, -1]}), r"predictions\[1\] is -1: expected int >= 0"),
+        (json.dumps({**JSON, "predictions": [0]}), "predictions has 1 values: expected one for each of the 2"),
+        (json.dumps({**JSON, "metrics": {"latency_p50_ms": 0}}), r"metrics\['latency_p50_ms'\] is 0.0: expected a"),
+        (json.dumps({**JSON, "metrics": {"speedup": math.nan}}), r"metrics\['speedup'\] is nan: expected a number"),
         (
-            json.dumps({**VALUES, "config": {"study": {"directions": {"quality": "up"}}}}),
+            json.dumps({**JSON, "judged": {"accuracy": {"better": "up"}}}),
+            r"judged\['accuracy'\].better is 'up': invalid enum value 'up'",
+        ),
+        (json.dumps({**JSON, "judged": {"a": {"unit": "x" * 33}}}), "expected str of length <= 32"),
+        (json.dumps({**JSON, "config": {"study": []}}), r"config.study is \[\]: expected object, got array"),
+        (
+            json.dumps({**JSON, "config": {"study": {"directions": {"quality": "up"}}}}),
             r"config.study.directions\['quality'\] is 'up': invalid enum value 'up'",
         ),
         ("[" * 100_000, "nested too deep"),

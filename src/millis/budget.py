@@ -12,8 +12,8 @@ from typing import Protocol
 from millis.errors import MillisError, nearest
 from millis.frontier import finite_metric, teacher_of
 from millis.metrics.rounds import kept_probability
-from millis.record import Record
-from millis.units import label, percent, show, show_limit
+from millis.record import Judged, Record
+from millis.units import PERCENT, label, percent, show, show_limit
 
 SURELY = 0.95  # with which limits of latency are to be kept
 MEDIAN = 0.5  # which few requests tell
@@ -47,7 +47,8 @@ class Choice:
         id: The record's id.
         name: The record's name.
         quality: Name of the quality metric.
-        metrics: The record's metrics and, where there is a teacher, `quality_drop` (points below it on the test split).
+        metrics: The record's metrics and, where there is a teacher, `quality_drop` (by how much it is worse on the test
+            split).
         intervals: 95 % intervals under the same names.
         budget: The limits that were set: name → upper limit.
         judged: Limit → the number it was held against; a drop of quality is that on the validation split.
@@ -57,6 +58,7 @@ class Choice:
         required: The least that `probability` may be.
         steering: The metric it was chosen by: `quality` on the validation split, or on the test split in records that
             have no other.
+        reading: How `quality` reads.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Choice:
     probability: float
     required: float
     steering: str
+    reading: Judged
 
     @property
     def kept(self) -> bool:
@@ -79,7 +82,7 @@ class Choice:
 
     def sentence(self) -> str:
         """The answer for people: the model, the budget and how surely it is kept, its numbers, and its folder."""
-        limits = describe_budget(self.budget)
+        limits = describe_budget(self.budget, self.reading.unit)
         sampled = bool(latency_limits(self.budget))
         if not self.kept:
             surely = f" with probability {percent(self.required)}" if sampled else ""
@@ -97,18 +100,19 @@ class Choice:
 
     def _lacking(self, sampled: bool) -> str:
         over = [
-            f"{label(name)} {show(name, self.judged[name])} is {excess:.0%} over"
+            f"{label(name)} {show(name, self.judged[name], self.reading.unit)} is {excess:.0%} over"
             for name, excess in self.excess.items()
             if excess > 0
         ]
         return "; ".join([*over, f"kept with probability {percent(self.probability)}"] if sampled else over)
 
     def _numbers(self) -> str:
-        drop = self.metrics.get("quality_drop")
-        against = "" if drop is None else f" ({describe_drop(drop)})"
-        quality = f"{label(self.quality)} {show(self.quality, self.metrics[self.quality])}{against}"
+        drop, unit = self.metrics.get("quality_drop"), self.reading.unit
+        against = "" if drop is None else f" ({describe_drop(drop, self.reading)})"
+        quality = f"{label(self.quality)} {show(self.quality, self.metrics[self.quality], unit)}{against}"
         if self.steering != self.quality:
-            quality = f"{label(self.steering)} {show(self.steering, self.metrics[self.steering])}, test {quality}"
+            steering = show(self.steering, self.metrics[self.steering], unit)
+            quality = f"{label(self.steering)} {steering}, test {quality}"
         else:
             quality += ", chosen by it and so flattered"
         parts = [quality]
@@ -128,7 +132,7 @@ class Choice:
 
 
 def pick(records: Sequence[Record], budget: Mapping[str, float | None], passed_over: Collection[str] = ()) -> Choice:
-    """The record of highest validation quality that keeps `budget`; where none does, the nearest one.
+    """The record of best validation quality that keeps `budget`; where none does, the nearest one.
 
     All records are candidates, the teacher and the baseline too: a budget may limit what is no objective of the
     frontier. The test split has no say, so that the figure on it is not that of the luckiest; only records without one
@@ -138,9 +142,9 @@ def pick(records: Sequence[Record], budget: Mapping[str, float | None], passed_o
 
     Args:
         records: One study's records.
-        budget: Name → upper limit: a metric in milliseconds or bytes, or `quality_drop` (points below the teacher).
-            None sets no limit. A `quality_drop` of 0 has its excess counted in points. And `probability`, which is
-            `SURELY` where it is left out.
+        budget: Name → upper limit: a metric in milliseconds or bytes, or `quality_drop` (by how much it may be worse
+            than the teacher, in points of a percentage). None sets no limit. A `quality_drop` of 0 has its excess
+            counted in points. And `probability`, which is `SURELY` where it is left out.
         passed_over: Ids that are not recommended, unless there is nothing else (`millis.frontier.Frontier.unbeaten`).
 
     Raises:
@@ -240,9 +244,10 @@ def _ranked(
     if any(steering not in record.metrics for record in records):
         steering = records[0].quality
     choices = [(_candidate(record, records, budget, steering), record) for record in records]
+    sign = records[0].reading.sign
     return sorted(
         [one for one in choices if one[1].id not in passed_over] or choices,
-        key=lambda one: (-one[0].metrics[steering], max(one[0].excess.values(), default=0.0), one[0].name),
+        key=lambda one: (-sign * one[0].metrics[steering], max(one[0].excess.values(), default=0.0), one[0].name),
     )
 
 
@@ -257,7 +262,8 @@ def _candidate(record: Record, records: Sequence[Record], budget: Mapping[str, f
     if "quality_drop" in limits or any(other.kind == "teacher" for other in records):
         teacher = teacher_of(records)
         metrics["quality_drop"], known["quality_drop"] = (
-            finite_metric(teacher, name) - finite_metric(record, name) for name in (record.quality, steering)
+            record.reading.loss(finite_metric(record, name), finite_metric(teacher, name))
+            for name in (record.quality, steering)
         )
     for name, limit in limits.items():
         limited = [one for one in known if one.endswith(("_ms", "_bytes")) or one == "quality_drop"]
@@ -282,16 +288,18 @@ def _candidate(record: Record, records: Sequence[Record], budget: Mapping[str, f
         probability=0.0,
         required=required(budget),
         steering=steering,
+        reading=record.reading,
     )
 
 
-def describe_budget(budget: Mapping[str, float]) -> str:
-    """The limits in one line: "p99 ≤ 2.00 ms, quality drop ≤ 1.0 points"."""
-    return ", ".join(f"{label(name)} ≤ {show_limit(name, limit)}" for name, limit in budget.items())
+def describe_budget(budget: Mapping[str, float], quality: str = PERCENT) -> str:
+    """The limits in one line: "p99 ≤ 2.00 ms, quality drop ≤ 1.0 points"; `quality` is the quality metric's unit."""
+    return ", ".join(f"{label(name)} ≤ {show_limit(name, limit, quality)}" for name, limit in budget.items())
 
 
-def describe_drop(drop: float) -> str:
-    """Points below the teacher in words: "0.6 below the teacher", "0.2 above ..." or "level with the teacher"."""
-    if abs(drop) < 0.05:
+def describe_drop(drop: float, reading: Judged) -> str:
+    """A loss against the teacher in words: "0.6 below the teacher", "0.2 above ..." or "level with the teacher"."""
+    text = show("quality", abs(drop), reading.unit)
+    if float(text.split()[0]) == 0:  # as it is written
         return "level with the teacher"
-    return f"{abs(drop):.1f} {'below' if drop > 0 else 'above'} the teacher"
+    return f"{text} {'below' if reading.sign * drop > 0 else 'above'} the teacher"

@@ -10,8 +10,10 @@ from math import isfinite
 
 from millis.errors import MillisError, nearest
 from millis.record import Record
+from millis.units import Better
 
-DIRECTIONS = ("maximize", "minimize")
+DIRECTIONS: dict[Better, str] = {"higher": "maximize", "lower": "minimize"}
+"""Of an objective, by which values of it are better."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Record: one frozen measured result, enough to repeat the run and to judge it. JSON lines in and out.
 
 `metrics` carries units in its names: `latency_p50_ms`, `size_bytes`, `speedup` (original / compressed, above 1 is
-better), and quality metrics as percentages (`accuracy` = 93.4) on the test split; the same on the validation split,
-which steers searches, is prefixed `validation_`. `intervals` holds 95 % bootstrap intervals under the same names.
+better), and quality metrics (`accuracy` = 93.4) on the test split, whose units `judged` has; the same on the
+validation split, which steers searches, is prefixed `validation_`. `intervals` holds 95 % bootstrap intervals under the
+same names.
 
 A line is held against `Record`'s own annotations (`millis.schema`), and against what a report takes for granted beyond.
 """
@@ -20,11 +21,40 @@ from millis import schema
 from millis.errors import MillisError
 from millis.schema import Count
 from millis.store import atomic_file
+from millis.units import PERCENT, SIGN, Better
 
 KINDS = ("teacher", "baseline", "linear", "student")
 Amount = Annotated[float, Meta(ge=0, le=1e30)]  # finite
 Milliseconds = Annotated[float, Meta(gt=0, le=1e12)]  # 30 years: finite
 MEASURED = ("_ms", "_bytes", "speedup")  # ends of the names of metrics that are never undefined
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a quality metric reads, and what it knows beside answers and references.
+
+    With `predictions` and `references` that is all it takes to resample the metric, so a report opens no artifact. The
+    items' statistics would do as well, and are not here: they follow from these three, and are 302 numbers a text for a
+    macro average over 151 classes.
+
+    Args:
+        better: Which values are the better ones.
+        unit: "%", or the metric's own; empty where it does not say.
+        settings: The metric's fields, such as `{"classes": 151}`.
+    """
+
+    better: Better = "higher"
+    unit: Annotated[str, Meta(max_length=32)] = PERCENT
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sign(self) -> float:
+        """What makes more of the metric better: 1 or -1."""
+        return SIGN[self.better]
+
+    def loss(self, value: float, reference: float) -> float:
+        """How much worse `value` is than `reference`, in the metric's unit; negative where it is better."""
+        return self.sign * (reference - value)
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,7 @@ class Record:
         environment: Machine, threads, affinity, package versions, git commit, data fingerprint.
         analysis: What `millis benchmark` was asked for beyond latency: `limit`, `profile`, `curves`.
         processes: Which of the model's processes served each round, [R]; empty in records older than this field.
+        judged: Quality metric → how it reads; empty in records older than this field.
         notes: Anything a reader must know (texts truncated, reference drifted, training skipped, and what that saved).
     """
 
@@ -73,10 +104,16 @@ class Record:
     notes: list[str] = field(default_factory=list)
     analysis: dict[str, Any] = field(default_factory=dict)
     processes: list[int] = field(default_factory=list)
+    judged: dict[str, Judged] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise MillisError(f"record {self.name!r} has kind {self.kind!r}; expected one of {', '.join(KINDS)}")
+
+    @property
+    def reading(self) -> Judged:
+        """How the quality metric reads; that of older records is a percentage, and more is better."""
+        return self.judged.get(self.quality, Judged())
 
     def to_json(self) -> str:
         """One line of JSON."""

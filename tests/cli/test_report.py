@@ -10,7 +10,9 @@ import pytest
 from millis.cli.hydra_app import composed
 from millis.cli.report import read_all, run
 from millis.errors import MillisError
+from millis.metrics import score
 from millis.record import write_records
+from millis.storage.manifest import Manifest, seal
 
 STUDY = runpy.run_path(str(Path(__file__).parents[1] / "report" / "synthetic.py"))["study"]
 
@@ -29,6 +31,32 @@ def test_a_folders_records_come_oldest_file_first_each_where_it_came_last(tmp_pa
     elsewhere = replace(first, artifact=str(tmp_path / "elsewhere"))
     write_records(tmp_path / "new" / "records.jsonl", [elsewhere])
     assert read_all(tmp_path)[-1].artifact == elsewhere.artifact
+
+
+def older(study, **changes):
+    """The study as it was written before records held what they are judged by."""
+    return [replace(one, judged={}, **changes) for one in study]
+
+
+def test_older_records_need_no_artifact_unless_their_metric_knows_names(tmp_path, capsys):
+    write_records(tmp_path / "records.jsonl", older(STUDY()))
+    run(composed("report", [f"records={tmp_path / 'records.jsonl'}"]))
+    assert "transformer 3x384 int8" in capsys.readouterr().out
+    labels = ["yes", "oos", "no"]
+    values = [score("in_scope_accuracy", one.predictions, one.references, labels) for one in STUDY()]
+    out_of_scope = [
+        replace(one, quality="in_scope_accuracy", metrics={**one.metrics, "in_scope_accuracy": value})
+        for one, value in zip(STUDY(), values, strict=True)
+    ]
+    write_records(tmp_path / "records.jsonl", older(out_of_scope, artifact="artifacts/a"))
+    with pytest.raises(MillisError, match=r"artifacts/a"):
+        run(composed("report", [f"records={tmp_path / 'records.jsonl'}"]))
+    (tmp_path / "artifacts" / "a").mkdir(parents=True)
+    manifest = Manifest("a", "eager", {"family": "static"}, tuple(labels), ("input_ids", "attention_mask"), 12)
+    seal(tmp_path / "artifacts" / "a", manifest)
+    for source in ("records.jsonl", ""):
+        run(composed("report", [f"records={tmp_path / source}"]))
+        assert f"{values[0]:.1f}" in capsys.readouterr().out
 
 
 def test_a_folder_without_records_says_what_to_do(tmp_path):

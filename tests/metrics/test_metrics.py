@@ -10,6 +10,10 @@ import pytest
 
 from millis import metrics
 from millis.errors import MillisError
+from millis.metrics import bootstrap
+from millis.metrics.contract import plain
+from millis.metrics.macro_f1 import MacroF1
+from millis.record import Judged, Record
 
 LABELS = ["book", "cancel", "oos"]
 PREDICTIONS, REFERENCES = [0, 1, 2, 0, 2, 1], [0, 1, 1, 1, 2, 2]
@@ -20,7 +24,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def test_every_file_with_a_function_of_its_name_is_a_metric() -> None:
+def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
         "in_scope_accuracy",
@@ -32,9 +36,9 @@ def test_every_file_with_a_function_of_its_name_is_a_metric() -> None:
 
 
 @pytest.mark.parametrize("name", metrics.shipped())
-def test_load_score_and_scorer_are_the_same_function(name: str) -> None:
+def test_load_score_and_named_are_the_same_metric(name: str) -> None:
     value = metrics.score(name, PREDICTIONS, REFERENCES, LABELS)
-    assert metrics.scorer(name, LABELS)(np.array(PREDICTIONS), np.array(REFERENCES)) == value
+    assert plain(metrics.named(name, LABELS), np.array(PREDICTIONS), np.array(REFERENCES)) == value
     metric = metrics.load(name, labels=LABELS)
     assert metric.compute(predictions=PREDICTIONS, references=REFERENCES) == {name: value}
     assert metric.name == name
@@ -66,7 +70,8 @@ def test_computing_leaves_no_file_behind(tmp_path: Path) -> None:
 def test_scoring_and_the_bootstrap_import_neither_evaluate_nor_torch() -> None:
     code = (
         "import sys; from millis import metrics; from millis.metrics import bootstrap; "
-        "bootstrap.interval(metrics.scorer('accuracy'), [0, 1], [0, 0]); metrics.score('macro_f1', [0, 1], [0, 0]); "
+        "bootstrap.interval(metrics.named('accuracy', 'ab'), [0, 1], [0, 0]); "
+        "metrics.score('macro_f1', [0, 1], [0, 0]); "
         "assert not {'evaluate', 'datasets', 'torch', 'sklearn'} & set(sys.modules)"
     )
     source = str(Path(metrics.__file__).parents[2])
@@ -113,7 +118,7 @@ def test_a_metric_with_several_nameless_values_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["in_scope_accuracy", "out_of_scope_recall"])
 def test_labels_that_a_metric_cannot_work_with_are_refused_when_it_is_made(name: str) -> None:
-    for make in (metrics.load, metrics.scorer):
+    for make in (metrics.load, metrics.named):
         with pytest.raises(MillisError, match=r"got the labels \[no, yes\]; this metric needs one named 'oos'"):
             make(name, ["no", "yes"])
 
@@ -156,3 +161,69 @@ def test_input_that_is_not_label_indices_is_refused(predictions: list[int], refe
     with pytest.raises(MillisError) as error:
         metrics.load("accuracy", labels=LABELS).compute(predictions=predictions, references=references)
     assert str(error.value) == text
+
+
+def record(
+    name: str, judged: dict[str, Judged], predictions: list[int] = PREDICTIONS, quality: str = "macro_f1"
+) -> Record:
+    return Record(
+        id=name, name=name, kind="student", metrics={}, intervals={}, quality=quality, config={}, seed=0, artifact="",
+        predictions=predictions, references=REFERENCES, latency_ms=[], reference_latency_ms=[], stages_ms={}, parity={},
+        environment={}, judged=judged,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", metrics.shipped())
+def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
+    judged = metrics.judged([name], LABELS)
+    assert (judged[name].better, judged[name].unit) == ("higher", "%")
+    read = Record.from_json(record("a", judged, quality=name).to_json())
+    assert metrics.metric_of([read]) == metrics.named(name, LABELS)
+
+
+def test_records_older_than_what_they_are_judged_by_number_their_labels() -> None:
+    # The largest index of all is 5, so six classes; one record that has them is enough for all.
+    old, other = record("old", {}), record("other", {}, [5, 0, 0, 0, 0, 0])
+    assert metrics.metric_of([old, other]) == MacroF1(6)
+    assert metrics.metric_of([old, record("new", {"macro_f1": Judged(settings={"classes": 9})})]) == MacroF1(9)
+    assert metrics.completed(old, LABELS).judged == metrics.judged(["macro_f1"], LABELS)
+    assert metrics.completed(kept := record("new", {"macro_f1": Judged()}), LABELS) is kept
+    with pytest.raises(MillisError, match=r"got the labels \[0, 1, 2\]; this metric needs one named 'oos'"):
+        metrics.metric_of([record("old", {}, quality="out_of_scope_recall")])
+
+
+def test_records_over_different_labels_are_refused() -> None:
+    a, b = (record(name, {"macro_f1": Judged(settings={"classes": classes})}) for name, classes in (("a", 3), ("b", 4)))
+    with pytest.raises(MillisError) as caught:
+        metrics.metric_of([a, b])
+    assert str(caught.value) == (
+        "records 'a' and 'b' are judged by macro_f1 over different labels ({'classes': 3} and {'classes': 4}): compare "
+        "records of one data set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({}, "Object missing required field classes"),
+        ({"classes": "many"}, "classes is 'many': expected int, got str"),
+        ({"classes": 2**40}, "classes is 1099511627776: expected int <= 65536"),
+    ],
+)
+def test_a_record_that_asks_for_what_no_metric_has_is_refused(settings: dict[str, object], fault: str) -> None:
+    with pytest.raises(MillisError) as caught:
+        metrics.metric_of([record("a", {"macro_f1": Judged(settings=settings)})])
+    assert str(caught.value) == f"record 'a' lacks what macro_f1 has to know: {fault}"
+
+
+def test_a_foreign_metric_is_resampled_too(tmp_path: Path) -> None:
+    # Right on all: 1 on every resample. What the metric does not say of itself, a record does not either.
+    name = write_metric(
+        tmp_path / "share", "{'share': sum(p == r for p, r in zip(predictions, references)) / len(references)}"
+    )
+    assert bootstrap.interval(metrics.named(name, LABELS), [0, 1], [0, 1], resamples=5) == (1.0, 1.0)
+    low, high = bootstrap.interval(metrics.named(name, LABELS), [0, 1, 1, 1], [0, 1, 0, 0], resamples=20)
+    assert 0 <= low < 0.5 < high <= 1
+    judged = metrics.judged([name], LABELS)
+    assert judged == {name: Judged("higher", "", {})}
+    assert plain(metrics.metric_of([record("a", judged, quality=name)]), np.array([0, 1]), np.array([0, 0])) == 0.5

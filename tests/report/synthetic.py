@@ -17,7 +17,7 @@ ones do). Latency is base × (log-normal noise of the request) × (noise of the 
 
 import numpy as np
 
-from millis.record import Record
+from millis.record import Judged, Record
 
 FRONTIER = {
     "teacher",
@@ -115,4 +115,5 @@ def _record(model, i, references, difficulty, latencies) -> Record:
             "git_commit": "0123abc",
         },
         notes=["3 of 600 texts were truncated to 128 tokens"] if kind == "teacher" else [],
+        judged={"accuracy": Judged()},
     )

@@ -9,18 +9,12 @@ import pytest
 from rich.console import Console
 
 from millis.errors import MillisError
-from millis.metrics import scorer
-from millis.record import Record
+from millis.record import Judged, Record
 from millis.report.effects import contrasts, factorial, print_effects
 
 TEXTS = 100
 NONE = {"_target_": "millis.pruning.recipe.none"}
 NEURONS = {"_target_": "millis.pruning.recipe.Pruning", "sparsity": 0.5}
-
-
-def accuracy(_):
-    """Record → its metric."""
-    return scorer("accuracy")
 
 
 def record(seed, right, milliseconds, alpha=0.0, pruning=NONE, **config):
@@ -61,7 +55,7 @@ KEYS = ["distillation.alpha", "pruning"]
 def test_effects_by_hand():
     """Distilling: (60 + 54 - 50 - 40) / 2 = 12; pruning: (40 + 54 - 50 - 60) / 2 = -8; distilling where pruned is 14,
     where not 10: (14 - 10) / 2 = 2. Pruned takes half the time, whatever else: log 0.5."""
-    found = factorial(crossed(), KEYS, accuracy)
+    found = factorial(crossed(), KEYS)
     assert {name: effect.mean for name, effect in found.points.items()} == pytest.approx(
         {"distillation.alpha": 12.0, "pruning": -8.0, "distillation.alpha x pruning": 2.0}
     )
@@ -79,11 +73,11 @@ def test_effects_by_hand():
 
 
 def test_intervals_come_from_texts_and_are_paired():
-    found = factorial(crossed(), KEYS, accuracy)
+    found = factorial(crossed(), KEYS)
     for effect in found.points.values():
         assert effect.low < effect.mean < effect.high
     alike = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (NONE, NEURONS))]
-    for effect in factorial(alike, KEYS, accuracy).points.values():  # the same texts right everywhere
+    for effect in factorial(alike, KEYS).points.values():  # the same texts right everywhere
         assert effect.low == effect.mean == effect.high == 0
 
 
@@ -91,7 +85,7 @@ def test_an_interval_over_seeds():
     """One seed gains ten points from distilling, the other none: drawn twice, either may be the mean."""
     first = crossed(seeds=(0,))
     second = [record(1, 50, one.latency_ms[0][0], *_levels(one)) for one in first]
-    both, alone = factorial([*first, *second], KEYS, accuracy), factorial(first, KEYS, accuracy)
+    both, alone = factorial([*first, *second], KEYS), factorial(first, KEYS)
     wide, narrow = both.points["distillation.alpha"], alone.points["distillation.alpha"]
     assert wide.mean == pytest.approx(6.0) and narrow.mean == pytest.approx(12.0)
     assert wide.low == 0 < narrow.low
@@ -111,7 +105,7 @@ def test_what_processes_differ_by_is_in_the_effects_on_time():
                     one, latency_ms=times, reference_latency_ms=[[8.0] * 3] * 6, metrics=metrics, processes=processes
                 )
             )
-        return factorial(records, KEYS, accuracy).log_latency["pruning"]
+        return factorial(records, KEYS).log_latency["pruning"]
 
     several, one = measured([0, 1, 2, 0, 1, 2]), measured([])
     assert several.low < several.mean < several.high
@@ -125,24 +119,24 @@ def _levels(one):
 def test_levels_that_differ_in_a_number_are_told_by_it():
     half, more = NEURONS, {**NEURONS, "sparsity": 0.75}
     records = [record(0, 50, 8.0, alpha, pruning) for alpha, pruning in product((0.0, 0.9), (more, half))]
-    assert factorial(records, KEYS, accuracy).factors[1] == factorial(records[::-1], KEYS, accuracy).factors[1]
-    assert factorial(records, KEYS, accuracy).factors[1].on == "sparsity=0.75"
-    assert factorial(records, ["pruning.sparsity"], accuracy).factors[0].off == "0.5"
+    assert factorial(records, KEYS).factors[1] == factorial(records[::-1], KEYS).factors[1]
+    assert factorial(records, KEYS).factors[1].on == "sparsity=0.75"
+    assert factorial(records, ["pruning.sparsity"]).factors[0].off == "0.5"
 
 
 def test_the_newest_of_several_factorials_counts():
     older, newer = crossed(trainer={"max_epochs": 1}), crossed(seeds=(5,), trainer={"max_epochs": 2})
-    assert factorial([*older, *newer], KEYS, accuracy).seeds == (5,)
-    assert factorial([*newer, *older], KEYS, accuracy).seeds == (0, 1)
+    assert factorial([*older, *newer], KEYS).seeds == (5,)
+    assert factorial([*newer, *older], KEYS).seeds == (0, 1)
     alone = record(9, 10, 1.0, trainer={"max_epochs": 3})  # no factorial
-    assert factorial([*older, *newer, alone], KEYS, accuracy).seeds == (5,)
+    assert factorial([*older, *newer, alone], KEYS).seeds == (5,)
     newer_but_broken = crossed(seeds=(7,), trainer={"max_epochs": 4})[:3]
-    assert factorial([*older, *newer_but_broken], KEYS, accuracy).seeds == (0, 1)
-    assert factorial(crossed(group="a") + crossed(seeds=(3,), group="b"), KEYS, accuracy).seeds == (0, 1, 3)
+    assert factorial([*older, *newer_but_broken], KEYS).seeds == (0, 1)
+    assert factorial(crossed(group="a") + crossed(seeds=(3,), group="b"), KEYS).seeds == (0, 1, 3)
 
 
 def test_an_incomplete_seed_is_left_out():
-    assert factorial([*crossed(), *crossed(seeds=(2,))[:3]], KEYS, accuracy).seeds == (0, 1)
+    assert factorial([*crossed(), *crossed(seeds=(2,))[:3]], KEYS).seeds == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +167,7 @@ def test_an_incomplete_seed_is_left_out():
 )
 def test_what_has_no_effects_is_refused(records, keys, message):
     with pytest.raises(MillisError, match=message):
-        factorial(records, keys, accuracy)
+        factorial(records, keys)
 
 
 @pytest.mark.parametrize("references", [[0] + [1] * (TEXTS - 1), [1] * (TEXTS - 1)], ids=["another label", "one fewer"])
@@ -181,42 +175,45 @@ def test_other_test_texts_are_refused(references):
     first, *rest = crossed()
     other = replace(first, references=references, predictions=first.predictions[: len(references)])
     with pytest.raises(MillisError, match=r"effects: the records are of different test texts"):
-        factorial([other, *rest], KEYS, accuracy)
+        factorial([other, *rest], KEYS)
 
 
 def test_what_was_measured_over_another_reference_does_not_count():
     """`millis benchmark` writes records of the same recipe, whose speed-up is over its first artifact."""
     again = replace(crossed()[0], metrics={"accuracy": 1.0, "speedup": 9.0}, environment={"benchmark": {}})
-    assert factorial([*crossed(), again], KEYS, accuracy) == factorial(crossed(), KEYS, accuracy)
+    assert factorial([*crossed(), again], KEYS) == factorial(crossed(), KEYS)
 
 
 def test_a_level_that_was_tried_alone_does_not_count():
-    assert factorial([record(0, 90, 8.0, alpha=0.5), *crossed()], KEYS, accuracy) == factorial(
-        crossed(), KEYS, accuracy
-    )
+    assert factorial([record(0, 90, 8.0, alpha=0.5), *crossed()], KEYS) == factorial(crossed(), KEYS)
 
 
 def test_what_a_search_drew_beside_them_is_passed_over_quickly():
     drawn = [record(0, 50, 8.0, 0.1 + i / 1e4, {**NEURONS, "sparsity": i / 1e4}) for i in range(200)]
-    assert factorial([*drawn, *crossed()], KEYS, accuracy) == factorial(crossed(), KEYS, accuracy)
+    assert factorial([*drawn, *crossed()], KEYS) == factorial(crossed(), KEYS)
 
 
 def test_a_level_may_be_null():
     records = [record(0, 50, 8.0, student={"layers": layers}) for layers in (None, 3)]
-    (factor,) = factorial(records, ["student.layers"], accuracy).factors
+    (factor,) = factorial(records, ["student.layers"]).factors
     assert {factor.off, factor.on} == {"None", "3"}
 
 
 def test_zero_is_one_level_however_it_is_written():
     records = [record(0, 50, 8.0, alpha) for alpha in (0, 0.0, 0.9)]
-    assert factorial(records, ["distillation.alpha"], accuracy).factors[0].off == "0"
+    assert factorial(records, ["distillation.alpha"]).factors[0].off == "0"
 
 
 def test_the_metric_is_that_of_the_records_that_count():
-    asked = []
-    later = record(9, 10, 1.0, task={"metric": "macro_f1"})
-    factorial([*crossed(), later], KEYS, lambda one: asked.append(one.seed) or scorer("accuracy"))
-    assert asked == [0]
+    # All references are 1, of two labels: with 50 of 100 right, class 1 has F1 2·50/(50 + 100) and class 0 has 0. The
+    # run that does not count is judged over other labels, which would be refused.
+    f1 = {right: 100 * right / (right + 100) for right in (50, 60, 40, 54)}
+    judged = {"macro_f1": Judged(settings={"classes": 2})}
+    counted = [replace(one, quality="macro_f1", judged=judged) for one in crossed()]
+    later = replace(record(9, 10, 1.0, task={"metric": "other"}), judged={"macro_f1": Judged(settings={"classes": 9})})
+    found = factorial([*counted, later], KEYS)
+    assert [cell.quality for cell in found.cells] == pytest.approx([f1[50], f1[40], f1[60], f1[54]])
+    assert found.unit == "points"
 
 
 def test_contrasts_are_orthogonal():
@@ -230,7 +227,7 @@ def test_contrasts_are_orthogonal():
 
 def test_what_is_printed():
     out = io.StringIO()
-    print_effects(factorial(crossed(), KEYS, accuracy), Console(file=out, width=120))
+    print_effects(factorial(crossed(), KEYS), Console(file=out, width=120))
     text = out.getvalue()
     assert "pruning: none (off), Pruning (on)" in text
     assert "distillation.alpha, pruning" in text and "54.00" in text

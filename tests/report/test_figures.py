@@ -1,9 +1,10 @@
+from dataclasses import replace
 from math import log10
 
 import pytest
 
 from millis.frontier import Frontier
-from millis.record import Record
+from millis.record import Judged, Record
 from millis.report import figures, tables
 
 
@@ -40,6 +41,17 @@ def test_budget_lines_are_where_the_limits_are(rows: list[tables.Row]) -> None:
     assert (level.y0, level.y1) == (91.5, 91.5)  # 94.0 - 2.5
     words = {note.text: note for note in figure.layout.annotations}
     assert words["≤ 2 ms"].x == pytest.approx(log10(2))  # on a log axis annotations take exponents
+
+
+def test_axis_and_floor_are_in_the_metrics_unit_and_direction(rows: list[tables.Row]) -> None:
+    assert figures.frontier_figure(rows, "latency_p50_ms").layout.yaxis.title.text == "accuracy, %"
+    turned = [replace(row, reading=Judged("lower", "<nats>")) for row in rows]
+    figure = figures.frontier_figure(turned, "latency_p50_ms", {"quality_drop": 2.5})
+    assert figure.layout.yaxis.title.text == "accuracy, &lt;nats&gt;"
+    assert figure.layout.shapes[0].y0 == 96.5  # 94.0 + 2.5
+    assert "teacher + 2.5 &lt;nats&gt;" in {note.text for note in figure.layout.annotations}
+    unknown = [replace(row, reading=Judged("higher", "")) for row in rows]
+    assert figures.frontier_figure(unknown, "latency_p50_ms").layout.yaxis.title.text == "accuracy"
 
 
 def test_latency_boxes_carry_the_percentiles() -> None:

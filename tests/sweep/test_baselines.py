@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from millis.metrics.accuracy import accuracy
+from millis.metrics.accuracy import Accuracy
 from millis.record import Record
 from millis.sweep.baselines import MAJORITY, majority, unbeaten
 
@@ -24,7 +24,7 @@ LINEAR = record("linear", np.arange(15, 95), 0.1, "linear")  # 80 right
 
 
 def judged(*records):
-    return unbeaten([LINEAR, *records], accuracy)
+    return unbeaten([LINEAR, *records], Accuracy())
 
 
 def test_the_constant_answer_is_the_most_frequent_label():
@@ -54,4 +54,4 @@ def test_the_teacher_is_judged_and_its_int8_and_the_linear_model_are_not():
 
 
 def test_without_a_linear_model_the_majority_is_what_is_left():
-    assert unbeaten([record("any", np.arange(15, 95), 5.0)], accuracy) == {}
+    assert unbeaten([record("any", np.arange(15, 95), 5.0)], Accuracy()) == {}

@@ -1,8 +1,9 @@
 """Frontier, probabilities and ties, on numbers that can be checked with a pencil."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from json import dumps
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from millis.errors import MillisError
+from millis.metrics import judged, score
+from millis.metrics.accuracy import Accuracy
 from millis.record import Record
 from millis.sweep.frontier import frontier, non_dominated
 
@@ -171,14 +174,43 @@ def test_other_objectives_and_the_tail() -> None:
     assert not standing([a, b], "b", objectives={"accuracy": "maximize", "size_bytes": "minimize"}).on_frontier
 
 
-def test_any_metric_can_be_the_quality() -> None:
-    def score(predictions, references):
-        return 100 * float(np.mean(predictions == references))
+@pytest.mark.parametrize("name", ["macro_f1", "macro_accuracy"])
+def test_any_metric_can_be_the_quality(name: str) -> None:
+    # With a reference of each label, all right makes 100, and each record that errs more has less of every metric.
+    references = [0] * 99 + [1]
+    answers = [[1 - label if i < wrong else label for i, label in enumerate(references)] for wrong in (0, 20, 50)]
+    records = [
+        record(str(wrong), 100, 2, predictions=one, references=references, quality=name,
+               metrics={name: score(name, one, references), "latency_p50_ms": 2.0})
+        for wrong, one in enumerate(answers)
+    ]  # fmt: skip
+    found = frontier(records, resamples=50)
+    assert found.objectives == {name: "maximize", "latency_p50_ms": "minimize"}
+    assert [(s.on_frontier, s.probability) for s in found.standings] == [(True, 1.0), (False, 0.0), (False, 0.0)]
 
-    records = [record(f"r{i}", correct, ms) for i, (correct, ms) in enumerate([(90, 3), (88, 2), (70, 2.5)])]
-    renamed = [replace(r, quality="f1", metrics={**r.metrics, "f1": r.metrics["accuracy"]}) for r in records]
-    fast, slow = frontier(records, resamples=50), frontier(renamed, score=score, resamples=50)
-    assert [s.probability for s in fast.standings] == [s.probability for s in slow.standings]
+
+@dataclass(frozen=True)
+class ErrorRate(Accuracy):
+    """100 - accuracy: lower is better."""
+
+    better: ClassVar = "lower"
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return 100 - super().value(sums)
+
+
+def test_a_metric_may_run_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = [record(f"r{i}", correct, ms) for i, (correct, ms) in enumerate([(90, 3), (88, 2), (70, 2.5)])]
+    wrong = [replace(one, quality="errors", metrics={**one.metrics, "errors": 100 - one.metrics["accuracy"]})
+             for one in right]  # fmt: skip
+    expected = frontier(right, resamples=50)
+    monkeypatch.setattr("millis.sweep.frontier.metric_of", lambda records: ErrorRate())
+    found = frontier(wrong, resamples=50)
+    assert found.objectives == {"errors": "minimize", "latency_p50_ms": "minimize"}
+    assert found.standings == expected.standings
+    assert found.majority == 0.0
+    refused(wrong, "objective errors is 'maximize', but lower is better: expected minimize",
+            objectives={"errors": "maximize"})  # fmt: skip
 
 
 def test_deterministic_by_seed_and_json_able() -> None:
@@ -198,14 +230,12 @@ def test_frontier_is_a_staircase(models: list[tuple[int, int]]) -> None:
 
 
 def test_draws_without_a_value_are_left_out() -> None:
-    # The metric is undefined when text 0 is not drawn: 36.6 % of the draws, as above.
-    def first_text_counts(predictions, references):
-        return 100 * float(np.mean(predictions == references)) if references.any() else float("nan")
-
-    a = record("a", 99, 2)
+    # Text 0 alone is out of scope: the metric is undefined when it is not drawn, 36.6 % of the draws, as above.
     labels = [1] + [0] * (TEXTS - 1)
-    a = replace(a, predictions=labels, references=labels, metrics={**a.metrics, "accuracy": 100.0})
-    result = frontier([a], score=first_text_counts, resamples=1000)
+    name = "out_of_scope_recall"
+    a = record("a", 100, 2, predictions=labels, references=labels, quality=name,
+               metrics={name: 100.0, "latency_p50_ms": 2.0}, judged=judged([name], ["in", "oos"]))  # fmt: skip
+    result = frontier([a], resamples=1000)
     assert result.resamples == pytest.approx(634, abs=50)
     assert result.standings[0].probability == 1.0
 
@@ -226,7 +256,9 @@ def test_frontier_refuses_what_cannot_be_compared() -> None:
     refused([a, replace(b, latency_ms=[])], "0 rounds of latency samples")
 
 
-def test_frontier_refuses_a_foreign_score() -> None:
+def test_frontier_refuses_a_quality_that_is_not_that_of_the_predictions() -> None:
     a = record("a", 80, 2)
-    refused([a], "score gives 0.8 for 'a' whose record says accuracy 80", score=lambda p, r: float(np.mean(p == r)))
-    refused([replace(a, quality="f1", metrics={**a.metrics, "f1": 80.0})], "pass score=")
+    refused([replace(a, metrics={**a.metrics, "accuracy": 80.1})],
+            "record 'a' has accuracy 80.1, its predictions have 80: measure it again")  # fmt: skip
+    assert frontier([replace(a, metrics={**a.metrics, "accuracy": 80.03})], resamples=5).members
+    refused([replace(a, predictions=[], references=[])], "record 'a' holds no predictions to resample")

@@ -4,6 +4,9 @@ import pytest
 
 from millis.data.dataset import Dataset, Split
 from millis.errors import MillisError
+from millis.metrics.accuracy import Accuracy
+from millis.metrics.bootstrap import interval
+from millis.record import Judged
 from millis.tasks.classification import Classification
 
 
@@ -22,6 +25,19 @@ def test_scores_hold_the_metric_and_those_beside_it():
     scores = Classification(metric="accuracy", also=["macro_f1"]).scores([0, 1, 1], [0, 0, 1], ("a", "b"))
     assert scores == {"accuracy": pytest.approx(200 / 3), "macro_f1": pytest.approx(200 / 3)}
     assert list(Classification(metric="macro_f1", also=()).scores([0], [0], ("a", "b"))) == ["macro_f1"]
+
+
+def test_a_judgement_has_value_interval_and_reading():
+    task = Classification(metric="accuracy", also=["macro_f1"])
+    found = task.judge([0, 1, 1, 0], [0, 0, 1, 0], ("a", "b"))
+    assert found.values == task.scores([0, 1, 1, 0], [0, 0, 1, 0], ("a", "b"))
+    assert found.intervals["accuracy"] == interval(Accuracy(), [0, 1, 1, 0], [0, 0, 1, 0])
+    assert found.judged == {"accuracy": Judged(), "macro_f1": Judged(settings={"classes": 2})}
+
+
+def test_labels_that_a_metric_cannot_work_with_are_refused():
+    with pytest.raises(MillisError, match=r"got the labels \[a, b\]; this metric needs one named 'oos'"):
+        Classification(also=["out_of_scope_recall"]).metrics(("a", "b"))
 
 
 def test_an_unknown_metric_is_refused():

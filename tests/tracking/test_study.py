@@ -1,12 +1,13 @@
 """The run of a study, read back from its files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from wandb_files import artifacts, history, messages, start, summary
 
 from millis import tracking
-from millis.record import Record
+from millis.record import Judged, Record
 from millis.tracking import Member, Model, log_study, open_run
 
 LOGGER = {"_target_": "pytorch_lightning.loggers.WandbLogger", "project": "millis", "group": "clinc study"}
@@ -59,6 +60,12 @@ def test_the_summary_has_the_best_of_each_and_the_trial_counts() -> None:
         "best_accuracy": 90.0,
         "best_speedup": 9.0,
     }
+
+
+def test_the_best_of_a_metric_that_runs_the_other_way_is_the_lowest() -> None:
+    records = [replace(record(name, value, 1.0), judged={"accuracy": Judged("lower", "nats")})
+               for name, value in (("a", 9.0), ("b", 8.0))]  # fmt: skip
+    assert tracking.summary(records, {})["best_accuracy"] == 8.0
 
 
 def test_a_study_can_be_read_back_from_its_offline_run(outputs: Path) -> None:

@@ -17,8 +17,6 @@ from millis.cli.pipeline.inputs import load_inputs, plain
 from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.errors import MillisError, nearest
-from millis.metrics import scorer
-from millis.metrics.bootstrap import interval
 from millis.record import Record, write_records
 from millis.report.analysis import print_analysis
 from millis.report.records import print_notes, print_records
@@ -52,17 +50,16 @@ def run(cfg: DictConfig) -> list[Record]:
     records = []
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
-        references, labels = inputs.dataset.test.labels, inputs.dataset.labels
-        scores = inputs.task.scores(predictions, references, labels)
-        bounds = {metric: interval(scorer(metric, labels), predictions, references) for metric in scores}
+        references = inputs.dataset.test.labels
+        judgement = inputs.task.judge(predictions, references, inputs.dataset.labels)
         records.append(
             Record(
                 id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),
                 name=name,
                 kind="teacher" if name == reference else "student",
                 quality=inputs.task.metric,
-                metrics={**scores, **_left(manifests[name], answers[name].steps), **found.metrics},
-                intervals={**bounds, **found.intervals},
+                metrics={**judgement.values, **_left(manifests[name], answers[name].steps), **found.metrics},
+                intervals={**judgement.intervals, **found.intervals},
                 config=manifests[name].recipe,
                 seed=int(manifests[name].recipe.get("seed", 0)),
                 artifact=str(folder.absolute()),
@@ -75,6 +72,7 @@ def run(cfg: DictConfig) -> list[Record]:
                 parity=manifests[name].parity,
                 notes=[*inputs.dataset.notes, *found.notes],
                 analysis=found_beyond[name],
+                judged=judgement.judged,
                 environment={**found.environment, "data": inputs.data_fingerprint, "benchmark": plain(cfg.benchmark)},
             )
         )

@@ -1,6 +1,6 @@
 """`millis report`: records as one HTML page, or the effects of what they differ in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,31 +9,31 @@ from omegaconf import DictConfig
 from millis.budget import limits_of, pick
 from millis.cli.pipeline.inputs import plain
 from millis.errors import MillisError
-from millis.metrics import Score, scorer
+from millis.frontier import DIRECTIONS
+from millis.metrics import completed, metric_of
 from millis.record import Record, read_records
 from millis.report.effects import factorial, print_effects
 from millis.report.html import write_html
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
+from millis.storage.manifest import open_manifest
 from millis.store import write_json
 from millis.sweep.frontier import frontier
 from millis.tracking import dashboard
 
 
 def run(cfg: DictConfig) -> Path:
-    """Draw the records of one study, or tell their effects; returns the path of what was written."""
+    """Draw the records of one study, or their effects; returns the path of what was written."""
     place = None if cfg.wandb is None else dashboard.target(cfg.wandb)
     outputs = Path(cfg.paths.outputs)
     source = Path(cfg.records) if cfg.records else outputs if cfg.effects else newest(outputs)
-    records = read_all(source)
+    folder = source if source.is_dir() else source.parent
+    records = [_with_labels(record, Path() if source.is_dir() else folder) for record in read_all(source)]
     if not records:
         raise MillisError(f"{source} holds no records: run `millis sweep` first")
-    folder = source if source.is_dir() else source.parent
     if cfg.effects:
-        return _effects(cfg, records, folder)
-    quality = records[0].quality
-    score = None if quality == "accuracy" else _score(records[0], folder)
-    found = frontier(records, _objectives(records[0], cfg.latency), score)
+        return _effects(cfg.effects, records, folder)
+    found = frontier(records, _objectives(records[0], cfg.latency))
     budget = plain(cfg.budget)
     page = Path(cfg.html) if cfg.html else folder / "frontier.html"
     write_html(page, records, found, title=cfg.title, budget=budget)
@@ -60,9 +60,9 @@ def _publish(record: Record, place: tuple[str, str], latency: str | None) -> str
     return dashboard.publish(made)
 
 
-def _effects(cfg: DictConfig, records: Sequence[Record], folder: Path) -> Path:
+def _effects(factors: Iterable[str], records: Sequence[Record], folder: Path) -> Path:
     """Print what the factors do, and write it as JSON."""
-    found = factorial(records, list(cfg.effects), lambda record: _score(record, folder))
+    found = factorial(records, list(factors))
     console = wide_console()
     print_effects(found, console)
     path = folder / "effects.json"
@@ -92,7 +92,7 @@ def _objectives(record: Record, latency: str | None) -> dict[str, str]:
     study = record.config.get("study", {}).get("directions", {})
     if latency is None and study:
         return {record.quality if name == "quality" else name: way for name, way in study.items()}
-    return {record.quality: "maximize", latency or "latency_p50_ms": "minimize"}
+    return {record.quality: DIRECTIONS[record.reading.better], latency or "latency_p50_ms": "minimize"}
 
 
 def newest(outputs: Path) -> Path:
@@ -108,10 +108,12 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _score(record: Record, folder: Path) -> Score:
-    """Scores the record's metric, which may ask for the labels that its artifact knows."""
-    if record.quality == "accuracy":
-        return scorer(record.quality)
-    from millis.storage.manifest import open_manifest
-
-    return scorer(record.quality, open_manifest(folder / record.artifact, verify=False).labels)
+def _with_labels(record: Record, folder: Path) -> Record:
+    """A record that may be older than `judged`; where its metric has to know label names, its artifact has them."""
+    if record.quality in record.judged:
+        return record
+    try:
+        metric_of([record])
+    except MillisError:
+        return completed(record, open_manifest(folder / record.artifact, verify=False).labels)
+    return record

@@ -15,7 +15,8 @@ from millis.cli.pipeline.compress import (
     reference_records,
 )
 from millis.cli.pipeline.forecast import forecast
-from millis.cli.pipeline.study import Outcome, conclude
+from millis.cli.pipeline.inputs import load_inputs
+from millis.cli.pipeline.study import Outcome, check_direction, conclude
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.record import Record
 from millis.report.records import print_notes
@@ -59,8 +60,10 @@ class Listener:
         self.cfg = cfg
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
         check_request(cfg)
+        check_direction(cfg, load_inputs(cfg).metric.better)
         self.teacher = ensure_teacher(cfg)
         self.references = reference_records(cfg, self.teacher)
+        self.reading = self.references[0].reading
         for record in self.references:
             self.say(f"  {_line(record)}")
         self.say(forecast(cfg, self.teacher))
@@ -88,11 +91,11 @@ class Listener:
     def end(self, study: Any) -> None:
         """Measure the contenders side by side; print and write everything."""
         trials = finished(study)
-        cache = self.teacher.inputs.cache
+        inputs = self.teacher.inputs
         ids = [trial["attrs"]["record"] for trial in trials if "record" in trial["attrs"]]
-        records = [read_record(cache, id) for id in ids if record_path(cache, id).is_file()]
+        records = [read_record(inputs, id) for id in ids if record_path(inputs.cache, id).is_file()]
         if gone := len(ids) - len(records):
-            self.say(f"{gone} finished trials are left out: their records are no longer under {cache}")
+            self.say(f"{gone} finished trials are left out: their records are no longer under {inputs.cache}")
         states = Counter(
             "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
         )
@@ -106,15 +109,18 @@ class Listener:
 
     def _numbers(self, metrics: dict[str, float], latency: str) -> str:
         speedup = show("speedup", metrics["speedup"])
-        return f"validation {metrics['quality']:.1f}, {show(latency, metrics[latency])}, {speedup}"
+        return f"validation {self._quality(metrics['quality'])}, {show(latency, metrics[latency])}, {speedup}"
 
     def _best_so_far(self, latency: str) -> str:
-        quality = max(self.best)
+        best = max(self.best, key=lambda found: (self.reading.sign * found[0], *found[1:]))
         fastest = min(self.best, key=lambda found: found[1])
         return (
-            f"(best quality {quality[0]:.1f} at {show(latency, quality[1])}; "
-            f"fastest {show(latency, fastest[1])} at {fastest[0]:.1f})"
+            f"(best quality {self._quality(best[0])} at {show(latency, best[1])}; "
+            f"fastest {show(latency, fastest[1])} at {self._quality(fastest[0])})"
         )
+
+    def _quality(self, value: float) -> str:
+        return show("quality", value, self.reading.unit)
 
 
 def report(outcome: Outcome) -> None:
@@ -147,9 +153,9 @@ def _skip_notes(trials: list[dict[str, Any]]) -> list[str]:
 
 
 def _line(record: Record) -> str:
-    metrics = record.metrics
+    metrics, quality = record.metrics, f"validation_{record.quality}"
     return (
-        f"{record.name}: validation {metrics[f'validation_{record.quality}']:.1f}, "
+        f"{record.name}: validation {show(quality, metrics[quality], record.reading.unit)}, "
         f"{show('latency_p50_ms', metrics['latency_p50_ms'])}, {show('speedup', metrics['speedup'])}"
     )
 

@@ -18,7 +18,8 @@ def run(cfg: DictConfig) -> Record:
     print_records([record], console=console)
     print_notes(record.notes, console)
     console.print(
-        f"{fitted.epochs} epochs in {fitted.seconds:.0f} s; best validation {record.quality} {fitted.quality:.2f}"
+        f"{fitted.epochs} epochs in {fitted.seconds:.0f} s; "
+        f"best validation {record.quality} {record.reading.sign * fitted.quality:.2f}"
     )
     console.print(f"artifact: {record.artifact}", soft_wrap=True)
     return record

@@ -27,7 +27,7 @@ class Blend:
 
     Args:
         weight: w, the linear model's share; 0 leaves the teacher alone.
-        quality: Of the blend on validation, in percent.
+        quality: Of the blend on validation; more is better.
         alone: Of the teacher.
     """
 
@@ -53,7 +53,7 @@ def choose(
     Args:
         teacher, linear: Logits on the validation rows, [N, C].
         references: Labels, [N].
-        score: The quality metric, in percent.
+        score: The quality metric, negated where lower is better.
     """
     answers = {weight: blended(teacher, linear, weight).argmax(axis=1) for weight in WEIGHTS}
     quality = {weight: score(found.tolist(), references.tolist()) for weight, found in answers.items()}

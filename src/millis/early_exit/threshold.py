@@ -23,7 +23,7 @@ from millis.early_exit import policy as policies
 from millis.errors import MillisError
 
 Score = Callable[[Sequence[int], Sequence[int]], float]
-"""Predictions and references in, the quality metric in percent out."""
+"""Predictions and references in, a quality out of which more is better."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Chosen:
 
     Args:
         threshold: A text leaves where the policy's score reaches it.
-        quality_drop: Points of the task's metric below the last exit; negative is better.
+        quality_drop: By how much the task's metric is worse than at the last exit, points; negative is better.
         accuracy_drop_bound: Upper confidence bound on the drop in accuracy, points.
         saving_share: Share of the layers not computed, on average.
         texts: N.
@@ -75,7 +75,7 @@ def choose(
         logits: [E, N, C] on the validation split, from the artifact that answers.
         references: True labels, [N].
         depths: Layers computed up to each exit, [E].
-        score: The task's metric.
+        score: The task's metric, negated where lower is better.
         quality_drop: Points below the last exit.
         confidence: 1 - δ of the bound.
 

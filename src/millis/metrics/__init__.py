@@ -1,40 +1,62 @@
-"""Quality metrics that work offline: one a file, each a function named like its file, with bootstrap intervals.
+"""Quality metrics that work offline: one a file, each a class named like its file, with bootstrap intervals.
 
-A metric file defines `<name>(predictions, references) -> float`: label indices [N] int64 in, a percentage out (nan
-where the metric is undefined). One that must know something about the labels takes it as a further argument, which
-its `context(labels)` finds, so that a label set it cannot work with is refused before anything is trained.
-
-The same function is behind `load` (an `evaluate.Metric`, for whoever speaks that library), `score` (validation and
-test) and `scorer` (the bootstrap). `evaluate` takes seconds to import, so only `load` imports it.
+`contract` says what a metric is, and `accuracy.py` with its class `Accuracy` is the shortest. `named` makes one over a
+data set's labels, and refuses those it cannot work with before anything is trained; `metric_of` makes that of records,
+which hold all it has to know. `score` is its value on checked input, and `load` wraps it as an `evaluate.Metric` for
+whoever speaks that library. `evaluate` takes seconds to import, so nothing else imports it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from math import isnan
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from millis import schema
 from millis.errors import MillisError
-from millis.metrics._labels import checked
+from millis.metrics._labels import checked, numbered
+from millis.metrics.contract import AnyMetric, Foreign, Metric, plain
+from millis.record import Judged, Record
 
 if TYPE_CHECKING:
     import evaluate
 
-Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
-"""Predictions [N] and references [N] (label indices) → the metric's value."""
-
 
 @cache
 def shipped() -> tuple[str, ...]:
-    """Names of the metrics that ship with millis: the files of this package that define a function of their name."""
+    """Names of the metrics that ship with millis: the files of this package that have a class of their name."""
     names = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
-    return tuple(name for name in names if hasattr(import_module(f"{__name__}.{name}"), name))
+    return tuple(name for name in names if hasattr(import_module(f"{__name__}.{name}"), _class_name(name)))
+
+
+def kind(name: str) -> type[Metric]:
+    """The class of a shipped metric: `macro_f1` → `millis.metrics.macro_f1.MacroF1`."""
+    found: type[Metric] = getattr(import_module(f"{__name__}.{name}"), _class_name(name))
+    return found
+
+
+def named(name: str, labels: Sequence[str]) -> AnyMetric:
+    """The metric over a data set's labels.
+
+    Args:
+        name: As for `load`.
+        labels: Label names; a label's position is its index.
+
+    Raises:
+        MillisError: no such metric, or the labels lack what it needs. Call it before training to hear of that early.
+    """
+    if name in shipped():
+        return kind(name).of(labels)
+    from millis.metrics import _evaluate
+
+    return _evaluate.foreign(name, shipped())
 
 
 def load(name: str, labels: Sequence[str] = (), **options: Any) -> evaluate.Metric:
@@ -53,8 +75,8 @@ def load(name: str, labels: Sequence[str] = (), **options: Any) -> evaluate.Metr
 
     if name not in shipped():
         return _evaluate.load(name, shipped(), **options)
-    scorer(name, labels)  # refuses labels that lack what the metric needs
-    return _evaluate.Shipped(name, labels, score, **options)
+    named(name, labels or numbered())  # refuses labels that lack what the metric needs
+    return _evaluate.Shipped(name, labels, kind(name), score, **options)
 
 
 def score(name: str, predictions: ArrayLike, references: ArrayLike, labels: Sequence[str] = ()) -> float:
@@ -73,8 +95,8 @@ def score(name: str, predictions: ArrayLike, references: ArrayLike, labels: Sequ
         MillisError: no such metric, labels that lack what it needs, input that is empty, of unequal lengths or not
             label indices, or a metric that is undefined on these references.
     """
-    compute = scorer(name, labels)
-    value = compute(*checked(predictions, references, labels))
+    answers, actual = checked(predictions, references, labels)
+    value = plain(named(name, labels or numbered(answers, actual)), answers, actual)
     if isnan(value):
         raise MillisError(
             f"{name} is undefined on these {np.size(references)} references: they hold none of the items it is taken "
@@ -83,16 +105,47 @@ def score(name: str, predictions: ArrayLike, references: ArrayLike, labels: Sequ
     return value
 
 
-def scorer(name: str, labels: Sequence[str] = ()) -> Score:
-    """The bare number behind `name`, without checks: quick enough to be called for every bootstrap resample.
+def judged(names: Iterable[str], labels: Sequence[str]) -> dict[str, Judged]:
+    """What records keep of metrics over a data set's labels; `metric_of` is the way back."""
+    metrics = {name: named(name, labels) for name in names}
+    return {
+        name: Judged(metric.better, metric.unit, {} if isinstance(metric, Foreign) else dict(vars(metric)))
+        for name, metric in metrics.items()
+    }
+
+
+def completed(record: Record, labels: Sequence[str]) -> Record:
+    """A record that may be older than `judged`, with what its metric has to know of the labels."""
+    return record if record.quality in record.judged else replace(record, judged=judged([record.quality], labels))
+
+
+def metric_of(records: Sequence[Record]) -> AnyMetric:
+    """The metric that records of one test split are judged by, from the records alone.
+
+    Where all of them are older than `judged`, labels are known by number.
 
     Raises:
-        MillisError: no such metric, or the labels lack what it needs. Call it before training to hear of that early.
+        MillisError: they were judged over different labels, or older ones by a metric that has to know names.
     """
+    name = records[0].quality
+    known = [record for record in records if name in record.judged]
+    if not known:
+        lists = (values for record in records for values in (record.predictions, record.references))
+        return named(name, numbered(*lists))
+    first = known[0]
+    for other in known:
+        if other.judged[name] != first.judged[name]:
+            raise MillisError(
+                f"records {first.name!r} and {other.name!r} are judged by {name} over different labels "
+                f"({first.judged[name].settings} and {other.judged[name].settings}): compare records of one data set"
+            )
     if name not in shipped():
-        from millis.metrics import _evaluate
+        return named(name, ())
+    try:
+        return schema.checked(first.judged[name].settings, kind(name))
+    except MillisError as error:
+        raise MillisError(f"record {first.name!r} lacks what {name} has to know: {error}") from error
 
-        return _evaluate.scorer(name, load(name, labels))
-    module = import_module(f"{__name__}.{name}")
-    known: dict[str, Any] = module.context(labels) if hasattr(module, "context") else {}
-    return partial(getattr(module, name), **known)
+
+def _class_name(name: str) -> str:
+    return "".join(part.title() for part in name.split("_"))

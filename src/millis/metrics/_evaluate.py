@@ -5,6 +5,7 @@ The library's wheel holds no metrics: `evaluate.load("accuracy")` downloads a sc
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from millis.errors import MillisError, nearest
 from millis.metrics._labels import checked
+from millis.metrics.contract import Foreign, Metric
 
 Score = Callable[[str, ArrayLike, ArrayLike, Sequence[str]], float]
 """`millis.metrics.score`."""
@@ -28,8 +30,8 @@ class Shipped(evaluate.Metric):  # type: ignore[misc]
     5,000 items; where that matters call `millis.metrics.score`, which is the same function.
     """
 
-    def __init__(self, name: str, labels: Sequence[str], score: Score, **options: Any):
-        self._name, self._labels, self._score = name, labels, score
+    def __init__(self, name: str, labels: Sequence[str], kind: type[Metric], score: Score, **options: Any):
+        self._name, self._labels, self._kind, self._score = name, labels, kind, score
         super().__init__(**{"keep_in_memory": True, **options})
 
     @property
@@ -41,7 +43,7 @@ class Shipped(evaluate.Metric):  # type: ignore[misc]
         module = import_module(f"millis.metrics.{self._name}")
         return evaluate.MetricInfo(
             description=inspect.getdoc(module) or "",
-            inputs_description=inspect.getdoc(getattr(module, self._name)) or "",
+            inputs_description=inspect.getdoc(self._kind) or "",
             citation="",
             features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
         )
@@ -73,11 +75,13 @@ def load(name: str, shipped: Sequence[str], **options: Any) -> evaluate.Metric:
         ) from error
 
 
-def scorer(name: str, metric: evaluate.Metric) -> Callable[[NDArray[np.int64], NDArray[np.int64]], float]:
-    """A foreign metric as a number: the value under its own name, or the only value it gives; its own unit."""
+@lru_cache(maxsize=8)
+def foreign(name: str, shipped: tuple[str, ...]) -> Foreign:
+    """The metric as a number: the value under its own name, or the only value it gives; its own unit."""
+    metric = load(name, shipped)
 
-    def compute(predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
-        values = metric.compute(predictions=predictions, references=references)
+    def compute(answers: NDArray[np.int64], references: NDArray[np.int64]) -> float:
+        values = metric.compute(predictions=answers, references=references)
         if metric.name not in values and len(values) != 1:
             raise MillisError(
                 f"the metric {name!r} gives {len(values)} values ({', '.join(values)}); expected one, or one named "
@@ -85,4 +89,4 @@ def scorer(name: str, metric: evaluate.Metric) -> Callable[[NDArray[np.int64], N
             )
         return float(values.get(metric.name, next(iter(values.values()))))
 
-    return compute
+    return Foreign(compute)

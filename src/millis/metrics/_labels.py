@@ -1,12 +1,17 @@
 """What every metric reads, label indices: checked once, before any arithmetic."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import ArrayLike, NDArray
 
 from millis.errors import MillisError
 
+MOST = 2**16  # classes: sums over 1,000 resamples take 2 · 8 · 1,000 bytes each, so 1 GB
+Classes = Annotated[int, Meta(ge=1, le=MOST)]
+"""C, where statistics have columns for each class; a file cannot ask for more memory than that."""
 OUT_OF_SCOPE = ("oos", "out_of_scope")
 """Names that data sets give to the label of texts that belong to no other label."""
 
@@ -43,6 +48,42 @@ def out_of_scope_index(labels: Sequence[str]) -> int:
         f"got the labels [{shown}]; this metric needs one named {' or '.join(map(repr, OUT_OF_SCOPE))}. "
         "Rename the out-of-scope label in the data, or choose another metric such as 'accuracy'"
     )
+
+
+def class_count(labels: Sequence[str]) -> int:
+    """C.
+
+    Raises:
+        MillisError: none, or more than statistics have columns for.
+    """
+    if not 1 <= len(labels) <= MOST:
+        raise MillisError(
+            f"got {len(labels):,} labels; this metric takes each class for itself and needs 1 to {MOST:,}. "
+            "Choose another metric such as 'accuracy'"
+        )
+    return len(labels)
+
+
+def numbered(*indices: ArrayLike) -> tuple[str, ...]:
+    """Names for labels that nobody named, their numbers: as many as the largest of `indices`, lists [N], asks for."""
+    highest = max((int(np.max(values)) for values in indices if np.size(values)), default=0)
+    return tuple(map(str, range(min(highest, MOST) + 1)))
+
+
+def one_hot(indices: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """1 in the column of each item's class, [N] → [N, C].
+
+    Raises:
+        MillisError: an index beyond the classes.
+    """
+    if len(indices) and not 0 <= indices.min() <= indices.max() < classes:
+        raise MillisError(
+            f"got label indices {indices.min()}..{indices.max()}; expected 0..{classes - 1}, for the metric is over "
+            f"{classes} classes. Judge answers by the labels they were made for"
+        )
+    columns = np.zeros((len(indices), classes))
+    columns[np.arange(len(indices)), indices] = 1
+    return columns
 
 
 def _indices(what: str, values: ArrayLike, labels: Sequence[str]) -> NDArray[np.int64]:

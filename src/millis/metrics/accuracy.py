@@ -1,14 +1,32 @@
-"""Accuracy: how many of the predictions are right."""
+"""Accuracy: how many of the answers are right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.metrics._ratios import percentage
+from millis.units import Better
 
-def accuracy(predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
-    """100 × (right predictions) / N, in percent.
 
-    Args:
-        predictions: Predicted label indices [N].
-        references: True label indices [N].
-    """
-    return 100 * float(np.mean(predictions == references))
+@dataclass(frozen=True)
+class Accuracy:
+    """100 × (right answers) / N, in percent."""
+
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over any labels."""
+        return cls()
+
+    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(right, 1), [N, 2]."""
+        return np.stack([answers == references, np.ones(len(references))], axis=1)
+
+    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[..., 2] → [...]"""
+        return percentage(sums[..., 0], sums[..., 1])

@@ -6,23 +6,25 @@ number, and keeps within its range. It is too narrow for a handful of items, and
 agrees (100 % right): that says "these texts cannot tell", not "certain".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millis.errors import MillisError
-from millis.metrics import Score
 from millis.metrics._labels import checked
+from millis.metrics.contract import AnyMetric, weighted
+from millis.units import SIGN
 
 # 1,000 resamples leave 25 beyond each end of a 95 % interval, so an end moves by about a tenth of the interval's
 # half-width from seed to seed (standard error of a normal 2.5 % quantile: sqrt(0.025·0.975/1000)/0.058 = 0.08 sigma).
 RESAMPLES = 1000
 LEVEL = 0.95
+BLOCK = 2**23  # counts that are held at a time, 64 MB: 1,500 resamples of 5,500 texts
 
 
 def interval(
-    score: Score,
+    metric: AnyMetric,
     predictions: ArrayLike,
     references: ArrayLike,
     *,
@@ -33,7 +35,7 @@ def interval(
     """Percentile interval of a quality metric over the items of a split.
 
     Args:
-        score: As from `millis.metrics.scorer`; resamples on which it is nan (no out-of-scope item drawn) are left out.
+        metric: As from `millis.metrics.named`; resamples on which it is nan (no out-of-scope item drawn) are left out.
         predictions: Predicted label indices [N].
         references: True label indices [N].
         resamples: How many times the items are drawn anew.
@@ -41,17 +43,18 @@ def interval(
         level: Share of the resamples within the interval.
 
     Returns:
-        (low, high), in the unit of `score`.
+        (low, high), in the metric's unit.
 
     Raises:
-        MillisError: empty or unequal lists, or `score` is undefined on every resample.
+        MillisError: empty or unequal lists, or the metric is undefined on every resample.
     """
     predicted, actual = checked(predictions, references)
-    return _percentile(lambda items: score(predicted[items], actual[items]), len(actual), resamples, seed, level)
+    values = [weighted(metric, predicted, actual, counts) for counts in _counts(len(actual), resamples, seed)]
+    return _middle(np.concatenate(values), level)
 
 
 def paired_difference_interval(
-    score: Score,
+    metric: AnyMetric,
     candidate: ArrayLike,
     baseline: ArrayLike,
     references: ArrayLike,
@@ -60,20 +63,20 @@ def paired_difference_interval(
     seed: int = 0,
     level: float = LEVEL,
 ) -> tuple[float, float]:
-    """Percentile interval of score(candidate) - score(baseline) on the same items.
+    """Percentile interval of how much better the candidate is than the baseline, on the same items.
 
     Both models are scored on the same drawn items (Koehn 2004, "Statistical Significance Tests for Machine Translation
     Evaluation"): what makes a text hard for both cancels, so the interval is narrower than two separate ones suggest.
     An interval without 0 says that the models differ.
 
     Args:
-        score, resamples, seed, level: As for `interval`.
+        metric, resamples, seed, level: As for `interval`.
         candidate: Label indices predicted by one model [N].
         baseline: Label indices predicted by the other [N].
         references: True label indices [N].
 
     Returns:
-        (low, high), in the unit of `score`; negative where the candidate is worse.
+        (low, high), in the metric's unit; negative where the candidate is worse.
 
     Raises:
         MillisError: As for `interval`.
@@ -81,18 +84,32 @@ def paired_difference_interval(
     ours, actual = checked(candidate, references)
     theirs, _ = checked(baseline, references)
 
-    def difference(items: NDArray[np.int64]) -> float:
-        drawn = actual[items]
-        return score(ours[items], drawn) - score(theirs[items], drawn)
+    differences = [
+        weighted(metric, ours, actual, counts) - weighted(metric, theirs, actual, counts)
+        for counts in _counts(len(actual), resamples, seed)
+    ]
+    return _middle(SIGN[metric.better] * np.concatenate(differences), level)
 
-    return _percentile(difference, len(actual), resamples, seed, level)
+
+def drawn(draw: Callable[[], NDArray[np.int64]], items: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Resamples as how often each item is in them, in blocks [R, N] that fit into memory.
+
+    Args:
+        draw: Positions of the items of one resample, [N]; called once for each, in order.
+        items: N.
+        resamples: R, of all blocks together.
+    """
+    size = max(1, BLOCK // items)
+    for start in range(0, resamples, size):
+        counts = np.empty((min(size, resamples - start), items))
+        for row in counts:
+            row[:] = np.bincount(draw(), minlength=items)
+        yield counts
 
 
-def _percentile(
-    statistic: Callable[[NDArray[np.int64]], float], items: int, resamples: int, seed: int, level: float
-) -> tuple[float, float]:
+def _counts(items: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     rng = np.random.default_rng(seed)
-    return _middle(np.array([statistic(rng.integers(items, size=items)) for _ in range(resamples)]), level)
+    return drawn(lambda: rng.integers(items, size=(items,)), items, resamples)
 
 
 def _middle(values: NDArray[np.float64], level: float) -> tuple[float, float]:

@@ -5,32 +5,46 @@ reports it beside out-of-scope recall.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.metrics._labels import out_of_scope_index
+from millis.metrics._ratios import percentage
+from millis.schema import Count
+from millis.units import Better
 
 
-def in_scope_accuracy(predictions: NDArray[np.int64], references: NDArray[np.int64], out_of_scope: int) -> float:
-    """100 × (right predictions) / (items) over items whose true label is in scope, in percent.
+@dataclass(frozen=True)
+class InScopeAccuracy:
+    """100 × (right answers) / (items) over items whose true label is in scope, in percent.
 
-    An in-scope item that is predicted out of scope is wrong. nan where no item is in scope.
+    An in-scope item that is answered as out of scope is wrong. nan where no item is in scope.
 
     Args:
-        predictions: Predicted label indices [N].
-        references: True label indices [N].
         out_of_scope: Index of the out-of-scope label.
     """
-    in_scope = references != out_of_scope
-    items = int(np.sum(in_scope))
-    return 100 * int(np.sum((predictions == references) & in_scope)) / items if items else float("nan")
 
+    out_of_scope: Count
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
 
-def context(labels: Sequence[str]) -> dict[str, int]:
-    """The further argument of the metric, from the label names.
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over `labels`.
 
-    Raises:
-        MillisError: no label is named as the out-of-scope one.
-    """
-    return {"out_of_scope": out_of_scope_index(labels)}
+        Raises:
+            MillisError: no label is named as the out-of-scope one.
+        """
+        return cls(out_of_scope_index(labels))
+
+    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(right and in scope, in scope), [N, 2]."""
+        in_scope = references != self.out_of_scope
+        return np.stack([(answers == references) & in_scope, in_scope], axis=1).astype(np.float64)
+
+    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[..., 2] → [...]"""
+        return percentage(sums[..., 0], sums[..., 1])

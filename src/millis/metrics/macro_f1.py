@@ -4,21 +4,43 @@ Of the two definitions in use this is the mean of F1s, not the F1 of mean precis
 Burst 2019, "Macro F1 and Macro F1".
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.metrics._labels import Classes, class_count, one_hot
+from millis.metrics._ratios import mean_percentage
+from millis.units import Better
 
-def macro_f1(predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
+
+@dataclass(frozen=True)
+class MacroF1:
     """100 × the mean over classes c of 2·right(c) / (predicted(c) + actual(c)), in percent.
 
     The mean is over classes that occur in either list, so a class that is predicted but never true counts as 0.
 
     Args:
-        predictions: Predicted label indices [N].
-        references: True label indices [N].
+        classes: C.
     """
-    classes = 1 + max(int(predictions.max()), int(references.max()))
-    right = np.bincount(references[predictions == references], minlength=classes)
-    either = np.bincount(predictions, minlength=classes) + np.bincount(references, minlength=classes)
-    present = either > 0
-    return 100 * float(np.mean(2 * right[present] / either[present]))
+
+    classes: Classes
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over `labels`."""
+        return cls(class_count(labels))
+
+    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Right of each class, then predicted + true of each, [N, 2C]."""
+        predicted, actual = one_hot(answers, self.classes), one_hot(references, self.classes)
+        return np.concatenate([predicted * actual, predicted + actual], axis=1)
+
+    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[..., 2C] → [...]"""
+        right, either = np.split(sums, 2, axis=-1)
+        return mean_percentage(2 * right, either)

@@ -1,31 +1,52 @@
-"""Matthews correlation: how far predictions and references go together, 0 for any answer that ignores the text.
+"""Matthews correlation: how far answers and references go together, 0 for any answer that ignores the text.
 
 Source: Matthews 1975 for two classes; Gorodkin 2004, "Comparing two K-category assignments by a K-category
 correlation coefficient", for more. GLUE judges CoLA by it.
 """
 
-from math import sqrt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.metrics._labels import Classes, class_count, one_hot
+from millis.units import Better
 
-def matthews(predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
-    """100 × the correlation of the one-hot predictions with the one-hot references, -100..100.
 
-    With c right predictions of N, p_k predictions and t_k references of class k:
+@dataclass(frozen=True)
+class Matthews:
+    """100 × the correlation of the one-hot answers with the one-hot references, -100..100.
+
+    With c right answers of N, p_k answers and t_k references of class k:
         (c·N - Σ p_k·t_k) / sqrt((N² - Σ p_k²) · (N² - Σ t_k²))
     Where either list holds a single class the denominator is 0 and so, by convention, is the result.
 
     Args:
-        predictions: Predicted label indices [N].
-        references: True label indices [N].
+        classes: C.
     """
-    items = len(references)
-    classes = 1 + max(int(predictions.max()), int(references.max()))
-    predicted = np.bincount(predictions, minlength=classes)
-    actual = np.bincount(references, minlength=classes)
-    covariance = int(np.sum(predictions == references)) * items - int(predicted @ actual)
-    # Two roots, not the root of a product: N⁴ would not fit in 64 bits beyond N = 55,000.
-    scale = sqrt(items**2 - int(predicted @ predicted)) * sqrt(items**2 - int(actual @ actual))
-    return 100 * covariance / scale if scale else 0.0
+
+    classes: Classes
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over `labels`."""
+        return cls(class_count(labels))
+
+    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Right, then predicted of each class, then true of each, [N, 1 + 2C]."""
+        right = (answers == references)[:, None]
+        return np.concatenate([right, one_hot(answers, self.classes), one_hot(references, self.classes)], axis=1)
+
+    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[..., 1 + 2C] → [...]"""
+        right = sums[..., 0]
+        predicted, actual = np.split(sums[..., 1:], 2, axis=-1)
+        items = actual.sum(axis=-1)
+        covariance = right * items - (predicted * actual).sum(axis=-1)
+        # Squares of whole numbers are exact in 53 bits up to N = 94 million; the product of both would not be.
+        scale = np.sqrt(items**2 - (predicted**2).sum(axis=-1)) * np.sqrt(items**2 - (actual**2).sum(axis=-1))
+        return np.asarray(np.divide(100 * covariance, scale, out=np.zeros(np.shape(scale)), where=scale > 0))

@@ -12,7 +12,7 @@ benchmark's processes and rounds differ by (`millis.metrics.rounds`).
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
@@ -25,11 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.errors import MillisError, nearest
-from millis.metrics import Score
+from millis.metrics import metric_of
+from millis.metrics.bootstrap import drawn
+from millis.metrics.contract import AnyMetric, plain, weighted
 from millis.metrics.rounds import ratio_draws
 from millis.record import Record
 from millis.report.tables import NOT_RECIPE, flatten
 from millis.store import fingerprint
+from millis.units import points
 
 RESAMPLES = 2000
 LEVELS = 2
@@ -60,7 +63,7 @@ class Cell:
 
     Args:
         on: Keys of the factors that are on.
-        quality: Mean, percent.
+        quality: Mean.
         speedup: Geometric mean.
         size_bytes: Mean.
     """
@@ -86,10 +89,12 @@ class Factorial:
 
     Args:
         quality: Name of the metric.
+        unit: Of its differences: "points" of percentages, else its own.
         points, log_latency: Factor, or `a x b` → its effect. A negative log latency is faster.
     """
 
     quality: str
+    unit: str
     factors: tuple[Factor, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
@@ -97,7 +102,7 @@ class Factorial:
     log_latency: dict[str, Estimate]
 
 
-def factorial(records: Sequence[Record], keys: Sequence[str], scorer: Callable[[Record], Score]) -> Factorial:
+def factorial(records: Sequence[Record], keys: Sequence[str]) -> Factorial:
     """The effects of `keys` and of each two of them.
 
     Args:
@@ -105,7 +110,6 @@ def factorial(records: Sequence[Record], keys: Sequence[str], scorer: Callable[[
             Of the sets that differ in nothing but `keys` and seeds and have every combination for some seed, the one
             with the newest record counts.
         keys: Groups or keys of the config.
-        scorer: Record → (predictions, references) → percent, of the record's metric.
 
     Raises:
         MillisError: no record has a key, a factor has not two levels, or no seed has every combination.
@@ -123,15 +127,18 @@ def factorial(records: Sequence[Record], keys: Sequence[str], scorer: Callable[[
     design = _chosen(designs)
     design.check(keys)
     runs = [[design.table[seed, cell] for cell in design.cells] for seed in design.seeds]
-    cells, levels, seeds, score = design.cells, design.levels, design.seeds, scorer(runs[0][0])
+    cells, levels, seeds = design.cells, design.levels, design.seeds
+    metric = metric_of([record for row in runs for record in row])
+    whole, resampled = _qualities(runs, metric)
     return Factorial(
         quality=runs[0][0].quality,
+        unit=points(metric.unit),
         factors=tuple(
             Factor(key, _words(off, on), _words(on, off)) for key, (off, on) in zip(keys, levels, strict=True)
         ),
         seeds=tuple(seeds),
-        cells=tuple(_cell(keys, cell, [row[i] for row in runs], score) for i, cell in enumerate(cells)),
-        points=_estimates(keys, cells, *_points(runs, score)),
+        cells=tuple(_cell(keys, cell, [row[i] for row in runs], whole[i]) for i, cell in enumerate(cells)),
+        points=_estimates(keys, cells, whole, resampled),
         log_latency=_estimates(keys, cells, *_times(runs)),
     )
 
@@ -157,14 +164,14 @@ def print_effects(found: Factorial, console: Console) -> None:
         table.add_row(", ".join(cell.on) or "none", *numbers)
     console.print(table)
     table = Table("effect", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("points", "95 %", "log latency", "95 %", "times as fast"):
+    for column in (found.unit, "95 %", "log latency", "95 %", "times as fast"):
         table.add_column(column, justify="right")
-    for name, points in found.points.items():
+    for name, quality in found.points.items():
         time = found.log_latency[name]
         table.add_row(
             name,
-            f"{points.mean:+.2f}",
-            f"{points.low:+.2f} to {points.high:+.2f}",
+            f"{quality.mean:+.2f}",
+            f"{quality.low:+.2f} to {quality.high:+.2f}",
             f"{time.mean:+.3f}",
             f"{time.low:+.3f} to {time.high:+.3f}",
             f"{np.exp(-time.mean):.2f}",
@@ -327,10 +334,10 @@ def _words(level: str, other: str) -> str:
     return ", ".join(f"{name}={ours.get(name, '-')}" for name in differing[:DIFFERENCES])
 
 
-def _cell(keys: Sequence[str], cell: Combination, records: Sequence[Record], score: Score) -> Cell:
+def _cell(keys: Sequence[str], cell: Combination, records: Sequence[Record], quality: float) -> Cell:
     return Cell(
         on=tuple(key for key, on in zip(keys, cell, strict=True) if on),
-        quality=float(np.mean([score(np.array(one.predictions), np.array(one.references)) for one in records])),
+        quality=float(quality),
         speedup=float(np.exp(np.mean([np.log(record.metrics["speedup"]) for record in records]))),
         size_bytes=float(np.mean([record.metrics["size_bytes"] for record in records])),
     )
@@ -340,7 +347,7 @@ Means: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 """[cells] as measured, [draws, cells] as drawn."""
 
 
-def _points(runs: Sequence[Sequence[Record]], score: Score) -> Means:
+def _qualities(runs: Sequence[Sequence[Record]], metric: AnyMetric) -> Means:
     """Quality of each combination, mean over seeds."""
     if any(record.references != runs[0][0].references for row in runs for record in row):
         raise MillisError(
@@ -348,16 +355,21 @@ def _points(runs: Sequence[Sequence[Record]], score: Score) -> Means:
         )
     references = np.array(runs[0][0].references)
     predictions = np.array([[record.predictions for record in row] for row in runs])  # [seeds, cells, texts]
-    seeds, cells, texts = predictions.shape
-    chance = np.random.default_rng(0)
-    drawn = np.empty((RESAMPLES, cells))
-    for draw in range(RESAMPLES):
-        rows = chance.integers(seeds, size=(seeds,)).tolist()
-        columns = chance.integers(texts, size=texts)
-        found = {row: [score(one[columns], references[columns]) for one in predictions[row]] for row in set(rows)}
-        drawn[draw] = np.mean([found[row] for row in rows], axis=0)
-    whole = np.mean([[score(one, references) for one in row] for row in predictions], axis=0)
-    return whole, drawn
+    seeds, _, texts = predictions.shape
+    chance, rows = np.random.default_rng(0), list[NDArray[np.int64]]()
+
+    def draw() -> NDArray[np.int64]:
+        rows.append(chance.integers(seeds, size=(seeds,)))
+        return chance.integers(texts, size=(texts,))
+
+    blocks = [
+        [[weighted(metric, one, references, counts) for one in row] for row in predictions]
+        for counts in drawn(draw, texts, RESAMPLES)
+    ]
+    values = np.concatenate(blocks, axis=-1)  # [seeds, cells, draws]
+    means = np.mean([values[picked, :, i] for i, picked in enumerate(rows)], axis=1)
+    whole = np.mean([[plain(metric, one, references) for one in row] for row in predictions], axis=0)
+    return whole, means
 
 
 def _times(runs: Sequence[Sequence[Record]]) -> Means:

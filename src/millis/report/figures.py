@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from millis.report.tables import STAGES, Row
-from millis.units import label, show, show_limit, significant, unit
+from millis.units import label, show_limit, significant, unit
 
 COLOURS = {
     "teacher": "#c2553a",
@@ -69,7 +69,7 @@ def frontier_figure(rows: Sequence[Row], latency: str, budget: Mapping[str, floa
         figure.add_annotation(row)
     _draw_budget(figure, rows, latency, budget or {})
     figure.update_xaxes(type="log", title=f"{label(latency)} latency, {unit(latency)} (log)", **_ticks(rows, latency))
-    figure.update_yaxes(title=f"{label(quality)}, %")
+    figure.update_yaxes(title=", ".join(filter(None, (label(quality), escape(rows[0].reading.unit)))))
     return figure
 
 
@@ -208,7 +208,7 @@ def _errors(rows: Sequence[Row], name: str, colour: str) -> dict[str, object]:
 
 def _hover(row: Row, latency: str) -> str:
     names = dict.fromkeys((row.quality, latency, "latency_p99_ms", "speedup", "size_bytes"))
-    numbers = " · ".join(f"{label(name)} {show(name, row.metrics[name])}" for name in names if name in row.metrics)
+    numbers = " · ".join(f"{label(name)} {escape(row.show(name))}" for name in names if name in row.metrics)
     lines = [f"<b>{escape(row.name)}</b>", numbers]
     if row.ties:
         lines.append(f"tied with {escape(', '.join(row.ties))}")
@@ -249,9 +249,11 @@ def _draw_budget(figure: go.Figure, rows: Sequence[Row], latency: str, budget: M
         text = f"≤ {show_limit(latency, limit)}"
         figure.add_annotation(x=log10(limit), yref="paper", y=0, text=text, xanchor="left", yanchor="bottom", **words)
     if "quality_drop" in budget:
-        floor = rows[0].metrics[rows[0].quality] - budget["quality_drop"]
+        teacher, reading = rows[0].metrics[rows[0].quality], rows[0].reading
+        floor = teacher - reading.sign * budget["quality_drop"]
         figure.add_shape(type="line", y0=floor, y1=floor, xref="paper", x0=0, x1=1, line=line)
-        text = f"teacher − {show_limit('quality_drop', budget['quality_drop'])}"
+        most = escape(show_limit("quality_drop", budget["quality_drop"], reading.unit))
+        text = f"teacher {'−' if reading.sign > 0 else '+'} {most}"
         figure.add_annotation(xref="paper", x=0, y=floor, text=text, xanchor="left", yanchor="top", **words)
 
 

@@ -16,7 +16,7 @@ from millis.frontier import Frontier, teacher_of
 from millis.record import Record
 from millis.report import analysis, figures, tables
 from millis.store import atomic_file
-from millis.units import label, percent, show, significant
+from millis.units import change, label, percent, points, show, significant
 
 Cell = tuple[str, str]
 """A table cell: its HTML (already escaped) and its class: `number`, `text` or nothing."""
@@ -113,9 +113,9 @@ def _number(text: str) -> Cell:
 def _measured(row: tables.Row, name: str) -> Cell:
     if name not in row.metrics:
         return "–", "number"
-    text = escape(show(name, row.metrics[name]))
+    text, unit = escape(row.show(name)), row.reading.unit
     if name in row.intervals:
-        low, high = (show(name, end).removesuffix(" ms").removesuffix("×") for end in row.intervals[name])
+        low, high = (show(name, end, unit).removesuffix(" ms").removesuffix("×") for end in row.intervals[name])
         text += f'<br><span class="interval">{escape(low)} to {escape(high)}</span>'
     return text, "number"
 
@@ -152,9 +152,9 @@ def _prices(prices: Sequence[tables.Price]) -> str:
     cells = [
         [
             _text(f"{price.faster} → {price.slower}"),
-            _number(f"{price.points:+.1f} points"),
+            _number(change(price.points, price.unit)),
             _number(f"{significant(price.milliseconds)} ms"),
-            _number(f"{significant(price.points_per_ms)} points per ms"),
+            _number(" ".join(filter(None, (significant(price.points_per_ms), points(price.unit), "per ms")))),
         ]
         for price in prices
     ]

@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from millis.record import Record
-from millis.units import label, show
+from millis.record import Judged, Record
+from millis.units import half_width, label, show
 
 COLUMNS = ("latency_p50_ms", "latency_p99_ms", "speedup", "size_bytes", "peak_memory_bytes", "cold_start_ms")
 
@@ -16,9 +16,9 @@ def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
     """Name, each of `metrics` with half its 95 % interval where it is a quality, and agreement with eager fp32."""
     cells = [record.name]
     for name in metrics:
-        low, high = record.intervals.get(name, (0.0, 0.0))
-        spread = f" ± {(high - low) / 2:.1f}" if name not in COLUMNS and high > low else ""
-        cells.append(show(name, record.metrics[name]) + spread if name in record.metrics else "")
+        quality = record.judged.get(name, Judged()).unit
+        spread = "" if name in COLUMNS else half_width(record.intervals.get(name, (0.0, 0.0)), quality)
+        cells.append(show(name, record.metrics[name], quality) + spread if name in record.metrics else "")
     agreement = record.parity.get("label_agreement")
     return [*cells, "" if agreement is None else f"{agreement:.1%}"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from millis.budget import Choice, describe_drop
 from millis.frontier import Frontier, teacher_of
 from millis.metrics.rounds import requests_for
-from millis.record import Record
-from millis.units import label, show
+from millis.record import Judged, Record
+from millis.units import PERCENT, change, label, show
 
 STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
@@ -45,8 +45,9 @@ class Row:
         kind: `teacher`, `baseline`, `linear` or `student`.
         standing: `member` of the frontier, `tied` with one, or `dominated`.
         quality: Name of the quality metric.
-        metrics: The record's metrics, `quality_drop`, points below the teacher, and `majority`, the quality of always
-            answering the most frequent label.
+        reading: How it reads: its unit, and which values of it are better.
+        metrics: The record's metrics, `quality_drop`, by how much it is worse than the teacher, and `majority`, the
+            quality of always answering the most frequent label.
         intervals: 95 % intervals under the same names.
         probability: Of being on the frontier, 0..1.
         ties: Names of the frontier members it is tied with.
@@ -61,6 +62,7 @@ class Row:
     kind: str
     standing: str
     quality: str
+    reading: Judged
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     probability: float
@@ -80,6 +82,10 @@ class Row:
         """Whether tables list it: the teacher, the baseline, frontier members and their ties."""
         return self.kind != "student" or self.standing != "dominated"
 
+    def show(self, name: str) -> str:
+        """A metric with its unit."""
+        return show(name, self.metrics[name], self.reading.unit)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -92,16 +98,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Price:
-    """What the step from a frontier member to the next slower one costs and brings."""
+    """What the step from a frontier member to the next slower one costs and brings.
+
+    Args:
+        points: By how much quality is better: points of a percentage, else the metric's own unit.
+        unit: Of the quality.
+    """
 
     faster: str
     slower: str
     milliseconds: float
     points: float
+    unit: str
 
     @property
     def points_per_ms(self) -> float:
-        """Quality points gained for each millisecond spent."""
+        """Quality gained for each millisecond spent."""
         return self.points / self.milliseconds
 
 
@@ -118,7 +130,7 @@ def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
     for record in sorted(records, key=lambda record: _order(record, frontier)):
         standing = frontier.of(record)
         where = "member" if standing.on_frontier else "tied" if standing.tied_with else "dominated"
-        drop = teacher.metrics[record.quality] - record.metrics[record.quality]
+        drop = record.reading.loss(record.metrics[record.quality], teacher.metrics[record.quality])
         rows.append(
             Row(
                 id=record.id,
@@ -127,6 +139,7 @@ def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
                 kind=record.kind,
                 standing=where,
                 quality=record.quality,
+                reading=record.reading,
                 metrics={**record.metrics, "quality_drop": drop, "majority": frontier.majority},
                 intervals=record.intervals,
                 probability=standing.probability,
@@ -148,54 +161,57 @@ def legend(rows: Sequence[Row]) -> list[str]:
     ]
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
-    if not isnan(constant := rows[0].metrics["majority"]):
-        lines.append(f"Always answering the most frequent label: {show(rows[0].quality, constant)}.")
+    if not isnan(rows[0].metrics["majority"]):
+        lines.append(f"Always answering the most frequent label: {rows[0].show('majority')}.")
     return lines
 
 
-def best_trade(rows: Sequence[Row], within: float = 1.0) -> Row | None:
-    """The trade a headline names: the fastest model within `within` points of the teacher.
+def best_trade(rows: Sequence[Row]) -> Row | None:
+    """The trade a headline names: the fastest model near the teacher.
 
-    The most accurate one where none is that near; None where only the teacher was measured.
+    The one of the best quality where none is near; None where only the teacher was measured.
     """
     others = [row for row in rows if row.kind != "teacher"]
     others = [row for row in others if not row.unbeaten] or others
-    near = [row for row in others if row.metrics["quality_drop"] <= within]
+    near = [row for row in others if _is_near(row, rows[0])]
     if near:
         return min(near, key=lambda row: row.metrics["latency_p50_ms"])
-    return max(others, key=lambda row: row.metrics[row.quality], default=None)
+    return min(others, key=lambda row: row.metrics["quality_drop"], default=None)
 
 
 def headline(rows: Sequence[Row], choice: Choice | None = None) -> str:
-    """One sentence: what the budget picks, or without a budget the best trade within one point of the teacher."""
+    """One sentence: what the budget picks, or without a budget the best trade near the teacher."""
     if choice is not None:
         return choice.sentence()
     teacher, best = rows[0], best_trade(rows)
     if best is None:
         return f"Only the teacher has been measured: {_numbers(teacher)}."
-    near = best.metrics["quality_drop"] <= 1
+    one, a = ("one point", "a point") if best.reading.unit == PERCENT else ("1 %", "1 %")
     which = (
-        "the fastest within one point of the teacher" if near else "the nearest to the teacher; none is within a point"
+        f"the fastest within {one} of the teacher"
+        if _is_near(best, teacher)
+        else f"the nearest to the teacher; none is within {a}"
     )
-    p50, before = best.metrics["latency_p50_ms"], teacher.metrics["latency_p50_ms"]
-    accuracy = f"{label(best.quality)} {show(best.quality, best.metrics[best.quality])}"
+    drop = describe_drop(best.metrics["quality_drop"], best.reading)
     return (
-        f"{best.name} answers in {show('latency_p50_ms', p50)} instead of {show('latency_p50_ms', before)} "
-        f"at the median, {show('speedup', best.metrics['speedup'])} the speed of the teacher, "
-        f"with {accuracy} ({describe_drop(best.metrics['quality_drop'])}): {which}."
+        f"{best.name} answers in {best.show('latency_p50_ms')} instead of {teacher.show('latency_p50_ms')} "
+        f"at the median, {best.show('speedup')} the speed of the teacher, "
+        f"with {label(best.quality)} {best.show(best.quality)} ({drop}): {which}."
     )
 
 
 def comparison(records: Sequence[Record]) -> list[Comparison]:
     """Metrics of `records` side by side (before first, after last), with the change from the first to the last."""
-    quality = records[0].quality
+    quality, unit = records[0].quality, records[0].reading.unit
     rows = []
     for name in (quality, *COMPARED):
         values = [record.metrics.get(name) for record in records]
         if values[0] is None or values[-1] is None:
             continue
-        texts = tuple("–" if value is None else show(name, value) for value in values)
-        rows.append(Comparison(label(name), texts, _change(name, quality, values[0], values[-1])))
+        texts = tuple("–" if value is None else show(name, value, unit) for value in values)
+        first, last = values[0], values[-1]
+        moved = change(last - first, unit).replace("-", "−") if name == quality else _ratio(first, last)
+        rows.append(Comparison(label(name), texts, moved))
     return rows
 
 
@@ -227,9 +243,9 @@ def price_rows(rows: Sequence[Row], latency: str = "latency_p50_ms") -> list[Pri
     """
     members = sorted((row for row in rows if row.standing == "member"), key=lambda row: row.metrics[latency])
     return [
-        Price(a.name, b.name, b.metrics[latency] - a.metrics[latency], b.metrics[b.quality] - a.metrics[a.quality])
+        Price(a.name, b.name, milliseconds, a.metrics["quality_drop"] - b.metrics["quality_drop"], a.reading.unit)
         for a, b in pairwise(members)
-        if b.metrics[latency] > a.metrics[latency]
+        if (milliseconds := b.metrics[latency] - a.metrics[latency]) > 0
     ]
 
 
@@ -313,9 +329,13 @@ def _mark(record: Record, standing: str, before: Sequence[Row]) -> str:
     return "" if standing == "dominated" else str(1 + sum(row.kind == "student" for row in before))
 
 
-def _change(name: str, quality: str, before: float, after: float) -> str:
-    if name == quality:
-        return f"{after - before:+.1f} points".replace("-", "−")
+def _is_near(row: Row, teacher: Row) -> bool:
+    """Whether it loses a point at most; in units of which nothing is known, a hundredth of the teacher's quality."""
+    most = 1.0 if row.reading.unit == PERCENT else abs(teacher.metrics[row.quality]) / 100
+    return row.metrics["quality_drop"] <= most
+
+
+def _ratio(before: float, after: float) -> str:
     if not before > 0 or not after > 0:
         return "–"
     if f"{max(before / after, after / before):.1f}" == "1.0":
@@ -325,4 +345,4 @@ def _change(name: str, quality: str, before: float, after: float) -> str:
 
 def _numbers(row: Row) -> str:
     names = (row.quality, "latency_p50_ms", "latency_p99_ms", "size_bytes")
-    return ", ".join(f"{label(name)} {show(name, row.metrics[name])}" for name in names if name in row.metrics)
+    return ", ".join(f"{label(name)} {row.show(name)}" for name in names if name in row.metrics)

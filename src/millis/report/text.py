@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from millis.report.tables import Row, legend
-from millis.units import label, percent, show
+from millis.units import half_width, label, percent
 
 LEGEND = "95 % bootstrap intervals; P: probability of being on the frontier; = the member it cannot be told apart from"
 
@@ -25,12 +25,11 @@ def frontier_header(rows: Sequence[Row]) -> list[str]:
 
 def frontier_cells(row: Row, marks: dict[str, str]) -> list[str]:
     """One row of the frontier table; `marks` is name → mark, so that ties take no room."""
-    low, high = row.intervals.get(row.quality, (0.0, 0.0))
-    spread = f" ± {(high - low) / 2:.1f}" if high > low else ""
+    spread = half_width(row.intervals.get(row.quality, (0.0, 0.0)), row.reading.unit)
     return [
         row.mark,
         row.marked_name,
-        f"{show(row.quality, row.metrics[row.quality])}{spread}",
+        f"{row.show(row.quality)}{spread}",
         _bare(row, "latency_p50_ms"),
         _bare(row, "latency_p99_ms"),
         _bare(row, "speedup", keep_unit=True),
@@ -75,5 +74,5 @@ def frontier_markdown(rows: Sequence[Row]) -> str:
 def _bare(row: Row, name: str, keep_unit: bool = False) -> str:
     if name not in row.metrics:
         return "–"
-    text = show(name, row.metrics[name])
+    text = row.show(name)
     return text if keep_unit else text.removesuffix(" ms")

@@ -69,7 +69,7 @@ def points(found: Validation, score: Callable[[ArrayLike], float]) -> list[Point
 
     Args:
         found: At least one text.
-        score: Quality in percent of predictions [N].
+        score: Quality of predictions [N]; more is better.
     """
     candidates = np.unique(found.confidence)
     if len(candidates) > MOST:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics import Score
 from millis.metrics.bootstrap import paired_difference_interval
+from millis.metrics.contract import AnyMetric
 from millis.record import Record
 
 MAJORITY = "answering the most frequent label"
@@ -17,7 +17,7 @@ def majority(references: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]
     return np.full(len(references), np.bincount(references).argmax())
 
 
-def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:
+def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:
     """Record id → the baseline that it does not beat; records that beat both are left out.
 
     A record beats the majority class when the 95 % interval of its paired difference lies above zero. It beats the
@@ -26,20 +26,21 @@ def unbeaten(records: Sequence[Record], score: Score) -> dict[str, str]:
 
     Args:
         records: Of one test split.
-        score: The quality metric, in percent.
+        metric: That of their quality.
     """
     linear = next((record for record in records if record.kind == "linear"), None)
     found = {}
     for record in records:
         constant = majority(record.references)
-        if not paired_difference_interval(score, record.predictions, constant, record.references)[0] > 0:  # nan is none
+        low, _ = paired_difference_interval(metric, record.predictions, constant, record.references)
+        if not low > 0:  # nan is none
             found[record.id] = MAJORITY
-        elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, score):
+        elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, metric):
             found[record.id] = linear.name
     return found
 
 
-def _beats(record: Record, linear: Record, score: Score) -> bool:
-    low, high = paired_difference_interval(score, record.predictions, linear.predictions, record.references)
+def _beats(record: Record, linear: Record, metric: AnyMetric) -> bool:
+    low, high = paired_difference_interval(metric, record.predictions, linear.predictions, record.references)
     faster = record.metrics["latency_p50_ms"] < linear.metrics["latency_p50_ms"]
     return low > 0 or (faster and high >= 0)

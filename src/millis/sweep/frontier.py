@@ -17,8 +17,7 @@ out: training seeds, and a machine that is another one tomorrow.
 Axes here: K resamples, M records, J objectives, N texts, R rounds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +25,19 @@ from numpy.typing import NDArray
 from millis.budget import LATENCY, quantile
 from millis.errors import MillisError
 from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
-from millis.metrics.accuracy import accuracy
+from millis.metrics import metric_of
+from millis.metrics.bootstrap import drawn
+from millis.metrics.contract import AnyMetric, plain, weighted
 from millis.metrics.rounds import quantile_draws
 from millis.record import Record
 from millis.sweep.baselines import majority, unbeaten
 
-Score: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
-"""Predictions [N], references [N] → quality in percent; the very metric the records were made with."""
+TOLERANCE = 5e-4  # of a quality: 0.05 points near 100 %
 
 
 def frontier(
     records: Sequence[Record],
     objectives: Mapping[str, str] | None = None,
-    score: Score | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Frontier:
@@ -51,21 +50,26 @@ def frontier(
 
     Args:
         records: One study's records, judged by one quality metric on one test split.
-        objectives: Metric name → `maximize` or `minimize`. By default the quality and `latency_p50_ms`.
-        score: Makes quality from resampled predictions; may be left out for accuracy, which is done in one product.
+        objectives: Metric name → `maximize` or `minimize`. By default the quality, the way its metric runs, and
+            `latency_p50_ms`.
         resamples: 1000 puts the standard error of a probability below 0.016.
         seed: Of the bootstrap.
 
     Raises:
-        MillisError: no records, repeated ids, an objective that a record lacks, records of different test splits or
-            metrics, a missing or foreign `score`, latency without samples.
+        MillisError: no records, repeated ids, an objective that a record lacks or that asks for a worse quality,
+            records of different test splits or metrics, or whose quality is not that of their predictions, latency
+            without samples.
     """
     _check_comparable(records)
-    quality = records[0].quality
-    chosen = dict(objectives) if objectives is not None else {quality: "maximize", "latency_p50_ms": "minimize"}
+    quality, metric = records[0].quality, metric_of(records)
+    best = DIRECTIONS[metric.better]
+    chosen = dict(objectives) if objectives is not None else {quality: best, "latency_p50_ms": "minimize"}
     signs = _signs(chosen)
+    if chosen.get(quality, best) != best:
+        raise MillisError(f"objective {quality} is {chosen[quality]!r}, but {metric.better} is better: expected {best}")
+    _check_qualities(records, metric)
     point = signs * np.array([[finite_metric(record, name) for name in chosen] for record in records])  # [M, J]
-    draws = signs * _resample(records, list(chosen), score, resamples, seed)  # [K, M, J]
+    draws = signs * _resample(records, list(chosen), metric, resamples, seed)  # [K, M, J]
     draws = draws[np.isfinite(draws).all(axis=(1, 2))]  # some metrics are undefined on some draws: no such class drawn
     if not len(draws):
         raise MillisError(f"{quality} is undefined on every one of {resamples} resamples: choose another metric")
@@ -73,8 +77,7 @@ def frontier(
     on_frontier = non_dominated(point)
     tied = _ties(point, draws, on_frontier)
     judged = [record for i, record in enumerate(records) if on_frontier[i] or tied[i].any() or record.kind != "student"]
-    score = score or accuracy
-    weak = unbeaten(judged, score)
+    weak = unbeaten(judged, metric)
     standings = tuple(
         Standing(
             record.id,
@@ -87,7 +90,7 @@ def frontier(
         for i, record in enumerate(records)
     )
     references = np.array(records[0].references)
-    return Frontier(chosen, standings, len(draws), score(majority(references), references))
+    return Frontier(chosen, standings, len(draws), plain(metric, majority(references), references))
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -116,7 +119,7 @@ def _ties(point: NDArray[np.float64], draws: NDArray[np.float64], on_frontier: N
 
 
 def _resample(
-    records: Sequence[Record], names: Sequence[str], score: Score | None, resamples: int, seed: int
+    records: Sequence[Record], names: Sequence[str], metric: AnyMetric, resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Every objective of every record under `resamples` joint draws, [K, M, J]."""
     texts, rounds = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
@@ -125,7 +128,7 @@ def _resample(
     latency = iter(np.moveaxis(_resample_latency(records, quantiles, resamples, rounds), 2, 0) if quantiles else ())
     for j, name in enumerate(names):
         if name == records[0].quality:
-            draws[:, :, j] = _resample_quality(records, score, resamples, texts)
+            draws[:, :, j] = _resample_quality(records, metric, resamples, texts)
         elif LATENCY.fullmatch(name):
             draws[:, :, j] = next(latency)
         else:
@@ -134,22 +137,15 @@ def _resample(
 
 
 def _resample_quality(
-    records: Sequence[Record], score: Score | None, resamples: int, rng: np.random.Generator
+    records: Sequence[Record], metric: AnyMetric, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Quality in percent, [K, M], of the same drawn texts for every record."""
-    references = np.asarray(records[0].references)
-    predictions = np.array([record.predictions for record in records])  # [M, N]
-    _check_score(records, predictions, references, score)
-    total = len(references)
-    correct = (predictions == references).astype(np.float64)
-    quality = np.empty((resamples, len(records)))
-    for k in range(resamples):
-        drawn = rng.integers(total, size=total)
-        if score is None:
-            quality[k] = 100 * (correct @ np.bincount(drawn, minlength=total)) / total
-        else:
-            quality[k] = [score(row, references[drawn]) for row in predictions[:, drawn]]
-    return quality
+    """Quality, [K, M], of the same drawn texts for every record."""
+    references = np.array(records[0].references)
+    answers = [np.array(record.predictions) for record in records]
+    texts = len(references)
+    draws = drawn(lambda: rng.integers(texts, size=(texts,)), texts, resamples)
+    blocks = [np.stack([weighted(metric, row, references, counts) for row in answers], axis=1) for counts in draws]
+    return np.concatenate(blocks)
 
 
 def _resample_latency(
@@ -182,8 +178,8 @@ def _measured_together(records: Sequence[Record]) -> list[list[int]]:
 def _signs(objectives: Mapping[str, str]) -> NDArray[np.float64]:
     """-1 to maximise, +1 to minimise, so that every objective becomes a cost. [J]"""
     for name, direction in objectives.items():
-        if direction not in DIRECTIONS:
-            raise MillisError(f"objective {name} is {direction!r}; expected {' or '.join(DIRECTIONS)}")
+        if direction not in DIRECTIONS.values():
+            raise MillisError(f"objective {name} is {direction!r}; expected {' or '.join(DIRECTIONS.values())}")
     return np.array([-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()])
 
 
@@ -208,18 +204,15 @@ def _check_comparable(records: Sequence[Record]) -> None:
             )
 
 
-def _check_score(
-    records: Sequence[Record], predictions: NDArray[np.int64], references: NDArray[np.int64], score: Score | None
-) -> None:
-    quality = records[0].quality
+def _check_qualities(records: Sequence[Record], metric: AnyMetric) -> None:
+    """Refuse records whose predictions have another quality than their metrics: of another metric, or cut."""
+    quality, references = records[0].quality, np.array(records[0].references)
     if not len(references):
         raise MillisError(f"record {records[0].name!r} holds no predictions to resample: evaluate it again")
-    if score is None and quality != "accuracy":
-        raise MillisError(f"records are judged by {quality}: pass score=, the function that computes it in percent")
-    for record, row in zip(records, predictions, strict=True):
-        got = score(row, references) if score is not None else 100 * float(np.mean(row == references))
-        if not abs(got - finite_metric(record, quality)) <= 0.05:
+    for record in records:
+        kept = finite_metric(record, quality)
+        found = plain(metric, np.array(record.predictions), references)
+        if not abs(found - kept) <= TOLERANCE * max(1.0, abs(kept)):
             raise MillisError(
-                f"score gives {got:.4g} for {record.name!r} whose record says {quality} "
-                f"{record.metrics[quality]:.4g}: pass the metric the records were made with, in percent"
+                f"record {record.name!r} has {quality} {kept:.4g}, its predictions have {found:.4g}: measure it again"
             )

@@ -78,7 +78,8 @@ def summary(frontier: Sequence[Record], trials: Mapping[str, int]) -> dict[str, 
             if metric in record.metrics:
                 value = record.metrics[metric]
                 numbers[f"frontier/{record.name}/{metric}"] = value
-                numbers[f"best_{metric}"] = max(value, numbers.get(f"best_{metric}", value))
+                sign = record.reading.sign if metric == record.quality else 1.0
+                numbers[f"best_{metric}"] = max(value, numbers.get(f"best_{metric}", value), key=lambda one: sign * one)
     return numbers
 
 

@@ -44,7 +44,7 @@ class Fitted:
     """How a run went; one that was continued counts whole.
 
     Args:
-        quality: Best validation quality, in percent.
+        quality: Best validation quality, as `TextModule` logs it: more is better.
         epochs: Done.
         seconds: Wall clock.
         history: One row an epoch.

@@ -18,7 +18,7 @@ from millis.training.optim import AdamW
 from millis.training.processes import Gathered
 
 Score = Callable[[Sequence[int], Sequence[int]], float]
-"""Predictions and references in, the quality metric in percent out."""
+"""Predictions and references in, a quality out of which more is better."""
 
 VALIDATION = "validation/quality"
 
@@ -45,9 +45,9 @@ class TextModule(pl.LightningModule):
         objective: What is minimised; every term is logged unweighted as `train/<term>`. What it learns itself (a
             projection between widths) is trained at the head's rate.
         optimizer: Makes the optimizer and its schedule once the number of steps is known.
-        score: The quality metric, logged as `validation/quality` after every epoch. Where the objective does not train
-            answers (the first of two stages), -(the epoch's mean objective) takes its place, for epochs to be selected
-            by: the metric would be that of an untrained head.
+        score: The quality metric, negated where lower is better, logged as `validation/quality` after every epoch:
+            epochs are selected by the largest. Where the objective does not train answers (the first of two stages),
+            -(the epoch's mean objective) takes its place: the metric would be that of an untrained head.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, optimizer: AdamW, score: Score) -> None:

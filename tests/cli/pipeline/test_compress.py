@@ -1,5 +1,7 @@
 """What is refused before anything is trained for it."""
 
+from types import SimpleNamespace
+
 import pytest
 from hydra.errors import InstantiationException
 
@@ -28,4 +30,4 @@ def test_a_damaged_record_is_named(tmp_path):
     path.parent.mkdir()
     path.write_text('{"id": "key", "na')
     with pytest.raises(MillisError, match=rf"^{path} is damaged or gone \(not a millis record: .*Delete it"):
-        pipeline.read_record(tmp_path, "key")
+        pipeline.read_record(SimpleNamespace(cache=tmp_path), "key")

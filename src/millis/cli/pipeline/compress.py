@@ -36,8 +36,7 @@ from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.cli.pipeline.tracked import trial
 from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
-from millis.metrics import scorer
-from millis.metrics.bootstrap import interval
+from millis.metrics import completed
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.record import Record
 from millis.serving.parity import parity
@@ -125,8 +124,9 @@ def _carried_out(cfg: DictConfig, teacher: Teacher) -> tuple[Compressed | Skippe
     record = _record(cfg, teacher, planned, Made(model, fitted), "student", choice)
     excess |= {limit: record.metrics[limit] / cfg.budget[limit] - 1 for limit in limits if limit not in known}
     if cfg.budget.quality_drop is not None:
-        reference = teacher_record(cfg, teacher).metrics[f"validation_{record.quality}"]
-        drop, allowed = reference - record.metrics[f"validation_{record.quality}"], cfg.budget.quality_drop
+        steering = f"validation_{record.quality}"
+        reference, allowed = teacher_record(cfg, teacher).metrics[steering], cfg.budget.quality_drop
+        drop = record.reading.loss(record.metrics[steering], reference)
         excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
     return Compressed(record, fitted.seconds, excess, probability), planned.fingerprint
 
@@ -207,11 +207,11 @@ def _record(
     key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found)
     path = record_path(teacher.inputs.cache, key)
     with locked(path, "this record, which another process makes"):
-        if not (path.is_file() and _is_whole(read_record(teacher.inputs.cache, key))):
+        if not (path.is_file() and _is_whole(read_record(teacher.inputs, key))):
             record = _told(_judge(cfg, teacher, planned, made, measured, kind, key), choice)
             with atomic_file(path) as temporary:
                 temporary.write_text(record.to_json() + "\n", encoding="utf-8")
-    return read_record(teacher.inputs.cache, key)
+    return read_record(teacher.inputs, key)
 
 
 def _told(record: Record, choice: Choice | None) -> Record:
@@ -232,11 +232,11 @@ def record_path(cache: Path, id: str) -> Path:
     return cache / "record" / f"{id}.json"
 
 
-def read_record(cache: Path, id: str) -> Record:
+def read_record(inputs: Inputs, id: str) -> Record:
     """A record that was kept."""
-    path = record_path(cache, id)
+    path = record_path(inputs.cache, id)
     with cached(path):
-        return Record.from_json(path.read_text(encoding="utf-8"))
+        return completed(Record.from_json(path.read_text(encoding="utf-8")), inputs.dataset.labels)
 
 
 def _judge(
@@ -253,21 +253,21 @@ def _judge(
     expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
-    quality, intervals = _quality(inputs, tested.predictions)
+    judgement = inputs.task.judge(tested.predictions, dataset.test.labels, dataset.labels)
     steering = {
         f"validation_{metric}": value
         for metric, value in inputs.task.scores(
             validated.predictions, dataset.validation.labels, dataset.labels
         ).items()
     }
-    metrics = {**quality, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
+    metrics = {**judgement.values, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
     more, notes = _particulars(cfg, teacher, planned, made, measured, tested, manifest, kind)
     return Record(
         id=key,
         name=name,
         kind=kind,
         metrics={**metrics, **more},
-        intervals={**intervals, **measured.intervals},
+        intervals={**judgement.intervals, **measured.intervals},
         quality=inputs.task.metric,
         config=plain(cfg),
         seed=cfg.seed,
@@ -281,6 +281,7 @@ def _judge(
         environment={**measured.environment, "data": inputs.data_fingerprint, "measuring": measured.notes},
         notes=notes,
         processes=measured.processes,
+        judged=judgement.judged,
     )
 
 
@@ -348,13 +349,6 @@ def _tokens_note(cfg: DictConfig, metrics: Mapping[str, float]) -> str:
         f"layers and counted in fp32 ({cfg.tokens.kept:.0%} of the training texts' were asked for); that saves "
         f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, one request at a time"
     )
-
-
-def _quality(inputs: Inputs, predictions: list[int]) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Every metric of the task on the test split, with 95 % bootstrap intervals over its items."""
-    references, labels = inputs.dataset.test.labels, inputs.dataset.labels
-    values = inputs.task.scores(predictions, references, labels)
-    return values, {metric: interval(scorer(metric, labels), predictions, references) for metric in values}
 
 
 def slug(name: str) -> str:

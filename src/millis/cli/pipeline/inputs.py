@@ -10,7 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from millis.cli.targets import instantiate
 from millis.data.dataset import Dataset
+from millis.metrics.contract import AnyMetric
 from millis.tasks.classification import Classification
+from millis.units import SIGN
 
 
 def plain(node: Any) -> Any:
@@ -31,9 +33,18 @@ class Inputs:
     data_fingerprint: str
     cache: Path
 
+    @property
+    def metric(self) -> AnyMetric:
+        """What models are judged by."""
+        return self.task.metrics(self.dataset.labels)[self.task.metric]
+
     def score(self, predictions: Any, references: Any) -> float:
-        """The task's metric in percent: what models are selected by."""
-        return self.task.scores(predictions, references, self.dataset.labels)[self.task.metric]
+        """The task's metric, negated where lower is better: whatever selects models takes the largest.
+
+        All of the task's metrics are taken, so that one that is undefined on this split is refused in the first epoch.
+        """
+        values = self.task.scores(predictions, references, self.dataset.labels)
+        return SIGN[self.metric.better] * values[self.task.metric]
 
     @property
     def class_counts(self) -> list[int]:
@@ -45,9 +56,15 @@ class Inputs:
 
 
 def load_inputs(cfg: DictConfig) -> Inputs:
-    """Read the data that `cfg.data` names and make the task; read once a process."""
+    """Read the data that `cfg.data` names and make the task; read once a process.
+
+    Raises:
+        MillisError: a metric of the task cannot work with the data's labels.
+    """
     dataset, data_fingerprint = _dataset(json.dumps(plain(cfg.data), sort_keys=True))
-    return Inputs(dataset, instantiate(cfg.task), data_fingerprint, Path(cfg.paths.cache).absolute())
+    task: Classification = instantiate(cfg.task)
+    task.metrics(dataset.labels)
+    return Inputs(dataset, task, data_fingerprint, Path(cfg.paths.cache).absolute())
 
 
 @lru_cache(maxsize=2)

@@ -21,8 +21,8 @@ from millis.cli.pipeline.teacher import Teacher
 from millis.cli.pipeline.teacher import tracked_model as tracked_teacher
 from millis.cli.pipeline.tracked import SUMMARY, tracked
 from millis.cli.targets import instantiate
-from millis.frontier import Frontier
-from millis.metrics import scorer
+from millis.errors import MillisError
+from millis.frontier import DIRECTIONS, Frontier
 from millis.record import Record, write_records
 from millis.report.figures import frontier_figure
 from millis.report.html import write_html
@@ -30,6 +30,7 @@ from millis.report.tables import frontier_rows
 from millis.storage.manifest import open_manifest
 from millis.store import atomic_folder, cached, fingerprint, locked, write_json
 from millis.sweep.frontier import frontier
+from millis.units import Better
 
 CONTENDER = 0.05  # chance of being on the frontier from which a model is worth measuring once more
 
@@ -57,6 +58,19 @@ def objectives(cfg: DictConfig, records: Sequence[Record]) -> dict[str, str]:
     return {quality if name == "quality" else str(name): str(way) for name, way in cfg.study.directions.items()}
 
 
+def check_direction(cfg: DictConfig, better: Better) -> None:
+    """Refuse a search for the worse quality.
+
+    Raises:
+        MillisError: `study.directions.quality` is not the way that the task's metric runs.
+    """
+    way, expected = cfg.study.directions.get("quality"), DIRECTIONS[better]
+    if way not in (None, expected):
+        raise MillisError(
+            f"study.directions.quality={way}, but of {cfg.task.metric} {better} is better: expected {expected}"
+        )
+
+
 def conclude(
     cfg: DictConfig, teacher: Teacher, records: Sequence[Record], notes: Sequence[str], trials: Mapping[str, int]
 ) -> Outcome:
@@ -76,8 +90,7 @@ def _conclude(
 ) -> Outcome:
     named = _distinct(records)
     aims = objectives(cfg, named)
-    score = None if named[0].quality == "accuracy" else scorer(named[0].quality, teacher.inputs.dataset.labels)
-    first, budget = frontier(named, aims, score), plain(cfg.budget)
+    first, budget = frontier(named, aims), plain(cfg.budget)
     eligible = {record.id for record in undecided(named, budget, first.unbeaten)}
     if limits_of(budget):
         eligible.add(pick(named, budget, first.unbeaten).id)
@@ -87,12 +100,12 @@ def _conclude(
         if r.kind != "student" or first.of(r).probability >= CONTENDER or first.of(r).on_frontier or r.id in eligible
     ]
     named, measured = _side_by_side(cfg, teacher, named, contenders, first.unbeaten)
-    found = frontier(named, aims, score)
+    found = frontier(named, aims)
     # On a noisy machine the new numbers can let in one that was left out; a member is always measured with the others.
     while late := [record for record in named if found.of(record).on_frontier and record.name not in measured]:
         contenders += late
         named, measured = _side_by_side(cfg, teacher, named, contenders, found.unbeaten)
-        found = frontier(named, aims, score)
+        found = frontier(named, aims)
     members = {standing.id for standing in found.members}
     kept = [_keep(record, folder) if record.id in members or record.kind != "student" else record for record in named]
     kept[0] = replace(kept[0], notes=[*kept[0].notes, *notes])
