@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from sphinx.cmd.build import main
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.filterwarnings("ignore::sphinx.deprecation.RemovedInSphinx11Warning")  # of its own extensions
 def test_the_site_builds_and_has_every_config(tmp_path):
     source = tmp_path / "docs"
     shutil.copytree(ROOT / "docs", source)
