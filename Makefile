@@ -18,8 +18,8 @@ frontier: .venv/ready  ## the main job: search the frontier of the bundled corpu
 test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
-quick: .venv/ready  ## for the inner loop: no test that runs whole commands, servers or launchers
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not end_to_end"
+quick: .venv/ready  ## for the inner loop: two minutes of tests, without whole commands, servers, every config and backend
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 fuzz: .venv/ready  ## 2,000 files of each kind that lie, in place of the few that `make test` reads; half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 MILLIS_FUZZ_CASES=2000 $(BIN)/pytest tests/fuzz -n 2

@@ -25,9 +25,11 @@ settings.register_profile("millis", deadline=None, derandomize=True, max_example
 settings.load_profile("millis")
 
 
-END_TO_END = (
-    "cli/", "experiments/", "notebooks/", "fuzz/", "hydra_plugins/", "sweep/test_postgresql.py", "test_readme.py",
-    "test_site.py",
+SLOW = (
+    "cli/", "experiments/", "notebooks/", "fuzz/", "hydra_plugins/", "test_readme.py", "test_site.py", "conf/",
+    "training/test_processes.py", "training/test_quantization.py", "sweep/test_postgresql.py",
+    "sweep/test_sweep_on_postgresql.py", "backends/test_conformance", "backends/test_cuda.py",
+    "backends/onnx/test_parameters.py", "pruning/test_shrink.py",
 )  # fmt: skip
 
 
@@ -35,8 +37,8 @@ def pytest_collection_modifyitems(items):
     """Mark what `make quick` leaves out."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(END_TO_END):
-            item.add_marker(pytest.mark.end_to_end)
+        if item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 class BagOfTokens(nn.Module):
