@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -319,3 +320,28 @@ def test_a_fault_of_the_agent_is_told_and_logged(agent, monkeypatch, caplog):
         status, answer = ask(there, "GET", f"/v1/measurements/{'0' * 32}")
     assert (status, answer) == (500, {"refused": "the agent failed: ZeroDivisionError: division by zero"})
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_one_that_stops_leaves_nobody_without_an_answer(agent):
+    """Clients that connect in the very moment are hung up on, and may ask again; else they would wait a minute."""
+    left = []
+
+    def ask_on(port, stopped):
+        while not stopped.is_set():
+            with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+                try:
+                    asking.sendall(b"GET /v1/about HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    while asking.recv(4096):
+                        pass
+                except TimeoutError:
+                    left.append(port)
+
+    for _ in range(20):
+        stopped = Event()
+        with ThreadPoolExecutor(4) as clients:
+            with agent() as there:
+                for _ in range(4):
+                    clients.submit(ask_on, there.port, stopped)
+                time.sleep(0.05)
+            stopped.set()
+    assert left == []

@@ -43,6 +43,7 @@ HEADERS_S = 10.0  # from connecting, or the last answer, to the end of a request
 SILENCE_S = 60.0  # of a body: who says nothing for so long has gone
 LINGER_S = 2.0  # what still comes after an answer is thrown away for so long: closing at once may destroy the answer
 LEAVE_S = 0.1  # for what is being answered when the agent stops
+ACCEPTING_TURNS = 5  # of the event loop: two from accepting a connection to the server's knowing it
 GUESS_PAUSE_S = 1.0  # after a wrong token
 ID = re.compile(r"[0-9a-f]{32}")
 
@@ -118,10 +119,16 @@ class Agent:
             access_log=None,
             logger=quiet,
         )
-        listening = await asyncio.get_running_loop().create_server(self._server, sock=self._socket, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(self._server, sock=self._socket, backlog=BACKLOG)
         try:
             await asyncio.wrap_future(self._stopped)
         finally:
+            # asyncio drops who was accepted in this moment, open and unanswered, if its server is closed before it has
+            # made a transport for them. So first nobody is accepted, then those become known, then all are closed.
+            loop.remove_reader(self._socket)
+            for _ in range(ACCEPTING_TURNS):
+                await asyncio.sleep(0)
             listening.close()
             await self._server.shutdown(LEAVE_S)
 
