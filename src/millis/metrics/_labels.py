@@ -1,19 +1,78 @@
-"""What every metric reads, label indices: checked once, before any arithmetic."""
+"""What metrics know of the labels, and what every metric reads: label indices, checked once, before any arithmetic."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from msgspec import Meta
 from numpy.typing import ArrayLike, NDArray
 
 from millis.errors import MillisError
+from millis.schema import Count
+from millis.units import Better
 
 MOST = 2**16  # classes: sums over 1,000 resamples take 2 · 8 · 1,000 bytes each, so 1 GB
 Classes = Annotated[int, Meta(ge=1, le=MOST)]
 """C, where statistics have columns for each class; a file cannot ask for more memory than that."""
 OUT_OF_SCOPE = ("oos", "out_of_scope")
 """Names that data sets give to the label of texts that belong to no other label."""
+
+
+@dataclass(frozen=True)
+class OverClasses:
+    """What metrics in percent that take each class for itself have to know.
+
+    Args:
+        classes: C.
+    """
+
+    classes: Classes
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over `labels`.
+
+        Raises:
+            MillisError: none, or more than statistics have columns for.
+        """
+        if not 1 <= len(labels) <= MOST:
+            raise MillisError(
+                f"got {len(labels):,} labels; this metric takes each class for itself and needs 1 to {MOST:,}. "
+                "Choose another metric such as 'accuracy'"
+            )
+        return cls(len(labels))
+
+
+@dataclass(frozen=True)
+class OverScope:
+    """What metrics in percent that tell texts of no intent from others have to know.
+
+    Args:
+        out_of_scope: Index of the out-of-scope label.
+    """
+
+    out_of_scope: Count
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "%"
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Self:
+        """Over `labels`.
+
+        Raises:
+            MillisError: no label is named as the out-of-scope one.
+        """
+        for index, label in enumerate(labels):
+            if label in OUT_OF_SCOPE:
+                return cls(index)
+        shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+        raise MillisError(
+            f"got the labels [{shown}]; this metric needs one named {' or '.join(map(repr, OUT_OF_SCOPE))}. "
+            "Rename the out-of-scope label in the data, or choose another metric such as 'accuracy'"
+        )
 
 
 def checked(
@@ -32,36 +91,6 @@ def checked(
             "Predict every text of the split, in order"
         )
     return predicted, actual
-
-
-def out_of_scope_index(labels: Sequence[str]) -> int:
-    """Position of the out-of-scope label.
-
-    Raises:
-        MillisError: `labels` has none.
-    """
-    for index, label in enumerate(labels):
-        if label in OUT_OF_SCOPE:
-            return index
-    shown = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-    raise MillisError(
-        f"got the labels [{shown}]; this metric needs one named {' or '.join(map(repr, OUT_OF_SCOPE))}. "
-        "Rename the out-of-scope label in the data, or choose another metric such as 'accuracy'"
-    )
-
-
-def class_count(labels: Sequence[str]) -> int:
-    """C.
-
-    Raises:
-        MillisError: none, or more than statistics have columns for.
-    """
-    if not 1 <= len(labels) <= MOST:
-        raise MillisError(
-            f"got {len(labels):,} labels; this metric takes each class for itself and needs 1 to {MOST:,}. "
-            "Choose another metric such as 'accuracy'"
-        )
-    return len(labels)
 
 
 def numbered(*indices: ArrayLike) -> tuple[str, ...]:

@@ -4,36 +4,21 @@ Of the two definitions in use this is the mean of F1s, not the F1 of mean precis
 Burst 2019, "Macro F1 and Macro F1".
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics._labels import Classes, class_count, one_hot
+from millis.metrics._labels import OverClasses, one_hot
 from millis.metrics._ratios import mean_percentage
-from millis.units import Better
 
 
 @dataclass(frozen=True)
-class MacroF1:
+class MacroF1(OverClasses):
     """100 × the mean over classes c of 2·right(c) / (predicted(c) + actual(c)), in percent.
 
     The mean is over classes that occur in either list, so a class that is predicted but never true counts as 0.
-
-    Args:
-        classes: C.
     """
-
-    classes: Classes
-    better: ClassVar[Better] = "higher"
-    unit: ClassVar[str] = "%"
-
-    @classmethod
-    def of(cls, labels: Sequence[str]) -> Self:
-        """Over `labels`."""
-        return cls(class_count(labels))
 
     def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
         """Right of each class, then predicted + true of each, [N, 2C]."""

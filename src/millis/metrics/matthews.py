@@ -4,37 +4,22 @@ Source: Matthews 1975 for two classes; Gorodkin 2004, "Comparing two K-category 
 correlation coefficient", for more. GLUE judges CoLA by it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics._labels import Classes, class_count, one_hot
-from millis.units import Better
+from millis.metrics._labels import OverClasses, one_hot
 
 
 @dataclass(frozen=True)
-class Matthews:
+class Matthews(OverClasses):
     """100 × the correlation of the one-hot answers with the one-hot references, -100..100.
 
     With c right answers of N, p_k answers and t_k references of class k:
         (c·N - Σ p_k·t_k) / sqrt((N² - Σ p_k²) · (N² - Σ t_k²))
     Where either list holds a single class the denominator is 0 and so, by convention, is the result.
-
-    Args:
-        classes: C.
     """
-
-    classes: Classes
-    better: ClassVar[Better] = "higher"
-    unit: ClassVar[str] = "%"
-
-    @classmethod
-    def of(cls, labels: Sequence[str]) -> Self:
-        """Over `labels`."""
-        return cls(class_count(labels))
 
     def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
         """Right, then predicted of each class, then true of each, [N, 1 + 2C]."""

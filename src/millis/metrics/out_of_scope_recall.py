@@ -4,41 +4,21 @@ Source: Larson et al. 2019, "An Evaluation Dataset for Intent Classification and
 reports it beside in-scope accuracy.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics._labels import out_of_scope_index
+from millis.metrics._labels import OverScope
 from millis.metrics._ratios import percentage
-from millis.schema import Count
-from millis.units import Better
 
 
 @dataclass(frozen=True)
-class OutOfScopeRecall:
+class OutOfScopeRecall(OverScope):
     """100 × (right answers) / (items) over items whose true label is out of scope, in percent.
 
     nan where no item is out of scope.
-
-    Args:
-        out_of_scope: Index of the out-of-scope label.
     """
-
-    out_of_scope: Count
-    better: ClassVar[Better] = "higher"
-    unit: ClassVar[str] = "%"
-
-    @classmethod
-    def of(cls, labels: Sequence[str]) -> Self:
-        """Over `labels`.
-
-        Raises:
-            MillisError: no label is named as the out-of-scope one.
-        """
-        return cls(out_of_scope_index(labels))
 
     def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
         """(recognised, out of scope), [N, 2]."""
