@@ -45,6 +45,14 @@ def slower(cfg: DictConfig) -> DictConfig | None:
     return again
 
 
+def reason(first: Fitted, cfg: DictConfig) -> str:
+    """What is said before the second training."""
+    return (
+        f"  teacher: validation {first.quality:.1f} is no better than the most frequent label: training again at "
+        f"teacher.optimizer.lr={cfg.teacher.optimizer.lr * SLOWER:g}"
+    )
+
+
 def note(first: Fitted, second: Fitted, cfg: DictConfig) -> str:
     """What a reader of the teacher's record should know."""
     lr = cfg.teacher.optimizer.lr

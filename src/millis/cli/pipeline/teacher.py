@@ -1,6 +1,7 @@
 """The teacher: fine-tuned once for each fingerprint, then read from its artifact."""
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -144,7 +145,7 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     again = None if second_try.learned(first.fitted, first.inputs) else second_try.slower(cfg)
     if again is None:
         return first
-    second = _ensured(again)
+    second = _ensured(again, second_try.reason(first.fitted, cfg))
     better = second if second.fitted.quality > first.fitted.quality else first
     if not better.note:
         note = second_try.note(first.fitted, second.fitted, cfg)
@@ -152,7 +153,8 @@ def ensure_teacher(cfg: DictConfig) -> Teacher:
     return better
 
 
-def _ensured(cfg: DictConfig) -> Teacher:
+def _ensured(cfg: DictConfig, reason: str = "") -> Teacher:
+    """One try at a teacher; `reason` is printed before it is trained."""
     inputs = load_inputs(cfg)
     key = teacher_fingerprint(cfg, inputs)
     folder = inputs.cache / "teacher" / key
@@ -160,6 +162,8 @@ def _ensured(cfg: DictConfig) -> Teacher:
     with locked(folder, "the teacher, which another process trains"):
         checkpoints = folder.with_suffix(".checkpoints")
         if not (history.is_file() and folder.is_dir()):
+            if reason:
+                print(reason, file=sys.stderr, flush=True)
             fitted = _train(cfg, inputs, folder, key, checkpoints)
             write_json(history, asdict(fitted))
         discard(checkpoints)  # after the result is there: killed before, a run goes on from them
