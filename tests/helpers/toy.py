@@ -7,6 +7,8 @@ from torch import nn
 
 from millis.data.encode import Encoded
 from millis.distillation.objective import Distillation
+from millis.errors import MillisError
+from millis.training.fit import Fit
 from millis.training.module import TextModule
 from millis.training.optim import AdamW
 from millis.training.processes import Gathered
@@ -52,6 +54,24 @@ def toy_split(count, seed=0):
         labels=np.where(flips, 1 - labels, labels).astype(np.int64),
         truncated=0,
     )
+
+
+def toy_training(fit, module, folder, rows=64, teacher_logits=None, callbacks=()):
+    return fit(
+        module, toy_split(rows), toy_split(31, seed=1), 0, folder=folder, seed=3, title="toy",
+        teacher_logits=teacher_logits, callbacks=callbacks,
+    )  # fmt: skip
+
+
+def failing_training(callback, folder):
+    """What a training in two processes fails with."""
+    fit = Fit(max_epochs=3, batch_size=8, patience=10, accelerator="cpu", devices=2)
+    try:
+        toy_training(fit, toy_module(), folder, callbacks=[callback])
+    except MillisError as error:
+        assert not torch.distributed.is_initialized()
+        return str(error)
+    raise AssertionError("it ended well")
 
 
 class DieAt(pl.Callback):
