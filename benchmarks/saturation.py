@@ -41,17 +41,17 @@ def main() -> int:
     splits = teacher.inputs.dataset
     tested = sample(teacher.encoded(splits.test), int(own))
     calibration = sample(teacher.encoded(splits.train), Calibration().texts)
-    inputs = teacher.manifest.inputs
+    signature = teacher.manifest.signature
     print(f"products saturate here: {'yes' if saturates() else 'no'}; {len(tested)} test texts")
     columns = ("int8", "8 bits: same label", "cosine", "7 bits: same label", "cosine")
     with tempfile.TemporaryDirectory() as scratch, Table(*columns, title=splits.name) as table:
         path = Path(scratch) / "model.onnx"
-        export(teacher.module, path, inputs, None)
+        export(teacher.module, path, signature, None)
         expected = logits(path, tested)
         for name, kind in KINDS.items():
             cells = []
             for reduced in (False, True):
-                export(teacher.module, path, inputs, Quantization(**kind, reduce_range=reduced), calibration)
+                export(teacher.module, path, signature, Quantization(**kind, reduce_range=reduced), calibration)
                 cells += compared(expected, logits(path, tested))
             table.row(name, *cells)
     return 0
@@ -60,7 +60,7 @@ def main() -> int:
 def logits(path: Path, requests: Sequence[Features]) -> NDArray[np.float32]:
     """[N, C], one text at a time."""
     session = open_session(path, threads=1)
-    return np.concatenate([session(request) for request in requests])
+    return np.concatenate([session(request)[0] for request in requests])
 
 
 def compared(expected: NDArray[np.float32], found: NDArray[np.float32]) -> list[str]:

@@ -30,10 +30,9 @@ from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
 from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest
-from millis.types import Features, Session
+from millis.types import Features, Session, Signature
 from millis.waiting import waited_ns
 
-INPUTS = ("input_ids", "attention_mask")
 REQUESTS = 10  # a round
 
 
@@ -41,9 +40,9 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     dataset = Bundled()()
     teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
-    manifest = Manifest("", "onnxruntime", teacher.spec, dataset.labels, INPUTS, 128)
+    manifest = Manifest("", "onnxruntime", teacher.spec, dataset.labels, ("input_ids", "attention_mask"), 128)
     with tempfile.TemporaryDirectory() as scratch:
-        graphs, fused = write_graphs(teacher, Path(scratch))
+        graphs, fused = write_graphs(teacher, manifest.signature, Path(scratch))
         print(f"fused operators: {fused}")
         for kind in ("fp32", "int8"):
             found = sessions(graphs, kind)
@@ -52,12 +51,12 @@ def main() -> None:
             show(kind, compare(found, requests, rounds))
 
 
-def write_graphs(model: object, folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
+def write_graphs(model: object, signature: Signature, folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
     graphs = {name: folder / f"{name.replace(' ', '-')}.onnx" for name in ("fp32", "int8", "sdpa fp32", "sdpa int8")}
     for prefix, attention in (("", exports.spelled_out), ("sdpa ", lambda _: nullcontext())):
         with patch.object(exports, "spelled_out", attention):
-            exports.export(model, graphs[f"{prefix}fp32"], INPUTS, None)
-            exports.export(model, graphs[f"{prefix}int8"], INPUTS, Quantization())
+            exports.export(model, graphs[f"{prefix}fp32"], signature, None)
+            exports.export(model, graphs[f"{prefix}int8"], signature, Quantization())
     config = model.spec["encoder"]
     fused = optimizer.optimize_model(
         str(graphs["fp32"]),

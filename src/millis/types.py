@@ -7,7 +7,7 @@ Axes (used in shapes everywhere):
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,37 @@ Text: TypeAlias = str | tuple[str, str]
 Spec: TypeAlias = dict[str, Any]
 """JSON-able description of an architecture: `{"family": "transformer", ...}`. `millis.models.build(spec)` makes
 the module with fresh weights; latency is a function of the spec, the backend and the tokenizer alone."""
+
+
+Per: TypeAlias = Literal["text", "token"]
+"""What an output has a row of logits for: a text, [B, C], or each of its input tokens, [B, S, C]."""
+
+Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
+"""What a model gives: one array of logits for each `Output` of its signature."""
+
+
+class Output(NamedTuple):
+    """One group of logits that a model gives and a graph names.
+
+    Args:
+        name: In a graph.
+        per: What has a row of logits.
+        width: C.
+    """
+
+    name: str
+    per: Per
+    width: int
+
+
+class Signature(NamedTuple):
+    """What goes into a model and what comes out, in order: all that backends know of a task.
+
+    A module of one output returns its tensor, a module of several returns a tuple.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
 
 
 class Prediction(NamedTuple):
@@ -56,17 +87,16 @@ class TimedPrediction(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What a session that may stop early gives: logits, and how many of its steps each row took."""
+    """What a session that may stop early gives: its outputs, and how many of its steps each row took."""
 
-    logits: NDArray[np.float32]  # [B, C]
+    outputs: Outputs
     steps: NDArray[np.int64]  # [B], 1 or more
 
 
 class Session(Protocol):
     """Weights loaded on a backend: features in, logits out. Holds no text logic. May be called from several threads."""
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:  # [B, C]
-        ...
+    def __call__(self, features: Features) -> Outputs: ...
 
 
 class Stepwise(Session, Protocol):
@@ -87,7 +117,7 @@ class Stepwise(Session, Protocol):
         ...
 
     def answer(self, features: Features, until_ns: int | None = None) -> Answered:
-        """Logits [B, C] and steps [B]; no step begins that would end after `until_ns` (`time.perf_counter_ns`)."""
+        """Outputs and steps [B]; no step begins that would end after `until_ns` (`time.perf_counter_ns`)."""
         ...
 
 
@@ -97,9 +127,9 @@ class Backend(Protocol):
     A frozen dataclass; its fields, JSON-able, are the runtime's options. The file also has
     `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
 
-    One that can run a model with exits in segments also has `write_segments(model, folder, inputs, quantization)`, with
-    arguments and result as `write`, and in its file `load_segments(folder, manifest, threads)`, which returns the
-    segments, first to last, each a `millis.serving.stepwise.Step`.
+    One that can run a model with exits in segments also has `write_segments`, with arguments and result as `write`, and
+    in its file `load_segments(folder, manifest, threads)`, which returns the segments, first to last, each a
+    `millis.serving.stepwise.Step`.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -113,7 +143,7 @@ class Backend(Protocol):
         self,
         model: Any,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: Any | None,
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:

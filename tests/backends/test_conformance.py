@@ -127,14 +127,14 @@ def test_the_manifest_says_how_it_was_made(artifact, backend):
 def test_every_batch_and_length_answers_as_eager_does(artifact):
     runner = load(artifact)
     for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6], [7], [8, 9]), ids(*[[4, 5]] * 9), ids([2, 4, 5])):
-        got = runner.compute(features)
+        (got,) = runner.compute(features)
         assert got.dtype == np.float32
         assert got == pytest.approx(eager(features), abs=1e-4)
 
 
 def test_a_later_answer_leaves_an_earlier_one_alone(artifact):
     runner = load(artifact)
-    first = runner.compute(ids([2, 4, 3]))
+    (first,) = runner.compute(ids([2, 4, 3]))
     kept = first.copy()
     runner.compute(ids([2, 9, 3]))
     assert first.tolist() == kept.tolist()
@@ -142,7 +142,7 @@ def test_a_later_answer_leaves_an_earlier_one_alone(artifact):
 
 def test_what_is_padded_is_not_read(artifact):
     runner = load(artifact)
-    alone, padded = runner.compute(ids([4, 5])), runner.compute(ids([4, 5], [6, 7, 8, 9]))
+    (alone,), (padded,) = runner.compute(ids([4, 5])), runner.compute(ids([4, 5], [6, 7, 8, 9]))
     assert padded[0] == pytest.approx(alone[0], abs=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
             any((left < inputs[1].sum(1)).any() for left in dropping.tokens_left(*inputs)) or len(features.ids[0]) < 3
         )
         with torch.inference_mode():
-            assert runner.compute(features) == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)
+            assert runner.compute(features)[0] == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)
 
 
 def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):
@@ -228,15 +228,15 @@ def test_eight_threads_get_the_answers_that_one_gets(any_kind):
         found = [(row, runner.answer(runner.feed(runner.tokenize(texts[row])))) for row in order]
         return [
             row
-            for row, (logits, steps) in found
-            if steps != alone[row].steps or not np.allclose(logits, alone[row].logits, atol=1e-5)
+            for row, ((logits,), steps) in found
+            if steps != alone[row].steps or not np.allclose(logits, alone[row].outputs[0], atol=1e-5)
         ]
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(wrong, range(8))) == [[]] * 8
         # Nobody called `learn_times`: of the eight, the first does.
         hurried = list(threads.map(lambda text: runner.predict(text, deadline_ms=1e6), texts))
-    assert [answer.index for answer in hurried] == [int(answered.logits.argmax()) for answered in alone]
+    assert [answer.index for answer in hurried] == [int(answered.outputs[0].argmax()) for answered in alone]
     assert all(answer.steps == 1 + is_stepwise for answer in hurried)
 
 

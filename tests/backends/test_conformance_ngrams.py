@@ -59,14 +59,14 @@ def test_texts_pairs_paddings_and_texts_without_a_known_n_gram(write, backend, e
     logits = runner.logits(texts)
     assert logits == pytest.approx(expected(texts), abs=1e-4)
     fed = [runner.feed(runner.tokenize(text)) for text in texts]
-    nothing = runner.compute(runner.feed(NgramEncoding(np.zeros(0, np.int64), overflowing=False)))
+    (nothing,) = runner.compute(runner.feed(NgramEncoding(np.zeros(0, np.int64), overflowing=False)))
     assert nothing == pytest.approx(ngrams(labels=3)[1].head.bias.detach().numpy()[None], abs=1e-4)
     length = max(one.ids.shape[1] for one in fed)
     ids, mask = (
         np.concatenate([np.pad(getattr(one, name), ((0, 0), (0, length - one.ids.shape[1]))) for one in fed])
         for name in ("ids", "mask")
     )
-    assert runner.compute(Features(ids, mask, None)) == pytest.approx(logits, abs=1e-4)
+    assert runner.compute(Features(ids, mask, None))[0] == pytest.approx(logits, abs=1e-4)
     with ThreadPoolExecutor(8) as pool:
         tokenized = pool.map(lambda text: runner.feed(runner.tokenize(text)).ids.tolist(), texts * 20)
         assert list(tokenized) == [one.ids.tolist() for one in fed] * 20

@@ -108,7 +108,7 @@ def test_what_dynamic_cannot_be_here_is_refused():
 
 def test_a_graph_that_errs_is_refused(write, monkeypatch):
     monkeypatch.setattr(
-        openvino.OpenVinoSession, "__call__", lambda self, features: np.zeros((len(features.ids), 2), np.float32)
+        openvino.OpenVinoSession, "__call__", lambda self, features: (np.zeros((len(features.ids), 2), np.float32),)
     )
     with pytest.raises(MillisError, match=r"OpenVINO does not compute what the model does: logits differ by"):
         write(OpenVino())

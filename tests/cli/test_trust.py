@@ -21,7 +21,7 @@ def ran(monkeypatch):
 
     def run(path, threads):
         opened.append(path)
-        return lambda features: np.array([[0, 1, 0]], np.float32)
+        return lambda features: (np.array([[0, 1, 0]], np.float32),)
 
     monkeypatch.setattr(inductor, "_open", run)
     return opened

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from signatures import TEXTS
 
 from millis import models
 from millis.backends.onnx.export import export
@@ -164,9 +165,9 @@ def test_saved_and_restored_by_its_spec(model, tokenizer, batches):
 @pytest.mark.parametrize("quantization", [None, Quantization()])
 def test_exported_with_both_factors(model, tokenizer, tmp_path, quantization):
     small = apply(Svd([*ALL, "word_embeddings"], Fixed(4)), model, tokenizer)
-    export(small, tmp_path / "m.onnx", INPUTS, quantization)
+    export(small, tmp_path / "m.onnx", TEXTS, quantization)
     ids = np.array([[2, 9, 7, 8, 3]])
-    got = open_session(tmp_path / "m.onnx", 1)(Features(ids, np.ones_like(ids), None))
+    got = open_session(tmp_path / "m.onnx", 1)(Features(ids, np.ones_like(ids), None))[0]
     expected = small(torch.from_numpy(ids), torch.ones(1, 5, dtype=torch.long)).detach().numpy()
     assert got == pytest.approx(expected, abs=1e-4 if quantization is None else 0.5)
     if quantization is None:

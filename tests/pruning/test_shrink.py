@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from signatures import TEXTS
 from torch import nn
 
 from millis import backends, models
@@ -157,9 +158,9 @@ def test_a_model_with_empty_sublayers_comes_back_from_a_file(tmp_path, model_typ
 def test_a_model_with_empty_sublayers_exports(tmp_path, monkeypatch, model_type, quantization, tolerance):
     monkeypatch.setattr(exports, "_dynamo", lambda *_: pytest.fail("the tracing exporter should do"))
     small, path = shrink(FULL[model_type], emptied(FULL[model_type])), tmp_path / "model.onnx"
-    exports.export(small, path, ("input_ids", "attention_mask"), quantization)
+    exports.export(small, path, TEXTS, quantization)
     ids, mask = batch()
-    got = open_session(path, threads=1)(Features(ids.numpy(), mask.numpy(), None))
+    (got,) = open_session(path, threads=1)(Features(ids.numpy(), mask.numpy(), None))
     np.testing.assert_allclose(got, small(ids, mask).detach().numpy(), atol=tolerance)
     graph = onnx.load(path).graph
     assert sum(node.op_type == "Softmax" for node in graph.node) == 2  # layers 0 and 3
@@ -184,14 +185,14 @@ def test_a_model_with_empty_sublayers_runs_on(tmp_path, backend, model_type, qua
     if lacking := backend.missing():
         pytest.skip(lacking)
     small = shrink(FULL[model_type], emptied(FULL[model_type]))
-    backend.write(small, tmp_path, ("input_ids", "attention_mask"), quantization)
+    backend.write(small, tmp_path, TEXTS, quantization)
     manifest = Manifest(
         name="small", labels=("a", "b", "c"), inputs=("input_ids", "attention_mask"), max_length=8, spec=small.spec,
         backend=backend.name,
     )  # fmt: skip
     ids, mask = batch()
     session = backends.module(backend.name).load(tmp_path, seal(tmp_path, manifest), threads=1)
-    got = session(Features(ids.numpy(), mask.numpy(), None))
+    (got,) = session(Features(ids.numpy(), mask.numpy(), None))
     np.testing.assert_allclose(got, small(ids, mask).detach().numpy(), atol=tolerance)
 
 

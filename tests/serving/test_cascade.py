@@ -154,16 +154,16 @@ def test_rows_of_a_batch_go_their_own_ways(rows, threshold):
     asked = []
 
     def fast(features):
-        return np.array([[rows[row], 0] for row in features.ids[:, 0]], np.float32)
+        return (np.array([[rows[row], 0] for row in features.ids[:, 0]], np.float32),)
 
     def accurate(features):
         asked.extend(features.ids[:, 0].tolist())
         assert features.mask.shape == features.ids.shape == features.token_types.shape
-        return np.array([[0, row] for row in features.ids[:, 0]], np.float32)
+        return (np.array([[0, row] for row in features.ids[:, 0]], np.float32),)
 
     ids = np.arange(len(rows))[:, None]
     session = cascades.CascadeSession(fast, accurate, threshold)
-    logits, steps = session.answer(Features(ids, np.ones_like(ids), np.zeros_like(ids)))
+    (logits,), steps = session.answer(Features(ids, np.ones_like(ids), np.zeros_like(ids)))
     unsure = [row for row, value in enumerate(rows) if 1 / (1 + np.exp(np.float32(-value))) < threshold]
     assert asked == unsure
     assert steps.tolist() == [2 if row in unsure else 1 for row in range(len(rows))]
@@ -185,12 +185,12 @@ def test_members_get_contiguous_arrays(rows, pair):
     """Which OpenVINO takes alone."""
 
     def fast(features):
-        return np.array([[0, 0], [9, 0], [0, 0]], np.float32)[: len(features.ids)]  # sure of the second row
+        return (np.array([[0, 0], [9, 0], [0, 0]], np.float32)[: len(features.ids)],)  # sure of the second row
 
     def accurate(features):
         assert (features.token_types is not None) == pair
         assert all(array.flags.c_contiguous for array in features if array is not None)
-        return np.zeros((len(features.ids), 2), np.float32)
+        return (np.zeros((len(features.ids), 2), np.float32),)
 
     ids = np.arange(4 * rows).reshape(rows, 4)
     features = Features(ids, np.ones_like(ids), np.zeros_like(ids) if pair else None)
@@ -207,7 +207,7 @@ def test_pairs_go_on_to_openvino(cascade, member, tmp_path):
 @pytest.fixture
 def compiled(tmp_path, tokenizer, manifest, monkeypatch):
     """Writes what could be an artifact of compiled code, which answers (0, 1), and returns its folder and manifest."""
-    monkeypatch.setattr(inductor, "_open", lambda path, threads: lambda features: np.array([[0, 1]], np.float32))
+    monkeypatch.setattr(inductor, "_open", lambda path, threads: lambda features: (np.array([[0, 1]], np.float32),))
 
     def make(name, threads):
         folder = tmp_path / name
@@ -245,7 +245,7 @@ def test_members_compiled_for_different_threads(cascade, compiled):
 
 
 def unsure(features):
-    return np.zeros((len(features.ids), 2), np.float32)
+    return (np.zeros((len(features.ids), 2), np.float32),)
 
 
 def test_times_are_of_all_that_a_member_may_compute():
@@ -272,7 +272,7 @@ def test_a_deadline_reaches_the_segments_of_the_members():
     def segments(name):
         def first(features):
             ran.append(name)
-            return features.ids, unsure(features)
+            return features.ids, *unsure(features)
 
         def second(ids, mask):
             ran.append(f"{name} on")

@@ -31,7 +31,7 @@ class Echo:
 
     def __call__(self, features):
         self.features = features
-        return np.array([[0.0, features.ids[0, 0]]], dtype=np.float32)
+        return (np.array([[0.0, features.ids[0, 0]]], dtype=np.float32),)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_predict_is_the_four_stages_in_turn(echo):
 def test_decode_by_hand(echo):
     runner, _ = echo(labels=("low", "high", "middle"))
     # softmax of (ln 1, ln 3, ln 2) is (1/6, 3/6, 2/6).
-    prediction = runner.decode(np.log(np.array([[1, 3, 2]], dtype=np.float32)))
+    prediction = runner.decode((np.log(np.array([[1, 3, 2]], dtype=np.float32)),))
     assert prediction == Prediction("high", 1, pytest.approx(0.5))
 
 
@@ -97,7 +97,7 @@ def test_far_out_of_the_range_of_exp(echo, count):
     """exp(1000) overflows, exp(-2000) is 0."""
     runner, _ = echo(labels=tuple(map(str, range(count))))
     logits = np.array([[-1000.0, 1000.0, *[0.0] * (count - 2)]], dtype=np.float32)
-    assert runner.decode(logits) == Prediction("1", 1, 1.0)
+    assert runner.decode((logits,)) == Prediction("1", 1, 1.0)
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=2 * WIDE))
@@ -105,7 +105,7 @@ def test_decode_agrees_with_softmax_in_double_precision(logits):
     labels = tuple(map(str, range(len(logits))))
     manifest = Manifest("", "", {}, labels, ("input_ids", "attention_mask"), 4)
     prediction = Runner(manifest, Reader(manifest, Tokenizer(models.BPE())), Echo()).decode(
-        np.array([logits], dtype=np.float32)
+        (np.array([logits], dtype=np.float32),)
     )
     exponentials = np.exp(np.array(logits))
     assert prediction.index == np.argmax(logits)

@@ -75,7 +75,7 @@ def test_rows_that_have_left_take_no_part_in_what_follows():
     answered = StepwiseSession(script.steps(), "maximum_probability", 0.99).answer(requests([0, 1, 2]))
     assert answered.steps.tolist() == [2, 1, 3]
     assert script.seen == [(0, [0, 1, 2]), (1, [0, 2]), (2, [2])]
-    assert answered.logits.argmax(axis=1).tolist() == [1, 1, 1]  # each from the exit that was certain
+    assert answered.outputs[0].argmax(axis=1).tolist() == [1, 1, 1]  # each from the exit that was certain
 
 
 def test_without_a_threshold_nobody_leaves():
@@ -92,7 +92,11 @@ def test_a_batch_leaves_where_its_rows_would_alone_and_where_the_threshold_was_c
     alone = [session.answer(requests([row])) for row in range(6)]
     leaves = leaving(policy, threshold, logits)
     assert together.steps.tolist() == [int(one.steps[0]) for one in alone] == (leaves + 1).tolist()
-    assert together.logits.tolist() == [one.logits[0].tolist() for one in alone] == logits[leaves, range(6)].tolist()
+    assert (
+        together.outputs[0].tolist()
+        == [one.outputs[0][0].tolist() for one in alone]
+        == logits[leaves, range(6)].tolist()
+    )
     assert session.every(requests(range(6))).tolist() == logits.tolist()
 
 

@@ -5,6 +5,7 @@ import pytest
 import pytorch_lightning as pl
 import rounded
 import torch
+from signatures import TEXTS
 
 from millis.backends.onnx.export import export
 from millis.backends.onnx.session import open_session
@@ -92,11 +93,9 @@ def test_the_trained_model_is_deployed_as_it_was_validated(train, tmp_path, reci
     module, _, _ = train(recipe, ranges="lsq")
     assert is_prepared(module.model)
     simulated = rounded.answers(module.model, texts)
-    export(
-        convert(module.model), tmp_path / "m.onnx", ("input_ids", "attention_mask"), rounded.quantization(recipe), texts
-    )
+    export(convert(module.model), tmp_path / "m.onnx", TEXTS, rounded.quantization(recipe), texts)
     session = open_session(tmp_path / "m.onnx", threads=1)
-    deployed = np.concatenate([session(text) for text in texts])
+    deployed = np.concatenate([session(text)[0] for text in texts])
     assert np.median(abs(deployed - simulated).max(axis=1)) < 1e-5 * simulated.std()
     assert (deployed.argmax(axis=1) == simulated.argmax(axis=1)).mean() >= 0.995
 

@@ -58,7 +58,7 @@ def write_artifact(
         )
     with atomic_folder(folder) as temporary:
         write = _segmented(backend) if manifest.spec.get("exits") else backend.write
-        notes = write(_portable(model), temporary, manifest.inputs, quantization, calibration)
+        notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         options: dict[str, Any] = asdict(backend)

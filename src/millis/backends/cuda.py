@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from millis import backends
 from millis.backends import eager
+from millis.backends.tracing import each
 from millis.errors import MillisError
 from millis.storage.encodings import Array
-from millis.types import Features
+from millis.types import Features, Outputs, Signature
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
@@ -32,9 +33,9 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 BUCKET = 8  # tokens
 WARM = 3  # runs of the very kernels that are recorded: libraries choose and allocate then
 
-Compute: TypeAlias = Callable[[], Tensor]
-Recorder: TypeAlias = Callable[[Compute], tuple[Callable[[], object], Tensor]]
-"""A computation on fixed memory → how to do it again, and the memory that its result is then in."""
+Compute: TypeAlias = Callable[[], tuple[Tensor, ...]]
+Recorder: TypeAlias = Callable[[Compute], tuple[Callable[[], object], tuple[Tensor, ...]]]
+"""A computation on fixed memory → how to do it again, and the memory that its results are then in."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Cuda:
         self,
         model: nn.Module,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -98,41 +99,40 @@ class Cuda:
             )
         if lacking := self.missing():
             raise MillisError(f"backend=cuda: {lacking}. Use backend=onnxruntime")
-        return eager.Eager().write(model, folder, inputs, None)
+        return eager.Eager().write(model, folder, signature, None)
 
 
 class CudaSession:
-    """A module on a device: [B, S] arrays in, logits [B, C] out.
+    """A module on a device: [B, S] arrays in, its outputs out.
 
     Args:
         model: In the precision it computes in.
         device: Where it computes.
         lengths: Of the buckets, ascending; none where nothing is recorded.
-        takes_types: Whether the module reads token types.
+        signature: The module's.
         record: See `Recorder`.
     """
 
     def __init__(
-        self, model: nn.Module, device: torch.device, lengths: Sequence[int], takes_types: bool, record: Recorder
+        self, model: nn.Module, device: torch.device, lengths: Sequence[int], signature: Signature, record: Recorder
     ) -> None:
         self.model, self.device, self.lengths = model.to(device).eval(), device, list(lengths)
         self._lock = Lock()
         # The longest first: what it allocates serves the others.
         self._recorded: list[_Recorded] = [
-            _Recorded(self.model, device, length, takes_types, record) for length in reversed(self.lengths)
+            _Recorded(self.model, device, length, signature, record) for length in reversed(self.lengths)
         ][::-1]
 
     @torch.inference_mode()
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
+    def __call__(self, features: Features) -> Outputs:
+        """One array for each output."""
         rows, length = features.ids.shape
         bucket = bisect_left(self.lengths, length)
         if rows == 1 and bucket < len(self.lengths):
             with self._lock:
                 return self._recorded[bucket].answer(features)
         arrays = [torch.from_numpy(array).to(self.device) for array in features if array is not None]
-        logits: Tensor = self.model(*arrays)
-        return _host(logits)
+        return tuple(map(_host, each(self.model(*arrays))))
 
 
 class _Recorded:
@@ -140,15 +140,17 @@ class _Recorded:
 
     @torch.inference_mode()
     def __init__(
-        self, model: nn.Module, device: torch.device, length: int, takes_types: bool, record: Recorder
+        self, model: nn.Module, device: torch.device, length: int, signature: Signature, record: Recorder
     ) -> None:
-        rows = 3 if takes_types else 2  # ids, mask, types
-        self._pinned = torch.zeros((rows, 1, length), dtype=torch.long, pin_memory=device.type == "cuda")
+        self._outputs = signature.outputs
+        self._pinned = torch.zeros(
+            (len(signature.inputs), 1, length), dtype=torch.long, pin_memory=device.type == "cuda"
+        )
         self._fill = self._pinned.numpy()  # the same memory
         self._fill[1, :, : max(length - 1, 1)] = 1  # with padding: without, transformers leaves the mask out
         self._device = self._pinned.to(device, copy=True)
         try:
-            self._again, self._logits = record(lambda: model(*self._device))
+            self._again, self._results = record(lambda: each(model(*self._device)))
         except RuntimeError as error:
             # Where recording fails, ending it fails as well: the first of the two says why.
             first = error.__context__ or error
@@ -158,15 +160,16 @@ class _Recorded:
                 "backend.graphs=false"
             ) from error
 
-    def answer(self, features: Features) -> NDArray[np.float32]:
-        """Logits [1, C]."""
+    def answer(self, features: Features) -> Outputs:
+        """Outputs of one text; those of tokens without the padding's."""
         length = features.ids.shape[1]
         for row, array in zip(self._fill, features, strict=False):
             row[:, :length] = array
             row[:, length:] = 0
         self._device.copy_(self._pinned, non_blocking=True)
         self._again()
-        return _host(self._logits)
+        found = zip(self._outputs, self._results, strict=True)
+        return tuple(_host(result if output.per == "text" else result[:, :length]) for output, result in found)
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> CudaSession:
@@ -181,7 +184,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> CudaSession:
     model = eager.read_module(folder, manifest, threads).to(PRECISIONS[options.precision])
     torch.backends.cudnn.allow_tf32 = False  # it is on by default, and fp32 would not be that
     lengths = buckets(manifest.max_length) if options.graphs else []
-    return CudaSession(model, torch.device("cuda"), lengths, "token_type_ids" in manifest.inputs, recorder())
+    return CudaSession(model, torch.device("cuda"), lengths, manifest.signature, recorder())
 
 
 def buckets(max_length: int) -> list[int]:
@@ -195,7 +198,7 @@ def recorder() -> Recorder:
     """
     aside, pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
 
-    def record(compute: Compute) -> tuple[Callable[[], object], Tensor]:
+    def record(compute: Compute) -> tuple[Callable[[], object], tuple[Tensor, ...]]:
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM):
@@ -203,13 +206,13 @@ def recorder() -> Recorder:
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool, stream=aside):
-            logits = compute()
-        return graph.replay, logits
+            results = compute()
+        return graph.replay, results
 
     return record
 
 
-def _host(logits: Tensor) -> NDArray[np.float32]:
+def _host(result: Tensor) -> NDArray[np.float32]:
     """A copy of the caller's own, in fp32; waits for the device."""
-    copied: NDArray[np.float32] = logits.to("cpu", torch.float32, copy=True).numpy()
+    copied: NDArray[np.float32] = result.to("cpu", torch.float32, copy=True).numpy()
     return copied

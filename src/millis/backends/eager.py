@@ -23,11 +23,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from millis.backends.profile import WARM, Operator, Time, summarised
+from millis.backends.tracing import each
 from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
-from millis.types import Features, Spec
+from millis.types import Features, Outputs, Signature, Spec
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Eager:
         self,
         model: nn.Module,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: Quantization | None,
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -79,26 +80,30 @@ class Eager:
         self,
         model: nn.Module,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: Quantization | None,
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
         """As `write`: segments share the module's weights, so there is nothing to write by the piece."""
-        return self.write(model, folder, inputs, quantization, calibration)
+        return self.write(model, folder, signature, quantization, calibration)
 
 
 class EagerSession:
-    """A module and the rule for calling it: [B, S] arrays in, logits [B, C] out."""
+    """A module and the rule for calling it: [B, S] arrays in, its outputs out."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model.eval()
 
     @torch.inference_mode()
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
+    def __call__(self, features: Features) -> Outputs:
+        """One array for each output."""
         types = None if features.token_types is None else torch.from_numpy(features.token_types)
-        logits: Tensor = self.model(torch.from_numpy(features.ids), torch.from_numpy(features.mask), types)
-        return logits.numpy()
+        return arrays(self.model(torch.from_numpy(features.ids), torch.from_numpy(features.mask), types))
+
+
+def arrays(outputs: Tensor | tuple[Tensor, ...]) -> Outputs:
+    """What a module returned, as what a session returns."""
+    return tuple(output.numpy() for output in each(outputs))
 
 
 class EagerSegment:

@@ -17,17 +17,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis import backends
 from millis.backends.scratch import blame_machine, fp32_bytes
-from millis.backends.tracing import difference, example, quiet
+from millis.backends.tracing import difference, each, example, quiet
 from millis.errors import MillisError
 from millis.store import file_sha256
-from millis.types import Features
+from millis.types import Features, Outputs, Signature
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
@@ -73,7 +71,7 @@ class Inductor:
         self,
         model: nn.Module,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -90,8 +88,10 @@ class Inductor:
             )
         if lacking := self.missing():
             raise MillisError(f"backend=inductor compiles C++, and {lacking}; or use backend=onnxruntime")
-        self._compile(model.to(PRECISIONS[self.precision]), folder / FILE_NAME, inputs)
-        if self.precision == "fp32" and (fault := difference(model, _open(folder / FILE_NAME, self.threads), inputs)):
+        self._compile(model.to(PRECISIONS[self.precision]), folder / FILE_NAME, signature.inputs)
+        if self.precision != "fp32":
+            return ()
+        if fault := difference(model, _open(folder / FILE_NAME, self.threads), signature):
             raise MillisError(f"the compiled code does not compute what the model does: {fault}. Use backend=eager")
         return ()
 
@@ -115,17 +115,17 @@ class Inductor:
 
 
 class InductorSession:
-    """A compiled module: [B, S] arrays in, logits [B, C] out."""
+    """A compiled module: [B, S] arrays in, its outputs out."""
 
     def __init__(self, compiled: Any) -> None:
         self.compiled, self._lock = compiled, Lock()
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
+    def __call__(self, features: Features) -> Outputs:
+        """One array for each output."""
         arguments = [torch.from_numpy(array) for array in features if array is not None]
         with self._lock:
-            logits: Tensor = self.compiled(*arguments)
-        return logits.float().numpy()
+            outputs: Tensor | tuple[Tensor, ...] = self.compiled(*arguments)
+        return tuple(output.float().numpy() for output in each(outputs))
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> InductorSession:

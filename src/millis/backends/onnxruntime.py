@@ -30,7 +30,7 @@ from millis.backends.onnx.session import (
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.temporaries import scratch_folder
-from millis.types import Features
+from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class OnnxRuntime:
         self,
         model: Any,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -96,13 +96,13 @@ class OnnxRuntime:
         from millis.backends.onnx.export import export
 
         self._check_device(quantization)
-        return export(model, folder / FILE_NAME, inputs, quantization, calibration)
+        return export(model, folder / FILE_NAME, signature, quantization, calibration)
 
     def write_segments(
         self,
         model: Any,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class OnnxRuntime:
         from millis.backends.onnx.segments import export_segments
 
         self._check_device(quantization)
-        return export_segments(model, folder, inputs, quantization, calibration)
+        return export_segments(model, folder, signature, quantization, calibration)
 
     @property
     def options(self) -> Options:

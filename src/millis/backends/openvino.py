@@ -33,7 +33,7 @@ from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segmen
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
-from millis.types import Features
+from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class OpenVino:
         self,
         model: Any,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -89,17 +89,17 @@ class OpenVino:
         group, quantization = _grouped(model, quantization)
         with scratch(fp32_bytes(model)) as place:
             source = place / "model.onnx"
-            notes = export(model, source, inputs, quantization, calibration)
+            notes = export(model, source, signature, quantization, calibration)
             _convert(source, folder / GRAPH, group)
         if quantization is None and self.precision == "fp32":
-            self._check(model, folder / GRAPH, inputs)
+            self._check(model, folder / GRAPH, signature)
         return notes
 
     def write_segments(
         self,
         model: Any,
         folder: Path,
-        inputs: tuple[str, ...],
+        signature: Signature,
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
@@ -114,20 +114,20 @@ class OpenVino:
         group, quantization = _grouped(model, quantization)
         count = len(model.spec["exits"]) + 1
         with scratch(fp32_bytes(model)) as place:
-            notes = export_segments(model, place, inputs, quantization, calibration)
+            notes = export_segments(model, place, signature, quantization, calibration)
             for position in range(count):
                 _convert(segment_path(place, position), segment_graph(folder, position), group)
         if quantization is None and self.precision == "fp32":
-            self._check_segments(model, folder, count, inputs)
+            self._check_segments(model, folder, count, signature)
         return notes
 
-    def _check_segments(self, model: Any, folder: Path, count: int, inputs: tuple[str, ...]) -> None:
+    def _check_segments(self, model: Any, folder: Path, count: int, signature: Signature) -> None:
         from millis.backends.eager import segments_of
         from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
 
         here, eager = _segments(folder, count, self, 1), segments_of(model)
         for batch, length in SHAPES:
-            arrays = [value.numpy() for value in example(inputs, batch, length)]
+            arrays = [value.numpy() for value in example(signature.inputs, batch, length)]
             given = Features(*arrays, *[None] * (3 - len(arrays)))
             if not np.allclose(every(here, given), every(eager, given), rtol=RELATIVE, atol=ABSOLUTE):
                 raise MillisError(
@@ -135,10 +135,10 @@ class OpenVino:
                     "backend=onnxruntime or backend=eager"
                 )
 
-    def _check(self, model: Any, path: Path, inputs: tuple[str, ...]) -> None:
+    def _check(self, model: Any, path: Path, signature: Signature) -> None:
         from millis.backends.tracing import difference
 
-        if fault := difference(model, _open(path, self, threads=1), inputs):
+        if fault := difference(model, _open(path, self, threads=1), signature):
             raise MillisError(
                 f"OpenVINO does not compute what the model does: {fault}. Use backend=onnxruntime or backend=eager"
             )
@@ -173,14 +173,14 @@ class _Request:
 
 
 class OpenVinoSession:
-    """A compiled graph: [B, S] arrays in, logits [B, C] out."""
+    """A compiled graph: [B, S] arrays in, its outputs out."""
 
     def __init__(self, compiled: Any) -> None:
         self.infer = _Request(compiled, INPUTS)
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
-        return self.infer(features)[0]
+    def __call__(self, features: Features) -> Outputs:
+        """One array for each output."""
+        return tuple(self.infer(features))
 
 
 class OpenVinoSegment:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from millis.types import Features, Session
+from millis.types import Features, Output, Session, Signature
 
 SHAPES = ((1, 1), (1, 7), (3, 5))  # [B, S] to compare at; the example below is (2, 4)
 RELATIVE, ABSOLUTE = 1e-3, 1e-4  # fp32 graphs differ from eager by 1e-6 to 1e-5; a baked-in size errs by 1e-1
@@ -31,16 +31,31 @@ def example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, .
     return tuple(values[name] for name in inputs)
 
 
-def difference(model: nn.Module, session: Session, inputs: tuple[str, ...]) -> str | None:
+def axes(output: Output) -> dict[int, str]:
+    """Which axes of an output are free."""
+    return {0: "batch"} if output.per == "text" else {0: "batch", 1: "sequence"}
+
+
+def each(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A module's outputs: of one, it returns the tensor itself."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def difference(model: nn.Module, session: Session, signature: Signature) -> str | None:
     """Where what was made of `model` errs, at `SHAPES`; None where it agrees."""
     for batch, length in SHAPES:
-        arguments = example(inputs, batch, length)
+        arguments = example(signature.inputs, batch, length)
         with torch.inference_mode():
-            expected = model(*arguments).numpy()
+            expected = [output.numpy() for output in each(model(*arguments))]
         ids, mask, *types = (value.numpy() for value in arguments)
         got = session(Features(ids, mask, types[0] if types else None))
-        if got.shape != expected.shape or not np.allclose(got, expected, rtol=RELATIVE, atol=ABSOLUTE):
-            return f"logits differ by {np.abs(got - expected).max():.1g} at batch {batch}, length {length}"
+        for output, ours, theirs in zip(signature.outputs, got, expected, strict=True):
+            if ours.shape != theirs.shape:
+                shapes = f"{list(ours.shape)}, expected {list(theirs.shape)}"
+                return f"{output.name} is {shapes} at batch {batch}, length {length}"
+            if not np.allclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE):
+                by = np.abs(ours - theirs).max()
+                return f"{output.name} differ by {by:.1g} at batch {batch}, length {length}"
     return None
 
 

@@ -42,7 +42,7 @@ def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     steps = np.empty(len(texts), np.int64)
     together = TOGETHER if runner.manifest.quantization is None else 1
     for rows in _equally_long(features, together):
-        logits[rows], steps[rows] = runner.answer(stack([features[row] for row in rows]))
+        (logits[rows],), steps[rows] = runner.answer(stack([features[row] for row in rows]))
     truncated = sum(bool(encoding.overflowing) for encoding in encodings)
     return Answers(logits.argmax(axis=1).tolist(), logits, truncated, steps)
 

@@ -148,9 +148,9 @@ class _Timer:
                 tokenized = clock()
                 features = feed(encoding)
                 fed = clock()
-                logits = compute(features)
+                outputs = compute(features)
                 computed = clock()
-                decode(logits)
+                decode(outputs)
                 end, after = clock(), waited()
                 others, throttled = after.others - before.others, after.throttled - before.throttled
                 stamps.append((start, tokenized, fed, computed, end, others, throttled))

@@ -32,7 +32,7 @@ from millis.serving.stepwise import in_steps, load_model
 from millis.storage.archived import read_bytes
 from millis.storage.manifest import CASCADE, FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
-from millis.types import Answered, Features, Session
+from millis.types import Answered, Features, Outputs, Session
 
 MEMBERS = ("fast", "accurate")
 OWN_TOKENIZER = f"accurate/{TOKENIZER}"  # there where the accurate member reads texts for itself
@@ -94,9 +94,9 @@ class CascadeSession:
         self.threshold = threshold
         self._reader = reader
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
+    def __call__(self, features: Features) -> Outputs:
         """Logits [B, C] of the member that answers each row."""
-        return self.answer(features).logits
+        return self.answer(features).outputs
 
     def answer(self, features: Features, until_ns: int | None = None) -> Answered:
         """Ask the members, one after the other.
@@ -109,18 +109,18 @@ class CascadeSession:
             MillisError: a deadline for more than one row.
         """
         fast, accurate = self.steps
-        logits = fast.answer(features, until_ns).logits
+        (logits,) = fast.answer(features, until_ns).outputs
         unsure = ~(maximum_probability.score([logits]) >= self.threshold)  # and where it is not a number
         if len(unsure) == 1:  # nothing to pick rows from, which costs some µs
             if unsure[0]:
                 asked = features if self._reader is None else self._read(features, self._reader, unsure)[0]
                 if until_ns is None or not self._ends_late(asked.ids.shape[1], until_ns):
-                    return Answered(accurate.answer(asked, until_ns).logits, np.array([2]))
-            return Answered(logits, np.array([1]))
+                    return Answered(accurate.answer(asked, until_ns).outputs, np.array([2]))
+            return Answered((logits,), np.array([1]))
         if unsure.any():
             logits = logits.copy()
             logits[unsure] = self._accurately(features, unsure)
-        return Answered(logits, np.where(unsure, 2, 1))
+        return Answered((logits,), np.where(unsure, 2, 1))
 
     def every(self, features: Features) -> list[NDArray[np.float32]]:
         """Logits of every step of both members, for one request."""
@@ -132,9 +132,9 @@ class CascadeSession:
         """The accurate member's logits of some rows; texts that it reads for itself are of any length, and go alone."""
         accurate = self.steps[1]
         if self._reader is not None:
-            return np.concatenate([accurate(read) for read in self._read(features, self._reader, chosen)])
+            return np.concatenate([accurate(read)[0] for read in self._read(features, self._reader, chosen)])
         ids, mask, types = features
-        return accurate(Features(ids[chosen], mask[chosen], None if types is None else types[chosen]))
+        return accurate(Features(ids[chosen], mask[chosen], None if types is None else types[chosen]))[0]
 
     @staticmethod
     def _read(features: Features, reader: Reader, chosen: NDArray[np.bool_]) -> list[Features]:

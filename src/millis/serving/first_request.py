@@ -81,4 +81,4 @@ def _logits(session: Session, features: Features) -> list[NDArray[np.float32]]:
         return list(session.every(features))
     if isinstance(session, cascade.CascadeSession):
         return list(session.every(features))
-    return [session(features)]
+    return list(session(features))

@@ -28,7 +28,7 @@ from millis.errors import MillisError
 from millis.serving import cascade, first_request, stepwise
 from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, open_manifest
-from millis.types import Answered, Features, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
+from millis.types import Answered, Features, Outputs, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
 
@@ -85,7 +85,7 @@ class Runner:
                 if not self._stepwise.knows_times:
                     self.learn_times()
         answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
-        label, index, score = self.decode(answered.logits)
+        label, index, score = self.decode(answered.outputs)
         elapsed_ms = (perf_counter_ns() - start) / 1e6
         steps = 1 if self._stepwise is None else len(self._stepwise.steps)
         return TimedPrediction(
@@ -104,7 +104,7 @@ class Runner:
 
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Logits [N, C], one text at a time: the very path that answers requests."""
-        rows = [self.compute(self.feed(self.tokenize(text))) for text in texts]
+        rows = [self.compute(self.feed(self.tokenize(text)))[0] for text in texts]
         return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
 
     def tokenize(self, text: Text) -> Encoded:
@@ -115,12 +115,12 @@ class Runner:
         """Tokens to the model's inputs, [1, S]."""
         return self._reader.feed(encoding)
 
-    def compute(self, features: Features) -> NDArray[np.float32]:
-        """Inputs to logits [1, C]."""
+    def compute(self, features: Features) -> Outputs:
+        """Inputs to the model's outputs."""
         return self._session(features)
 
     def answer(self, features: Features, until_ns: int | None = None) -> Answered:
-        """Inputs [B, S] to logits [B, C], and how many of the model's steps each row took.
+        """Inputs [B, S] to outputs, and how many of the model's steps each row took.
 
         Args:
             features: The inputs.
@@ -134,9 +134,9 @@ class Runner:
             return self._stepwise.answer(features, until_ns)
         return Answered(self.compute(features), np.ones(len(features.ids), np.int64))
 
-    def decode(self, logits: NDArray[np.float32]) -> Prediction:
+    def decode(self, outputs: Outputs) -> Prediction:
         """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max)."""
-        index, score = self._likeliest(logits[0])
+        index, score = self._likeliest(outputs[0][0])
         return Prediction(self.labels[index], index, score)
 
     def truncated(self, texts: Sequence[Text]) -> int:

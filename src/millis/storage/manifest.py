@@ -18,7 +18,7 @@ from millis import models, schema
 from millis.errors import MillisError
 from millis.schema import Count
 from millis.store import file_sha256, write_json
-from millis.types import Spec
+from millis.types import Output, Signature, Spec
 
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -96,6 +96,11 @@ class Manifest:
     files: dict[str, File] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return Signature(self.inputs, (Output("logits", "text", len(self.labels)),))
 
     @property
     def is_cascade(self) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from signatures import PAIRS, TEXTS
 from torch import nn
 
 from millis.backends.onnx import export as exports
@@ -14,12 +15,10 @@ from millis.errors import MillisError
 from millis.quantization.spec import Quantization
 from millis.types import Features
 
-INPUTS = ("input_ids", "attention_mask")
-
 
 def run(path, ids, types=None):
     ids = np.array(ids, dtype=np.int64)
-    return open_session(path, threads=1)(Features(ids, np.ones_like(ids), types))
+    return open_session(path, threads=1)(Features(ids, np.ones_like(ids), types))[0]
 
 
 class Sums(nn.Module):
@@ -32,7 +31,7 @@ class Sums(nn.Module):
 
 def test_batch_and_length_are_free_and_dropout_is_off(tmp_path):
     model = Sums().train()
-    export(model, tmp_path / "m.onnx", INPUTS, None)
+    export(model, tmp_path / "m.onnx", TEXTS, None)
     assert run(tmp_path / "m.onnx", [[7]]).tolist() == [[7, 1]]
     assert run(tmp_path / "m.onnx", [[1, 2, 3, 4, 5], [1, 1, 1, 1, 1], [0, 0, 0, 0, 9]]).tolist() == [
         [15, 5],
@@ -43,9 +42,8 @@ def test_batch_and_length_are_free_and_dropout_is_off(tmp_path):
 
 
 def test_an_input_the_model_ignores_stays_an_input(tmp_path):
-    inputs = (*INPUTS, "token_type_ids")
-    export(Sums(), tmp_path / "m.onnx", inputs, None)
-    assert [value.name for value in onnx.load(tmp_path / "m.onnx").graph.input] == list(inputs)
+    export(Sums(), tmp_path / "m.onnx", PAIRS, None)
+    assert [value.name for value in onnx.load(tmp_path / "m.onnx").graph.input] == list(PAIRS.inputs)
     assert run(tmp_path / "m.onnx", [[3, 4]], np.zeros((1, 2), np.int64)).tolist() == [[7, 2]]
 
 
@@ -62,7 +60,7 @@ def test_int8_quantizes_embeddings_products_and_recurrence(tmp_path):
 
     torch.manual_seed(0)
     model = Recurrent()
-    export(model, tmp_path / "m.onnx", INPUTS, Quantization())
+    export(model, tmp_path / "m.onnx", TEXTS, Quantization())
     operators = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
     assert {"DynamicQuantizeLSTM", "MatMulInteger"} <= operators
     floats = [t for t in onnx.load(tmp_path / "m.onnx").graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
@@ -90,22 +88,22 @@ def test_a_graph_with_a_baked_in_length_is_not_accepted(tmp_path, monkeypatch):
         r".*ValueError: cannot either\). Use backend=eager"
     )
     with pytest.raises(MillisError, match=message):
-        export(Baked(), tmp_path / "m.onnx", INPUTS, None)
+        export(Baked(), tmp_path / "m.onnx", TEXTS, None)
 
 
 def test_the_newer_exporter_takes_over_where_tracing_errs(tmp_path):
-    export(Baked(), tmp_path / "m.onnx", INPUTS, None)
+    export(Baked(), tmp_path / "m.onnx", TEXTS, None)
     assert run(tmp_path / "m.onnx", [[1, 2, 3, 4, 5]]).tolist() == [[pytest.approx(16 / 5), 16]]
 
 
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MillisError, match=r"writing an ONNX graph needs onnx: pip install 'millis\[onnx\]'"):
-        export(Sums(), tmp_path / "m.onnx", INPUTS, None)
+        export(Sums(), tmp_path / "m.onnx", TEXTS, None)
 
 
 def test_exporting_is_silent(tmp_path, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        export(Sums(), tmp_path / "m.onnx", INPUTS, Quantization())
+        export(Sums(), tmp_path / "m.onnx", TEXTS, Quantization())
     assert capfd.readouterr() == ("", "")

@@ -6,6 +6,7 @@ import pytest
 import rounded
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from signatures import TEXTS
 
 from millis.backends.onnx.export import export
 from millis.backends.onnx.parameters import set_parameters
@@ -16,14 +17,12 @@ from millis.quantization.ranges import RANGES
 from millis.quantization.rounding import convert, prepare
 from millis.types import Features
 
-INPUTS = ("input_ids", "attention_mask")
-
 
 def deployed(model, recipe, path, texts):
     """Logits [N, C] of a converted model, one text at a time on ONNX Runtime."""
-    export(model, path, INPUTS, rounded.quantization(recipe), texts)
+    export(model, path, TEXTS, rounded.quantization(recipe), texts)
     session = open_session(path, threads=1)
-    return np.concatenate([session(text) for text in texts])
+    return np.concatenate([session(text)[0] for text in texts])
 
 
 def differences(kind, recipe, path, **aware):

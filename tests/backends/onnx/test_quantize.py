@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from signatures import TEXTS
 from torch import nn
 
 from millis.backends.onnx import export as exports
@@ -20,7 +21,6 @@ from millis.quantization.processor import reduces_range, told
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.types import Features
 
-INPUTS = ("input_ids", "attention_mask")
 STATIC = Quantization(activations="static", calibration=Calibration())
 WEIGHTS = Quantization(activations="none", block_size=32)
 
@@ -85,7 +85,7 @@ def processors(quantization):
 
 def run(path, features=None):
     session = open_session(path, threads=1)
-    return np.concatenate([session(request) for request in features or texts()])
+    return np.concatenate([session(request)[0] for request in features or texts()])
 
 
 def eager(model, features=None):
@@ -119,15 +119,15 @@ def floats(path):
 )
 def test_every_arithmetic_answers_as_the_model(tmp_path, quantization, kinds, allowed):
     model = Network()
-    export(model, tmp_path / "m.onnx", INPUTS, quantization, texts())
+    export(model, tmp_path / "m.onnx", TEXTS, quantization, texts())
     assert np.abs(run(tmp_path / "m.onnx") - eager(model)).max() < allowed * np.abs(eager(model)).max()
     assert kinds <= operators(tmp_path / "m.onnx")
     assert floats(tmp_path / "m.onnx")[0] <= 32  # no matrix and no table is among them
 
 
 def test_plain_dynamic_int8_is_onnx_runtimes_own_to_the_last_bit(tmp_path):
-    export(Network(), tmp_path / "fp32.onnx", INPUTS, None)
-    export(Network(), tmp_path / "int8.onnx", INPUTS, Quantization(), texts())
+    export(Network(), tmp_path / "fp32.onnx", TEXTS, None)
+    export(Network(), tmp_path / "int8.onnx", TEXTS, Quantization(), texts())
     own = tmp_path / "own.onnx"
     reduced = reduces_range(Quantization())
     quantize_dynamic(
@@ -141,7 +141,7 @@ def test_smoothing_takes_away_what_an_outlier_costs(tmp_path):
     model, error = Network(), {}
     for smooth in (None, 0.5):
         quantization = Quantization(activations="static", calibration=Calibration(), smooth=smooth, keep=("words",))
-        export(model, tmp_path / "m.onnx", INPUTS, quantization, texts())
+        export(model, tmp_path / "m.onnx", TEXTS, quantization, texts())
         error[smooth] = np.square(run(tmp_path / "m.onnx") - eager(model)).mean()
     assert error[0.5] < error[None] / 2
 
@@ -150,7 +150,7 @@ def test_smoothing_takes_away_what_an_outlier_costs(tmp_path):
 @pytest.mark.parametrize(("pattern", "size"), [("words", 20 * 32), ("inner", 32 * 32), ("head", 32 * 3)])
 def test_a_kept_layer_stays_fp32_and_alone(tmp_path, quantization, pattern, size):
     kept = Quantization(**{**vars(quantization), "keep": (pattern,)})
-    notes = export(Network(), tmp_path / "m.onnx", INPUTS, kept, texts())
+    notes = export(Network(), tmp_path / "m.onnx", TEXTS, kept, texts())
     large = [count for count in floats(tmp_path / "m.onnx") if count > 32]
     assert large == [size]
     assert notes == (f"kept in fp32 by name: {pattern}", *processors(kept))
@@ -159,20 +159,20 @@ def test_a_kept_layer_stays_fp32_and_alone(tmp_path, quantization, pattern, size
 @pytest.mark.parametrize("quantization", [Quantization(), STATIC, WEIGHTS], ids=["dynamic", "static", "weights"])
 def test_with_every_layer_kept_nothing_changes(tmp_path, quantization):
     kept = Quantization(**{**vars(quantization), "keep": ("*",)})
-    export(Network(), tmp_path / "m.onnx", INPUTS, kept, texts())
+    export(Network(), tmp_path / "m.onnx", TEXTS, kept, texts())
     assert run(tmp_path / "m.onnx") == pytest.approx(eager(Network()), abs=1e-5)
 
 
 def test_layers_chosen_by_measurement_stay_fp32(tmp_path):
     quantization = Quantization(calibration=Calibration(), fallback=Fallback(damage=0.0, layers=2))
-    note, *others = export(Network(), tmp_path / "m.onnx", INPUTS, quantization, texts())
+    note, *others = export(Network(), tmp_path / "m.onnx", TEXTS, quantization, texts())
     assert tuple(others) == processors(quantization)
     assert note.startswith("kept in fp32 by measurement: ") and "inner (" in note and "head (" in note
     assert "MatMulInteger" not in operators(tmp_path / "m.onnx")
 
 
 def test_the_residual_gets_the_floats_not_the_rounded_activation(tmp_path):
-    export(Network(), tmp_path / "m.onnx", INPUTS, STATIC, texts())
+    export(Network(), tmp_path / "m.onnx", TEXTS, STATIC, texts())
     nodes = onnx.load(tmp_path / "m.onnx").graph.node
     rounded = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear" and "_integers" in node.input[0]}
     assert rounded
@@ -190,21 +190,21 @@ def test_static_ranges_ignore_padding(tmp_path):
     with torch.no_grad():
         model.words.weight[19] = 1e4  # the padding's vector, were it read
     for name, features in (("padded", padded), ("plain", plain)):
-        export(model, tmp_path / f"{name}.onnx", INPUTS, STATIC, features)
+        export(model, tmp_path / f"{name}.onnx", TEXTS, STATIC, features)
     assert run(tmp_path / "padded.onnx", plain).tolist() == run(tmp_path / "plain.onnx", plain).tolist()
 
 
 def test_what_only_dynamic_has_integers_for_is_told(tmp_path):
     for quantization in (STATIC, WEIGHTS):
-        notes = export(Recurrent(), tmp_path / "m.onnx", INPUTS, quantization, texts())
+        notes = export(Recurrent(), tmp_path / "m.onnx", TEXTS, quantization, texts())
         (note,) = (note for note in notes if note not in processors(quantization))
         assert note == "convolutions and recurrent layers stay fp32: only activations=dynamic has integers for them"
         assert np.abs(run(tmp_path / "m.onnx") - eager(Recurrent())).max() < 0.05
-    assert export(Recurrent(), tmp_path / "m.onnx", INPUTS, Quantization()) == processors(Quantization())
+    assert export(Recurrent(), tmp_path / "m.onnx", TEXTS, Quantization()) == processors(Quantization())
 
 
 def test_recurrent_layers_and_convolutions_can_be_kept(tmp_path):
-    export(Recurrent(), tmp_path / "m.onnx", INPUTS, Quantization(keep=("lstm", "window")))
+    export(Recurrent(), tmp_path / "m.onnx", TEXTS, Quantization(keep=("lstm", "window")))
     assert {"LSTM", "Conv"} <= operators(tmp_path / "m.onnx")
     assert not {"DynamicQuantizeLSTM", "ConvInteger"} & operators(tmp_path / "m.onnx")
     assert "MatMulInteger" in operators(tmp_path / "m.onnx")
@@ -214,7 +214,7 @@ def test_recurrent_layers_and_convolutions_can_be_kept(tmp_path):
 def test_layers_are_found_whichever_exporter_wrote_the_graph(tmp_path):
     model = Network().eval()
     for exporter in (exports._trace, exports._dynamo):
-        exporter(model, tmp_path / "m.onnx", INPUTS)
+        exporter(model, tmp_path / "m.onnx", TEXTS)
         graph = onnx.load(tmp_path / "m.onnx").graph
         shapes = {t.name: tuple(t.dims) for t in graph.initializer}
         assert [shapes[name] for name in weights_of(graph, model, ["inner"])] == [(32, 32)]
@@ -226,16 +226,16 @@ def test_layers_are_found_whichever_exporter_wrote_the_graph(tmp_path):
 def test_trained_parameters_are_put_into_the_graph(tmp_path, monkeypatch):
     model, seen = Network(), []
     monkeypatch.setattr(parameters, "set_parameters", lambda *arguments: seen.append(arguments))
-    export(model, tmp_path / "m.onnx", INPUTS, Quantization())
+    export(model, tmp_path / "m.onnx", TEXTS, Quantization())
     assert seen == []
     model.quantization = {"inner.weight.scale": torch.ones(32)}
-    export(model, tmp_path / "m.onnx", INPUTS, Quantization())
+    export(model, tmp_path / "m.onnx", TEXTS, Quantization())
     assert seen == [(tmp_path / "m.onnx", model.quantization)]
 
 
 def test_without_calibration_texts_static_is_refused(tmp_path):
     with pytest.raises(MillisError, match=r"calibration got 0 batches.* or choose quantization=dynamic"):
-        export(Network(), tmp_path / "m.onnx", INPUTS, STATIC)
+        export(Network(), tmp_path / "m.onnx", TEXTS, STATIC)
 
 
 def test_a_range_and_a_matrix_by_hand():
@@ -253,7 +253,7 @@ def test_a_range_and_a_matrix_by_hand():
 
 def test_tables_are_stored_as_onnx_runtimes_dynamic_quantization_stores_them(tmp_path):
     model = Network()
-    export(model, tmp_path / "m.onnx", INPUTS, Quantization())
+    export(model, tmp_path / "m.onnx", TEXTS, Quantization())
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "m.onnx").graph.initializer}
     table, scale, zero_point = integers(model.words.weight.detach().numpy())
     (name,) = [name for name, array in stored.items() if array.shape == (20, 32) and array.dtype == np.uint8]
@@ -264,14 +264,14 @@ def test_tables_are_stored_as_onnx_runtimes_dynamic_quantization_stores_them(tmp
 
 def test_quantizing_is_silent(tmp_path, capfd):
     for quantization in (Quantization(keep=("head",)), STATIC, WEIGHTS):
-        export(Network(), tmp_path / "m.onnx", INPUTS, quantization, texts())
+        export(Network(), tmp_path / "m.onnx", TEXTS, quantization, texts())
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("quantization", [Quantization(), STATIC, WEIGHTS])
 def test_weights_that_layers_share_are_stored_once(tmp_path, quantization):
     model = Shared().eval()
-    export(model, tmp_path / "model.onnx", INPUTS, quantization, texts())
+    export(model, tmp_path / "model.onnx", TEXTS, quantization, texts())
     graph = onnx.load(tmp_path / "model.onnx").graph
     large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) == 32 * 32]
     assert [tensor.data_type in (TensorProto.INT8, TensorProto.UINT8) for tensor in large] == [True]

@@ -17,12 +17,12 @@ from torch import nn
 from millis.backends.onnx.quantize import quantize
 from millis.backends.onnx.session import feeds, open_session
 from millis.backends.scratch import fp32_bytes, is_machines, scratch
-from millis.backends.tracing import difference, example, quiet
+from millis.backends.tracing import axes, difference, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
-from millis.types import Features
+from millis.types import Features, Signature
 
 OPSET = 17  # the first with LayerNormalization as one operator; what every ONNX Runtime since 2022 reads
 
@@ -30,16 +30,16 @@ OPSET = 17  # the first with LayerNormalization as one operator; what every ONNX
 def export(
     model: nn.Module,
     path: Path,
-    inputs: tuple[str, ...],
+    signature: Signature,
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
 ) -> tuple[str, ...]:
     """Write `model` to `path`.
 
     Args:
-        model: Takes `inputs` in this order, each [B, S] int64; returns logits [B, C].
+        model: Takes the inputs of `signature` in their order, each [B, S] int64, and returns its outputs.
         path: The `.onnx` file.
-        inputs: Names of the graph's inputs.
+        signature: Names the graph's inputs and outputs.
         quantization: What becomes integers, see `millis.backends.onnx.quantize`; or None.
         calibration: Texts, where `quantization` needs them.
 
@@ -56,23 +56,23 @@ def export(
     try:
         with scratch(fp32_bytes(model)) as folder, quiet(), spelled_out(model):
             if quantization is None:
-                _export_checked(model, path, inputs)
+                _export_checked(model, path, signature)
                 return ()
             plain = folder / "model.onnx"
             prepared = prepare(model, quantization, calibration)
-            _export_checked(prepared.model, plain, inputs)
+            _export_checked(prepared.model, plain, signature)
             return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])
     finally:
         model.train(training)
 
 
-def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
+def _export_checked(model: nn.Module, path: Path, signature: Signature) -> None:
     faults = []
     for exporter in (_trace, _dynamo):
         try:
-            exporter(model, path, inputs)
-            keep_inputs(path, inputs)
-            fault = difference(model, open_session(path, threads=1), inputs)
+            exporter(model, path, signature)
+            keep_inputs(path, signature.inputs)
+            fault = difference(model, open_session(path, threads=1), signature)
         except Exception as error:  # exporters raise anything, and but for a full machine the next one may do better
             if is_machines(error):
                 raise
@@ -86,32 +86,32 @@ def _export_checked(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> No
     )
 
 
-def _trace(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
-    axes = {name: {0: "batch", 1: "sequence"} for name in inputs} | {"logits": {0: "batch"}}
+def _trace(model: nn.Module, path: Path, signature: Signature) -> None:
+    free = {name: {0: "batch", 1: "sequence"} for name in signature.inputs}
     torch.onnx.export(
         model,
-        example(inputs, batch=2, length=4),
+        example(signature.inputs, batch=2, length=4),
         str(path),
         dynamo=False,
-        input_names=list(inputs),
-        output_names=["logits"],
-        dynamic_axes=axes,
+        input_names=list(signature.inputs),
+        output_names=[output.name for output in signature.outputs],
+        dynamic_axes=free | {output.name: axes(output) for output in signature.outputs},
         opset_version=OPSET,
     )
 
 
-def _dynamo(model: nn.Module, path: Path, inputs: tuple[str, ...]) -> None:
+def _dynamo(model: nn.Module, path: Path, signature: Signature) -> None:
     import onnx
 
     require("onnxscript")
     program: Any = torch.onnx.export(
         model,
-        example(inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
+        example(signature.inputs, batch=2, length=4),  # a batch of 1 would be taken for a constant
         dynamo=True,
         verbose=False,
-        input_names=list(inputs),
-        output_names=["logits"],
-        dynamic_shapes=tuple({0: "batch", 1: "sequence"} for _ in inputs),
+        input_names=list(signature.inputs),
+        output_names=[output.name for output in signature.outputs],
+        dynamic_shapes=tuple({0: "batch", 1: "sequence"} for _ in signature.inputs),
     )
     program.save(str(path))
     graph = onnx.load(str(path))

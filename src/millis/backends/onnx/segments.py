@@ -22,13 +22,13 @@ from millis.models.blocks import spelled_out
 from millis.models.exits import segments
 from millis.quantization.ptq import Prepared, prepare
 from millis.quantization.spec import Quantization
-from millis.types import Features
+from millis.types import Features, Signature
 
 
 def export_segments(
     model: Any,
     folder: Path,
-    inputs: tuple[str, ...],
+    signature: Signature,
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
 ) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def export_segments(
     Args:
         model: With exits, in evaluation mode.
         folder: Where `segment_0.onnx` and so on go.
-        inputs: Names of the model's inputs, which the first segment takes.
+        signature: The model's; the first segment takes its inputs.
         quantization: None, or what becomes integers.
         calibration: Texts, where `quantization` needs them.
 
@@ -54,14 +54,14 @@ def export_segments(
     require("onnx", "onnxruntime")
     with scratch(fp32_bytes(model)) as place, quiet(), spelled_out(model):
         if quantization is None:
-            for position, graph in enumerate(_graphs(model, inputs)):
+            for position, graph in enumerate(_graphs(model, signature.inputs)):
                 graph.export(segment_path(folder, position))
             return ()
         prepared = prepare(model, quantization, calibration)
         kept = [prepared.model.get_submodule(name) for name in prepared.kept]
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec["exits"]) + 1
-        for position, graph in enumerate(_graphs(prepared.model, inputs)):
+        for position, graph in enumerate(_graphs(prepared.model, signature.inputs)):
             plain = place / segment_path(folder, position).name
             graph.export(plain)
             segment: Any = graph.segment

@@ -24,7 +24,7 @@ from millis.backends.scratch import blame_machine
 from millis.errors import MillisError
 from millis.storage.archived import archive_of, read_tensors
 from millis.storage.encodings import Array
-from millis.types import Features
+from millis.types import Features, Outputs
 
 SPINNING = {
     "request": {"session.force_spinning_stop": "1"},
@@ -54,7 +54,7 @@ DEFAULTS = Options()
 
 
 class OnnxSession:
-    """A graph on ONNX Runtime: [B, S] arrays in, logits [B, C] out.
+    """A graph on ONNX Runtime: [B, S] arrays in, its outputs out.
 
     Args:
         session: An `onnxruntime.InferenceSession`.
@@ -66,10 +66,9 @@ class OnnxSession:
         self._weights = weights
         self.outputs = [output.name for output in session.get_outputs()]
 
-    def __call__(self, features: Features) -> NDArray[np.float32]:
-        """Logits [B, C]."""
-        logits: NDArray[np.float32] = self.run(self.outputs, feeds(features))[0]
-        return logits
+    def __call__(self, features: Features) -> Outputs:
+        """One array for each output."""
+        return tuple(self.run(self.outputs, feeds(features)))
 
 
 def feeds(features: Features) -> dict[str, NDArray[np.int64]]:

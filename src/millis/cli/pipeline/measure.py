@@ -228,7 +228,9 @@ def eager_logits(
     outputs = []
     for row in range(min(texts, len(split))):
         inputs = {name: tensor.numpy() for name, tensor in model_inputs(rows[row]).items()}
-        outputs.append(session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))))
+        outputs.append(
+            session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids")))[0]
+        )
     return np.concatenate(outputs)
 
 

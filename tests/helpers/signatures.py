@@ -1,0 +1,7 @@
+"""Of models that answer a text with logits."""
+
+from millis.types import Output, Signature
+
+LOGITS = (Output("logits", "text", 2),)  # the width is the model's own: no exporter reads it
+TEXTS = Signature(("input_ids", "attention_mask"), LOGITS)
+PAIRS = Signature((*TEXTS.inputs, "token_type_ids"), LOGITS)
