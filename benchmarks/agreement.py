@@ -29,6 +29,7 @@ from millis.models.student import TransformerStudent
 from millis.quantization.spec import Quantization
 from millis.record import read_records
 from millis.storage.manifest import Manifest
+from millis.tasks.classification import Classification
 
 SHOWN = {"speedup": "speed-up", "latency_p50_ms": "p50 ms"}
 
@@ -66,7 +67,7 @@ def write_artifacts(folder: Path) -> list[Path]:
     """The reference first."""
     dataset = Bundled()()
     teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
-    int8 = Quantization()
+    int8, task = Quantization(), Classification(labels=dataset.labels)
     variants = {
         "teacher": (teacher.spec, Eager(), None),
         "teacher onnx": (teacher.spec, OnnxRuntime(), None),
@@ -76,7 +77,7 @@ def write_artifacts(folder: Path) -> list[Path]:
     }
     folders = []
     for name, (spec, backend, quantization) in variants.items():
-        manifest = Manifest(name, backend.name, spec, dataset.labels, ("input_ids", "attention_mask"), 128)
+        manifest = Manifest(name, backend.name, spec, task.described(), ("input_ids", "attention_mask"), 128)
         folders.append(folder / name.replace(" ", "-"))
         write_artifact(folders[-1], models.build(spec), tokenizer, backend, manifest, quantization)
     return folders

@@ -29,6 +29,7 @@ from millis.models.student import TransformerStudent
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving.runner import load
 from millis.storage.manifest import Manifest
+from millis.tasks.classification import Classification
 from millis.types import Features, Spec
 
 CALIBRATION = Calibration()
@@ -80,12 +81,12 @@ def write_artifacts(folder: Path, spec: Spec, threads: int) -> dict[str, Path]:
     """Variant → artifact, for those that can be made on this machine."""
     dataset = Bundled()()
     _, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
-    model, folders = models.build(spec), {}
+    model, folders, task = models.build(spec), {}, Classification(labels=dataset.labels)
     for name, (usual, quantization) in VARIANTS.items():
         compiled = isinstance(usual, Inductor)  # for a number of threads
         backend = replace(usual, threads=threads) if compiled else usual
         file = name.replace(" ", "-") + (f"-{threads}" if compiled else "")
-        manifest = Manifest(name, backend.name, spec, dataset.labels, ("input_ids", "attention_mask"), 128)
+        manifest = Manifest(name, backend.name, spec, task.described(), ("input_ids", "attention_mask"), 128)
         target = folder / file
         try:
             if lacking := backend.missing():

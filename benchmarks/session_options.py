@@ -30,6 +30,7 @@ from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
 from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest
+from millis.tasks.classification import Classification
 from millis.types import Features, Session, Signature
 from millis.waiting import waited_ns
 
@@ -40,7 +41,8 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     dataset = Bundled()()
     teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
-    manifest = Manifest("", "onnxruntime", teacher.spec, dataset.labels, ("input_ids", "attention_mask"), 128)
+    task = Classification(labels=dataset.labels)
+    manifest = Manifest("", "onnxruntime", teacher.spec, task.described(), ("input_ids", "attention_mask"), 128)
     with tempfile.TemporaryDirectory() as scratch:
         graphs, fused = write_graphs(teacher, manifest.signature, Path(scratch))
         print(f"fused operators: {fused}")

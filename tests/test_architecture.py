@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import millis
+from millis import tasks
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -169,6 +170,17 @@ def test_circles_are_found_wherever_an_import_stands(tmp_path):
 
 def test_what_serves_and_measures_never_imports_training():
     wrong = [place for place, source, target in imports() if source in WITHOUT_TRAINING and target == "training"]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nobody_knows_a_task_by_its_name():
+    names = {f"millis.tasks.{name}" for name in tasks.names()}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in FILES
+        for line, name in imported(path)
+        if part_of(module_of(path)) != "tasks" and any(name == one or name.startswith(f"{one}.") for one in names)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -97,7 +97,7 @@ def plain_artifacts(place: Path) -> list[Path]:
 
 
 def is_plain(manifest: Manifest) -> bool:
-    return len(manifest.labels) > 2 and manifest.backend == "onnxruntime" and not is_dynamic(manifest)
+    return len(manifest.task["labels"]) > 2 and manifest.backend == "onnxruntime" and not is_dynamic(manifest)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

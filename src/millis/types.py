@@ -51,14 +51,6 @@ class Signature(NamedTuple):
     outputs: tuple[Output, ...]
 
 
-class Prediction(NamedTuple):
-    """A decoded answer: the label's name, its index in `labels`, and its softmax probability."""
-
-    label: str
-    index: int  # type: ignore[assignment]  # `tuple.index` is nobody's business here
-    score: float
-
-
 class Features(NamedTuple):
     """One tokenised request or padded batch. `token_types` is None where the model takes one text only."""
 
@@ -67,19 +59,17 @@ class Features(NamedTuple):
     token_types: NDArray[np.int64] | None  # [B, S]
 
 
-class TimedPrediction(NamedTuple):
+class Timed(NamedTuple):
     """An answer to a request with a deadline.
 
     Args:
-        label, index, score: As in `Prediction`.
+        answer: As without one (`millis.tasks.contract.Answer`).
         step, steps: How many of how many steps were computed; both 1 where a model answers in one piece.
         elapsed_ms: From text to answer.
         kept: Whether `elapsed_ms` is within the deadline.
     """
 
-    label: str
-    index: int  # type: ignore[assignment]
-    score: float
+    answer: Any
     step: int
     steps: int
     elapsed_ms: float

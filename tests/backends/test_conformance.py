@@ -14,6 +14,7 @@ from functools import cache, partial
 import numpy as np
 import pytest
 import torch
+from signatures import answering
 from torch import nn
 
 from millis import backends
@@ -89,7 +90,7 @@ def artifact(backend, folders, tokenizer):
 
 
 def write_model(folder, backend, tokenizer, quantization=None, calibration=(), of=None, spec=SPEC, **described):
-    manifest = Manifest("tiny", "", spec, LABELS, INPUTS, max_length=8, **described)
+    manifest = Manifest("tiny", "", spec, answering(*LABELS), INPUTS, max_length=8, **described)
     write_artifact(folder, of or model(), tokenizer, backend, manifest, quantization, calibration)
     return folder
 
@@ -236,8 +237,8 @@ def test_eight_threads_get_the_answers_that_one_gets(any_kind):
         assert list(threads.map(wrong, range(8))) == [[]] * 8
         # Nobody called `learn_times`: of the eight, the first does.
         hurried = list(threads.map(lambda text: runner.predict(text, deadline_ms=1e6), texts))
-    assert [answer.index for answer in hurried] == [int(answered.outputs[0].argmax()) for answered in alone]
-    assert all(answer.steps == 1 + is_stepwise for answer in hurried)
+    assert [timed.answer.index for timed in hurried] == [int(answered.outputs[0].argmax()) for answered in alone]
+    assert all(timed.steps == 1 + is_stepwise for timed in hurried)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from signatures import answering
 
 from millis.backends.artifact import write_artifact
 from millis.errors import MillisError
@@ -29,7 +30,7 @@ def write(tmp_path, ngrams, manifest):
 
     def make(backend, quantization=None, storage=None):
         tokenizer, model = ngrams(labels=3)
-        described = manifest(spec=model.spec, labels=("x", "y", "z"), max_length=longest(tokenizer, 8))
+        described = manifest(spec=model.spec, task=answering("x", "y", "z"), max_length=longest(tokenizer, 8))
         folder = tmp_path / f"{backend.name}-{storage is not None}"
         write_artifact(folder, model, tokenizer, backend, described, quantization, storage=storage)
         return folder

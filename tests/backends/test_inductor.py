@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from signatures import answering
 
 from millis.backends.inductor import FILE_NAME, Inductor, load
 from millis.errors import MillisError
@@ -12,7 +13,8 @@ from millis.storage.manifest import Manifest
 def manifest(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"native code")
     files = {FILE_NAME: {"sha256": "another", "bytes": 11}}
-    return Manifest("tiny", "inductor", {}, ("no", "yes"), ("input_ids",), 8, options={"threads": 2}, files=files)
+    task, options = answering("no", "yes"), {"threads": 2}
+    return Manifest("tiny", "inductor", {}, task, ("input_ids",), 8, options=options, files=files)
 
 
 def test_another_number_of_threads_is_refused(tmp_path, manifest):

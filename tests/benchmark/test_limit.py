@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from signatures import answering
 
 from millis.benchmark.limit import bytes_read, limit_of, precision_of
 from millis.benchmark.rates import Rates
@@ -8,7 +9,7 @@ from millis.models.work import Work
 from millis.storage.manifest import Manifest
 
 SPEC = {"family": "static", "vocab_size": 50, "size": 8, "dropout": 0.0, "num_labels": 3}
-FP32 = Manifest("tiny", "onnxruntime", SPEC, ("a", "b", "c"), ("input_ids",), 16)
+FP32 = Manifest("tiny", "onnxruntime", SPEC, answering("a", "b", "c"), ("input_ids",), 16)
 INT8 = replace(FP32, quantization={"weights": 8, "activations": "dynamic"})
 STAGES = {"tokenize": 0.020, "feed": 0.002, "compute": 0.012, "decode": 0.001}
 RATES = Rates(threads=1, fp32=48e6, bf16=96e6, int8=480e6, bandwidth=1e6, cache_bytes=100)

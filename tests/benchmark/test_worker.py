@@ -39,7 +39,8 @@ def test_a_batch_is_of_different_texts():
 
 def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
     runner = SimpleNamespace(tokenize=lambda text: SimpleNamespace(ids=text.split()))
-    runner.feed = runner.compute = runner.decode = lambda value: value
+    runner.feed = runner.compute = lambda value: value
+    runner.decode = lambda outputs, encoding: outputs
     signs = []
     timer = worker._Timer(runner, alive=lambda: signs.append(1))
     timer.remember(["a", "a a", "b b", "a a a"])

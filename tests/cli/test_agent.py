@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from signatures import answering
 from tiny import TINY, millis, write_data
 
 import millis as package
@@ -79,7 +80,7 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
 )
 def test_machine_code_is_refused_before_anything_is_measured(backend, spec):
     cfg = composed("benchmark", ["artifacts=[a]", "benchmark.where=http://phone:1"])
-    manifests = {"compiled": Manifest("compiled", backend, spec, ("a", "b"), ("input_ids",), 8)}
+    manifests = {"compiled": Manifest("compiled", backend, spec, answering("a", "b"), ("input_ids",), 8)}
     with pytest.raises(MillisError, match=r"'compiled' is made by backend=inductor, .* an agent runs no code that"):
         check(cfg, manifests)
 

@@ -37,8 +37,9 @@ def test_a_student_of_n_grams_answers(student):
     assert isinstance(read((folder / "tokenizer.json").read_text()), NgramTokenizer)
     runner = load(folder)
     answers = [runner.predict(text) for text in TEXTS]
-    assert all(answer.label == runner.labels[answer.index] and 0 < answer.score <= 1 for answer in answers)
-    assert runner.labels == open_manifest(Path(student["teacher"].artifact)).labels
+    labels = runner.manifest.task["labels"]
+    assert all(answer.label == labels[answer.index] and 0 < answer.score <= 1 for answer in answers)
+    assert runner.manifest.task == open_manifest(Path(student["teacher"].artifact)).task
 
 
 def test_it_goes_before_a_transformer(place, student, capsys):

@@ -4,17 +4,19 @@ import io
 
 import pytest
 from omegaconf import OmegaConf
+from signatures import answering
 
 from millis.cli import predict
 from millis.errors import MillisError
 from millis.storage.manifest import Manifest
-from millis.types import TimedPrediction
+from millis.tasks.classification import Label
+from millis.types import Timed
 
 
 class Recording:
     """A runner that remembers what it is asked."""
 
-    manifest = Manifest("tiny", "", {}, ("no", "yes"), ("input_ids", "attention_mask"), 8)
+    manifest = Manifest("tiny", "", {}, answering("no", "yes"), ("input_ids", "attention_mask"), 8)
 
     def __init__(self):
         self.asked = []
@@ -24,7 +26,7 @@ class Recording:
 
     def predict(self, text, *deadline_ms):
         self.asked.append((text, *deadline_ms))
-        return TimedPrediction("yes", 1, 1.0, 1, 2, 0.5, True)
+        return Timed(Label("yes", 1, 1.0), 1, 2, 0.5, True)
 
 
 def test_times_are_learnt_before_the_first_request(monkeypatch):

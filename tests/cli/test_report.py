@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from signatures import answering
 
 from millis.cli.hydra_app import composed
 from millis.cli.report import read_all, run
@@ -52,7 +53,7 @@ def test_older_records_need_no_artifact_unless_their_metric_knows_names(tmp_path
     with pytest.raises(MillisError, match=r"artifacts/a"):
         run(composed("report", [f"records={tmp_path / 'records.jsonl'}"]))
     (tmp_path / "artifacts" / "a").mkdir(parents=True)
-    manifest = Manifest("a", "eager", {"family": "static"}, tuple(labels), ("input_ids", "attention_mask"), 12)
+    manifest = Manifest("a", "eager", {"family": "static"}, answering(*labels), ("input_ids", "attention_mask"), 12)
     seal(tmp_path / "artifacts" / "a", manifest)
     for source in ("records.jsonl", ""):
         run(composed("report", [f"records={tmp_path / source}"]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from signatures import answering
 from tiny import millis, write_data
 from tokenizers import Tokenizer, models
 
@@ -33,7 +34,8 @@ def compiled(tmp_path):
     folder.mkdir()
     (folder / inductor.FILE_NAME).write_bytes(b"native code")
     Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
-    seal(folder, Manifest("a harmless classifier", "inductor", {}, LABELS, ("input_ids", "attention_mask"), 8))
+    inputs = ("input_ids", "attention_mask")
+    seal(folder, Manifest("a harmless classifier", "inductor", {}, answering(*LABELS), inputs, 8))
     return folder
 
 

@@ -20,3 +20,9 @@ def test_a_fingerprint_is_of_texts_and_labels_alone():
 def test_pairs_are_told_by_the_first_text():
     assert not ONE.pairs
     assert replace(ONE, train=Split([("x", "y")], [0])).pairs
+
+
+def test_token_types_are_an_input_of_pairs_alone():
+    assert ONE.inputs == ("input_ids", "attention_mask")
+    pairs = replace(ONE, train=Split([("x", "y")], [0]))
+    assert pairs.inputs == ("input_ids", "attention_mask", "token_type_ids")

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from signatures import answering
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from millis import backends
@@ -53,7 +54,7 @@ def manifest():
             "name": "tiny",
             "backend": "",
             "spec": {},
-            "labels": ("no", "yes"),
+            "task": answering("no", "yes"),
             "inputs": ("input_ids", "attention_mask"),
             "max_length": 8,
         }

@@ -27,6 +27,7 @@ from random import Random
 from typing import Any
 
 from mutations import changed_bytes, changed_json
+from signatures import answering
 
 from millis.errors import MillisError
 
@@ -269,7 +270,7 @@ def _write_artifacts(made: Path) -> None:
         ("int8-eager", static, Eager(), Quantization(), None), ("archived", static, Eager(), None, rule),
         ("archived-onnx", static, OnnxRuntime(), None, rule), ("exits", exits, Eager(), None, None),
     ):  # fmt: skip
-        described = Manifest(name, "", spec, ("no", "yes"), ("input_ids", "attention_mask"), 12)
+        described = Manifest(name, "", spec, answering("no", "yes"), ("input_ids", "attention_mask"), 12)
         if spec is exits:
             described = replace(described, early_exit={"policy": "entropy", "threshold": 0.5})
         write_artifact(made / name, build(spec), written, backend, described, quantization, storage=storage)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from signatures import TEXTS
+from signatures import TEXTS, answering
 from torch import nn
 
 from millis import backends, models
@@ -187,8 +187,8 @@ def test_a_model_with_empty_sublayers_runs_on(tmp_path, backend, model_type, qua
     small = shrink(FULL[model_type], emptied(FULL[model_type]))
     backend.write(small, tmp_path, TEXTS, quantization)
     manifest = Manifest(
-        name="small", labels=("a", "b", "c"), inputs=("input_ids", "attention_mask"), max_length=8, spec=small.spec,
-        backend=backend.name,
+        name="small", task=answering("a", "b", "c"), inputs=("input_ids", "attention_mask"), max_length=8,
+        spec=small.spec, backend=backend.name,
     )  # fmt: skip
     ids, mask = batch()
     session = backends.module(backend.name).load(tmp_path, seal(tmp_path, manifest), threads=1)

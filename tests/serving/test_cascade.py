@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from signatures import answering
 
 from millis.backends import inductor
 from millis.backends.artifact import write_artifact
@@ -35,7 +36,7 @@ def member(tmp_path, tokenizer, manifest, static):
 
     def make(name, backend=None, seed=0, quantization=None, storage=None, special=True, **changes):
         torch.manual_seed(seed)
-        model = build({**static.spec, "num_labels": len(changes.get("labels", "12"))})
+        model = build({**static.spec, "num_labels": len(changes.get("task", answering("1", "2"))["labels"])})
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_()
@@ -80,7 +81,7 @@ def test_one_folder_one_manifest(cascade, tmp_path):
     folder = cascade(0.9)
     manifest = open_manifest(folder)
     assert set(manifest.files) == {"tokenizer.json", "fast/model.onnx", "accurate/model.safetensors"}
-    assert (manifest.backend, manifest.labels, manifest.fingerprint) == ("cascade", ("no", "yes"), "f")
+    assert (manifest.backend, manifest.task, manifest.fingerprint) == ("cascade", answering("no", "yes"), "f")
     weights = [tmp_path / "small" / "model.onnx", tmp_path / "large" / "model.safetensors"]
     tokenizer = (tmp_path / "small" / "tokenizer.json").stat().st_size
     assert size_bytes(manifest) == sum(path.stat().st_size for path in weights) + tokenizer
@@ -114,10 +115,10 @@ def test_members_may_be_quantized_and_archived(cascade, member, tmp_path):
 
 def test_members_that_do_not_fit(cascade, member, tmp_path):
     message = (
-        r"must have the same labels: .*small has 2 \(no, yes, ...\), .*large has 3 .*Choose two artifacts made for"
+        r"must give the same answers: .*small has 2 labels \(no, yes\), .*large has 3 .*Choose two artifacts made for"
     )
     with pytest.raises(MillisError, match=message):
-        cascade(0.9, accurate=member("large", seed=1, labels=("a", "b", "c")))
+        cascade(0.9, accurate=member("large", seed=1, task=answering("a", "b", "c")))
     assert not (tmp_path / "both").exists()
 
 
@@ -176,7 +177,7 @@ def test_a_deadline_that_leaves_no_time_is_answered_by_the_fast_member(cascade, 
     late, early = runner.predict("a", deadline_ms=1e-6), runner.predict("a", deadline_ms=60_000)
     assert (late.step, late.steps, late.kept) == (1, 2, False)
     assert (early.step, early.steps, early.kept) == (2, 2, True)
-    assert late.label == load(tmp_path / "small").predict("a").label
+    assert late.answer.label == load(tmp_path / "small").predict("a").label
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from signatures import answering
 
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
@@ -37,12 +38,12 @@ def test_a_whole_artifact_loads(artifact):
 @pytest.mark.parametrize("labels", [["no"], ["no", "yes", "perhaps"]])
 def test_labels_are_counted_against_logits(artifact, labels):
     spec = json.loads((artifact / "manifest.json").read_text())["spec"]
-    edit(artifact, labels=labels)
-    with pytest.raises(MillisError, match=rf"labels has {len(labels)} names: expected one for each of the model's 2"):
+    edit(artifact, task=answering(*labels))
+    with pytest.raises(MillisError, match=rf"task answers {len(labels)} labels \(no.*\): expected 2, one"):
         load(artifact)
     edit(artifact, spec={**spec, "num_labels": len(labels)})  # a spec that lies as well
     with pytest.raises(
-        MillisError, match=rf"logits of \(1, 2\), expected \(1, {len(labels)}\)|head.weight is \(2, 16\), expected"
+        MillisError, match=rf"outputs of \(1, 2\), expected \(1, {len(labels)}\)|head.weight is \(2, 16\), expected"
     ):
         load(artifact)
 

@@ -8,9 +8,6 @@ from time import sleep
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
 
 from millis import cpus
 from millis.backends.eager import Eager
@@ -18,10 +15,10 @@ from millis.backends.onnxruntime import OnnxRuntime
 from millis.errors import MillisError
 from millis.serving import runner as runners
 from millis.serving.reader import Reader
-from millis.serving.runner import WIDE, Runner, load
+from millis.serving.runner import Runner, load
 from millis.serving.stepwise import NEVER, StepwiseSession
-from millis.storage.manifest import Manifest, open_manifest, seal
-from millis.types import Answered, Prediction
+from millis.storage.manifest import open_manifest, seal
+from millis.types import Answered
 
 PAIR_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -82,34 +79,8 @@ def test_an_empty_text_has_an_answer(echo):
 def test_predict_is_the_four_stages_in_turn(echo):
     runner, _ = echo(special=False)
     text = "b"
-    assert runner.predict(text) == runner.decode(runner.compute(runner.feed(runner.tokenize(text))))
-
-
-def test_decode_by_hand(echo):
-    runner, _ = echo(labels=("low", "high", "middle"))
-    # softmax of (ln 1, ln 3, ln 2) is (1/6, 3/6, 2/6).
-    prediction = runner.decode((np.log(np.array([[1, 3, 2]], dtype=np.float32)),))
-    assert prediction == Prediction("high", 1, pytest.approx(0.5))
-
-
-@pytest.mark.parametrize("count", [3, WIDE])
-def test_far_out_of_the_range_of_exp(echo, count):
-    """exp(1000) overflows, exp(-2000) is 0."""
-    runner, _ = echo(labels=tuple(map(str, range(count))))
-    logits = np.array([[-1000.0, 1000.0, *[0.0] * (count - 2)]], dtype=np.float32)
-    assert runner.decode((logits,)) == Prediction("1", 1, 1.0)
-
-
-@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=2 * WIDE))
-def test_decode_agrees_with_softmax_in_double_precision(logits):
-    labels = tuple(map(str, range(len(logits))))
-    manifest = Manifest("", "", {}, labels, ("input_ids", "attention_mask"), 4)
-    prediction = Runner(manifest, Reader(manifest, Tokenizer(models.BPE())), Echo()).decode(
-        (np.array([logits], dtype=np.float32),)
-    )
-    exponentials = np.exp(np.array(logits))
-    assert prediction.index == np.argmax(logits)
-    assert prediction.score == pytest.approx(exponentials.max() / exponentials.sum(), rel=1e-6)
+    encoding = runner.tokenize(text)
+    assert runner.predict(text) == runner.decode(runner.compute(runner.feed(encoding)), encoding)
 
 
 def test_logits_of_several_texts_and_of_none(echo):
@@ -168,7 +139,7 @@ def test_serving_on_onnx_runtime_imports_neither_torch_nor_transformers_nor_onnx
 def test_a_model_of_one_piece_says_whether_the_deadline_was_kept(echo):
     runner, _ = echo()
     kept = runner.predict("a", deadline_ms=60_000)
-    assert (kept.label, kept.step, kept.steps, kept.kept) == (runner.predict("a").label, 1, 1, True)
+    assert (kept.answer, kept.step, kept.steps, kept.kept) == (runner.predict("a"), 1, 1, True)
     assert 0 < kept.elapsed_ms < 60_000
     assert not runner.predict("a", deadline_ms=1e-6).kept
 

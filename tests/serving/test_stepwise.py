@@ -10,6 +10,7 @@ import rounded
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from signatures import answering
 
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager, segments_of
@@ -160,7 +161,7 @@ def exiting(kind="bert"):
 
 
 def written(folder, backend, model, quantization=None, tokenizer=None, texts=()):
-    manifest = Manifest("tiny", backend.name, model.spec, LABELS, INPUTS, 12)
+    manifest = Manifest("tiny", backend.name, model.spec, answering(*LABELS), INPUTS, 12)
     return write_artifact(folder, model, tokenizer, backend, manifest, quantization, texts)
 
 
@@ -221,7 +222,7 @@ def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words
     ):
         written(tmp_path / "artifact", whole, exiting(), None, words)
     assert not (tmp_path / "artifact").exists()
-    manifest = Manifest("tiny", "whole", exiting().spec, LABELS, INPUTS, 12)
+    manifest = Manifest("tiny", "whole", exiting().spec, answering(*LABELS), INPUTS, 12)
     with pytest.raises(MillisError, match="is a model in segments, and backend=whole runs whole models only"):
         stepwise.load(SimpleNamespace(), tmp_path, manifest, 1)
 

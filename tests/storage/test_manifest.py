@@ -1,9 +1,11 @@
 import json
 
 import pytest
+from signatures import answering
 
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
+from millis.tasks.classification import Classification
 
 
 @pytest.fixture
@@ -14,7 +16,7 @@ def artifact(tmp_path):
         name="tiny",
         backend="eager",
         spec={"family": "static"},
-        labels=("no", "yes"),
+        task=answering("no", "yes"),
         inputs=("input_ids", "attention_mask"),
         max_length=16,
         parity={"label_agreement": 1.0},
@@ -24,6 +26,7 @@ def artifact(tmp_path):
 
 
 FILE = {"sha256": "0", "bytes": 1}
+TASK = answering("no", "yes")
 
 
 def edit(artifact, **changes):
@@ -34,10 +37,15 @@ def edit(artifact, **changes):
 
 def test_what_is_sealed_is_what_is_opened(artifact):
     manifest = open_manifest(artifact)
-    assert (manifest.labels, manifest.parity) == (("no", "yes"), {"label_agreement": 1.0})
+    assert (manifest.answers, manifest.parity) == (Classification(labels=("no", "yes")), {"label_agreement": 1.0})
     assert size_bytes(manifest) == 5 + 3
     # SHA-256 of "123", from coreutils.
     assert manifest.files["tokenizer.json"]["sha256"].startswith("a665a45920422f9d417e4867efdc4fb8")
+
+
+def test_an_artifact_of_version_1_is_a_classifier(artifact):
+    edit(artifact, version=1, task=..., labels=["no", "yes"])
+    assert open_manifest(artifact).answers == Classification(labels=("no", "yes"))
 
 
 def test_keys_this_version_does_not_know_are_left_alone(artifact):
@@ -55,14 +63,17 @@ def test_a_folder_that_is_no_artifact(tmp_path):
     [
         ({"format": "other"}, r"has format 'other', expected 'millis-artifact': not made by millis"),
         ({"format": ...}, r"has format None, expected 'millis-artifact'"),
-        ({"version": 2}, r"manifest version 2, this millis reads 1: load it with the millis that wrote it"),
-        ({"labels": "no"}, r"is damaged: labels is 'no': expected array, got str. Make the artifact again"),
-        ({"labels": []}, r"is damaged: labels is \[\]: expected array of length >= 1"),
-        ({"labels": [1, 2]}, r"is damaged: labels\[0\] is 1: expected str, got int"),
-        ({"labels": ["no", "no"]}, r"is damaged: labels has 'no' twice: expected names that differ"),
+        ({"version": 3}, r"manifest version 3, this millis reads up to 2: load it with the millis that wrote it"),
+        ({"task": "no"}, r"is damaged: task is 'no': expected object, got str. Make the artifact again"),
+        ({"task": {}}, r"is damaged: in task, name is None: expected one of classification"),
+        ({"task": TASK | {"name": "../x"}}, r"is damaged: in task, name is '../x': expected one of classification"),
+        ({"task": TASK | {"labels": "no"}}, r"is damaged: in task, labels is 'no': expected array, got str"),
+        ({"task": TASK | {"labels": []}}, r"is damaged: in task, labels is \[\]: expected array of length >= 1"),
+        ({"task": TASK | {"labels": [1, 2]}}, r"is damaged: in task, labels\[0\] is 1: expected str, got int"),
+        ({"task": TASK | {"labels": ["no", "no"]}}, r"is damaged: in task, labels has 'no' twice: expected names that"),
         (
-            {"labels": ["no"], "spec": {"family": "static", "num_labels": 2}},
-            r"is damaged: labels has 1 names: expected one for each of the model's 2 outputs \(spec.num_labels\)",
+            {"task": TASK | {"labels": ["no"]}, "spec": {"family": "static", "num_labels": 2}},
+            r"is damaged: task answers 1 labels \(no\): expected 2, one for each of the model's outputs",
         ),
         ({"inputs": ["input_ids", "pixels"]}, r"is damaged: inputs\[1\] is 'pixels': expected str matching"),
         ({"spec": ...}, r"is damaged: .*missing required field spec"),

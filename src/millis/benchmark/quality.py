@@ -38,7 +38,7 @@ def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     """Put N `texts` through `runner`."""
     encodings = [runner.tokenize(text) for text in texts]
     features = [runner.feed(encoding) for encoding in encodings]
-    logits = np.empty((len(texts), len(runner.labels)), np.float32)
+    logits = np.empty((len(texts), runner.manifest.signature.outputs[0].width), np.float32)
     steps = np.empty(len(texts), np.int64)
     together = TOGETHER if runner.manifest.quantization is None else 1
     for rows in _equally_long(features, together):

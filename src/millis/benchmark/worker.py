@@ -150,7 +150,7 @@ class _Timer:
                 fed = clock()
                 outputs = compute(features)
                 computed = clock()
-                decode(outputs)
+                decode(outputs, encoding)
                 end, after = clock(), waited()
                 others, throttled = after.others - before.others, after.throttled - before.throttled
                 stamps.append((start, tokenized, fed, computed, end, others, throttled))

@@ -24,6 +24,7 @@ from millis.report.text import wide_console
 from millis.serving.runner import bound_threads, check_trusted, load
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
+from millis.tasks.contract import Task
 
 
 def run(cfg: DictConfig) -> list[Record]:
@@ -36,7 +37,7 @@ def run(cfg: DictConfig) -> list[Record]:
     for manifest in manifests.values():
         check_trusted(manifest, cfg.trust_code)
     inputs = load_inputs(cfg)
-    check_labels(manifests, inputs.dataset.labels)
+    check_tasks(manifests, inputs.task)
     check(cfg, manifests)
     threads = torch.get_num_threads()  # eager PyTorch sets them for the whole process
     options = instantiate(cfg.benchmark)
@@ -51,7 +52,7 @@ def run(cfg: DictConfig) -> list[Record]:
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
         references = inputs.dataset.test.labels
-        judgement = inputs.task.judge(predictions, references, inputs.dataset.labels)
+        judgement = inputs.task.judge(predictions, references)
         records.append(
             Record(
                 id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),
@@ -112,17 +113,17 @@ def _named(folders: list[Path]) -> dict[str, Path]:
     }
 
 
-def check_labels(manifests: dict[str, Manifest], labels: tuple[str, ...]) -> None:
-    """Refuse artifacts that answer other labels than the data has.
+def check_tasks(manifests: dict[str, Manifest], task: Task) -> None:
+    """Refuse artifacts that give other answers than the data has.
 
     Raises:
         MillisError: names the artifact.
     """
     for name, manifest in manifests.items():
-        if manifest.labels != labels:
+        if manifest.task != task.described():
             raise MillisError(
-                f"artifact {name!r} answers {len(manifest.labels)} labels ({', '.join(manifest.labels[:3])}, ...), "
-                f"the data has {len(labels)} ({', '.join(labels[:3])}, ...): name the data it was made for: data=..."
+                f"artifact {name!r} answers {manifest.answers.summary}, the data has {task.summary}: name the data it "
+                "was made for: data=..."
             )
 
 

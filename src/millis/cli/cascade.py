@@ -48,7 +48,7 @@ def run(cfg: DictConfig) -> list[Record]:
     members = {name: (folders[name], manifests[name]) for name in MEMBERS}
     check_members(members)
     inputs = load_inputs(cfg)
-    benchmark.check_labels(manifests, inputs.dataset.labels)
+    benchmark.check_tasks(manifests, inputs.task)
     candidates = points(validated(cfg, inputs, members), lambda predictions: _quality(inputs, predictions))
     chosen = choose(candidates, {name: cfg.cascade[name] for name in LIMITS})
     key = fingerprint("cascade", __version__, [one.fingerprint for one in manifests.values()], chosen.threshold)

@@ -11,13 +11,14 @@ from omegaconf import DictConfig
 from millis.errors import MillisError
 from millis.report.text import wide_console
 from millis.serving.runner import load
-from millis.types import Prediction, Text, TimedPrediction
+from millis.tasks.contract import Answer
+from millis.types import Text, Timed
 from millis.units import show
 
 ENCODING = "utf-8-sig"  # the byte order mark that some editors write first belongs to no text
 
 
-def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPrediction]:
+def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
     """Answer each text and say how long it took.
 
     Args:
@@ -28,19 +29,20 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPr
     if cfg.deadline_ms is not None:
         runner.learn_times()  # before the first request, which would be late
     pairs = "token_type_ids" in runner.manifest.inputs
-    answers: list[Prediction | TimedPrediction] = []
+    answers: list[Answer | Timed] = []
     for line in texts or _lines(cfg):
         text = _text(line, pairs)
         started = time.perf_counter_ns()
-        answer: Prediction | TimedPrediction = (
+        given: Answer | Timed = (
             runner.predict(text) if cfg.deadline_ms is None else runner.predict(text, cfg.deadline_ms)
         )
         elapsed = (time.perf_counter_ns() - started) / 1e6
-        if isinstance(answer, TimedPrediction):
-            elapsed = answer.elapsed_ms
-        answers.append(answer)
+        answer: Answer = given.answer if isinstance(given, Timed) else given
+        if isinstance(given, Timed):
+            elapsed = given.elapsed_ms
+        answers.append(given)
         console.print(
-            f"{show('latency_ms', elapsed):>10}  {answer.label} ({answer.score:.2f})  {_path(answer)}{line}",
+            f"{show('latency_ms', elapsed):>10}  {answer.text}  {_path(given)}{line}",
             markup=False,
             emoji=False,
             soft_wrap=True,
@@ -48,9 +50,9 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Prediction | TimedPr
     return answers
 
 
-def _path(answer: Prediction | TimedPrediction) -> str:
+def _path(answer: Answer | Timed) -> str:
     """What a deadline led to: `step 2/6  ` or, where it was not kept, `step 1/1, late  `."""
-    if not isinstance(answer, TimedPrediction):
+    if not isinstance(answer, Timed):
         return ""
     return f"step {answer.step}/{answer.steps}{'' if answer.kept else ', late'}  "
 

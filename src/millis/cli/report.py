@@ -115,5 +115,5 @@ def _with_labels(record: Record, folder: Path) -> Record:
     try:
         metric_of([record])
     except MillisError:
-        return completed(record, open_manifest(folder / record.artifact, verify=False).labels)
+        return completed(record, open_manifest(folder / record.artifact, verify=False).task.get("labels", ()))
     return record

@@ -44,6 +44,11 @@ class Dataset:
         return isinstance(self.train.texts[0], tuple)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of a model's inputs; token types only tell the two texts of a pair apart."""
+        return ("input_ids", "attention_mask", "token_type_ids") if self.pairs else ("input_ids", "attention_mask")
+
+    @property
     def fingerprint(self) -> str:
         """Of every text and label: equal data gives equal outputs wherever the files lie."""
         splits = [(split.texts, split.labels) for split in (self.train, self.validation, self.test)]

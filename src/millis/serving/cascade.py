@@ -64,7 +64,7 @@ def write(
         name=name,
         backend=CASCADE,
         spec={"family": CASCADE, "threshold": threshold, "members": kept},
-        labels=first.labels,
+        task=first.task,
         inputs=first.inputs,
         max_length=first.max_length,
         quantization=quantized if any(quantized.values()) else None,
@@ -206,10 +206,10 @@ def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
     for name, (folder, manifest) in members.items():
         if manifest.is_cascade:
             raise MillisError(f"{name}={folder} is a cascade itself; expected an artifact of one model")
-    if first.labels != second.labels:
+    if first.task != second.task:
         raise MillisError(
-            f"the members of a cascade must have the same labels: {fast} has {_short(first.labels)}, {accurate} has "
-            f"{_short(second.labels)}. Choose two artifacts made for the same data and task"
+            f"the members of a cascade must give the same answers: {fast} has {first.answers.summary}, {accurate} has "
+            f"{second.answers.summary}. Choose two artifacts made for the same data and task"
         )
     made_for = {manifest.options["threads"] for manifest in (first, second) if "threads" in manifest.options}
     if len(made_for) > 1:
@@ -237,7 +237,3 @@ def _member(cascade: Manifest, name: str) -> Manifest:
     values, folder = cascade.spec["members"][name], f"{name}/"
     files = {path.removeprefix(folder): file for path, file in cascade.files.items() if path.startswith(folder)}
     return parse({**values, "files": files})
-
-
-def _short(labels: tuple[str, ...]) -> str:
-    return f"{len(labels)} ({', '.join(labels[:3])}, ...)"

@@ -1,22 +1,19 @@
 """The first request, answered while an artifact is loaded: what only an answer shows is found there, not in service.
 
 A tokenizer may name tokens that it does not have, and panic; weights may be of shapes that nothing checks before they
-are multiplied; a model may have more outputs than the manifest has labels, or fewer.
+are multiplied; a model may have other outputs than the manifest's task reads.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from millis.errors import MillisError
 from millis.models.tokenizer import AnyTokenizer
 from millis.serving import cascade
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import TOKENIZER, Manifest
-from millis.types import Features, Session, Spec, Text
+from millis.types import Features, Output, Outputs, Session, Spec, Text
 
 TEXTS: tuple[Text, ...] = ("a b c", ("a", "b"), "\u2603 \ue000")  # one, a pair, and what no vocabulary has
 
@@ -32,7 +29,7 @@ def check(
 
     Raises:
         MillisError: a text that cannot be tokenized, ids beyond the model's table, a request that cannot be answered,
-            or not with one logit for each label.
+            or not with the outputs that the task reads.
     """
     requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in TEXTS]
     largest = max(max(tokenizer.get_vocab().values(), default=0), *(int(request.ids.max()) for request in requests))
@@ -42,14 +39,15 @@ def check(
                 f"{folder / TOKENIZER} has ids up to {largest}, the model's table {rows} rows: they do not belong "
                 "together. Make the artifact again"
             )
-    shapes = {
-        logits.shape for logits in _guarded(f"the model in {folder} answers no request", _logits, session, requests[0])
-    }
-    if shapes != {(1, len(manifest.labels))}:
-        raise MillisError(
-            f"the model in {folder} has logits of {', '.join(map(str, sorted(shapes)))}, expected "
-            f"{(1, len(manifest.labels))}: one for each of the labels in its manifest. Make the artifact again"
-        )
+    steps = _guarded(f"the model in {folder} answers no request", _steps, session, requests[0])
+    expected = [_shape(output, requests[0]) for output in manifest.signature.outputs]
+    for outputs in steps:
+        if (shapes := [output.shape for output in outputs]) != expected:
+            raise MillisError(
+                f"the model in {folder} has outputs of {', '.join(map(str, shapes))}, expected "
+                f"{', '.join(map(str, expected))} for the {manifest.answers.summary} in its manifest. Make the "
+                "artifact again"
+            )
 
 
 def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,10 +73,13 @@ def _tables(manifest: Manifest) -> Iterator[int]:
             yield rows
 
 
-def _logits(session: Session, features: Features) -> list[NDArray[np.float32]]:
-    """Of every step, for a request may leave before the last."""
-    if isinstance(session, StepwiseSession):
-        return list(session.every(features))
-    if isinstance(session, cascade.CascadeSession):
-        return list(session.every(features))
-    return list(session(features))
+def _shape(output: Output, features: Features) -> tuple[int, ...]:
+    rows, tokens = features.ids.shape
+    return (rows, output.width) if output.per == "text" else (rows, tokens, output.width)
+
+
+def _steps(session: Session, features: Features) -> list[Outputs]:
+    """Outputs of every step, for a request may leave before the last."""
+    if isinstance(session, StepwiseSession | cascade.CascadeSession):
+        return [(logits,) for logits in session.every(features)]
+    return [session(features)]

@@ -31,7 +31,8 @@ class Reader:
         tokenizer.enable_truncation(manifest.max_length)
         self.tokenizer = tokenizer
         self._beginning = beginning(tokenizer, manifest.max_length)
-        self._encode: Any = tokenizer.encode_batch_fast  # without offsets, which nobody reads: 17 µs, `encode` takes 24
+        # Without offsets 17 µs, with them 24.
+        self._encode: Any = tokenizer.encode_batch if manifest.answers.reads_offsets else tokenizer.encode_batch_fast
         # Row n of each: what a text of n tokens needs, [1, n].
         ones, zeros = np.ones((1, manifest.max_length), np.int64), np.zeros((1, manifest.max_length), np.int64)
         self._masks = [ones[:, :length] for length in range(manifest.max_length + 1)]

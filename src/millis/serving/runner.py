@@ -12,7 +12,6 @@ process that was forked has none of a runtime's threads, and locks as they were:
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from math import exp
 from pathlib import Path
 from threading import RLock
 from time import perf_counter_ns
@@ -28,9 +27,8 @@ from millis.errors import MillisError
 from millis.serving import cascade, first_request, stepwise
 from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, open_manifest
-from millis.types import Answered, Features, Outputs, Prediction, Session, Spec, Stepwise, Text, TimedPrediction
-
-WIDE = 32  # labels from which NumPy answers sooner than Python does
+from millis.tasks.contract import Answer
+from millis.types import Answered, Features, Outputs, Session, Spec, Stepwise, Text, Timed
 
 
 class Runner:
@@ -44,8 +42,7 @@ class Runner:
 
     def __init__(self, manifest: Manifest, reader: Reader | TextKeeper, session: Session) -> None:
         self.manifest = manifest
-        self.labels = manifest.labels
-        self._likeliest = _by_python if len(manifest.labels) < WIDE else _by_numpy
+        self._answer = manifest.answers.answer
         self._reader, self._session = reader, session
         # Sessions that may stop early say which of their steps they took, and can be given a deadline.
         self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None
@@ -53,12 +50,12 @@ class Runner:
         _RUNNERS.add(self)
 
     @overload
-    def predict(self, text: Text) -> Prediction: ...
+    def predict(self, text: Text) -> Answer: ...
 
     @overload
-    def predict(self, text: Text, deadline_ms: float) -> TimedPrediction: ...
+    def predict(self, text: Text, deadline_ms: float) -> Timed: ...
 
-    def predict(self, text: Text, deadline_ms: float | None = None) -> Prediction | TimedPrediction:
+    def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:
         """The answer to one request.
 
         Args:
@@ -74,9 +71,10 @@ class Runner:
         """
         if deadline_ms is not None:
             return self._predict_within(text, deadline_ms)
-        return self.decode(self.compute(self.feed(self.tokenize(text))))
+        encoding = self.tokenize(text)
+        return self.decode(self.compute(self.feed(encoding)), encoding)
 
-    def _predict_within(self, text: Text, deadline_ms: float) -> TimedPrediction:
+    def _predict_within(self, text: Text, deadline_ms: float) -> Timed:
         if not deadline_ms > 0:
             raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
         start = perf_counter_ns()
@@ -84,13 +82,12 @@ class Runner:
             with self._learning:  # one of several threads measures, the others wait for what it finds
                 if not self._stepwise.knows_times:
                     self.learn_times()
-        answered = self.answer(self.feed(self.tokenize(text)), start + int(deadline_ms * 1e6))
-        label, index, score = self.decode(answered.outputs)
+        encoding = self.tokenize(text)
+        outputs, taken = self.answer(self.feed(encoding), start + int(deadline_ms * 1e6))
+        answer = self.decode(outputs, encoding)
         elapsed_ms = (perf_counter_ns() - start) / 1e6
         steps = 1 if self._stepwise is None else len(self._stepwise.steps)
-        return TimedPrediction(
-            label, index, score, int(answered.steps[0]), steps, elapsed_ms, elapsed_ms <= deadline_ms
-        )
+        return Timed(answer, int(taken[0]), steps, elapsed_ms, elapsed_ms <= deadline_ms)
 
     def learn_times(self) -> None:
         """Measure the steps of a model that may stop early, which `deadline_ms` needs; any other has none to measure.
@@ -105,7 +102,7 @@ class Runner:
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Logits [N, C], one text at a time: the very path that answers requests."""
         rows = [self.compute(self.feed(self.tokenize(text)))[0] for text in texts]
-        return np.concatenate(rows) if rows else np.empty((0, len(self.labels)), np.float32)
+        return np.concatenate(rows) if rows else np.empty((0, self.manifest.signature.outputs[0].width), np.float32)
 
     def tokenize(self, text: Text) -> Encoded:
         """Text to at most `max_length` tokens; of a long text no more is read than settles these."""
@@ -134,10 +131,9 @@ class Runner:
             return self._stepwise.answer(features, until_ns)
         return Answered(self.compute(features), np.ones(len(features.ids), np.int64))
 
-    def decode(self, outputs: Outputs) -> Prediction:
-        """Logits [1, C] to the likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max)."""
-        index, score = self._likeliest(outputs[0][0])
-        return Prediction(self.labels[index], index, score)
+    def decode(self, outputs: Outputs, encoding: Encoded) -> Answer:
+        """A request's outputs and its tokens to the answer, as the artifact's task says."""
+        return self._answer(outputs, encoding)
 
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
@@ -178,19 +174,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:
-    """Index and probability of the likeliest of few, where a call into NumPy takes longer than the loop."""
-    row = logits.tolist()
-    top = max(row)
-    return row.index(top), 1.0 / sum([exp(value - top) for value in row])
-
-
-def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
-    """As `_by_python`, of many."""
-    index = int(logits.argmax())
-    return index, 1.0 / float(np.exp(logits - logits[index]).sum())
 
 
 def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: bool = False) -> Runner:

@@ -5,25 +5,27 @@ version and every file's checksum; nothing is ever unpickled. `Manifest`'s annot
 against (`millis.schema`).
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from millis import models, schema
+from millis import models, schema, tasks
 from millis.errors import MillisError
 from millis.schema import Count
 from millis.store import file_sha256, write_json
-from millis.types import Output, Signature, Spec
+from millis.tasks.contract import Task
+from millis.types import Signature, Spec
 
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
-VERSION = 1
+VERSION = 2
+VERSIONS = (1, VERSION)  # that are read
 CASCADE = "cascade"  # as `backend` and as the family of `spec`, in a manifest of two members
 LONGEST = 1 << 17  # tokens of a request; what answers requests keeps some bytes for every length
 Input = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
@@ -66,7 +68,7 @@ class Manifest:
         name: Short human name.
         backend: Name of the file in `millis.backends` that loads the weights; a cascade's members name theirs.
         spec: The architecture (`millis.models.build` makes it).
-        labels: Label names; a label's position is the model's output index.
+        task: What it answers (`millis.tasks.contract.Task.described`).
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
         max_length: Longest token sequence the model takes; longer texts are truncated.
         quantization: How the weights are quantized, or None.
@@ -83,7 +85,7 @@ class Manifest:
     name: str
     backend: str
     spec: Spec
-    labels: Annotated[tuple[str, ...], Meta(min_length=1)]
+    task: dict[str, Any]
     inputs: Annotated[tuple[Input, ...], Meta(min_length=1)]
     max_length: Annotated[int, Meta(ge=1, le=LONGEST)]
     quantization: dict[str, Any] | None = None
@@ -100,7 +102,12 @@ class Manifest:
     @property
     def signature(self) -> Signature:
         """What the model takes and gives."""
-        return Signature(self.inputs, (Output("logits", "text", len(self.labels)),))
+        return Signature(self.inputs, self.answers.outputs)
+
+    @cached_property
+    def answers(self) -> Task:
+        """The task that `task` describes."""
+        return tasks.read(self.task)
 
     @property
     def is_cascade(self) -> bool:
@@ -150,9 +157,10 @@ def parse(values: dict[str, Any]) -> Manifest:
     """The manifest in `values`, read from JSON; keys that are no fields are ignored.
 
     Raises:
-        MillisError: a field that is missing, of another type or out of range, labels that do not fit the model, or a
+        MillisError: a field that is missing, of another type or out of range, a task that does not fit the model, or a
             file outside of the artifact.
     """
+    values = _of_this_version(values)
     manifest = schema.checked(values, Manifest)
     schema.checked(values, _Nested)
     _check_spec(manifest)
@@ -162,17 +170,27 @@ def parse(values: dict[str, Any]) -> Manifest:
     return manifest
 
 
+def _of_this_version(values: dict[str, Any]) -> dict[str, Any]:
+    """In version 1 every artifact was a classifier, and its labels stood by themselves."""
+    if "labels" not in values or "task" in values:
+        return values
+    task = {"name": "classification", "labels": values["labels"]}
+    return {**{name: value for name, value in values.items() if name != "labels"}, "task": task, "version": VERSION}
+
+
 def _check_spec(manifest: Manifest) -> None:
-    """A family that this millis has, and a label for each of its outputs."""
-    family, outputs = manifest.spec.get("family"), manifest.spec.get("num_labels", len(manifest.labels))
+    """A family that this millis has, and a task that reads as many outputs as it gives."""
+    try:
+        answers = manifest.answers
+    except MillisError as error:
+        raise MillisError(f"in task, {error}") from error
+    family, width = manifest.spec.get("family"), answers.outputs[0].width
+    outputs = manifest.spec.get("num_labels", width)
     if family is not None and family != manifest.backend and not models.is_family(family):  # a cascade's is its backend
         raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
-    if twice := [label for label, count in Counter(manifest.labels).items() if count > 1]:
-        raise MillisError(f"labels has {twice[0]!r} twice: expected names that differ")
-    if len(manifest.labels) != outputs:
+    if width != outputs:
         raise MillisError(
-            f"labels has {len(manifest.labels)} names: expected one for each of the model's {outputs} outputs "
-            "(spec.num_labels)"
+            f"task answers {answers.summary}: expected {outputs}, one for each of the model's outputs (spec.num_labels)"
         )
 
 
@@ -195,9 +213,9 @@ def _naming(path: Path) -> Iterator[None]:
 def _check_format(folder: Path, values: dict[str, Any]) -> None:
     if values.get("format") != FORMAT:
         raise MillisError(f"{folder} has format {values.get('format')!r}, expected {FORMAT!r}: not made by millis")
-    if values.get("version") != VERSION:
+    if values.get("version") not in VERSIONS:
         raise MillisError(
-            f"{folder} has manifest version {values.get('version')}, this millis reads {VERSION}: "
+            f"{folder} has manifest version {values.get('version')}, this millis reads up to {VERSION}: "
             "load it with the millis that wrote it, or make it again"
         )
 

@@ -1,30 +1,60 @@
 """Text classification: one text or a pair in, one of C labels out."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
 
 from millis.data.dataset import Dataset
 from millis.errors import MillisError
 from millis.metrics import judged, named, score
 from millis.metrics.bootstrap import interval
 from millis.metrics.contract import AnyMetric
-from millis.record import Judged
+from millis.tasks.contract import Judgement
+from millis.types import Output, Outputs
+
+WIDE = 32  # labels from which NumPy answers sooner than Python does
+SHOWN = 3  # labels in a summary
 
 
-class Judgement(NamedTuple):
-    """What a task's metrics say of answers, each under its name: what a record holds of them.
+class Label(NamedTuple):
+    """An answer: the label's name, its index among the labels, and its softmax probability."""
 
-    Args:
-        values: In each metric's unit.
-        intervals: 95 % bootstrap over the texts.
-        judged: How they read, and what they know of the labels.
+    label: str
+    index: int  # type: ignore[assignment]  # `tuple.index` is nobody's business here
+    score: float
+
+    @property
+    def text(self) -> str:
+        """`refund (0.98)`."""
+        return f"{self.label} ({self.score:.2f})"
+
+    def value(self) -> int:
+        """The index."""
+        return self.index
+
+
+class Described(TypedDict):
+    """What an artifact says of this task."""
+
+    labels: Annotated[list[str], Meta(min_length=1)]
+
+
+def read(described: Mapping[str, Any]) -> "Classification":
+    """The task of an artifact.
+
+    Raises:
+        MillisError: a label that stands twice.
     """
-
-    values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    judged: dict[str, Judged]
+    return Classification(labels=tuple(described["labels"]))
 
 
+@dataclass(frozen=True)
 class Classification:
     """What is predicted and how it is judged.
 
@@ -33,32 +63,86 @@ class Classification:
         also: Metrics reported beside it.
         max_length: Longest token sequence; longer texts are truncated and counted. 128 tokens hold every request of
             the bundled corpus (the longest has 45); attention's cost grows with it only for texts that long.
+        labels: Their names; a label's position is its index. None before the data is read.
+
+    Raises:
+        MillisError: no room for a token, or a label that stands twice.
     """
 
-    def __init__(self, metric: str = "accuracy", also: Sequence[str] = ("macro_f1",), max_length: int = 128) -> None:
-        if max_length < 3:
-            raise MillisError(f"task.max_length={max_length}: expected at least 3 (a token between two special ones)")
-        self.metric, self.also, self.max_length = metric, tuple(also), max_length
+    metric: str = "accuracy"
+    also: Sequence[str] = ("macro_f1",)
+    max_length: int = 128
+    labels: tuple[str, ...] = ()
+    name: ClassVar[str] = "classification"
+    reads_offsets: ClassVar[bool] = False
 
-    @staticmethod
-    def inputs(dataset: Dataset) -> tuple[str, ...]:
-        """Names of the model's inputs; token types only tell the two texts of a pair apart."""
-        return ("input_ids", "attention_mask", "token_type_ids") if dataset.pairs else ("input_ids", "attention_mask")
+    def __post_init__(self) -> None:
+        if self.max_length < 3:
+            raise MillisError(
+                f"task.max_length={self.max_length}: expected at least 3 (a token between two special ones)"
+            )
+        object.__setattr__(self, "also", tuple(self.also))
+        if twice := [label for label, count in Counter(self.labels).items() if count > 1]:
+            raise MillisError(f"labels has {twice[0]!r} twice: expected names that differ")
 
-    def metrics(self, labels: Sequence[str]) -> dict[str, AnyMetric]:
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """One, with a logit for each label."""
+        return (Output("logits", "text", len(self.labels)),)
+
+    @property
+    def summary(self) -> str:
+        """How many labels, and the first of them."""
+        more = ", ..." if len(self.labels) > SHOWN else ""
+        return f"{len(self.labels)} labels ({', '.join(self.labels[:SHOWN])}{more})"
+
+    def learned(self, dataset: Dataset) -> "Classification":
+        """Over the labels of `dataset`.
+
+        Raises:
+            MillisError: a metric does not exist or cannot work with these labels.
+        """
+        found = replace(self, labels=dataset.labels)
+        found.metrics()
+        return found
+
+    def described(self) -> dict[str, Any]:
+        """The labels."""
+        return {"name": self.name, "labels": list(self.labels)}
+
+    def answer(self, outputs: Outputs, encoding: Any) -> Label:
+        """The likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max)."""
+        row = outputs[0][0]
+        index, probability = _by_python(row) if len(self.labels) < WIDE else _by_numpy(row)
+        return Label(self.labels[index], index, probability)
+
+    def metrics(self) -> dict[str, AnyMetric]:
         """Every metric of the task, by name.
 
         Raises:
             MillisError: one that does not exist or cannot work with these labels.
         """
-        return {name: named(name, labels) for name in (self.metric, *self.also)}
+        return {name: named(name, self.labels) for name in (self.metric, *self.also)}
 
-    def scores(self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[str]) -> dict[str, float]:
+    def scores(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
         """Every metric's value, by name."""
-        return {name: score(name, predictions, references, labels) for name in (self.metric, *self.also)}
+        return {name: score(name, predictions, references, self.labels) for name in (self.metric, *self.also)}
 
-    def judge(self, predictions: Sequence[int], references: Sequence[int], labels: Sequence[str]) -> Judgement:
+    def judge(self, predictions: Sequence[int], references: Sequence[int]) -> Judgement:
         """Every metric's value, interval and reading."""
-        metrics = self.metrics(labels)
+        metrics = self.metrics()
         intervals = {name: interval(metric, predictions, references) for name, metric in metrics.items()}
-        return Judgement(self.scores(predictions, references, labels), intervals, judged(metrics, labels))
+        return Judgement(self.scores(predictions, references), intervals, judged(metrics, self.labels))
+
+
+def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:
+    """Index and probability of the likeliest of few, where a call into NumPy takes longer than the loop."""
+    row = logits.tolist()
+    top = max(row)
+    return row.index(top), 1.0 / sum([exp(value - top) for value in row])
+
+
+def _by_numpy(logits: NDArray[np.float32]) -> tuple[int, float]:
+    """As `_by_python`, of many."""
+    index = int(logits.argmax())
+    return index, 1.0 / float(np.exp(logits - logits[index]).sum())

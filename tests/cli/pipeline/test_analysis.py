@@ -1,6 +1,7 @@
 """What `millis benchmark` refuses to say of an artifact whose requests do not all cost the same."""
 
 import pytest
+from signatures import answering
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.analysis import check
@@ -9,7 +10,7 @@ from millis.storage.manifest import CASCADE, Manifest
 
 
 def manifest(backend="onnxruntime", options=(), **spec):
-    return Manifest("tiny", backend, spec, ("no", "yes"), ("input_ids",), 8, options=dict(options))
+    return Manifest("tiny", backend, spec, answering("no", "yes"), ("input_ids",), 8, options=dict(options))
 
 
 @pytest.mark.parametrize("asked", ["limit", "profile"])

@@ -253,12 +253,10 @@ def _judge(
     expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
-    judgement = inputs.task.judge(tested.predictions, dataset.test.labels, dataset.labels)
+    judgement = inputs.task.judge(tested.predictions, dataset.test.labels)
     steering = {
         f"validation_{metric}": value
-        for metric, value in inputs.task.scores(
-            validated.predictions, dataset.validation.labels, dataset.labels
-        ).items()
+        for metric, value in inputs.task.scores(validated.predictions, dataset.validation.labels).items()
     }
     metrics = {**judgement.values, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
     more, notes = _particulars(cfg, teacher, planned, made, measured, tested, manifest, kind)

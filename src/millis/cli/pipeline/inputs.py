@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from millis.cli.targets import instantiate
 from millis.data.dataset import Dataset
 from millis.metrics.contract import AnyMetric
-from millis.tasks.classification import Classification
+from millis.tasks.contract import Task
 from millis.units import SIGN
 
 
@@ -29,21 +29,21 @@ class Inputs:
     """
 
     dataset: Dataset
-    task: Classification
+    task: Task
     data_fingerprint: str
     cache: Path
 
     @property
     def metric(self) -> AnyMetric:
         """What models are judged by."""
-        return self.task.metrics(self.dataset.labels)[self.task.metric]
+        return self.task.metrics()[self.task.metric]
 
     def score(self, predictions: Any, references: Any) -> float:
         """The task's metric, negated where lower is better: whatever selects models takes the largest.
 
         All of the task's metrics are taken, so that one that is undefined on this split is refused in the first epoch.
         """
-        values = self.task.scores(predictions, references, self.dataset.labels)
+        values = self.task.scores(predictions, references)
         return SIGN[self.metric.better] * values[self.task.metric]
 
     @property
@@ -62,9 +62,8 @@ def load_inputs(cfg: DictConfig) -> Inputs:
         MillisError: a metric of the task cannot work with the data's labels.
     """
     dataset, data_fingerprint = _dataset(json.dumps(plain(cfg.data), sort_keys=True))
-    task: Classification = instantiate(cfg.task)
-    task.metrics(dataset.labels)
-    return Inputs(dataset, task, data_fingerprint, Path(cfg.paths.cache).absolute())
+    configured: Task = instantiate(cfg.task)
+    return Inputs(dataset, configured.learned(dataset), data_fingerprint, Path(cfg.paths.cache).absolute())
 
 
 @lru_cache(maxsize=2)

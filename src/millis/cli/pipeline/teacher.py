@@ -100,7 +100,7 @@ class Teacher:
 
 def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
     """Of everything that determines the teacher's weights."""
-    task = (inputs.task.metric, inputs.task.max_length)
+    task = (inputs.task.name, inputs.task.metric, inputs.task.max_length)
     return fingerprint(
         "teacher",
         _local_files(cfg.model),
@@ -190,7 +190,8 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints:
     if supervised.needs_logits:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
     objective = supervised.objective(inputs.class_counts)
-    module = TextModule(model, objective, instantiate(cfg.teacher.optimizer), inputs.score)
+    optimizer = instantiate(cfg.teacher.optimizer).over(dataset.pairs)
+    module = TextModule(model, objective, optimizer, inputs.score)
     if cfg.teacher.trainer.max_epochs == 0:
         fitted = _as_it_is(model, Rows(validation, pad_id(tokenizer)), inputs)
         _write(cfg, inputs, folder, key, (model, tokenizer, length))
@@ -233,8 +234,8 @@ def _write(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, parts: tuple
     model, tokenizer, length = parts
     dataset, task = inputs.dataset, inputs.task
     manifest = Manifest(
-        name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, labels=dataset.labels,
-        inputs=task.inputs(dataset), max_length=length, recipe=plain(cfg), fingerprint=key,
+        name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, task=task.described(),
+        inputs=dataset.inputs, max_length=length, recipe=plain(cfg), fingerprint=key,
     )  # fmt: skip
     write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
 

@@ -1,0 +1,108 @@
+"""What a task is: how a model's outputs become the answer that a request gets.
+
+One task a file, a frozen dataclass found by the file's name. An artifact carries what `described` gives, and
+`millis.tasks.read` makes the task of it again. NumPy alone: a task runs where requests are answered. No code outside
+this package looks at a task's name.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+from millis.data.dataset import Dataset
+from millis.metrics.contract import AnyMetric
+from millis.record import Judged
+from millis.types import Output, Outputs
+
+
+class Answer(Protocol):
+    """What a request gets: a NamedTuple in its task's own file."""
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        ...
+
+    def value(self) -> Any:
+        """JSON-able: what records hold, and what says whether two answers are the same."""
+        ...
+
+
+class Judgement(NamedTuple):
+    """What a task's metrics say of answers, each under its name: what a record holds of them.
+
+    Args:
+        values: In each metric's unit.
+        intervals: 95 % bootstrap over the texts.
+        judged: How they read, and what they know of the labels.
+    """
+
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    judged: dict[str, Judged]
+
+
+class Task(Protocol):
+    """What is predicted, and how it is judged.
+
+    Args:
+        name: Of the task's file.
+        reads_offsets: Whether `answer` needs to know where in the text each token stands, which takes 7 µs a request.
+        metric: The quality metric: models are selected, compared and reported by it.
+        also: Metrics reported beside it.
+        max_length: Longest token sequence; longer texts are truncated and counted.
+    """
+
+    name: ClassVar[str]
+    reads_offsets: ClassVar[bool]
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def also(self) -> Sequence[str]: ...
+
+    @property
+    def max_length(self) -> int: ...
+
+    def learned(self, dataset: Dataset) -> Self:
+        """The task with what only the data tells, such as the names of labels.
+
+        Raises:
+            MillisError: a metric does not exist or cannot work with this data.
+        """
+        ...
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What a model gives."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it answers, in a few words: `3 labels (no, yes, perhaps)`."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """JSON-able; equal where two tasks give the same answers, however they are judged."""
+        ...
+
+    def answer(self, outputs: Outputs, encoding: Any) -> Answer:
+        """The answer to one request.
+
+        Args:
+            outputs: One array for each of `outputs`, of one row.
+            encoding: The request's tokens.
+        """
+        ...
+
+    def metrics(self) -> dict[str, AnyMetric]:
+        """Every metric of the task, by name."""
+        ...
+
+    def scores(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
+        """Every metric's value, by name."""
+        ...
+
+    def judge(self, predictions: Sequence[Any], references: Sequence[Any]) -> Judgement:
+        """Every metric's value, interval and reading."""
+        ...
