@@ -98,6 +98,12 @@ def test_marks_stand_beside_names_and_are_explained(records: list[Record], rows:
         "↑ validation still rose when training ended: not finished.",
         constant,
     ]
+    taught_by_none = replace(rows[0], unbeaten="linear")
+    assert tables.legend([taught_by_none, *rows[1:]]) == [
+        "† does not beat linear beyond the interval of the difference: not recommended.",
+        f"The teacher itself is marked †, and students learn from it. {tables.BETTER_TEACHER}",
+        constant,
+    ]
     undefined = replace(rows[0], metrics={**rows[0].metrics, "majority": float("nan")})
     assert tables.legend([undefined]) == []
 

@@ -54,6 +54,14 @@ def test_rates_fall_by_the_layer_and_biases_and_norms_do_not_decay():
     }
 
 
+def test_pairs_have_a_rate_of_their_own():
+    optimizer = AdamW(lr=0.4, head_lr=1.0, pair_share=0.25)
+    assert optimizer.over(pairs=False) is optimizer
+    assert optimizer.over(pairs=True) == AdamW(lr=0.1, head_lr=1.0)
+    with pytest.raises(MillisError, match=r"optimizer.pair_share=0: expected above 0, up to 1 \(the same rate\)"):
+        AdamW(lr=0.4, head_lr=1.0, pair_share=0)
+
+
 def test_without_layer_decay_two_rates_are_left():
     found = settings_of(AdamW(lr=0.1, head_lr=0.2))
     assert {rate for name, (rate, _) in found.items() if not name.startswith("head.")} == {0.1}

@@ -20,6 +20,10 @@ COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
 UNBEATEN, RISING = "†", "↑"  # beside names; see `legend`
 RISE = "validation_rise_points"  # a metric of the records whose training stopped too early
+BETTER_TEACHER = (
+    "Choose one that was pre-trained on texts of this language (model=hub model.name=...; model=scratch was not), or "
+    "try teacher=searched."
+)
 TAIL = 0.99  # the largest quantile that tables show
 PERCENTILES = (1, 25, 50, 75, 99)
 NOT_RECIPE = (
@@ -159,6 +163,8 @@ def legend(rows: Sequence[Row]) -> list[str]:
         f"{UNBEATEN} does not beat {baseline} beyond the interval of the difference: not recommended."
         for baseline in dict.fromkeys(row.unbeaten for row in shown if row.unbeaten)
     ]
+    if any(row.kind == "teacher" and row.unbeaten for row in shown):
+        lines.append(f"The teacher itself is marked {UNBEATEN}, and students learn from it. {BETTER_TEACHER}")
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
     if not isnan(rows[0].metrics["majority"]):

@@ -5,7 +5,7 @@ lower layers hold what is general and move less.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -56,6 +56,8 @@ class AdamW:
         layer_decay: Rate of layer l of L is lr · layer_decay^(L - 1 - l), embeddings one below; 1 is plain AdamW.
         weight_decay: Not applied to biases and norms.
         warmup: Fraction of all steps spent warming up.
+        pair_share: Share of `lr` that is taken where texts are pairs. To compare two texts an encoder has to attend
+            from one to the other, which small sets of pairs do not learn at the rate that single texts bear.
         freeze_embeddings: Leave the embedding tables as they are. They hold half of MiniLM's weights, and on a CPU
             every step would update all of a table for the few tokens in a batch.
     """
@@ -65,6 +67,7 @@ class AdamW:
     layer_decay: float = 1.0
     weight_decay: float = 0.01
     warmup: float = 0.1
+    pair_share: float = 1.0
     freeze_embeddings: bool = False
 
     def __post_init__(self) -> None:
@@ -72,8 +75,14 @@ class AdamW:
             raise MillisError(f"optimizer.lr={self.lr}, head_lr={self.head_lr}: expected above 0")
         if not 0 < self.layer_decay <= 1:
             raise MillisError(f"optimizer.layer_decay={self.layer_decay}: expected above 0, up to 1 (plain AdamW)")
+        if not 0 < self.pair_share <= 1:
+            raise MillisError(f"optimizer.pair_share={self.pair_share}: expected above 0, up to 1 (the same rate)")
         if not 0 <= self.warmup < 1:
             raise MillisError(f"optimizer.warmup={self.warmup}: expected a fraction of the steps, 0 up to 1")
+
+    def over(self, pairs: bool) -> "AdamW":
+        """The optimizer for texts that are pairs, or are not."""
+        return replace(self, lr=self.lr * self.pair_share, pair_share=1.0) if pairs else self
 
     def __call__(
         self, model: nn.Module, total_steps: int, fused: bool = True

@@ -231,7 +231,8 @@ class Lesson:
         if taught.message:
             print(f"  {taught.message}", flush=True)
         callbacks = [*self._methods(phase, model), *taught.callbacks]
-        module = TextModule(model, objective, instantiate(self.cfg.optimizer), inputs.score)
+        optimizer = instantiate(self.cfg.optimizer).over(inputs.dataset.pairs)
+        module = TextModule(model, objective, optimizer, inputs.score)
         fitted = fit(
             module, rows.encoded, self.teacher.encoded(inputs.dataset.validation, self.tokenizer), rows.pad_id,
             folder=folder, seed=self.cfg.seed, title=title, logger=logger,
