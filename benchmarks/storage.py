@@ -82,7 +82,7 @@ def judged(folder: Path, teacher: Teacher) -> str:
     inputs, test = teacher.inputs, teacher.inputs.dataset.test
     predictions = answer(load(folder, torch.get_num_threads(), verify=False), test.texts).predictions
     name, unit = inputs.task.metric, inputs.metric.unit
-    found = inputs.task.judge(predictions, test.labels, inputs.dataset.labels)
+    found = inputs.task.judge(predictions, test.references)
     return show(name, found.values[name], unit) + half_width(found.intervals[name], unit)
 
 

@@ -90,11 +90,8 @@ def run_seed(seed: int, settings: dict[str, Any], overrides: list[str]) -> dict[
         "seed": seed,
         "latency_p50_ms": {rung: found.metrics["latency_p50_ms"] for rung, found in measured.items()},
         "speedup": {rung: found.metrics["speedup"] for rung, found in measured.items()},
-        "right": {rung: (np.array(found) == dataset.test.labels).tolist() for rung, found in answers.items()},
-        "scores": {
-            rung: teacher.inputs.task.scores(found, dataset.test.labels, dataset.labels)
-            for rung, found in answers.items()
-        },
+        "right": {rung: (np.array(found) == dataset.test.references).tolist() for rung, found in answers.items()},
+        "scores": {rung: teacher.inputs.task.scores(found, dataset.test.references) for rung, found in answers.items()},
         "notes": sorted({note for found in measured.values() for note in found.notes}),
     }
 

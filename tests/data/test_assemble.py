@@ -42,21 +42,21 @@ def refusal(*args, **kwargs):
 def test_names_are_numbered_in_sorted_order():
     data = make(validation=TRAIN, test=TRAIN)
     assert data.labels == ("a", "b")
-    assert data.train.labels == [1, 0, 1, 0]
+    assert data.train.references == [1, 0, 1, 0]
 
 
 def test_given_names_keep_their_order_for_integers_and_names():
     for labels in ([0, 1, 0], ["b", "a", "b"], ["0", "1", "0"]):
         train = rows(*zip(["x", "y", "z"], labels, strict=True))
         data = make(train, ["b", "a"], validation=train, test=train)
-        assert (data.labels, data.train.labels) == (("b", "a"), [0, 1, 0])
+        assert (data.labels, data.train.references) == (("b", "a"), [0, 1, 0])
 
 
 @pytest.mark.parametrize("kind", [int, float, str, lambda number: f" {number}.0"])
 def test_whole_numbers_are_names_sorted_by_number(kind):
     train = rows(*zip("xyzwv", map(kind, [10, 2, 10, 2, 1]), strict=True))  # as letters: 1, 10, 2
     data = make(train, validation=train, test=train)
-    assert (data.labels, data.train.labels) == (("1", "2", "10"), [2, 1, 2, 1, 0])
+    assert (data.labels, data.train.references) == (("1", "2", "10"), [2, 1, 2, 1, 0])
 
 
 def test_a_huge_whole_number_is_one_name():
@@ -73,26 +73,26 @@ def test_an_unseen_whole_number_is_no_index(kind):
         "Mend the rows, add training rows, or leave them out with data.unseen_labels=drop"
     )
     data = make(train, validation=train, test=test, unseen="drop")
-    assert (data.test.texts, data.test.labels) == (["x"], [1])
+    assert (data.test.texts, data.test.references) == (["x"], [1])
 
 
 def test_booleans_are_names():
     train = rows(("x", True), ("y", False))
     data = make(train, validation=train, test=train)
-    assert (data.labels, data.train.labels) == (("False", "True"), [1, 0])
+    assert (data.labels, data.train.references) == (("False", "True"), [1, 0])
 
 
 def test_a_number_that_is_a_name_is_that_name():
     # CSV: stars "1".."5" are names, so "1" is index 0.
     train = rows(*[(f"text {stars}", str(stars)) for stars in (5, 1, 3)])
     data = make(train, validation=train, test=train)
-    assert (data.labels, data.train.labels) == (("1", "3", "5"), [2, 0, 1])
+    assert (data.labels, data.train.references) == (("1", "3", "5"), [2, 0, 1])
 
 
 def test_blanks_around_a_name_do_not_make_another_label():
     train = rows(("x", "a"), ("y", " a"), ("z", "b "))
     data = make(train, validation=train, test=train)
-    assert (data.labels, data.train.labels) == (("a", "b"), [0, 0, 1])
+    assert (data.labels, data.train.references) == (("a", "b"), [0, 0, 1])
 
 
 def test_one_label_in_two_unicode_forms_is_one():
@@ -100,20 +100,20 @@ def test_one_label_in_two_unicode_forms_is_one():
     train = rows(("x", composed), ("y", decomposed), ("z", "salut"))
     assert make(train, validation=train, test=train).labels == (composed, "salut")
     data = make(train, [decomposed, "salut"], validation=train, test=train)
-    assert (data.labels, data.train.labels) == ((composed, "salut"), [0, 0, 1])
+    assert (data.labels, data.train.references) == ((composed, "salut"), [0, 0, 1])
 
 
 def test_classes_of_a_column_are_names_even_where_they_are_numbers():
     # Index 1 is the class '2': as a name, '1' would be index 0.
     train = table(rows(("x", 0), ("y", 1), ("z", 2)), label=["1", "2", "3"])
     data = dataset_from_tables("shop", {"train": [train], "validation": [train], "test": [train]}, Columns())
-    assert (data.labels, data.train.labels) == (("1", "2", "3"), [0, 1, 2])
+    assert (data.labels, data.train.references) == (("1", "2", "3"), [0, 1, 2])
 
 
 def test_splits_with_classes_in_another_order_agree_by_name():
     one, two = table(rows(("x", 0), ("y", 1)), label=["a", "b"]), table(rows(("z", 0)), label=["b", "a"])
     data = dataset_from_tables("shop", {"train": [one], "validation": [two], "test": [two]}, Columns())
-    assert data.test.labels == [1]
+    assert data.test.references == [1]
 
 
 def with_classes(train, test, names=("a", "b")):
@@ -130,14 +130,14 @@ def with_classes(train, test, names=("a", "b")):
 def test_classes_of_a_column_are_names_beside_a_list_of_names(train, test):
     data = with_classes(train, test)
     assert data.labels == ("a", "b")
-    assert [data.labels[i] for i in data.train.labels] == [train[0], train[1], train[0]]
-    assert [data.labels[i] for i in data.test.labels] == [test[0], test[1], test[0]]
+    assert [data.labels[i] for i in data.train.references] == [train[0], train[1], train[0]]
+    assert [data.labels[i] for i in data.test.references] == [test[0], test[1], test[0]]
 
 
 def test_classes_may_be_some_of_the_names_or_their_numbers():
-    assert with_classes("bc", "cba", ["a", "b", "c"]).train.labels == [1, 2, 1]
-    assert with_classes("01", "ba").test.labels == [1, 0, 1]
-    assert with_classes("01", "01").train.labels == [0, 1, 0]
+    assert with_classes("bc", "cba", ["a", "b", "c"]).train.references == [1, 2, 1]
+    assert with_classes("01", "ba").test.references == [1, 0, 1]
+    assert with_classes("01", "01").train.references == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_numbers_of_every_split_say_whether_they_are_names():
     )
     stars = rows(*[(f"text {i}", i) for i in (1, 2, 3, 4)])  # 5, which is no index, only stands in the test split
     data = make(stars, ["1", "2", "3", "4", "5"], validation=stars, test=[*stars, *rows(("x", 5))], unseen="drop")
-    assert data.train.labels == [0, 1, 2, 3]
+    assert data.train.references == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_bare_numbers_beside_classes_that_are_numbers_are_refused():
         dataset_from_tables("shop", {"train": [train], "test": [test]}, Columns())
     test = table(rows(*[(f"other {i}", i) for i in range(1, 6)]), "test.jsonl")  # 5 is no index
     data = dataset_from_tables("shop", {"train": [train], "validation": [train], "test": [test]}, Columns())
-    assert data.test.labels == [0, 1, 2, 3, 4]
+    assert data.test.references == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("label", [2, "7"])
@@ -223,7 +223,7 @@ def test_a_label_that_is_named_but_never_trained():
 def test_rows_with_unseen_labels_can_be_dropped(names):
     test = rows(("x", "a"), ("y", "c"), ("z", "b"))
     data = make(names=names, validation=other(TRAIN), test=test, unseen="drop")
-    assert (data.test.texts, data.test.labels) == (["x", "z"], [0, 1])
+    assert (data.test.texts, data.test.references) == (["x", "z"], [0, 1])
     gone = "1 rows of test left out: their labels do not occur in training"
     assert data.notes == ([gone] if names is None else ["1 of 3 labels have no training row: c", gone])
 
@@ -298,7 +298,7 @@ def test_a_split_without_labels_counts_as_missing(hidden, names):
 def test_minus_one_is_a_class_where_training_says_so():
     train = rows(("x", -1), ("y", 0), ("z", 1))
     data = make(train, validation=other(train), test=rows(("v", -1)))
-    assert (data.labels, data.test.labels) == (("-1", "0", "1"), [0])
+    assert (data.labels, data.test.references) == (("-1", "0", "1"), [0])
     assert data.notes == ["label '-1' is a class (1 training rows), and not a missing label"]
 
 
@@ -376,7 +376,7 @@ def test_a_limit_draws_the_same_rows_each_time():
     assert [len(split) for split in (one.train, one.validation, one.test)] == [10, 10, 5]
     numbers = [int(text.split()[1]) for text in one.train.texts]
     assert numbers == sorted(numbers) != list(range(10))  # drawn from all rows, in their order
-    assert [number % 2 for number in numbers] == one.train.labels
+    assert [number % 2 for number in numbers] == one.train.references
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -386,7 +386,7 @@ def test_a_limit_leaves_a_row(limit):
 
 def test_a_missing_validation_split_is_cut_from_train():
     data = make(many(40), test=many(4, name="test"))
-    assert Counter(data.validation.labels) == {0: 2, 1: 2}  # one in ten of 20 each
+    assert Counter(data.validation.references) == {0: 2, 1: 2}  # one in ten of 20 each
     assert len(data.train) == 36
     assert data.notes == ["no validation split: 10 % of train was set aside"]
 
@@ -423,19 +423,19 @@ def test_a_holdout_is_stratified_and_disjoint(counts, judged):
     kept, held = data.train, data.validation
     assert sorted([*kept.texts, *held.texts]) == sorted(row["text"] for row in train)  # each row once, in one of them
     for split in (kept, held):
-        assert all(text.startswith(f"{label}/") for text, label in zip(split.texts, split.labels, strict=True))
+        assert all(text.startswith(f"{label}/") for text, label in zip(split.texts, split.references, strict=True))
     for label, count in enumerate(counts):
-        share = held.labels.count(label)
+        share = held.references.count(label)
         assert abs(share - count / 10) < 1
         assert (share >= 1) == (count >= 2)
-        assert kept.labels.count(label) >= 1
+        assert kept.references.count(label) >= 1
 
 
 def test_a_limit_samples_what_is_left_of_each_split_after_cutting():
     # 60 labels of ten rows: a sample of 64 rows has hardly two of any, so nothing could be cut from it.
     data = make(many(600, [f"label {i}" for i in range(60)]), limit=64)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [64, 60, 60]
-    assert set(data.test.labels) == set(range(60))
+    assert set(data.test.references) == set(range(60))
 
 
 # Overlaps

@@ -9,7 +9,7 @@ def test_it_is_read_with_its_own_names():
     assert list(data.labels) == (FOLDER / "labels.txt").read_text().splitlines()
     assert data.notes == []
     for split in (data.train, data.validation, data.test):
-        assert set(split.labels) == set(range(len(data.labels)))
+        assert set(split.references) == set(range(len(data.labels)))
 
 
 def test_no_text_is_in_two_splits():

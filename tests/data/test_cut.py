@@ -4,6 +4,7 @@ import pytest
 
 from millis.data.cut import holdout, sample
 from millis.data.dataset import Split
+from millis.data.one_label import ONE_LABEL
 from millis.errors import MillisError
 
 
@@ -14,23 +15,23 @@ def split(*counts):
 
 
 def test_one_row_in_ten_of_each_label_is_held_out():
-    kept, held = holdout("shop", split(20, 5, 1), seed=0)
-    assert [held.labels.count(label) for label in range(3)] == [2, 1, 0]  # one of 5, for it has two rows or more
+    kept, held = holdout("shop", split(20, 5, 1), 0, ONE_LABEL.stratum)
+    assert [held.references.count(label) for label in range(3)] == [2, 1, 0]  # one of 5, for it has two rows or more
     assert sorted([*kept.texts, *held.texts], key=int) == split(20, 5, 1).texts
 
 
 def test_nothing_can_be_held_out_of_single_rows():
     with pytest.raises(MillisError, match="shop: no split can be cut from train, for each label has one row there"):
-        holdout("shop", split(1, 1), seed=0)
+        holdout("shop", split(1, 1), 0, ONE_LABEL.stratum)
 
 
 def test_many_labels_with_a_row_each_are_doubted():
     with pytest.raises(
         MillisError, match=r"has one row there; is it the column of labels \(data\.label=\)\?\. Add rows"
     ):
-        holdout("shop", split(*[1] * 21), seed=0)
+        holdout("shop", split(*[1] * 21), 0, ONE_LABEL.stratum)
     with pytest.raises(MillisError, match=r"has one row there\. Add rows"):
-        holdout("shop", split(*[1] * 20), seed=0)
+        holdout("shop", split(*[1] * 20), 0, ONE_LABEL.stratum)
 
 
 def test_a_sample_keeps_the_order_and_a_small_split_whole():

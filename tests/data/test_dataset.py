@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from millis.data.dataset import Dataset, Split
 
-ONE = Dataset("one", ("a", "b"), Split(["x", "y"], [0, 1]), Split(["z"], [1]), Split(["w"], [0]))
+ONE = Dataset("one", {"label": ("a", "b")}, Split(["x", "y"], [0, 1]), Split(["z"], [1]), Split(["w"], [0]))
 
 
 def test_rows_are_taken_in_the_order_asked_for():
@@ -13,7 +13,7 @@ def test_rows_are_taken_in_the_order_asked_for():
 
 def test_a_fingerprint_is_of_texts_and_labels_alone():
     assert replace(ONE, name="two", notes=["said"]).fingerprint == ONE.fingerprint
-    assert replace(ONE, labels=("b", "a")).fingerprint != ONE.fingerprint
+    assert replace(ONE, names={"label": ("b", "a")}).fingerprint != ONE.fingerprint
     assert replace(ONE, test=Split(["w"], [1])).fingerprint != ONE.fingerprint
 
 

@@ -28,7 +28,7 @@ def test_the_splits_come_with_the_names_of_their_labels(hub):
     assert hub == [("nyu-mll/glue", "sst2", split) for split in ("train", "validation", "test")]
     assert (data.name, data.labels) == ("sst2", ("neg", "pos"))
     assert data.test.texts == ["good test", "bad test"]
-    assert data.test.labels == [1, 0]
+    assert data.test.references == [1, 0]
 
 
 def test_names_without_a_config_come_from_the_path(hub):

@@ -101,7 +101,7 @@ def test_what_datasets_saves_is_read(tmp_path):
     data = Local(str(tmp_path))()
     assert data.labels == ("fruit", "metal", "sky")
     assert data.train.texts == [f"train {i}" for i in range(9)]
-    assert data.test.labels == [0, 1, 2] * 3
+    assert data.test.references == [0, 1, 2] * 3
     assert data.notes == []
 
 

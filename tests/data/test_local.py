@@ -85,7 +85,7 @@ def test_every_format_gives_the_same_labels(tmp_path, values):
         place = tmp_path / suffix
         place.mkdir()
         data = Local(str(folder(place, suffix, train=rows, validation=rows, test=rows)))()
-        found.add((data.labels, tuple(data.train.labels)))
+        found.add((data.labels, tuple(data.train.references)))
     assert found == {(tuple(sorted(map(str, values))), tuple(sorted(values).index(value) for value in values))}
 
 
@@ -93,7 +93,7 @@ def test_integer_labels_with_a_list_of_names(tmp_path):
     rows = [{"text": "x", "label": 1, "label_name": "Sports"}, {"text": "y", "label": 0, "label_name": "World"}]
     (tmp_path / "labels.txt").write_text("World\nSports\n", encoding="utf-8")
     data = Local(str(folder(tmp_path, train=rows, validation=rows, test=rows)))()
-    assert (data.labels, data.train.labels, data.name) == (("World", "Sports"), [1, 0], tmp_path.name)
+    assert (data.labels, data.train.references, data.name) == (("World", "Sports"), [1, 0], tmp_path.name)
 
 
 def test_a_list_of_names_lies_beside_the_splits_or_above_them(tmp_path):

@@ -13,7 +13,7 @@ ROWS = Rows(["x", "y", "z", "v"], ["b", None, "a", "c"], [0, 2], ["1.csv", "2.cs
 def test_rows_without_a_trained_label_are_left_out_and_counted():
     notes = ["before"]
     split = mapped(ROWS, "test", "label", Labels(("a", "b", "c")), {0, 1}, True, notes)
-    assert (split.texts, split.labels) == (["x", "z"], [1, 0])
+    assert (split.texts, split.references) == (["x", "z"], [1, 0])
     assert notes == [
         "before",
         "1 rows of test left out: they have no label",
@@ -23,7 +23,7 @@ def test_rows_without_a_trained_label_are_left_out_and_counted():
 
 def test_training_rows_keep_every_known_label():
     split = mapped(ROWS, "train", "label", Labels(("a", "b", "c")), None, True, [])
-    assert (split.texts, split.labels) == (["x", "z", "v"], [1, 0, 2])
+    assert (split.texts, split.references) == (["x", "z", "v"], [1, 0, 2])
 
 
 @pytest.mark.parametrize(

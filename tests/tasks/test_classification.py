@@ -33,7 +33,7 @@ def test_a_judgement_has_value_interval_and_reading():
 
 def test_labels_that_a_metric_cannot_work_with_are_refused():
     split = Split(["x", "y"], [0, 1])
-    dataset = Dataset("shop", ("a", "b"), split, split, split)
+    dataset = Dataset("shop", {"label": ("a", "b")}, split, split, split)
     assert Classification().learned(dataset) == Classification(labels=("a", "b"))
     with pytest.raises(MillisError, match=r"got the labels \[a, b\]; this metric needs one named 'oos'"):
         Classification(also=["out_of_scope_recall"]).learned(dataset)

@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> list[Record]:
     records = []
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
-        references = inputs.dataset.test.labels
+        references = inputs.dataset.test.references
         judgement = inputs.task.judge(predictions, references)
         records.append(
             Record(

@@ -107,4 +107,4 @@ def validated(cfg: DictConfig, inputs: Inputs, members: Mapping[str, tuple[Path,
 
 
 def _quality(inputs: Inputs, predictions: ArrayLike) -> float:
-    return inputs.score(predictions, inputs.dataset.validation.labels)
+    return inputs.score(predictions, inputs.dataset.validation.references)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from millis.data.dataset import Dataset
 from millis.data.local import Local
+from millis.data.one_label import ONE_LABEL
+from millis.data.references import References
 
 FOLDER = Path(__file__).parent / "corpus"
 
@@ -19,5 +21,5 @@ class Bundled:
     def __init__(self, name: str = "bundled", limit: int | None = None) -> None:
         self.source = Local(path=str(FOLDER), name=name, limit=limit)
 
-    def __call__(self) -> Dataset:
-        return self.source()
+    def __call__(self, references: References = ONE_LABEL) -> Dataset:
+        return self.source(references)

@@ -5,8 +5,9 @@ which maps labels to indices and refuses what cannot be trained on. What was lef
 `notes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from millis.store import fingerprint
 from millis.types import Text
@@ -14,29 +15,38 @@ from millis.types import Text
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and the index of each one's label, [N]."""
+    """Texts and what should be answered to each, [N]: of a label its index, else as the task reads it (hashable)."""
 
     texts: list[Text]
-    labels: list[int]
+    references: list[Any]
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: Sequence[int]) -> "Split":
         """The split of `rows` alone, in their order."""
-        return Split([self.texts[i] for i in rows], [self.labels[i] for i in rows])
+        return Split([self.texts[i] for i in rows], [self.references[i] for i in rows])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits under one label map; `labels[i]` is the name of index i."""
+    """Three splits.
+
+    Args:
+        names: Of each kind of index in the references, what index 0, 1, ... stands for: `{"label": ("no", "yes")}`.
+    """
 
     name: str
-    labels: tuple[str, ...]
+    names: Mapping[str, tuple[str, ...]]
     train: Split
     validation: Split
     test: Split
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that texts have; none where they have no label."""
+        return self.names.get("label", ())
 
     @property
     def pairs(self) -> bool:
@@ -51,5 +61,5 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Of every text and label: equal data gives equal outputs wherever the files lie."""
-        splits = [(split.texts, split.labels) for split in (self.train, self.validation, self.test)]
-        return fingerprint(self.labels, splits)
+        splits = [(split.texts, split.references) for split in (self.train, self.validation, self.test)]
+        return fingerprint(dict(self.names), splits)

@@ -54,7 +54,7 @@ def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path) 
         cache: Folder for `<fingerprint>.npz`; the fingerprint covers the texts, labels, tokenizer and length. A file
             there that is damaged is made anew.
     """
-    path = cache / f"{fingerprint(split.texts, split.labels, tokenizer.to_str(), max_length)}.npz"
+    path = cache / f"{fingerprint(split.texts, split.references, tokenizer.to_str(), max_length)}.npz"
     kept = _read(path, len(split)) if path.is_file() else None
     if kept is not None:
         return kept
@@ -103,7 +103,7 @@ def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int) -> dict[st
         "ids": np.concatenate(ids),
         "token_types": np.concatenate(types),
         "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        "labels": np.asarray(split.labels, dtype=np.int64),
+        "labels": np.asarray(split.references, dtype=np.int64),
         "truncated": np.asarray(truncated),
     }
 

@@ -6,6 +6,8 @@ from millis.data.assemble import dataset_from_tables
 from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats.arrow import dataset_table
+from millis.data.one_label import ONE_LABEL
+from millis.data.references import References
 from millis.errors import MillisError
 
 
@@ -43,8 +45,11 @@ class Hub:
         self.unseen_labels = unseen_labels
         self.limit = limit
 
-    def __call__(self) -> Dataset:
+    def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Load the splits; one that is missing under its usual name is cut from train.
+
+        Args:
+            references: What is read beside the texts.
 
         Raises:
             MillisError: the Hub cannot be reached and nothing is cached, or it has no such data set or split.
@@ -63,6 +68,7 @@ class Hub:
             self.name,
             {split: [dataset_table(f"{self.name}, split {split}", rows)] for split, rows in loaded.items()},
             self.columns,
+            references=references,
             unseen_labels=self.unseen_labels,
             limit=self.limit,
             notes=notes,

@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
-from millis.data.assemble import LABEL_NAMES, dataset_from_tables
+from millis.data.assemble import dataset_from_tables
 from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats import SUFFIXES, read_table
 from millis.data.formats.opened import opened, refuse_pointer
 from millis.data.layout import elsewhere, files_of, other_validation, root_of
+from millis.data.one_label import LABEL_NAMES, ONE_LABEL
+from millis.data.references import References
 from millis.data.table import Table
 from millis.errors import MillisError
 
@@ -48,8 +50,11 @@ class Local:
         self.unseen_labels = unseen_labels
         self.limit = limit
 
-    def __call__(self) -> Dataset:
+    def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Read the splits.
+
+        Args:
+            references: What is read beside the texts.
 
         Raises:
             MillisError: no such folder or training file, a split that lies elsewhere, or a line that cannot be
@@ -69,6 +74,7 @@ class Local:
             {split: tables for split, tables in found.items() if tables},
             self.columns,
             self._label_names(root),
+            references=references,
             unseen_labels=self.unseen_labels,
             limit=self.limit,
             notes=notes,

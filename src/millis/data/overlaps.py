@@ -24,7 +24,7 @@ def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> li
     torn = {
         words
         for split in (train, validation, test)
-        for text, label in zip(split.texts, split.labels, strict=True)
+        for text, label in zip(split.texts, split.references, strict=True)
         if (words := _words(text)) and labels.setdefault(words, label) != label
     }
     if torn:

@@ -11,6 +11,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from millis.data.dataset import Dataset
+from millis.data.one_label import ONE_LABEL, OneLabel
 from millis.errors import MillisError
 from millis.metrics import judged, named, score
 from millis.metrics.bootstrap import interval
@@ -95,6 +96,11 @@ class Classification:
         """How many labels, and the first of them."""
         more = ", ..." if len(self.labels) > SHOWN else ""
         return f"{len(self.labels)} labels ({', '.join(self.labels[:SHOWN])}{more})"
+
+    @property
+    def references(self) -> OneLabel:
+        """A label's index for each text."""
+        return ONE_LABEL
 
     def learned(self, dataset: Dataset) -> "Classification":
         """Over the labels of `dataset`.

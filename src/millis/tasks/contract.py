@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from millis.data.dataset import Dataset
+from millis.data.references import References
 from millis.metrics.contract import AnyMetric
 from millis.record import Judged
 from millis.types import Output, Outputs
@@ -63,6 +64,11 @@ class Task(Protocol):
 
     @property
     def max_length(self) -> int: ...
+
+    @property
+    def references(self) -> References:
+        """What is read from data beside the texts; hashable."""
+        ...
 
     def learned(self, dataset: Dataset) -> Self:
         """The task with what only the data tells, such as the names of labels.

@@ -26,7 +26,7 @@ def test_without_the_blend_it_is_the_teacher(config, teacher, half):
 
 def test_both_are_averaged_on_training_rows_and_on_texts_after_them(config, teacher, half):
     train = teacher.inputs.dataset.train
-    more = Split([*train.texts, "one more text", "another"], [*train.labels, 0, 0])
+    more = Split([*train.texts, "one more text", "another"], [*train.references, 0, 0])
     found = taught(config(), teacher, more)
     linear = pipeline._linear(teacher, more)
     assert len(found) == len(linear) == len(train) + 2

@@ -11,7 +11,7 @@ from millis.training.fit import Fitted
 
 
 def inputs(labels, score):
-    return SimpleNamespace(dataset=SimpleNamespace(validation=SimpleNamespace(labels=labels)), score=score)
+    return SimpleNamespace(dataset=SimpleNamespace(validation=SimpleNamespace(references=labels)), score=score)
 
 
 def accuracy(predictions, references):

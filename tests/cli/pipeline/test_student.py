@@ -102,7 +102,7 @@ def test_extra_texts_bear_the_teachers_answers(config, teacher):
     lesson = student.Lesson.of(cfg, teacher, recipe, teacher.tokenizer)
     own = len(teacher.inputs.dataset.train)
     assert len(lesson.texts) > own
-    assert lesson.texts.labels[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
+    assert lesson.texts.references[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
 
 
 def test_a_run_broken_off_between_phases_goes_on(config, teacher, monkeypatch):

@@ -61,7 +61,7 @@ def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
             sizes = len(dataset.labels), tokenizer.get_vocab_size()
             parts = [cross_fitted(student, train, validation, *sizes, FOLDS)]
             if len(texts) > rows:
-                extra = Split(texts.texts[rows:], texts.labels[rows:])
+                extra = Split(texts.texts[rows:], texts.references[rows:])
                 parts += student.scores(train, validation, (bags(teacher, extra, tokenizer),), *sizes)
             with atomic_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, np.concatenate(parts))

@@ -253,10 +253,10 @@ def _judge(
     expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
     agreement = parity(tested.logits[: len(expected)], expected)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
-    judgement = inputs.task.judge(tested.predictions, dataset.test.labels)
+    judgement = inputs.task.judge(tested.predictions, dataset.test.references)
     steering = {
         f"validation_{metric}": value
-        for metric, value in inputs.task.scores(validated.predictions, dataset.validation.labels).items()
+        for metric, value in inputs.task.scores(validated.predictions, dataset.validation.references).items()
     }
     metrics = {**judgement.values, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
     more, notes = _particulars(cfg, teacher, planned, made, measured, tested, manifest, kind)
@@ -271,7 +271,7 @@ def _judge(
         seed=cfg.seed,
         artifact=str(folder),
         predictions=tested.predictions,
-        references=dataset.test.labels,
+        references=dataset.test.references,
         latency_ms=measured.latency_ms,
         reference_latency_ms=measured.reference_latency_ms,
         stages_ms=measured.stages_ms,

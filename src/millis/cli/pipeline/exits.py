@@ -38,7 +38,7 @@ def settle(cfg: DictConfig, teacher: Teacher, folder: Path, manifest: Manifest, 
     chosen = choose(
         recipe.policy,
         _every_exit(folder, manifest, tokenizer, validation),
-        validation.labels,
+        validation.references,
         depths(manifest.spec),
         teacher.inputs.score,
         recipe.quality_drop,

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from millis.cli.targets import instantiate
 from millis.data.dataset import Dataset
+from millis.data.references import References
 from millis.metrics.contract import AnyMetric
 from millis.tasks.contract import Task
 from millis.units import SIGN
@@ -50,7 +51,7 @@ class Inputs:
     def class_counts(self) -> list[int]:
         """Training rows of each label, [C]."""
         counts = [0] * len(self.dataset.labels)
-        for label in self.dataset.train.labels:
+        for label in self.dataset.train.references:
             counts[label] += 1
         return counts
 
@@ -61,12 +62,12 @@ def load_inputs(cfg: DictConfig) -> Inputs:
     Raises:
         MillisError: a metric of the task cannot work with the data's labels.
     """
-    dataset, data_fingerprint = _dataset(json.dumps(plain(cfg.data), sort_keys=True))
     configured: Task = instantiate(cfg.task)
+    dataset, data_fingerprint = _dataset(json.dumps(plain(cfg.data), sort_keys=True), configured.references)
     return Inputs(dataset, configured.learned(dataset), data_fingerprint, Path(cfg.paths.cache).absolute())
 
 
 @lru_cache(maxsize=2)
-def _dataset(node: str) -> tuple[Dataset, str]:
-    dataset: Dataset = instantiate(json.loads(node))()
+def _dataset(node: str, references: References) -> tuple[Dataset, str]:
+    dataset: Dataset = instantiate(json.loads(node))(references)
     return dataset, dataset.fingerprint

@@ -24,7 +24,7 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     The error is that of the share of the most frequent label. True where that cannot be judged: fewer than
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
-    references = np.asarray(inputs.dataset.validation.labels)
+    references = np.asarray(inputs.dataset.validation.references)
     constant = majority(references)
     if len(references) < FEWEST_TEXTS:
         return True

@@ -205,9 +205,9 @@ class Lesson:
             extra = recipe.augmentation(texts.texts, teacher.tokenizer, teacher.word_table)
             if not extra:
                 raise MillisError("augmentation changed no text of the training split; choose another, or none")
-            every = Split([*texts.texts, *extra], [*texts.labels, *[0] * len(extra)])
+            every = Split([*texts.texts, *extra], [*texts.references, *[0] * len(extra)])
             answers = taught(cfg, teacher, every)[len(texts) :].argmax(axis=1).tolist()
-            texts = Split(every.texts, [*texts.labels, *answers])
+            texts = Split(every.texts, [*texts.references, *answers])
         return cls(cfg, teacher, recipe, tokenizer, texts)
 
     def logits(self) -> NDArray[np.float32]:

@@ -1,0 +1,104 @@
+"""One label a text: a column of names or indices becomes indices into the names of labels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from millis.data.classes import Tables, classes_of, under
+from millis.data.columns import Columns
+from millis.data.dataset import Split
+from millis.data.labels import Labels
+from millis.data.mapped import mapped
+from millis.data.references import Read
+from millis.data.rows import Rows, read_rows
+from millis.data.suspicions import label_notes, refuse_other_tasks
+from millis.errors import MillisError
+
+LABEL = "label"
+LABEL_NAMES = "labels.txt"
+SHOWN = 3  # labels in a note
+Given = tuple[Sequence[str], str]  # names by index, and what gives them
+
+
+@dataclass(frozen=True)
+class OneLabel:
+    """References are indices of labels."""
+
+    def read(
+        self,
+        name: str,
+        tables: Tables,
+        columns: Columns,
+        given: Sequence[str] | None,
+        drop: bool,
+        notes: list[str],
+    ) -> Read:
+        """Names and indices; see `millis.data.references.References`.
+
+        Raises:
+            MillisError: an empty split, a missing column, a class that is none of `given`, a label that is missing,
+                unknown or unseen in training, a cell that holds neither a text nor one label.
+        """
+        if given is not None:
+            tables = under(tables, columns.label, given, LABEL_NAMES)
+        rows, own = _read(name, tables, columns)
+        labels = _labels(rows, tables, columns.label, own if given is None else (given, LABEL_NAMES), notes)
+        return Read({LABEL: labels.names}, _mapped(rows, columns.label, labels, drop, notes))
+
+    def stratum(self, reference: int) -> int:
+        """The label."""
+        return reference
+
+
+ONE_LABEL = OneLabel()
+
+
+def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows], Given | None]:
+    """Rows of each split, and the names by index that the label's column has of its own."""
+    first = next((table for table in tables.get("train", ()) if table.columns), None)
+    if first is None:
+        raise _empty(name, "train")
+    texts = columns.resolve(first)
+    rows = {split: read_rows(found, texts, columns.label) for split, found in tables.items()}
+    for split, found in rows.items():
+        if not len(found):
+            raise _empty(name, split)
+    own = first.classes.get(columns.label)
+    return rows, None if own is None else (own, f"the classes of column {columns.label!r}")
+
+
+def _mapped(rows: Mapping[str, Rows], column: str, labels: Labels, drop: bool, notes: list[str]) -> dict[str, Split]:
+    """Splits with the index of each label; without those whose labels are all withheld."""
+    splits = {"train": mapped(rows["train"], "train", column, labels, None, drop, notes)}
+    trained = set(splits["train"].references)
+    if idle := [name for i, name in enumerate(labels.names) if i not in trained]:
+        few = ", ".join(idle[:SHOWN]) + (", ..." if len(idle) > SHOWN else "")
+        notes.append(f"{len(idle)} of {len(labels.names)} labels have no training row: {few}")
+    for split, found in rows.items():
+        if split != "train" and all(map(labels.withholds, found.labels)):
+            notes.append(f"the {split} split has no labels and was not used")
+        elif split != "train":
+            splits[split] = mapped(found, split, column, labels, trained, drop, notes)
+    return splits
+
+
+def _empty(name: str, split: str) -> MillisError:
+    return MillisError(f"{name}: the {split} split is empty; it needs at least one row")
+
+
+def _labels(rows: Mapping[str, Rows], tables: Tables, column: str, given: Given | None, notes: list[str]) -> Labels:
+    """The labels by the names given for them, or those that occur in training rows."""
+    if given is not None:
+        bare = sum((found.bare for found in rows.values()), Counter[str]())
+        return Labels.given(*given, bare, classes_of(tables, column))
+    train = rows["train"]
+    counts = Counter(label for label in train.labels if label is not None)
+    if not counts:
+        raise MillisError(f"{train.where(0)}: column {column!r} is empty, as in every training row; expected labels")
+    refuse_other_tasks(counts, f"{train.places[0]}: column {column!r}")
+    labels = Labels.learned(counts)
+    merged: Counter[str] = Counter()
+    for label, count in counts.items():
+        merged[labels.names[labels.find(label) or 0]] += count
+    notes += label_notes(merged, column)
+    return labels
