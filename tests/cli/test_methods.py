@@ -117,7 +117,7 @@ def test_a_teacher_fine_tuned_by_adapters_is_the_plain_model(place, capsys):
     plain, adapted = map(open_manifest, artifacts)
     assert adapted.spec == plain.spec
     assert adapted.fingerprint != plain.fingerprint
-    assert load(artifacts[1], 1).predict("where is my parcel now").label in plain.labels
+    assert load(artifacts[1], 1).predict("where is my parcel now").label in plain.task["labels"]
 
 
 def test_bad_input_of_methods_is_one_sentence(place, capsys):

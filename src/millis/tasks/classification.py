@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
@@ -16,7 +16,7 @@ from millis.errors import MillisError
 from millis.metrics import judged, named, score
 from millis.metrics.bootstrap import interval
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import Judgement
+from millis.tasks.contract import LEARNED, Judgement
 from millis.types import Output, Outputs
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
@@ -73,7 +73,7 @@ class Classification:
     metric: str = "accuracy"
     also: Sequence[str] = ("macro_f1",)
     max_length: int = 128
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = field(default=(), metadata=LEARNED)
     name: ClassVar[str] = "classification"
     reads_offsets: ClassVar[bool] = False
 

@@ -14,6 +14,8 @@ from millis.metrics.contract import AnyMetric
 from millis.record import Judged
 from millis.types import Output, Outputs
 
+LEARNED = {"learned": True}  # metadata of a task's fields that data give, and no config
+
 
 class Answer(Protocol):
     """What a request gets: a NamedTuple in its task's own file."""

@@ -140,7 +140,7 @@ def test_layers_are_ranked_together_whatever_the_allocation(encoder):
         assert [bool(k) for k in part.keep(groups, scores, 0.5, allocation)] == [True, False, False, True]
 
 
-@pytest.mark.parametrize(("part", "unit"), zip(PARTS, UNITS, strict=True))
+@pytest.mark.parametrize(("part", "unit"), [*zip(PARTS, UNITS, strict=True)])
 def test_a_student_that_is_no_transformer_is_told_so(bag, part, unit):
     model = bag()
     model.spec = {"family": "static"}
