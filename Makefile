@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: frontier test quick fuzz check bench docs format clean
+.PHONY: frontier test quick fuzz coverage check bench docs format clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -24,6 +24,10 @@ quick: .venv/ready  ## for the inner loop: two minutes of tests, without whole c
 fuzz: .venv/ready  ## 2,000 files of each kind that lie, in place of the few that `make test` reads; half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 MILLIS_FUZZ_CASES=2000 $(BIN)/pytest tests/fuzz -n 2
 
+coverage: .venv/ready  ## all tests, and which lines and branches they ran: outputs/coverage/index.html
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=html:outputs/coverage \
+		--cov-report=term:skip-covered
+
 check: .venv/ready  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,4 +44,4 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv outputs/* .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv outputs/* .coverage* .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -20,6 +20,7 @@ def test_a_missing_runtime_names_the_extra(write, monkeypatch):
     assert OnnxRuntime().missing() == "onnxruntime is not installed: pip install 'millis[onnx]'"
 
 
+@pytest.mark.filterwarnings("ignore:threads=3 on")  # where there are fewer CPUs
 def test_options_are_kept_in_the_manifest_and_served(write):
     folder = write(OnnxRuntime(spinning="never", affinity=(0,)))
     assert open_manifest(folder).options == {"spinning": "never", "affinity": [0], "device": "cpu"}

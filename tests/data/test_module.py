@@ -3,6 +3,7 @@
 from itertools import chain
 
 import numpy as np
+import pytest
 import pytorch_lightning as pl
 import torch
 
@@ -50,6 +51,7 @@ class Spy(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`")
 def test_a_trainer_sees_every_row_once_an_epoch_and_each_epoch_in_its_own_order(encoded):
     spy = Spy()
     trainer = pl.Trainer(

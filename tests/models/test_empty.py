@@ -1,16 +1,19 @@
 """Linears without inputs or outputs against nn.Linear of the same sizes, which PyTorch computes in eager mode."""
 
+import pytest
 import torch
 from torch import nn
 
 from millis.models.empty import Empty, NoHeads, replace_module
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_without_outputs_it_gives_what_a_linear_of_no_rows_gives():
     states = torch.randn(2, 3, 4)
     assert Empty(4, 0)(states).shape == nn.Linear(4, 0)(states).shape == (2, 3, 0)
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_without_inputs_it_gives_the_bias_for_each_position_in_training_and_once_otherwise():
     empty, linear, states = Empty(0, 2), nn.Linear(0, 2), torch.randn(5, 3, 0)
     with torch.no_grad():

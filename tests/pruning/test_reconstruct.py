@@ -116,8 +116,8 @@ def test_it_is_ridge_regression_towards_the_present_weights(monkeypatch):
     expected = Ridge(alpha=alpha).fit(z.numpy(), (wanted - now).numpy())
     reconstruct(small, model, keep, batches)
     after = anatomy.find("bert").layers(small.encoder)[0].ffn_out
-    np.testing.assert_allclose(after.weight.detach(), weight + expected.coef_, atol=1e-4)
-    np.testing.assert_allclose(after.bias.detach(), bias + expected.intercept_, atol=1e-4)
+    np.testing.assert_allclose(after.weight.detach().numpy(), weight.numpy() + expected.coef_, atol=1e-4)
+    np.testing.assert_allclose(after.bias.detach().numpy(), bias.numpy() + expected.intercept_, atol=1e-4)
 
 
 def test_the_ridge_is_the_one_that_errs_least_on_every_fourth_text(monkeypatch):

@@ -67,7 +67,7 @@ def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path) 
 def _read(path: Path, rows: int) -> Encoded | None:
     """What was kept of a split of so many rows; None where the file is not what was written."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # of a damaged file it keeps hold
             kept = _encoded(arrays)
     except Exception:  # zip, zlib and NumPy each have their own
         return None

@@ -45,7 +45,7 @@ def dashboard(
     from wandb_workspaces import expr
 
     def runs(name: str, job_type: str) -> Any:
-        filters = [expr.Metric("Group") == study, expr.Metric("JobType") == job_type]
+        filters = expr.And(expr.Metric("Group") == study, expr.Metric("JobType") == job_type)
         return wr.Runset(entity=entity, project=project, name=name, filters=filters)
 
     # Of a group, the config holds what its option makes.
