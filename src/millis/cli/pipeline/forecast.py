@@ -41,7 +41,8 @@ def _seconds(recipe: Mapping[str, Any], whole_s: float, layers: int | None) -> f
 
 
 def _words(recipe: Mapping[str, Any]) -> str:
-    """`transformer layers=2 quantization=dynamic`: what tells recipes apart at sight."""
-    shown = {key: value for key, value in recipe.items() if not key.startswith("distillation.") and value != 1.0}
+    """`transformer layers=2 quantization=dynamic`: what tells recipes apart at sight, without shares of 1.0."""
+    shown = {key: value for key, value in recipe.items() if not key.startswith("distillation.")}
+    shown = {key: value for key, value in shown.items() if not (isinstance(value, float) and value == 1)}
     name = shown.pop("student", "")
     return " ".join([str(name), *(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in shown.items())]).strip()
