@@ -197,7 +197,9 @@ def _stored(path: Path, threads: int) -> dict[str, Tensor]:
     archive = archive_of(path)
     if archive is None:
         return load_file(path)
-    return {name: torch.from_numpy(tensor) for name, tensor in read_tensors(archive, path.name, threads).items()}
+    with warnings.catch_warnings():  # the archive is mapped read-only, and nothing writes to weights
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return {name: torch.from_numpy(tensor) for name, tensor in read_tensors(archive, path.name, threads).items()}
 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:

@@ -14,6 +14,7 @@ layer, and both are fitted in seconds, without an epoch of training:
 T makes the scores log-probabilities: it is the factor with the smallest cross-entropy on the validation split.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -186,7 +187,9 @@ def _machine(rows: Any, labels: NDArray[np.int64], classes: int, cost: float) ->
     if len(present) == 1:
         bias[present] = 0
         return weights, bias
-    machine = LinearSVC(C=cost, random_state=0).fit(rows, labels)
+    with warnings.catch_warnings():  # few rows a label are no sign that labels are amounts
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        machine = LinearSVC(C=cost, random_state=0).fit(rows, labels)
     slopes, distances = machine.coef_, machine.intercept_
     if len(present) == 2:  # one distance, to the second
         slopes, distances = np.concatenate([-slopes, slopes]) / 2, np.concatenate([-distances, distances]) / 2
