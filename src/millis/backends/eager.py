@@ -101,7 +101,7 @@ class EagerSession:
         return arrays(self.model(torch.from_numpy(features.ids), torch.from_numpy(features.mask), types))
 
 
-def arrays(outputs: Tensor | tuple[Tensor, ...]) -> Outputs:
+def arrays(outputs: Tensor | Sequence[Tensor]) -> Outputs:
     """What a module returned, as what a session returns."""
     return tuple(output.numpy() for output in each(outputs))
 

@@ -124,7 +124,7 @@ class InductorSession:
         """One array for each output."""
         arguments = [torch.from_numpy(array) for array in features if array is not None]
         with self._lock:
-            outputs: Tensor | tuple[Tensor, ...] = self.compiled(*arguments)
+            outputs: Tensor | Sequence[Tensor] = self.compiled(*arguments)
         return tuple(output.float().numpy() for output in each(outputs))
 
 

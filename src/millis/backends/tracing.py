@@ -36,9 +36,9 @@ def axes(output: Output) -> dict[int, str]:
     return {0: "batch"} if output.per == "text" else {0: "batch", 1: "sequence"}
 
 
-def each(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """A module's outputs: of one, it returns the tensor itself."""
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+def each(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """A module's outputs: of one, it returns the tensor itself; compiled code may return a list of several."""
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def difference(model: nn.Module, session: Session, signature: Signature) -> str | None:
