@@ -54,6 +54,7 @@ def place(tmp_path_factory):
     for split in ("train", "validation", "test"):
         rows = [{"text": f"{word} {i}", "label": word} for i in range(12) for word in ("good", "bad")]
         (folder / "my" / "folder" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "texts.txt").write_text("where did my parcel go\nnobody answers the phone\n")
     return folder
 
 

@@ -1,6 +1,7 @@
 """Tables to a `Dataset`: one order of reading, cutting and checking for every source and every task."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from millis.data.classes import Tables
 from millis.data.columns import Columns
@@ -9,7 +10,9 @@ from millis.data.dataset import Dataset, Split
 from millis.data.one_label import ONE_LABEL
 from millis.data.overlaps import has_words, overlap_notes
 from millis.data.references import References
+from millis.data.unlabelled import unlabelled as read_unlabelled
 from millis.errors import MillisError
+from millis.types import Text
 
 
 def dataset_from_tables(
@@ -21,6 +24,7 @@ def dataset_from_tables(
     references: References = ONE_LABEL,
     unseen_labels: str = "error",
     limit: int | None = None,
+    unlabelled: str | None = None,
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -38,6 +42,7 @@ def dataset_from_tables(
         unseen_labels: `error`, or `drop` the rows without a label, and the validation and test rows whose label never
             occurs in training.
         limit: At most this many rows a split, drawn with `seed`, after splits are cut.
+        unlabelled: File or folder of further texts, which only the teacher answers (`millis.data.unlabelled`).
 
     Raises:
         MillisError: an empty split, a missing column, a class that is none of `label_names`, a label that is
@@ -56,7 +61,11 @@ def dataset_from_tables(
         splits = {split: sample(found, limit, seed) for split, found in splits.items()}
     if empty := sum(not has_words(text) for split in splits.values() for text in split.texts):
         notes.append(f"{empty} empty texts kept")
-    return Dataset(name, names, **splits, notes=notes)
+    further: list[Text] = []
+    if unlabelled is not None:
+        texts = columns.resolve(next(table for table in tables["train"] if table.columns))
+        further = read_unlabelled(Path(unlabelled).expanduser(), texts, splits, notes)
+    return Dataset(name, names, **splits, notes=notes, unlabelled=further)
 
 
 def _complete(name: str, splits: dict[str, Split], references: References, seed: int, notes: list[str]) -> None:

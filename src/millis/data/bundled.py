@@ -16,10 +16,11 @@ class Bundled:
     Args:
         name: How runs on it are named.
         limit: At most this many rows a split (for debugging).
+        unlabelled: As in `Local`.
     """
 
-    def __init__(self, name: str = "bundled", limit: int | None = None) -> None:
-        self.source = Local(path=str(FOLDER), name=name, limit=limit)
+    def __init__(self, name: str = "bundled", limit: int | None = None, unlabelled: str | None = None) -> None:
+        self.source = Local(path=str(FOLDER), name=name, limit=limit, unlabelled=unlabelled)
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         return self.source(references)

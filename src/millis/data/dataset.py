@@ -33,6 +33,7 @@ class Dataset:
     """Three splits.
 
     Args:
+        unlabelled: Texts that have no reference; the teacher answers them, and students learn from it.
         names: Of each kind of index in the references, what index 0, 1, ... stands for: `{"label": ("no", "yes")}`.
     """
 
@@ -42,6 +43,7 @@ class Dataset:
     validation: Split
     test: Split
     notes: list[str] = field(default_factory=list)
+    unlabelled: list[Text] = field(default_factory=list)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -60,6 +62,6 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of every text and label: equal data gives equal outputs wherever the files lie."""
+        """Of every text that has a reference, and the references: equal data gives equal outputs wherever files lie."""
         splits = [(split.texts, split.references) for split in (self.train, self.validation, self.test)]
         return fingerprint(dict(self.names), splits)

@@ -22,6 +22,7 @@ class Hub:
         train, validation, test: Names of the Hub's splits, slices such as `train[:10%]` allowed; null as in `Local`.
         unseen_labels: `error`, or `drop` rows without a label, and rows whose label never occurs in training.
         limit: At most this many rows a split.
+        unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Hub:
         test: str | None = "test",
         unseen_labels: str = "error",
         limit: int | None = None,
+        unlabelled: str | None = None,
     ) -> None:
         self.path, self.config = path, config
         self.name = name or config or path.rsplit("/", 1)[-1]
         self.columns = Columns(text, text_pair, label)
         self.stems = {"train": train, "validation": validation, "test": test}
         self.unseen_labels = unseen_labels
-        self.limit = limit
+        self.limit, self.unlabelled = limit, unlabelled
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Load the splits; one that is missing under its usual name is cut from train.
@@ -71,6 +73,7 @@ class Hub:
             references=references,
             unseen_labels=self.unseen_labels,
             limit=self.limit,
+            unlabelled=self.unlabelled,
             notes=notes,
         )
 

@@ -28,6 +28,7 @@ class Local:
             `test: null` judges by validation and cuts another validation from train.
         unseen_labels: `error`, or `drop` rows without a label, and rows whose label never occurs in training.
         limit: At most this many rows a split.
+        unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class Local:
         test: str | None = "test",
         unseen_labels: str = "error",
         limit: int | None = None,
+        unlabelled: str | None = None,
     ) -> None:
         self.folder = Path(path).expanduser()
         self.name = name or self.folder.resolve().name
         self.columns = Columns(text, text_pair, label)
         self.stems = {"train": train, "validation": validation, "test": test}
         self.unseen_labels = unseen_labels
-        self.limit = limit
+        self.limit, self.unlabelled = limit, unlabelled
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Read the splits.
@@ -77,6 +79,7 @@ class Local:
             references=references,
             unseen_labels=self.unseen_labels,
             limit=self.limit,
+            unlabelled=self.unlabelled,
             notes=notes,
         )
 

@@ -12,20 +12,20 @@ def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> li
     Args:
         cut: Whether `validation` was cut from train, and so still is training data to `test`.
     """
-    trained, tuned = ({_words(text) for text in split.texts} for split in (train, validation))
+    trained, tuned = ({words_of(text) for text in split.texts} for split in (train, validation))
     pairs = [(validation, "validation", trained, "train"), (test, "test", trained | tuned if cut else trained, "train")]
     if not cut:
         pairs.append((test, "test", tuned, "validation"))
     notes = []
     for split, name, others, other in pairs:
-        if found := sum(bool(words := _words(text)) and words in others for text in split.texts):
+        if found := sum(bool(words := words_of(text)) and words in others for text in split.texts):
             notes.append(f"{found} of {len(split)} {name} texts also occur in {other}")
     labels: dict[Text, int] = {}
     torn = {
         words
         for split in (train, validation, test)
         for text, label in zip(split.texts, split.references, strict=True)
-        if (words := _words(text)) and labels.setdefault(words, label) != label
+        if (words := words_of(text)) and labels.setdefault(words, label) != label
     }
     if torn:
         notes.append(f"texts that occur with two labels or more: {len(torn)}")
@@ -34,10 +34,10 @@ def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> li
 
 def has_words(text: Text) -> bool:
     """Whether there is anything but blanks in it."""
-    return bool(_words(text))
+    return bool(words_of(text))
 
 
-def _words(text: Text) -> Text:
+def words_of(text: Text) -> Text:
     """The text in one case, with one blank between words; empty where it has none."""
     if isinstance(text, str):
         return " ".join(text.casefold().split())

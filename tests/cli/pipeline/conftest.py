@@ -13,7 +13,12 @@ def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     write_data(folder / "data")
     common = [*TINY, f"data.path={folder / 'data'}", f"paths.outputs={folder / 'outputs'}"]
-    return lambda *overrides: composed("compress", [*common, "student.layers=2", *overrides])
+
+    def make(*overrides):
+        layers = [] if "student=ngrams" in overrides else ["student.layers=2"]
+        return composed("compress", [*common, *layers, *overrides])
+
+    return make
 
 
 @pytest.fixture(scope="session")

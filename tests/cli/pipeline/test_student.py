@@ -1,5 +1,6 @@
 """What is trained is what was asked for, also where several methods meet, and also after a break."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +34,7 @@ def matrices(model):
 
 
 def test_augmentation_that_changes_nothing_is_refused(config, teacher):
-    recipe = SimpleNamespace(augmentation=lambda texts, tokenizer, table: [])
+    recipe = SimpleNamespace(augmentation=lambda texts, tokenizer, table: [], stages=[])
     with pytest.raises(MillisError, match="augmentation changed no text of the training split; choose another, or"):
         student.Lesson.of(config(), teacher, recipe, teacher.tokenizer)
 
@@ -103,6 +104,39 @@ def test_extra_texts_bear_the_teachers_answers(config, teacher):
     own = len(teacher.inputs.dataset.train)
     assert len(lesson.texts) > own
     assert lesson.texts.references[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
+
+
+@pytest.fixture
+def better_read(teacher):
+    """The teacher, and texts that only it answers."""
+    dataset = replace(teacher.inputs.dataset, unlabelled=["where is my money", "nobody has seen this", "send it"])
+    return replace(teacher, inputs=replace(teacher.inputs, dataset=dataset))
+
+
+def test_texts_without_labels_bear_the_teachers_answers_beside_augmented_ones(config, better_read):
+    own, further = len(better_read.inputs.dataset.train), better_read.inputs.dataset.unlabelled
+    for overrides, more in (([], 0), (["augmentation=typos"], 1)):
+        cfg = config(*overrides)
+        lesson = student.Lesson.of(cfg, better_read, student.Recipe.of(cfg), better_read.tokenizer)
+        assert lesson.texts.texts[own : own + 3] == further
+        assert len(lesson.texts) >= own + 3 + more
+        assert lesson.texts.references[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("kind", [[], ["student=ngrams"]])
+def test_who_learns_from_further_texts_is_another_student(config, teacher, better_read, kind):
+    cfg = config(*kind, "trainer.max_epochs=1")
+    plain, further = plan(cfg, teacher), plan(cfg, better_read)
+    assert plain.fingerprint != further.fingerprint
+    ones, others = (ensure_student(cfg, who, what)[0] for who, what in ((teacher, plain), (better_read, further)))
+    assert any(not torch.equal(a, b) for a, b in zip(ones.parameters(), others.parameters(), strict=True))
+
+
+def test_a_student_of_labels_alone_reads_no_further_texts(config, teacher, better_read):
+    cfg = config("distillation=none")
+    assert plan(cfg, teacher).fingerprint == plan(cfg, better_read).fingerprint
+    lesson = student.Lesson.of(cfg, better_read, student.Recipe.of(cfg), better_read.tokenizer)
+    assert len(lesson.texts) == len(better_read.inputs.dataset.train)
 
 
 def test_a_run_broken_off_between_phases_goes_on(config, teacher, monkeypatch):

@@ -1,6 +1,7 @@
 """The answers that students learn from: the teacher's, or those of the teacher and a linear model together."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -14,6 +15,7 @@ from millis.distillation.blend import Blend, blended, choose
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
 from millis.models.tokenizer import AnyTokenizer
 from millis.store import atomic_file, cached, fingerprint, locked, write_json
+from millis.types import Text
 
 FOLDS = 5
 
@@ -34,6 +36,16 @@ def taught(cfg: DictConfig, teacher: Teacher, texts: Split) -> NDArray[np.float3
     """What a student learns from, [N, C]: logits on the training rows, and on extra texts after them."""
     own, blend = teacher.logits(texts), blend_of(cfg, teacher)
     return blended(own, _linear(teacher, texts), blend.weight) if blend.weight else own
+
+
+def with_further(cfg: DictConfig, teacher: Teacher, further: Sequence[Text]) -> Split:
+    """The training rows, and texts without references after them: what a student learns from answers those."""
+    texts = teacher.inputs.dataset.train
+    if not further:
+        return texts
+    every = Split([*texts.texts, *further], [*texts.references, *[0] * len(further)])
+    answers = taught(cfg, teacher, every)[len(texts) :].argmax(axis=1).tolist()
+    return Split(every.texts, [*texts.references, *answers])
 
 
 def _key(teacher: Teacher) -> str:

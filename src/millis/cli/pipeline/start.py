@@ -8,7 +8,7 @@ from omegaconf import DictConfig, open_dict
 
 from millis import models
 from millis.benchmark.latency import Measurement
-from millis.cli.pipeline.blended import bags, taught
+from millis.cli.pipeline.blended import bags, taught, with_further
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.measure import latency_of
 from millis.cli.pipeline.plan import Plan, Recipe
@@ -23,7 +23,7 @@ from millis.pruning.latency import LatencyTable
 from millis.pruning.to_latency import ToLatency
 from millis.store import atomic_file, cached, fingerprint, locked
 from millis.training.fit import seed_everything
-from millis.types import Spec
+from millis.types import Spec, Text
 
 BATCH = 32  # texts whose gradients are taken together
 _learned: dict[tuple[Any, str], AnyTokenizer] = {}  # of a student, from a data set's training texts
@@ -95,13 +95,19 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     spec, tokenizer = student_spec(teacher, recipe.student)
     model = models.build(spec)
     if recipe.student.fits:
-        dataset = teacher.inputs.dataset
-        rows = [bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation)]
-        answers = taught(cfg, teacher, dataset.train) if recipe.distillation.needs_logits else None
+        texts = with_further(cfg, teacher, unlabelled(teacher, recipe))
+        rows = [bags(teacher, split, tokenizer) for split in (texts, teacher.inputs.dataset.validation)]
+        answers = taught(cfg, teacher, texts) if recipe.distillation.needs_logits else None
         recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
     else:
         recipe.student.initialise(model, teacher.module)
     return model
+
+
+def unlabelled(teacher: Teacher, recipe: Recipe) -> list[Text]:
+    """Further texts that a student learns from: none where it does not learn the teacher's answers."""
+    learns = any(stage.distillation.needs_logits for stage in recipe.stages)
+    return teacher.inputs.dataset.unlabelled if learns else []
 
 
 def _reshaped(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> tuple[Any, AnyTokenizer]:

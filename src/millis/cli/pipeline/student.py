@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from millis.cli.pipeline import start
-from millis.cli.pipeline.blended import blend_of, taught
+from millis.cli.pipeline.blended import blend_of, taught, with_further
 from millis.cli.pipeline.kept import keep, restore
 from millis.cli.pipeline.plan import QUANTIZING_SHARE, Plan, Recipe
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher, pad_id
@@ -56,7 +56,9 @@ def plan(cfg: DictConfig, teacher: Teacher) -> Plan:
     if trains or recipe.reshapes:
         weight = learned_blend(cfg, teacher, recipe).weight
         blend = [weight] if weight else []
-        key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed, *blend)
+        further = start.unlabelled(teacher, recipe)
+        taught_beside = [further] if further else []
+        key = fingerprint("student", teacher.fingerprint, recipe.parts(cfg), cfg.seed, *blend, *taught_beside)
     return Plan(final or spec, tokenizer, _name(recipe, final or spec), trains, final is not None, key)
 
 
@@ -199,16 +201,14 @@ class Lesson:
 
     @classmethod
     def of(cls, cfg: DictConfig, teacher: Teacher, recipe: Recipe, tokenizer: AnyTokenizer) -> "Lesson":
-        """With the texts that `cfg.augmentation` adds; the teacher's answers are their labels."""
-        texts = teacher.inputs.dataset.train
+        """With texts without labels and those that `cfg.augmentation` makes; the teacher's answers are their labels."""
+        further = list(start.unlabelled(teacher, recipe))
         if recipe.augmentation is not None:
-            extra = recipe.augmentation(texts.texts, teacher.tokenizer, teacher.word_table)
-            if not extra:
+            changed = recipe.augmentation(teacher.inputs.dataset.train.texts, teacher.tokenizer, teacher.word_table)
+            if not changed:
                 raise MillisError("augmentation changed no text of the training split; choose another, or none")
-            every = Split([*texts.texts, *extra], [*texts.references, *[0] * len(extra)])
-            answers = taught(cfg, teacher, every)[len(texts) :].argmax(axis=1).tolist()
-            texts = Split(every.texts, [*texts.references, *answers])
-        return cls(cfg, teacher, recipe, tokenizer, texts)
+            further += changed
+        return cls(cfg, teacher, recipe, tokenizer, with_further(cfg, teacher, further))
 
     def logits(self) -> NDArray[np.float32]:
         """The teacher's, or those of all teachers of the ensemble as one, on every row."""

@@ -1,0 +1,90 @@
+"""Texts without labels, which the teacher answers and students learn from: most users have many more of them.
+
+A file of tables is read as the splits are, by the columns that hold their texts; a `.txt` has one text a line.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from millis.data.cells import CellError, text_of
+from millis.data.columns import check
+from millis.data.dataset import Split
+from millis.data.formats import SUFFIXES, read_table
+from millis.data.formats.opened import opened
+from millis.data.overlaps import words_of
+from millis.errors import MillisError
+from millis.types import Text
+
+LINES = (".txt", ".txt.gz")
+NO_WORDS, JUDGED, KNOWN = "have no words", "also occur in validation or test", "occur in train, or more than once"
+
+
+def unlabelled(path: Path, columns: Sequence[str], splits: dict[str, Split], notes: list[str]) -> list[Text]:
+    """The texts of a file, or of all files of a folder, that no split has.
+
+    Args:
+        path: The file or folder.
+        columns: That hold texts, one or two.
+        splits: `train`, `validation` and `test`. What is judged must not be learned; texts that differ in case or
+            blanks alone are the same.
+        notes: What was read and left out is added here.
+
+    Raises:
+        MillisError: no such file, a column or a text is missing, or no text is left.
+    """
+    judged = {words_of(text) for split in ("validation", "test") for text in splits[split].texts}
+    known = {words_of(text) for text in splits["train"].texts}
+    kept: list[Text] = []
+    left_out: Counter[str] = Counter()
+    for text in _texts(path, columns):
+        words = words_of(text)
+        reason = NO_WORDS if not words else JUDGED if words in judged else KNOWN if words in known else None
+        if reason is None:
+            known.add(words)
+            kept.append(text)
+        else:
+            left_out[reason] += 1
+    without = "; ".join(f"{count} left out: they {reason}" for reason, count in sorted(left_out.items()))
+    if not kept:
+        raise MillisError(f"data.unlabelled={path} has no text to learn from ({without or 'it is empty'})")
+    notes.append(f"{len(kept)} texts without labels, which the teacher answers{f' ({without})' if without else ''}")
+    return kept
+
+
+def _texts(path: Path, columns: Sequence[str]) -> Iterator[Text]:
+    for file in _files(path):
+        yield from _lines(file, columns) if file.name.endswith(LINES) else _cells(file, columns)
+
+
+def _files(path: Path) -> list[Path]:
+    suffixes = (*SUFFIXES, *LINES)
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in found if file.is_file() and file.name.endswith(suffixes)]
+    if not files:
+        raise MillisError(
+            f"data.unlabelled={path}: expected a file, or a folder with files, that end in one of {', '.join(suffixes)}"
+        )
+    return files
+
+
+def _lines(file: Path, columns: Sequence[str]) -> Iterator[Text]:
+    if len(columns) > 1:
+        raise MillisError(
+            f"{file} has one text a line, and the data set has pairs ({' and '.join(columns)}). Give pairs as JSON "
+            "lines, CSV or Parquet with these columns"
+        )
+    with opened(file, "UTF-8 text, one text a line") as lines:
+        yield from (line.rstrip("\r\n") for line in lines)
+
+
+def _cells(file: Path, columns: Sequence[str]) -> Iterator[Text]:
+    table = read_table(file)
+    if table.columns:
+        check(table, columns)
+    for number, cells in enumerate(table.cells(columns), start=1):
+        try:
+            parts = [text_of(cell, column) for cell, column in zip(cells, columns, strict=True)]
+        except CellError as error:
+            raise MillisError(f"{table.where}, row {number}: {error}") from error
+        yield parts[0] if len(parts) == 1 else (parts[0], parts[1])
