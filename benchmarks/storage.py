@@ -25,6 +25,7 @@ from millis.cli.pipeline.student import ensure_student, plan, settled
 from millis.cli.pipeline.teacher import Teacher, ensure_teacher
 from millis.serving.runner import load
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
+from millis.tasks.judging import judge
 from millis.units import half_width, show
 
 TABLES = ["quantization.keep=[encoder.embeddings]"]  # they reach the archive in fp32
@@ -82,7 +83,7 @@ def judged(folder: Path, teacher: Teacher) -> str:
     inputs, test = teacher.inputs, teacher.inputs.dataset.test
     predictions = answer(load(folder, torch.get_num_threads(), verify=False), test.texts).predictions
     name, unit = inputs.task.metric, inputs.metric.unit
-    found = inputs.task.judge(predictions, test.references)
+    found = judge(inputs.task, predictions, test.references)
     return show(name, found.values[name], unit) + half_width(found.intervals[name], unit)
 
 

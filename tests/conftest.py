@@ -7,13 +7,11 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import numpy as np
+import labelled
 import pytest
 import torch
 from hypothesis import settings
 from torch import nn
-
-from millis.data.encode import Encoded
 
 torch.set_num_threads(1)
 # TensorBoard's absl closes the stream that it was imported under whenever logging is set up anew: pytest's own.
@@ -70,13 +68,7 @@ def bag():
 def encoded():
     """Makes an `Encoded` split from ragged rows of token ids."""
 
-    def make(rows, labels=None, token_types=None):
-        return Encoded(
-            ids=np.concatenate(rows).astype(np.int32),
-            token_types=None if token_types is None else np.concatenate(token_types).astype(np.int32),
-            offsets=np.cumsum([0, *map(len, rows)]),
-            labels=np.asarray([0] * len(rows) if labels is None else labels, dtype=np.int64),
-            truncated=0,
-        )
+    def make(rows, labels=None, token_types=None, classes=None):
+        return labelled.encoded(rows, [0] * len(rows) if labels is None else labels, classes, token_types)
 
     return make

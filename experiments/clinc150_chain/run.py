@@ -29,6 +29,7 @@ from millis.cli.pipeline.student import ensure_student, plan
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.serving.runner import load
 from millis.store import write_json
+from millis.tasks.judging import scores
 
 HERE = Path(__file__).parent
 RUNGS = {
@@ -91,7 +92,9 @@ def run_seed(seed: int, settings: dict[str, Any], overrides: list[str]) -> dict[
         "latency_p50_ms": {rung: found.metrics["latency_p50_ms"] for rung, found in measured.items()},
         "speedup": {rung: found.metrics["speedup"] for rung, found in measured.items()},
         "right": {rung: (np.array(found) == dataset.test.references).tolist() for rung, found in answers.items()},
-        "scores": {rung: teacher.inputs.task.scores(found, dataset.test.references) for rung, found in answers.items()},
+        "scores": {
+            rung: scores(teacher.inputs.task, found, dataset.test.references) for rung, found in answers.items()
+        },
         "notes": sorted({note for found in measured.values() for note in found.notes}),
     }
 

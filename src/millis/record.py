@@ -9,7 +9,7 @@ A line is held against `Record`'s own annotations (`millis.schema`), and against
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from math import inf
 from pathlib import Path
@@ -57,6 +57,13 @@ class Judged:
         return self.sign * (reference - value)
 
 
+def listed(value: Any) -> Any:
+    """Tuples as lists, at any depth: as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: listed(one) for key, one in value.items()}
+    return [listed(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 @dataclass(frozen=True)
 class Record:
     """One measured model.
@@ -72,8 +79,9 @@ class Record:
         config: The resolved config of the run.
         seed: Seed of training.
         artifact: Folder of the deployable artifact, relative to the records file where possible.
-        predictions: Predicted label index for each text of the test split, in order, [N].
-        references: True label index for each text of the test split, in order, [N].
+        predictions: What was answered to each text of the test split, in order, [N]: the index of its label, a list
+            with that of each word's tag, or a list of both.
+        references: What is right, alike.
         latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
         reference_latency_ms: The reference's samples in the same rounds, [R][requests].
         stages_ms: Stage (`tokenize`, `feed`, `compute`, `decode`) → median milliseconds.
@@ -94,8 +102,8 @@ class Record:
     config: dict[str, Any]
     seed: int
     artifact: str
-    predictions: list[Count]
-    references: list[Count]
+    predictions: list[Count | list[Any]]
+    references: list[Count | list[Any]]
     latency_ms: list[list[Milliseconds]]
     reference_latency_ms: list[list[Milliseconds]]
     stages_ms: dict[str, float]
@@ -109,6 +117,8 @@ class Record:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise MillisError(f"record {self.name!r} has kind {self.kind!r}; expected one of {', '.join(KINDS)}")
+        for name in ("predictions", "references"):  # a record is equal to itself once written and read
+            object.__setattr__(self, name, listed(getattr(self, name)))
 
     @property
     def reading(self) -> Judged:

@@ -34,11 +34,13 @@ class Output(NamedTuple):
         name: In a graph.
         per: What has a row of logits.
         width: C.
+        weight: Of its loss beside those of other outputs, in training.
     """
 
     name: str
     per: Per
     width: int
+    weight: float = 1.0
 
 
 class Signature(NamedTuple):

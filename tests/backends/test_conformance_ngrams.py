@@ -80,7 +80,7 @@ def test_int8_tables_agree_or_are_refused_with_advice(write, backend, expected):
     except MillisError as error:
         assert f"backend={backend.name} got" in str(error) and "se backend=" in str(error)
         return
-    found = parity(runner.logits(TEXTS), expected(TEXTS))
+    found = parity(runner, TEXTS, runner.outputs(TEXTS), [(row[None],) for row in expected(TEXTS)])
     assert found["label_agreement"] == 1
     assert found["max_abs_logit_difference"] < 0.05 * np.abs(expected(TEXTS)).max()
 

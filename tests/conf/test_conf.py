@@ -9,12 +9,12 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from hydra.utils import get_object
+from labelled import counted, encoded
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
@@ -25,7 +25,6 @@ from millis.cli.kinds import bound, check_value
 from millis.cli.main import COMMANDS, run
 from millis.cli.pipeline.plan import METHODS, Recipe
 from millis.data.batches import Rows
-from millis.data.encode import Encoded
 from millis.distillation.contract import Pair
 from millis.sweep.space import Space
 
@@ -231,10 +230,7 @@ def test_what_a_search_draws_is_never_refused(study):
     cfg = composed("sweep", f"study={study}")
     space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    teacher, rows = (
-        models.build(TEACHER),
-        Rows(Encoded(np.array([2, 5, 3]), None, np.array([0, 3]), np.array([0]), 0), 0),
-    )
+    teacher, rows = models.build(TEACHER), Rows(encoded([[2, 5, 3]], [0], 3), 0)
     for _ in range(25):
         drawn = space.sample(asked.ask())
         recipe = Recipe.of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
@@ -247,7 +243,7 @@ def test_what_a_search_draws_is_never_refused(study):
         if recipe.pruning is not None:
             recipe.pruning.final_spec(spec)
         for stage in recipe.stages:
-            stage.distillation.objective([1, 1, 1], Pair(student, teacher, rows, rows))
+            stage.distillation.objective(counted([1, 1, 1]), Pair(student, teacher, rows, rows))
 
 
 @pytest.mark.parametrize("root", sorted(COMMANDS))

@@ -243,8 +243,8 @@ def test_dropping_must_leave_a_row():
     )
 
 
-def test_unseen_labels_takes_two_words():
-    assert refusal(unseen="ignore") == "data.unseen_labels='ignore': expected error or drop"
+def test_unseen_labels_takes_three_words():
+    assert refusal(unseen="ignore") == "data.unseen_labels='ignore': expected error, drop or keep"
 
 
 def test_other_tasks_are_refused_with_their_file():

@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import labelled
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.data.batches import LengthBuckets, Rows, model_inputs
+from millis.distillation.term import answer_key
 from millis.errors import MillisError
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.asarray)
@@ -99,10 +101,10 @@ def test_a_batch_is_padded_to_its_longest(encoded):
     batch = Rows(encoded(ROWS, [0, 1, 2, 3]), pad_id=1).__getitems__([2, 1, 3])
     assert batch["input_ids"].tolist() == [[2, 6, 7, 8, 3], [2, 3, 1, 1, 1], [2, 9, 3, 1, 1]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]]
-    assert batch["labels"].tolist() == [2, 1, 3]
+    assert batch["target/logits"].tolist() == [2, 1, 3]
     assert batch["rows"].tolist() == [2, 1, 3]
     assert {name: value.dtype for name, value in batch.items()} == dict.fromkeys(batch, torch.int64)
-    assert set(batch) == {"input_ids", "attention_mask", "labels", "rows"}
+    assert set(batch) == {"input_ids", "attention_mask", "target/logits", "rows"}
 
 
 def test_token_types_are_padded_with_zero(encoded):
@@ -113,11 +115,9 @@ def test_token_types_are_padded_with_zero(encoded):
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
 def test_batches_against_torchs_own_padding(lengths, data):
-    from millis.data.encode import Encoded
-
     generator = np.random.default_rng(len(lengths))
     ragged = [generator.integers(1, 50, length).astype(np.int32) for length in lengths]
-    split = Encoded(np.concatenate(ragged), None, np.cumsum([0, *lengths]), np.arange(len(lengths)), 0)
+    split = labelled.encoded(ragged, np.arange(len(lengths)))
     rows = data.draw(st.permutations(range(len(lengths))))
     batch = Rows(split, pad_id=0).__getitems__(rows)
     expected = torch.nn.utils.rnn.pad_sequence([torch.tensor(ragged[row]).long() for row in rows], batch_first=True)
@@ -126,10 +126,10 @@ def test_batches_against_torchs_own_padding(lengths, data):
 
 
 def test_the_teachers_logits_stay_with_their_rows(encoded):
-    logits = np.arange(8, dtype=np.float32).reshape(4, 2)
-    batch = Rows(encoded(ROWS), 0, logits).__getitems__([3, 0])
-    assert batch["teacher_logits"].tolist() == [[6.0, 7.0], [0.0, 1.0]]
-    assert batch["teacher_logits"].dtype == torch.float32
+    said = labelled.said(np.arange(8, dtype=np.float32).reshape(4, 2))
+    found = said.batch(Rows(encoded(ROWS), 0).__getitems__([3, 0])["rows"])
+    assert found["logits"].tolist() == [[6.0, 7.0], [0.0, 1.0]]
+    assert found["logits"].dtype == torch.float32
 
 
 def test_one_row_is_a_batch_of_one(encoded):
@@ -141,6 +141,6 @@ def test_one_row_is_a_batch_of_one(encoded):
 @pytest.mark.parametrize("pairs", [False, True])
 def test_a_model_is_given_its_inputs_and_nothing_else(encoded, pairs):
     split = encoded(ROWS, token_types=ROWS if pairs else None)
-    batch = Rows(split, 0, np.zeros((4, 2), np.float32)).__getitems__([0])
+    batch = Rows(split, 0).__getitems__([0]) | {answer_key("logits"): torch.zeros(1, 2)}
     expected = ["input_ids", "attention_mask", "token_type_ids"] if pairs else ["input_ids", "attention_mask"]
     assert list(model_inputs(batch)) == expected

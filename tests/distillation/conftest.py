@@ -7,7 +7,7 @@ import torch
 from millis import models
 from millis.data.batches import Rows, model_inputs
 from millis.distillation.contract import Pair
-from millis.distillation.term import student_key, teacher_key
+from millis.distillation.term import answer_key, student_key, teacher_key
 from millis.models.features import capture
 
 SIZES = {
@@ -64,7 +64,7 @@ def rows(encoded):
     """Eight rows of 2 to 7 tokens."""
     generator = np.random.default_rng(0)
     ragged = [generator.integers(4, 50, length) for length in LENGTHS]
-    return Rows(encoded(ragged, generator.integers(0, 3, len(LENGTHS))), 0)
+    return Rows(encoded(ragged, generator.integers(0, 3, len(LENGTHS)), classes=3), 0)
 
 
 @pytest.fixture
@@ -79,16 +79,18 @@ def pair(rows):
 
 @pytest.fixture
 def batch_of():
-    """`batch_of(pair, loss)`: a padded batch with every feature that `loss` reads, and the teacher's logits."""
+    """`batch_of(pair, loss)`: the student's outputs, and a padded batch with every feature that `loss` reads and the
+    teacher's logits."""
 
     def make(pair, loss, index=(0, 1, 2, 3)):
         batch = pair.rows.__getitems__(list(index))
         with capture(pair.teacher, loss.teacher_features) as theirs, torch.no_grad():
-            batch["teacher_logits"] = pair.teacher(**model_inputs(batch))
+            taught = pair.teacher(**model_inputs(batch))
         with capture(pair.student, loss.student_features) as ours:
             logits = pair.student(**model_inputs(batch))
+        batch |= {answer_key("logits"): taught}
         batch |= {teacher_key(feature): value for feature, value in theirs.items()}
         batch |= {student_key(feature): value for feature, value in ours.items()}
-        return logits, batch
+        return [logits], batch
 
     return make

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
+from labelled import counted
 from omegaconf import OmegaConf
 
 from millis.cli.hydra_app import conf_dir
@@ -24,7 +25,7 @@ HIDDEN = Hidden(2.0, "mse", "uniform")
 def test_answers_and_features_are_added(pair, encoder, batch_of):
     both = pair(encoder(layers=2, seed=1))
     method = FeatureDistillation(alpha=0.25, temperature=3.0, logit_loss="reverse_kl", terms={"states": HIDDEN})
-    objective = method.objective([3, 3, 2], both)
+    objective = method.objective(counted([3, 3, 2]), both)
     total, terms = objective(*batch_of(both, objective))
     assert list(terms) == ["cross_entropy", "reverse_kl", "states"]
     expected = 0.75 * terms["cross_entropy"] + 0.25 * terms["reverse_kl"] + 2.0 * terms["states"]
@@ -36,10 +37,10 @@ def test_answers_and_features_are_added(pair, encoder, batch_of):
 def test_features_alone_need_no_logits_and_train_no_answers(pair, encoder, batch_of):
     both = pair(encoder(layers=2, seed=1))
     method = FeaturesOnly({"states": HIDDEN})
-    objective = method.objective([3, 3, 2], both)
-    logits, batch = batch_of(both, objective)
-    del batch["teacher_logits"], batch["labels"]
-    total, terms = objective(logits, batch)
+    objective = method.objective(counted([3, 3, 2]), both)
+    outputs, batch = batch_of(both, objective)
+    del batch["teacher_logits/logits"], batch["target/logits"]
+    total, terms = objective(outputs, batch)
     assert list(terms) == ["states"]
     assert total.item() == pytest.approx(2 * terms["states"].item())
     assert not objective.answers
@@ -49,10 +50,12 @@ def test_features_alone_need_no_logits_and_train_no_answers(pair, encoder, batch
 
 def test_a_term_without_weight_is_not_even_captured(pair):
     terms = {"states": HIDDEN, "off": Patient(0.0, "last"), "never": Hidden(Linear(0, 0), "mse", "last")}
-    objective = FeatureDistillation(terms=terms).objective([3, 3, 2], pair())
+    objective = FeatureDistillation(terms=terms).objective(counted([3, 3, 2]), pair())
     assert list(objective.terms) == ["cross_entropy", "softened_kl", "states"]
     first = Hidden(1.0, "mse", [[0, 2]])
-    objective = FeatureDistillation(terms={"off": Patient(0.0, "last"), "on": first}).objective([3, 3, 2], pair())
+    objective = FeatureDistillation(terms={"off": Patient(0.0, "last"), "on": first}).objective(
+        counted([3, 3, 2]), pair()
+    )
     assert objective.teacher_features == {Feature("hidden", 2)}
 
 
@@ -62,7 +65,7 @@ def test_every_config_makes_objectives_that_train(path, pair, encoder, batch_of)
     stages = instantiate(OmegaConf.load(path)).stages()
     assert sum(stage.share for stage in stages) == pytest.approx(1)
     for stage in stages:
-        objective = stage.distillation.objective([3, 3, 2], both)
+        objective = stage.distillation.objective(counted([3, 3, 2]), both)
         both.student.zero_grad()
         total, terms = objective(*batch_of(both, objective))
         total.backward()
@@ -78,7 +81,7 @@ def test_a_config_takes_a_schedule_for_a_weight(pair):
     cfg = OmegaConf.load(Path(conf_dir()) / "distillation" / "hidden.yaml")
     schedule = {"_target_": "millis.distillation.weight.Cosine", "start": 3.0, "end": 1.0}
     OmegaConf.update(cfg, "terms.hidden.weight", schedule, force_add=True)
-    weight, _ = instantiate(cfg).objective([3, 3, 2], pair()).terms["hidden"]
+    weight, _ = instantiate(cfg).objective(counted([3, 3, 2]), pair()).terms["hidden"]
     assert [weight(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx([3.0, 2.0, 1.0])
 
 
@@ -96,20 +99,20 @@ def test_texts_that_are_cut_differently_are_refused(pair, rows, encoded, encoder
     other = Rows(encoded([np.full(length, 7) for length in lengths]), 0)
     method = FeatureDistillation(terms={"states": HIDDEN})
     with pytest.raises(MillisError) as error:
-        method.objective([3, 3, 2], pair(teacher_rows=other))
+        method.objective(counted([3, 3, 2]), pair(teacher_rows=other))
     assert str(error.value) == (
         "student and teacher cut 2 of 8 training texts into different tokens (row 2: 7 and 8 tokens), but feature "
         "terms compare token by token. Keep the teacher's tokenizer and length (no vocabulary trimming that splits "
         "words), or choose distillation=logits"
     )
     with pytest.raises(MillisError) as error:
-        method.objective([3, 3, 2], pair(teacher_rows=Rows(encoded([[5], [6]]), 0)))
+        method.objective(counted([3, 3, 2]), pair(teacher_rows=Rows(encoded([[5], [6]]), 0)))
     assert str(error.value) == (
         "the student trains on 8 rows, the teacher has 2: feature terms need the teacher's features of every training "
         "row"
     )
     renumbered = Rows(encoded([np.full(length, 7) for length in rows.encoded.lengths]), 0)
-    assert "states" in method.objective([3, 3, 2], pair(teacher_rows=renumbered)).terms
+    assert "states" in method.objective(counted([3, 3, 2]), pair(teacher_rows=renumbered)).terms
 
 
 def test_a_student_without_layers_is_refused(pair):
@@ -117,9 +120,9 @@ def test_a_student_without_layers_is_refused(pair):
         spec = {"family": "static"}  # noqa: RUF012
 
     with pytest.raises(MillisError, match="the student is a 'static' model: it has no layers whose hidden states"):
-        FeatureDistillation(terms={"states": HIDDEN}).objective([3, 3, 2], pair(Static()))
+        FeatureDistillation(terms={"states": HIDDEN}).objective(counted([3, 3, 2]), pair(Static()))
     with pytest.raises(MillisError, match="the teacher is a 'static' model"):
-        FeatureDistillation(terms={"states": HIDDEN}).objective([3, 3, 2], pair(teacher=Static()))
+        FeatureDistillation(terms={"states": HIDDEN}).objective(counted([3, 3, 2]), pair(teacher=Static()))
 
 
 @pytest.mark.parametrize(

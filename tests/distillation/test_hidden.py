@@ -30,14 +30,14 @@ def test_cosine_by_hand():
 def test_layers_are_added(pair, encoder, batch_of):
     both = pair(encoder(layers=2, seed=1), encoder(layers=4))
     loss = Hidden(1.0, "mse", "uniform").bind(both)
-    logits, batch = batch_of(both, loss)
+    outputs, batch = batch_of(both, loss)
     assert loss.student_features == {Feature("hidden", 0), Feature("hidden", 1)}
     assert loss.teacher_features == {Feature("hidden", 1), Feature("hidden", 3)}
     expected = sum(
         mse(batch[f"student/hidden/{ours}"], batch[f"teacher/hidden/{theirs}"], batch["attention_mask"])
         for ours, theirs in ((0, 1), (1, 3))
     )
-    assert loss(logits, batch).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert loss(outputs, batch).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("term", [Hidden(1.0, "mse", "uniform"), Hidden(1.0, "cosine", "first"), Embedding(1.0)])
@@ -79,10 +79,10 @@ def test_padding_changes_nothing(pair, encoder, batch_of):
     both = pair(encoder(layers=2, seed=1), encoder())
     loss = Hidden(1.0, "mse", "uniform").bind(both)
     alone, among = batch_of(both, loss, [3]), batch_of(both, loss, [3, 2])  # 2 tokens; 2 and 7
-    _, batch = among
+    outputs, batch = among
     two = {name: value[:1] for name, value in batch.items()}
     assert batch["attention_mask"].shape == (2, 7)
-    assert loss(among[0][:1], two).item() == pytest.approx(loss(*alone).item(), rel=1e-4)
+    assert loss([outputs[0][:1]], two).item() == pytest.approx(loss(*alone).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from labelled import counted
 from sklearn.utils.class_weight import compute_class_weight
 
 from millis.distillation import logits as logits_module
@@ -18,10 +19,12 @@ LN2, LN3 = math.log(2), math.log(3)
 # softmax(0, 0) = (1/2, 1/2) and softmax(ln 3, 0) = (3/4, 1/4).
 LOGITS = torch.tensor([[0.0, 0.0], [LN3, 0.0]])
 LABELS = torch.tensor([0, 1])
+BATCH = {"target/logits": LABELS, "teacher_logits/logits": LOGITS.flip(-1)}
+ROWS = counted([1, 1])
 
 
 def test_logits_and_labels_teach_nothing_but_the_student():
-    plain = Distillation(alpha=0.5).objective([1, 1])
+    plain = Distillation(alpha=0.5).objective(ROWS)
     assert list(plain.parameters()) == []
     assert plain.state_dict() == {}  # checkpoints of logit distillation hold the student alone
     assert plain.student_features == plain.teacher_features == frozenset()
@@ -37,19 +40,18 @@ def test_one_stage_is_the_whole():
 def test_teacher_annealing_hands_over_from_the_teacher_to_the_labels():
     # 1907.04829: λ goes from 0 to 1, λ · labels + (1 - λ) · teacher. At T = 1 the teacher's term is the plain KL.
     annealed = Distillation(alpha=Linear(1.0, 0.0), temperature=1.0)
-    objective, batch = annealed.objective([1, 1]), {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
+    objective = annealed.objective(ROWS)
     assert annealed.needs_logits
-    terms = objective(LOGITS, batch)[1]
+    terms = objective([LOGITS], BATCH)[1]
     labels, teacher = terms["cross_entropy"].item(), terms["softened_kl"].item()
-    totals = [objective(LOGITS, batch, progress)[0].item() for progress in (0.0, 0.25, 1.0)]
+    totals = [objective([LOGITS], BATCH, progress)[0].item() for progress in (0.0, 0.25, 1.0)]
     assert totals == pytest.approx([teacher, 0.75 * teacher + 0.25 * labels, labels])
 
 
 @pytest.mark.parametrize("name", ["softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"])
 def test_other_losses_take_the_place_of_forward_kl(name):
-    batch = {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
-    objective = LogitDistillation(alpha=0.25, temperature=3.0, logit_loss=name).objective([1, 1])
-    total, terms = objective(LOGITS, batch)
+    objective = LogitDistillation(alpha=0.25, temperature=3.0, logit_loss=name).objective(ROWS)
+    total, terms = objective([LOGITS], BATCH)
     assert list(terms) == ["cross_entropy", name]
     assert terms[name] == getattr(logits_module, name)(LOGITS, LOGITS.flip(-1), 3.0)
     assert total.item() == pytest.approx(0.75 * terms["cross_entropy"].item() + 0.25 * terms[name].item(), rel=1e-6)
@@ -68,8 +70,8 @@ def test_an_unknown_loss_of_logits():
 
 def test_distillation_weighs_labels_and_teacher():
     teacher = torch.tensor([[LN3, 0.0], [LN3, 0.0]])
-    objective = Distillation(alpha=0.7, temperature=1.0).objective([1, 1])
-    total, terms = objective(LOGITS, {"labels": LABELS, "teacher_logits": teacher})
+    objective = Distillation(alpha=0.7, temperature=1.0).objective(ROWS)
+    total, terms = objective([LOGITS], {"target/logits": LABELS, "teacher_logits/logits": teacher})
     cross_entropy = (LN2 + 2 * LN2) / 2  # -ln 1/2 and -ln 1/4
     divergence = (0.75 * LN3 - LN2) / 2  # see test_logits; the second row agrees with the teacher
     assert terms["cross_entropy"].item() == pytest.approx(cross_entropy, abs=1e-6)
@@ -78,44 +80,48 @@ def test_distillation_weighs_labels_and_teacher():
 
 
 def test_the_temperature_reaches_the_loss():
-    batch = {"labels": LABELS, "teacher_logits": LOGITS.flip(-1)}
-    total, _ = Distillation(alpha=1.0, temperature=3.0).objective([1, 1])(LOGITS, batch)
+    total, _ = Distillation(alpha=1.0, temperature=3.0).objective(ROWS)([LOGITS], BATCH)
     assert total == softened_kl(LOGITS, LOGITS.flip(-1), 3.0)
 
 
 def test_without_a_teachers_share_no_teacher_is_needed():
-    total, terms = Distillation(alpha=0.0).objective([1, 1])(LOGITS, {"labels": LABELS})
+    total, terms = Distillation(alpha=0.0).objective(ROWS)([LOGITS], {"target/logits": LABELS})
     assert list(terms) == ["cross_entropy"]
     assert total.item() == pytest.approx(1.5 * LN2, abs=1e-6)
 
 
 def test_with_the_teachers_share_alone_labels_are_not_read():
-    total, terms = Distillation(alpha=1.0).objective([1, 1])(LOGITS, {"teacher_logits": LOGITS})
+    batch = {"target/logits": torch.tensor([8, 9]), "teacher_logits/logits": LOGITS}  # there are but two labels
+    total, terms = Distillation(alpha=1.0).objective(ROWS)([LOGITS], batch)
     assert list(terms) == ["softened_kl"]
     assert total.item() == pytest.approx(0, abs=1e-7)
 
 
 def test_label_smoothing_by_hand():
     # 0.2 is spread evenly over 2 labels: targets 0.9 and 0.1. Row 1: ln 2. Row 2 (label 1): -0.1 ln 3/4 - 0.9 ln 1/4.
-    total, _ = Distillation(alpha=0.0, label_smoothing=0.2).objective([1, 1])(LOGITS, {"labels": LABELS})
+    total, _ = Distillation(alpha=0.0, label_smoothing=0.2).objective(ROWS)([LOGITS], {"target/logits": LABELS})
     assert total.item() == pytest.approx((LN2 - 0.1 * math.log(0.75) - 0.9 * math.log(0.25)) / 2, abs=1e-6)
 
 
+def targets(*counts):
+    """So many of each label."""
+    return np.repeat(np.arange(len(counts)), counts)
+
+
 def test_balanced_weights_by_hand():
-    assert balanced_weights([1, 3]).tolist() == pytest.approx([2.0, 2 / 3])  # 4 / (2 · 1) and 4 / (2 · 3)
-    assert balanced_weights([2, 0, 2]).tolist() == pytest.approx([2 / 3, 0.0, 2 / 3])  # 4 / (3 · 2), and none
+    assert balanced_weights(targets(1, 3), 2).tolist() == pytest.approx([2.0, 2 / 3])  # 4 / (2 · 1) and 4 / (2 · 3)
+    assert balanced_weights(targets(2, 0, 2), 3).tolist() == pytest.approx([2 / 3, 0.0, 2 / 3])  # 4 / (3 · 2), and none
 
 
 def test_balanced_weights_against_scikit_learn():
-    counts = [5, 1, 17, 40]
-    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    labels = targets(5, 1, 17, 40)
     expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
-    assert balanced_weights(counts).tolist() == pytest.approx(expected.tolist())
+    assert balanced_weights(labels, 4).tolist() == pytest.approx(expected.tolist())
 
 
 def test_balanced_cross_entropy_by_hand():
     # Weights 2 and 2/3, losses ln 2 and 2 ln 2: (2 ln 2 + 4/3 ln 2) / (2 + 2/3) = 5/4 ln 2.
-    total, _ = Distillation(alpha=0.0, balanced=True).objective([1, 3])(LOGITS, {"labels": LABELS})
+    total, _ = Distillation(alpha=0.0, balanced=True).objective(counted([1, 3]))([LOGITS], {"target/logits": LABELS})
     assert total.item() == pytest.approx(1.25 * LN2, abs=1e-6)
 
 

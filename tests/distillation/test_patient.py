@@ -28,15 +28,15 @@ def test_the_mean_is_over_layers_and_the_first_token_alone_counts(pair, encoder,
     loss = Patient(1.0, "skip").bind(both)
     assert loss.student_features == {Feature("hidden", 0), Feature("hidden", 1)}
     assert loss.teacher_features == {Feature("hidden", 1), Feature("hidden", 2)}
-    logits, batch = batch_of(both, loss)
+    outputs, batch = batch_of(both, loss)
     expected = sum(
         normalised_mse(batch[f"student/hidden/{ours}"][:, 0], batch[f"teacher/hidden/{theirs}"][:, 0])
         for ours, theirs in ((0, 1), (1, 2))
     )
-    assert loss(logits, batch).item() == pytest.approx(expected.item() / 2, rel=1e-6)
+    assert loss(outputs, batch).item() == pytest.approx(expected.item() / 2, rel=1e-6)
     for layer in (0, 1):
         batch[f"student/hidden/{layer}"][:, 1:] = math.pi
-    assert loss(logits, batch).item() == pytest.approx(expected.item() / 2, rel=1e-6)
+    assert loss(outputs, batch).item() == pytest.approx(expected.item() / 2, rel=1e-6)
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(pair, batch_of):

@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from millis.distillation.term import FeatureLoss, Match, choose, mean_over_tokens, projection, student_key, teacher_key
+from millis.distillation.term import (
+    FeatureLoss,
+    Match,
+    answer_key,
+    choose,
+    mean_over_tokens,
+    projection,
+    student_key,
+    teacher_key,
+)
 from millis.errors import MillisError
 from millis.models.features import Feature
 
@@ -14,6 +23,7 @@ OURS, THEIRS = Feature("hidden", 0), Feature("hidden", 3)
 def test_keys_in_a_batch():
     assert student_key(OURS) == "student/hidden/0"
     assert teacher_key(THEIRS) == "teacher/hidden/3"
+    assert answer_key("logits") == "teacher_logits/logits"
 
 
 def test_distances_are_added_and_features_collected():
@@ -27,7 +37,7 @@ def test_distances_are_added_and_features_collected():
         "student/hidden/0": torch.tensor([[[5.0]]]), "teacher/hidden/3": torch.tensor([[[3.0]]]),
         "attention_mask": torch.ones(1, 1),
     }  # fmt: skip
-    assert loss(torch.zeros(1, 2), batch).item() == 5 - 3 + 10 * 5
+    assert loss([torch.zeros(1, 2)], batch).item() == 5 - 3 + 10 * 5
     assert loss.student_features == {OURS}
     assert loss.teacher_features == {THEIRS}
 
@@ -46,7 +56,7 @@ def test_distances_are_computed_in_single_precision_under_autocast():
         "teacher/hidden/3": torch.full((1, 1, 16), 1 + 2**-10), "attention_mask": torch.ones(1, 1),
     }  # fmt: skip
     with torch.autocast("cpu", torch.bfloat16):
-        found = loss(torch.zeros(1, 2), batch)
+        found = loss([torch.zeros(1, 2)], batch)
     assert seen == [torch.float32]
     assert found.dtype == torch.float32
     assert found.item() == 16 + 16 * 2**-10

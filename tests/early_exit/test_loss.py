@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from labelled import counted
 
 from millis.distillation.logits import softened_kl
 from millis.distillation.objective import Distillation
@@ -15,19 +16,20 @@ LABELS = torch.tensor([0, 2, 1])
 def batch():
     generator = torch.Generator().manual_seed(0)
     own, teacher = (torch.randn(3, 3, generator=generator) for _ in range(2))
-    return {"labels": LABELS, "teacher_logits": teacher, "student/exit/1": own.requires_grad_()}
+    taught = {"target/logits": LABELS, "teacher_logits/logits": teacher}
+    return {"rows": torch.arange(3), **taught, "student/exit/1": own.requires_grad_()}
 
 
 def test_an_exit_learns_what_the_last_one_does(batch):
-    loss = ExitLoss(1, Distillation(alpha=0.7, temperature=2.0).answer_terms([1, 1, 1]))
+    loss = ExitLoss(1, Distillation(alpha=0.7, temperature=2.0).answer_terms(counted([1, 1, 1])))
     own = batch["student/exit/1"]
-    expected = 0.3 * F.cross_entropy(own, LABELS) + 0.7 * softened_kl(own, batch["teacher_logits"], 2.0)
-    assert loss(torch.zeros(3, 3), batch).item() == pytest.approx(expected.item(), abs=1e-6)
+    expected = 0.3 * F.cross_entropy(own, LABELS) + 0.7 * softened_kl(own, batch["teacher_logits/logits"], 2.0)
+    assert loss([torch.zeros(3, 3)], batch).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_the_last_exit_teaches_and_does_not_learn(batch):
     last = torch.randn(3, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
-    loss = FromLast(1, temperature=1.0)(last, batch)
+    loss = FromLast(1, temperature=1.0)([last], batch)
     loss.backward()
     assert loss.item() == pytest.approx(softened_kl(batch["student/exit/1"], last, 1.0).item())
     assert last.grad is None
@@ -35,20 +37,20 @@ def test_the_last_exit_teaches_and_does_not_learn(batch):
 
 
 def test_every_other_batch_has_a_gradient_and_all_have_a_value(batch):
-    loss = EveryOther(ExitLoss(1, Distillation(alpha=0.0).answer_terms([1, 1, 1])))
-    batches = [{**batch, "labels": batch["labels"].clone()} for _ in range(4)]
-    values = [loss(torch.zeros(3, 3), one) for one in batches for _ in range(2)]  # adversarial training asks twice
+    loss = EveryOther(ExitLoss(1, Distillation(alpha=0.0).answer_terms(counted([1, 1, 1]))))
+    batches = [{**batch, "rows": batch["rows"].clone()} for _ in range(4)]
+    values = [loss([torch.zeros(3, 3)], one) for one in batches for _ in range(2)]  # adversarial training asks twice
     assert [value.requires_grad for value in values] == [False, False, True, True] * 2
     assert len({round(value.item(), 6) for value in values}) == 1
 
 
 def test_a_continued_run_alternates_on(batch):
-    loss = EveryOther(ExitLoss(1, Distillation(alpha=0.0).answer_terms([1, 1, 1])))
-    loss(torch.zeros(3, 3), batch)
+    loss = EveryOther(ExitLoss(1, Distillation(alpha=0.0).answer_terms(counted([1, 1, 1]))))
+    loss([torch.zeros(3, 3)], batch)
     resumed = EveryOther(loss.term)
     resumed.load_state_dict(loss.state_dict())
-    batch["labels"] = batch["labels"].clone()
-    assert resumed(torch.zeros(3, 3), batch).requires_grad
+    batch["rows"] = batch["rows"].clone()
+    assert resumed([torch.zeros(3, 3)], batch).requires_grad
 
 
 def test_weights_grow_with_depth():

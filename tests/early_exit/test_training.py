@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from labelled import counted
 from rounded import spec
 
 from millis.distillation.contract import Stage
@@ -18,7 +19,7 @@ PLAIN = Distillation(alpha=0.5)
 
 
 def objective(training, method=PLAIN):
-    return training.stages(method.stages())[-1].distillation.objective([1, 1, 1], PAIR)
+    return training.stages(method.stages())[-1].distillation.objective(counted([1, 1, 1]), PAIR)
 
 
 def test_joint_training_adds_each_exit_at_the_weight_of_its_depth():

@@ -63,7 +63,8 @@ def batches():
             yield {
                 "input_ids": torch.tensor([row + [0] * (longest - len(row)) for row in chunk]),
                 "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in chunk]),
-                "labels": torch.tensor([(start + at) % 3 for at in range(len(chunk))]),
+                "rows": torch.arange(start, start + len(chunk)),
+                "target/logits": torch.tensor([(start + at) % 3 for at in range(len(chunk))]),
             }
 
     return make

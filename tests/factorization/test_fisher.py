@@ -23,10 +23,10 @@ def one_at_a_time(model, name, batches):
     """1/n Σ_i ||∂L_i/∂w_o||² by a backward pass for each text, without its padding."""
     weight, total, count = model.get_submodule(name).weight, 0.0, 0
     for batch in batches:
-        for row in range(len(batch["labels"])):
+        for row in range(len(batch["rows"])):
             length = int(batch["attention_mask"][row].sum())
             ids = batch["input_ids"][row : row + 1, :length]
-            loss = F.cross_entropy(model(ids, torch.ones_like(ids)), batch["labels"][row : row + 1])
+            loss = F.cross_entropy(model(ids, torch.ones_like(ids)), batch["target/logits"][row : row + 1])
             (gradient,) = torch.autograd.grad(loss, weight)
             total, count = total + gradient.double().square().sum(1), count + 1
     return total / count
@@ -58,7 +58,10 @@ def test_by_hand():
         def forward(self, input_ids, attention_mask):
             return self.head(self.table(input_ids)[:, 0])
 
-    batch = {"input_ids": torch.tensor([[0], [1]]), "attention_mask": torch.ones(2, 1), "labels": torch.tensor([0, 1])}
+    batch = {
+        "input_ids": torch.tensor([[0], [1]]), "attention_mask": torch.ones(2, 1), "rows": torch.tensor([0, 1]),
+        "target/logits": torch.tensor([0, 1]),
+    }  # fmt: skip
     assert row_information(Linear(), ["head"], [batch])["head"].tolist() == pytest.approx([3.25, 3.25])
 
 
@@ -67,7 +70,7 @@ def test_samples_are_counted_across_batches(model, tokenizer, batches):
 
     def spy(tokenizer):
         for batch in batches(tokenizer, size=4):
-            asked.append(len(batch["labels"]))
+            asked.append(len(batch["rows"]))
             yield batch
 
     weights = Fisher(6)(model, NAMES[-1:], spy, tokenizer)["head"]

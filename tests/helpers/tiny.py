@@ -36,6 +36,25 @@ def write_data(folder: Path, rows: int = 20) -> None:
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+CITIES, DAYS = ("rome", "new york", "lima", "san jose"), ("today", "next friday")
+
+
+def write_slots(folder: Path, rows: int = 48) -> None:
+    """Two intents whose cities and days are slots, under `label` and `slots`; every split has every combination."""
+    folder.mkdir(parents=True)
+    frames = [("book", "please fly to {city} {day}"), ("weather", "rain in {city} {day}")]
+    for split, count in (("train", rows), ("validation", 16), ("test", 16)):
+        lines = []
+        for i in range(count):
+            (label, frame), city, day = frames[i % 2], CITIES[i // 2 % 4], DAYS[i // 8 % 2]
+            words = [(word, "O") for word in frame.split()[:-2]]
+            for kind, text in (("city", city), ("day", day)):
+                words += [(word, f"{'I' if place else 'B'}-{kind}") for place, word in enumerate(text.split())]
+            text, slots = (" ".join(column) for column in zip(*words, strict=True))
+            lines.append(json.dumps({"text": text, "label": label, "slots": slots}))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def millis(place: Path, command: str, *arguments: str) -> int:
     own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict", "agent") else []
     texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []

@@ -3,9 +3,9 @@
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from labelled import counted, encoded
 from torch import nn
 
-from millis.data.encode import Encoded
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.training.fit import Fit
@@ -37,7 +37,7 @@ def percent(predictions, references):
 
 
 def toy_module(model=None, alpha=0.0, **settings):
-    objective = Distillation(alpha=alpha).objective([1, 1])
+    objective = Distillation(alpha=alpha).objective(counted([1, 1]))
     return TextModule(model or Bag(), objective, AdamW(**{"lr": 0.02, "head_lr": 0.02} | settings), percent)
 
 
@@ -47,19 +47,13 @@ def toy_split(count, seed=0):
     labels = generator.integers(0, 2, count)
     rows = [2 * generator.integers(1, 6, generator.integers(1, 6)) + label for label in labels]
     flips = generator.random(count) < 0.2
-    return Encoded(
-        ids=np.concatenate(rows).astype(np.int32),
-        token_types=None,
-        offsets=np.cumsum([0, *map(len, rows)]),
-        labels=np.where(flips, 1 - labels, labels).astype(np.int64),
-        truncated=0,
-    )
+    return encoded(rows, np.where(flips, 1 - labels, labels))
 
 
-def toy_training(fit, module, folder, rows=64, teacher_logits=None, callbacks=()):
+def toy_training(fit, module, folder, rows=64, callbacks=()):
     return fit(
-        module, toy_split(rows), toy_split(31, seed=1), 0, folder=folder, seed=3, title="toy",
-        teacher_logits=teacher_logits, callbacks=callbacks,
+        module, toy_split(rows), toy_split(31, seed=1), 0,
+        folder=folder, seed=3, title="toy", callbacks=callbacks,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.millis_sweeper import _overrides
 from millis.errors import MillisError, Unavailable
 from millis.store import atomic_file
+from millis.sweep.space import Space
 from millis.sweep.study import finished
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -492,9 +493,13 @@ def test_faults_in_the_config(sweep: Callable[..., optuna.Study], app: Path, arg
 
 
 class Notebook:
-    """A listener that remembers, and fails to note trial 1."""
+    """A listener that remembers, leaves options out, and fails to note trial 1."""
 
     pages: list[tuple[Any, ...]] = []  # noqa: RUF012
+
+    def possible(self, config: Any, space: Space) -> Space:
+        self.pages.append(("possible", config.hydra.sweep.dir, config.student.layers))
+        return space.with_entry("quantization", {"choice": ["1", "none"]})
 
     def start(self, config: Any) -> None:
         self.pages.append(("start", config.hydra.sweep.dir, config.student.layers))
@@ -521,10 +526,11 @@ def test_a_listener_hears_all(
     append(app, listener={"_target_": "a_listener.notebook"}, n_trials=3)
     trials = sweep().trials
     heard = Notebook.pages
-    assert heard[0] == ("start", "out", 2)
-    assert [page[:2] for page in heard[1:]] == [(0, 3), (2, 3), ("end", 3)]
-    assert heard[1][2] == trials[0].params
-    assert heard[1][3] == trials[0].user_attrs["metrics"]
+    assert heard[:2] == [("possible", "out", 2), ("start", "out", 2)]
+    assert [page[:2] for page in heard[2:]] == [(0, 3), (2, 3), ("end", 3)]
+    assert heard[2][2] == trials[0].params
+    assert heard[2][3] == trials[0].user_attrs["metrics"]
+    assert {trial.params["quantization"] for trial in trials} <= {"1", "none"}
 
 
 def test_recipes_come_first_once_and_only_if_the_command_line_admits_them(

@@ -8,68 +8,86 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis import metrics
+from millis import metrics, schema
 from millis.errors import MillisError
 from millis.metrics import contract
 from millis.metrics.accuracy import Accuracy
-from millis.metrics.contract import Foreign, plain, weighted
+from millis.metrics.contract import Foreign, items, plain, weighted
 from millis.metrics.macro_f1 import MacroF1
 from millis.units import SIGN
 
 LABELS = ["book", "cancel", "oos", "pay"]
-PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
-EVERY = pytest.mark.parametrize("name", metrics.shipped())
+TAGS = ["O", "B-city", "I-city", "B-day"]
+WORDS = 3  # of each text
+INDEX = st.integers(0, 3)
+OF_WORDS = st.tuples(*[INDEX] * WORDS)
+ITEM = {"label": INDEX, "tags": OF_WORDS, "label and tags": st.tuples(INDEX, OF_WORDS)}
+RIGHT = {"label": [0, 1, 2, 3], "tags": [(0, 0, 0), (1, 2, 0), (3, 1, 2), (0, 3, 0)]}
+RIGHT["label and tags"] = list(zip(RIGHT["label"], RIGHT["tags"], strict=True))
+EVERY = pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name in metrics.shipped() for kind in metrics.kind(name).judges]
+)
 
 
-def split(pairs: list[tuple[int, int]]) -> np.ndarray:
-    """[N] pairs as answers and references, [2, N]."""
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+def made(name, kind):
+    return metrics.named(name, LABELS if kind == "label" else TAGS, kind)
+
+
+def drawn(data, kind):
+    """Answers and references, [N] each."""
+    pairs = data.draw(st.lists(st.tuples(ITEM[kind], ITEM[kind]), min_size=1, max_size=40))
+    return [items(values) for values in zip(*pairs, strict=True)]
 
 
 @EVERY
-@given(pairs=PAIRS, at=st.integers(0, 40))
-def test_statistics_of_two_halves_add_up_to_those_of_the_whole(name, pairs, at):
-    metric = metrics.named(name, LABELS)
-    whole, first, second = (metric.statistics(*split(part)) for part in (pairs, pairs[:at], pairs[at:]))
-    assert whole.shape == (len(pairs), first.shape[1])
+@given(data=st.data(), at=st.integers(0, 40))
+def test_statistics_of_two_halves_add_up_to_those_of_the_whole(name, kind, data, at):
+    metric = made(name, kind)
+    both = answers, references = drawn(data, kind)
+    halves = [(answers[part], references[part]) for part in (slice(at), slice(at, None))]
+    whole, first, second = (metric.statistics(*some) for some in (both, *halves))
+    assert whole.shape == (len(answers), first.shape[1])
     np.testing.assert_array_equal(whole.sum(axis=0), first.sum(axis=0) + second.sum(axis=0))
-    np.testing.assert_array_equal(metric.value(whole.sum(axis=0)), plain(metric, *split(pairs)))
+    np.testing.assert_array_equal(metric.value(whole.sum(axis=0)), plain(metric, *both))
 
 
 @EVERY
-@given(data=st.data(), pairs=PAIRS)
-def test_a_count_is_an_item_that_many_times(name, data, pairs):
-    metric = metrics.named(name, LABELS)
-    answers, references = split(pairs)
-    counts = data.draw(st.lists(st.integers(0, 3), min_size=len(pairs), max_size=len(pairs)).filter(any))
+@given(data=st.data())
+def test_a_count_is_an_item_that_many_times(name, kind, data):
+    metric = made(name, kind)
+    answers, references = drawn(data, kind)
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=len(answers), max_size=len(answers)).filter(any))
     repeated = plain(metric, np.repeat(answers, counts), np.repeat(references, counts))
-    both = weighted(metric, answers, references, np.array([counts, np.ones(len(pairs))], dtype=float))
+    both = weighted(metric, answers, references, np.array([counts, np.ones(len(answers))], dtype=float))
     np.testing.assert_allclose(both, [repeated, plain(metric, answers, references)], rtol=1e-12)
 
 
 @EVERY
-@given(answers=st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_no_answers_are_better_than_the_right_ones(name, answers):
-    metric, references = metrics.named(name, LABELS), np.arange(4)
-    best, other = (plain(metric, np.array(one), references) for one in (references, answers))
+@given(data=st.data())
+def test_no_answers_are_better_than_the_right_ones(name, kind, data):
+    metric, right = made(name, kind), items(RIGHT[kind])
+    answers = items(data.draw(st.lists(ITEM[kind], min_size=4, max_size=4)))
+    best, other = (plain(metric, one, right) for one in (right, answers))
     assert SIGN[metric.better] * (best - other) >= -1e-9
 
 
 @EVERY
-def test_items_of_many_parts_are_those_of_one(name, monkeypatch):
+def test_items_of_many_parts_are_those_of_one(name, kind, monkeypatch):
     rng = np.random.default_rng(0)
-    answers, references = rng.integers(4, size=(2, 60))
-    counts = rng.integers(3, size=(5, 60)).astype(float)
-    metric = metrics.named(name, LABELS)
+    labels, counts = rng.integers(4, size=(2, 60)), rng.integers(3, size=(5, 60)).astype(float)
+    tags = rng.integers(4, size=(2, 60, WORDS)).tolist()
+    both = [list(zip(*parts, strict=True)) for parts in zip(labels.tolist(), tags, strict=True)]
+    answers, references = map(items, {"label": labels, "tags": tags, "label and tags": both}[kind])
+    metric = made(name, kind)
     whole = weighted(metric, answers, references, counts)
     monkeypatch.setattr(contract, "PART", 7)
     np.testing.assert_array_equal(weighted(metric, answers, references, counts), whole)
 
 
 @EVERY
-def test_a_metric_is_made_of_json(name):
-    metric = metrics.named(name, LABELS)
-    assert metrics.kind(name)(**json.loads(json.dumps(asdict(metric)))) == metric
+def test_a_metric_is_made_of_json(name, kind):
+    metric = made(name, kind)
+    assert schema.checked(json.loads(json.dumps(asdict(metric))), metrics.kind(name)) == metric
     assert metric.better in SIGN
 
 

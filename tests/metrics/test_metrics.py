@@ -11,12 +11,19 @@ import pytest
 from millis import metrics
 from millis.errors import MillisError
 from millis.metrics import bootstrap
-from millis.metrics.contract import plain
+from millis.metrics.contract import AnyMetric, plain
 from millis.metrics.macro_f1 import MacroF1
 from millis.record import Judged, Record
 
 LABELS = ["book", "cancel", "oos"]
+TAGS = ["O", "B-city", "I-city"]
 PREDICTIONS, REFERENCES = [0, 1, 2, 0, 2, 1], [0, 1, 1, 1, 2, 2]
+OF_LABELS = [name for name in metrics.shipped() if "label" in metrics.kind(name).judges]
+OF_OTHERS = [name for name in metrics.shipped() if name not in OF_LABELS]
+
+
+def made(name: str) -> AnyMetric:
+    return metrics.named(name, LABELS if name in OF_LABELS else TAGS, metrics.kind(name).judges[0])
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +34,20 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
+        "exact_match",
         "in_scope_accuracy",
+        "intent_accuracy",
         "macro_accuracy",
         "macro_f1",
         "matthews",
         "out_of_scope_recall",
+        "slot_f1",
+        "span_f1",
+        "token_accuracy",
     )
 
 
-@pytest.mark.parametrize("name", metrics.shipped())
+@pytest.mark.parametrize("name", OF_LABELS)
 def test_load_score_and_named_are_the_same_metric(name: str) -> None:
     value = metrics.score(name, PREDICTIONS, REFERENCES, LABELS)
     assert plain(metrics.named(name, LABELS), np.array(PREDICTIONS), np.array(REFERENCES)) == value
@@ -43,6 +55,16 @@ def test_load_score_and_named_are_the_same_metric(name: str) -> None:
     assert metric.compute(predictions=PREDICTIONS, references=REFERENCES) == {name: value}
     assert metric.name == name
     assert metric.description and metric.inputs_description
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_metrics_that_judge_no_labels_are_neither_loaded_nor_scored_as_such(name: str) -> None:
+    kinds = " or ".join(metrics.kind(name).judges)
+    fault = f"task.metric={name} judges {kinds}, and this task answers label a text. Choose one of"
+    with pytest.raises(MillisError, match=f"^{fault} {', '.join(OF_LABELS)}$"):
+        metrics.score(name, PREDICTIONS, REFERENCES, LABELS)
+    with pytest.raises(MillisError, match=fault):
+        metrics.load(name, labels=LABELS)
 
 
 def test_batches_added_one_by_one_give_what_all_at_once_gives() -> None:
@@ -83,7 +105,7 @@ def test_a_misspelled_metric_is_told_the_nearest() -> None:
         metrics.load("acuracy")
     text = str(error.value)
     assert text.startswith("cannot load the metric 'acuracy' (Couldn't find")
-    assert "expected one that ships with millis (accuracy, in_scope_accuracy, macro_accuracy, macro_f1, " in text
+    assert "expected one that ships with millis (accuracy, exact_match, in_scope_accuracy, intent_accuracy, " in text
     assert "did you mean 'accuracy'?" in text
     assert "run once with network access, or give the path of a folder with the metric's script" in text
 
@@ -175,10 +197,10 @@ def record(
 
 @pytest.mark.parametrize("name", metrics.shipped())
 def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
-    judged = metrics.judged([name], LABELS)
+    judged = metrics.judged({name: made(name)})
     assert (judged[name].better, judged[name].unit) == ("higher", "%")
     read = Record.from_json(record("a", judged, quality=name).to_json())
-    assert metrics.metric_of([read]) == metrics.named(name, LABELS)
+    assert metrics.metric_of([read]) == made(name)
 
 
 def test_records_older_than_what_they_are_judged_by_number_their_labels() -> None:
@@ -186,7 +208,7 @@ def test_records_older_than_what_they_are_judged_by_number_their_labels() -> Non
     old, other = record("old", {}), record("other", {}, [5, 0, 0, 0, 0, 0])
     assert metrics.metric_of([old, other]) == MacroF1(6)
     assert metrics.metric_of([old, record("new", {"macro_f1": Judged(settings={"classes": 9})})]) == MacroF1(9)
-    assert metrics.completed(old, LABELS).judged == metrics.judged(["macro_f1"], LABELS)
+    assert metrics.completed(old, LABELS).judged == metrics.judged({"macro_f1": MacroF1(3)})
     assert metrics.completed(kept := record("new", {"macro_f1": Judged()}), LABELS) is kept
     with pytest.raises(MillisError, match=r"got the labels \[0, 1, 2\]; this metric needs one named 'oos'"):
         metrics.metric_of([record("old", {}, quality="out_of_scope_recall")])
@@ -224,6 +246,6 @@ def test_a_foreign_metric_is_resampled_too(tmp_path: Path) -> None:
     assert bootstrap.interval(metrics.named(name, LABELS), [0, 1], [0, 1], resamples=5) == (1.0, 1.0)
     low, high = bootstrap.interval(metrics.named(name, LABELS), [0, 1, 1, 1], [0, 1, 0, 0], resamples=20)
     assert 0 <= low < 0.5 < high <= 1
-    judged = metrics.judged([name], LABELS)
+    judged = metrics.judged({name: metrics.named(name, LABELS)})
     assert judged == {name: Judged("higher", "", {})}
     assert plain(metrics.metric_of([record("a", judged, quality=name)]), np.array([0, 1]), np.array([0, 0])) == 0.5

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from labelled import outputs
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from millis import models
@@ -52,7 +53,7 @@ def ids(tokenizer, text=TEXTS[0]):
 @pytest.mark.parametrize("labels", [LABELS, ("sky", "fruit", "metal")])
 def test_logits_are_those_of_the_checkpoint(saved, tmp_path, model_type, labels):
     whole = saved(model_type)
-    model, tokenizer = Pretrained(str(tmp_path), head="checkpoint")(3, TEXTS, labels)
+    model, tokenizer = Pretrained(str(tmp_path), head="checkpoint")(outputs(3), TEXTS, labels)
     with torch.no_grad():
         given = ids(tokenizer)
         expected = whole(input_ids=given, attention_mask=torch.ones_like(given)).logits
@@ -66,7 +67,7 @@ def test_logits_are_those_of_the_checkpoint(saved, tmp_path, model_type, labels)
 )
 def test_names_that_differ_in_spelling_alone(saved, tmp_path, names, labels):
     saved(names=names)
-    assert "pooler" in Pretrained(str(tmp_path))(3, [], labels)[0].spec
+    assert "pooler" in Pretrained(str(tmp_path))(outputs(3), [], labels)[0].spec
 
 
 @pytest.mark.parametrize(
@@ -80,17 +81,17 @@ def test_names_that_differ_in_spelling_alone(saved, tmp_path, names, labels):
 )
 def test_a_classifier_that_is_not_used_is_spoken_of(saved, tmp_path, caplog, settings, labels, reason):
     saved(**settings)
-    model, _ = Pretrained(str(tmp_path))(len(labels), [], labels)
+    model, _ = Pretrained(str(tmp_path))(outputs(len(labels)), [], labels)
     assert "pooler" not in model.spec and model.spec["pooling"] == "mean"
     assert "the folder's own classifier (3 labels) is not used: millis trains its own" in caplog.text
     assert re.search(reason, caplog.text)
     with pytest.raises(MillisError, match=rf"model.head=checkpoint: the classifier of .* cannot be taken: .*{reason}"):
-        Pretrained(str(tmp_path), head="checkpoint")(len(labels), [], labels)
+        Pretrained(str(tmp_path), head="checkpoint")(outputs(len(labels)), [], labels)
 
 
 def test_a_fresh_head_is_had_for_the_asking(saved, tmp_path):
     saved()
-    assert "pooler" not in Pretrained(str(tmp_path), head="fresh")(3, [], LABELS)[0].spec
+    assert "pooler" not in Pretrained(str(tmp_path), head="fresh")(outputs(3), [], LABELS)[0].spec
 
 
 def test_another_head_is_refused():
@@ -100,7 +101,7 @@ def test_another_head_is_refused():
 
 def test_a_narrower_student_has_the_kept_channels_of_the_pooler(saved, tmp_path):
     saved()
-    teacher, _ = Pretrained(str(tmp_path))(3, [], LABELS)
+    teacher, _ = Pretrained(str(tmp_path))(outputs(3), [], LABELS)
     student = TransformerStudent(hidden_size=16)
     model = models.build(student.spec(teacher.spec))
     student.initialise(model, teacher)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from labelled import outputs
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
@@ -36,7 +37,7 @@ def saved(tmp_path, spec):
 @pytest.mark.parametrize("model_type", anatomy.supported())
 def test_saved_encoder_comes_back(saved, tmp_path, spec, model_type):
     encoder = saved(model_type)
-    model, tokenizer = Pretrained(str(tmp_path), dropout=0.2)(5, [])
+    model, tokenizer = Pretrained(str(tmp_path), dropout=0.2)(outputs(5), [])
     ids = torch.tensor([tokenizer.encode(TEXTS[0]).ids])
     with torch.no_grad():
         expected = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.mean(dim=1)
@@ -48,7 +49,7 @@ def test_saved_encoder_comes_back(saved, tmp_path, spec, model_type):
 
 def test_tokenizer_comes_without_padding_and_truncation(saved, tmp_path):
     saved()
-    model, tokenizer = Pretrained(str(tmp_path))(2, [])
+    model, tokenizer = Pretrained(str(tmp_path))(outputs(2), [])
     assert isinstance(tokenizer, Tokenizer)
     assert tokenizer.padding is None and tokenizer.truncation is None
     assert len(tokenizer.encode(" ".join(["cat"] * 50)).ids) == 52
@@ -57,21 +58,21 @@ def test_tokenizer_comes_without_padding_and_truncation(saved, tmp_path):
 
 def test_half_precision_checkpoint_is_read_as_fp32(saved, tmp_path):
     saved().to(torch.bfloat16).save_pretrained(tmp_path)
-    model, _ = Pretrained(str(tmp_path))(2, [])
+    model, _ = Pretrained(str(tmp_path))(outputs(2), [])
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_loading_is_silent(saved, tmp_path, capfd):
     saved()
     capfd.readouterr()
-    Pretrained(str(tmp_path))(2, [])
+    Pretrained(str(tmp_path))(outputs(2), [])
     assert capfd.readouterr() == ("", "")
 
 
 def test_missing_model_says_what_to_do(tmp_path):
     name = str(tmp_path / "nowhere")
     with pytest.raises(MillisError) as error:
-        Pretrained(name)(2, [])
+        Pretrained(name)(outputs(2), [])
     message = str(error.value)
     assert message.startswith(f"cannot load model {name!r}, neither as a local folder nor from the Hub: ")
     assert message.endswith(
@@ -86,7 +87,7 @@ def test_checkpoint_without_some_encoder_weights(saved, tmp_path):
     lost = [name for name in weights if name.startswith("encoder.layer.3.")]
     save_file({k: v for k, v in weights.items() if k not in lost}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(MillisError) as error:
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])
     assert str(error.value) == (
         f"the weights of {tmp_path} lack 16 of its encoder's tensors, first encoder.layer.3.attention.output."
         "LayerNorm.bias: the download is incomplete or its config belongs to another model. Fetch it again"
@@ -97,7 +98,7 @@ def test_encoder_decoder_is_refused(saved, tmp_path):
     saved()
     AutoConfig.for_model("t5", d_model=8).save_pretrained(tmp_path)
     with pytest.raises(MillisError) as error:
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])
     assert str(error.value) == f"{tmp_path} is a t5 encoder-decoder; millis.models takes an encoder"
 
 
@@ -108,7 +109,7 @@ def test_slow_tokenizer_is_refused(saved, tmp_path, monkeypatch):
     saved()
     monkeypatch.setattr(load.AutoTokenizer, "from_pretrained", lambda *args, **kwargs: Slow())
     with pytest.raises(MillisError) as error:
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])
     assert str(error.value) == (
         f"{tmp_path} has no fast tokenizer (Slow is written in Python); millis deploys tokenizer.json. Choose a model "
         "that has that file"
@@ -119,7 +120,7 @@ def test_package_missing_and_hub_silent(monkeypatch):
     monkeypatch.setitem(sys.modules, load.PACKAGE, None)
     monkeypatch.setattr(load, "PACKAGE_HUB_NAME", "/nowhere/all-MiniLM-L6-v2")
     with pytest.raises(MillisError) as error:
-        Packaged()(2, [])
+        Packaged()(outputs(2), [])
     assert str(error.value).startswith(
         "all-MiniLM-L6-v2 is not installed and the Hub did not answer: pip install 'millis[offline]', or use "
         "model=scratch (cannot load model "
@@ -130,14 +131,14 @@ def test_package_missing_falls_back_to_the_hub(monkeypatch, saved, tmp_path):
     saved()
     monkeypatch.setitem(sys.modules, load.PACKAGE, None)
     monkeypatch.setattr(load, "PACKAGE_HUB_NAME", str(tmp_path))
-    assert Packaged(pooling="cls")(2, [])[0].spec["pooling"] == "cls"
+    assert Packaged(pooling="cls")(outputs(2), [])[0].spec["pooling"] == "cls"
 
 
 def test_package_with_other_weights(monkeypatch, saved, tmp_path):
     pytest.importorskip(load.PACKAGE)
     monkeypatch.setattr(load, "PACKAGE_SHA256", "0" * 64)
     with pytest.raises(MillisError) as error:
-        Packaged()(2, [])
+        Packaged()(outputs(2), [])
     assert "model.safetensors does not match its checksum: got 53aa51172d142c89, expected 0000000000000000" in str(
         error.value
     )
@@ -147,7 +148,7 @@ def test_package_with_other_weights(monkeypatch, saved, tmp_path):
 def test_packaged_minilm():
     """Its own training made paraphrases near: cosine of mean-pooled vectors, with margin."""
     pytest.importorskip(load.PACKAGE)
-    model, tokenizer = Packaged()(2, [])
+    model, tokenizer = Packaged()(outputs(2), [])
     assert model.spec["shape"] == {"head_size": 32, "heads": [12] * 6, "ffn": [1536] * 6}
     assert model.spec["affixes"] == [[101], [102]]
     vectors = []
@@ -167,7 +168,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows(saved, tmp_path, spec
     with pytest.raises(
         MillisError, match=rf"has ids up to {len(tokenizer) - 1}, the model 100 rows: call resize_token"
     ):
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])
 
 
 def test_a_folder_without_a_tokenizer(tmp_path, spec):
@@ -175,14 +176,14 @@ def test_a_folder_without_a_tokenizer(tmp_path, spec):
     AutoModel.from_config(config).save_pretrained(tmp_path)
     message = r"has 5 tokens, the model 100 rows: .* files are missing \(tokenizer.json or vocab.txt\). Save it beside"
     with pytest.raises(MillisError, match=message):
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])
 
 
 def test_a_tokenizer_of_another_language_is_warned_of(saved, tmp_path, caplog):
     saved()
-    Pretrained(str(tmp_path))(2, [*TEXTS, ("a cat", "the dog")])
+    Pretrained(str(tmp_path))(outputs(2), [*TEXTS, ("a cat", "the dog")])
     assert not caplog.records
-    Pretrained(str(tmp_path))(2, ["где мой заказ", "верните деньги", "cat"])
+    Pretrained(str(tmp_path))(outputs(2), ["где мой заказ", "верните деньги", "cat"])
     assert "83 % of the tokens of the training texts are unknown to the tokenizer" in caplog.text  # 5 of 6
 
 
@@ -192,4 +193,4 @@ def test_a_tokenizer_that_contradicts_itself(saved, tmp_path):
     state["post_processor"]["special_tokens"] = {}
     (tmp_path / "tokenizer.json").write_text(json.dumps(state))
     with pytest.raises(MillisError, match=r"the tokenizer of .* contradicts itself: .*Make or fetch it again"):
-        Pretrained(str(tmp_path))(2, [])
+        Pretrained(str(tmp_path))(outputs(2), [])

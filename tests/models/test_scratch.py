@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from labelled import outputs
 
 from millis import models
 from millis.errors import MillisError
@@ -11,7 +12,7 @@ ENGLISH = ["The cat sat on the mat.", "A dog barked at the cat!", ("Is the dog h
 
 
 def test_model_and_tokenizer_fit():
-    model, tokenizer = Scratch(2, 16, 2, 32, vocab_size=120, max_length=20)(3, ENGLISH)
+    model, tokenizer = Scratch(2, 16, 2, 32, vocab_size=120, max_length=20)(outputs(3), ENGLISH)
     encoding = tokenizer.encode("the cat sat")
     assert encoding.tokens[0] == "[CLS]" and encoding.tokens[-1] == "[SEP]"
     assert model.spec["affixes"] == [[tokenizer.token_to_id("[CLS]")], [tokenizer.token_to_id("[SEP]")]]
@@ -24,7 +25,7 @@ def test_model_and_tokenizer_fit():
 
 def test_no_texts():
     with pytest.raises(MillisError) as error:
-        Scratch()(2, [])
+        Scratch()(outputs(2), [])
     assert str(error.value) == (
         "model=scratch learns its vocabulary from the training texts, and there are none: check `data`"
     )

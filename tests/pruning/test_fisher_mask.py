@@ -30,7 +30,8 @@ def make_batch(rows=5, seed=0):
     ids = torch.randint(4, 100, (rows, 6), generator=generator)
     mask = torch.ones_like(ids)
     mask[-2:, 4:] = 0
-    return {"input_ids": ids, "attention_mask": mask, "labels": torch.randint(0, 3, (rows,), generator=generator)}
+    labels = torch.randint(0, 3, (rows,), generator=generator)
+    return {"input_ids": ids, "attention_mask": mask, "rows": torch.arange(rows), "target/logits": labels}
 
 
 def split(batch, *sizes):
@@ -43,7 +44,7 @@ def loss_with_gate(model, linear, columns, gate, example):
     """The example's loss when what enters `linear` through `columns` is multiplied with `gate`."""
     kept = linear.weight.clone()
     linear.weight[:, columns] *= gate
-    loss = F.cross_entropy(model(example["input_ids"], example["attention_mask"]), example["labels"])
+    loss = F.cross_entropy(model(example["input_ids"], example["attention_mask"]), example["target/logits"])
     linear.weight.copy_(kept)
     return float(loss)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from millis import models
+from millis.data.batches import model_inputs
 from millis.errors import MillisError
 from millis.models.selection import selected_spec
 from millis.pruning.fisher_mask import GateGradients
@@ -30,7 +31,8 @@ def batches():
         {
             "input_ids": torch.randint(4, 100, (8, 7), generator=generator),
             "attention_mask": torch.ones(8, 7, dtype=torch.long),
-            "labels": torch.randint(0, 3, (8,), generator=generator),
+            "rows": torch.arange(8),
+            "target/logits": torch.randint(0, 3, (8,), generator=generator),
         }
         for _ in range(4)
     ]
@@ -66,7 +68,7 @@ def test_measuring_and_correcting_reaches_the_speed_up(model, batches, target):
     assert small.spec == selected_spec(model.spec, keep)
     restored = models.build(small.spec).eval()
     restored.load_state_dict(small.state_dict())
-    inputs = {name: value for name, value in batches[0].items() if name != "labels"}
+    inputs = model_inputs(batches[0])
     assert torch.equal(restored(**inputs), small.eval()(**inputs))
 
 
@@ -108,7 +110,7 @@ def test_rescaling_brings_the_streams_nearer(model, batches):
     keep = ToLatency(2.0).choose(measured_table(model.spec), ToLatency(2.0).importance(model, batches), 6.0)
 
     def distance(small):
-        inputs = [{name: value for name, value in batch.items() if name != "labels"} for batch in batches]
+        inputs = [model_inputs(batch) for batch in batches]
         with torch.no_grad():
             return sum(float(nn.functional.mse_loss(small.pooled(**i), model.pooled(**i))) for i in inputs)
 

@@ -37,14 +37,14 @@ def test_damage_by_hand():
     # p = (1/2, 1/2) and (1/2, 1/2); q = (3/4, 1/4) and (1/4, 3/4): KL = 1/2 log(2/3) + 1/2 log 2 = 1/2 log(4/3), twice.
     reference = torch.zeros(2, 2)
     rounded = torch.tensor([[log(3), 0.0], [0.0, log(3)]])
-    damage = compare(reference, rounded)
+    damage = compare([reference], [rounded])
     assert damage.kl == pytest.approx(0.5 * log(4 / 3), abs=1e-7)
     assert damage.mse == pytest.approx(log(3) ** 2 / 2)
     assert damage.flips == 0.5  # of equal logits the first counts as the likelier
 
 
 def test_a_shift_of_all_logits_changes_no_prediction():
-    damage = compare(torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 5.0]]))
+    damage = compare([torch.tensor([[1.0, 2.0]])], [torch.tensor([[4.0, 5.0]])])
     assert damage == (pytest.approx(0, abs=1e-12), 9.0, 0.0)
 
 

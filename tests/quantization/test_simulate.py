@@ -35,17 +35,19 @@ def test_a_dynamic_product_by_hand():
     with simulation.rounded(["head"]):
         # Row 1: range [0, 2.55], s = 0.01, z = 0: 255 and 120; 2.55 · 1.27 + 1.2 · 0.5 = 3.8385.
         # Row 2: range [-1, 1.55], s = 0.01, z = 100: -1 and 1.55 stay; -1.27 + 1.55 · 0.5 = -0.495.
-        assert logits(model, [request(1, 2)]).flatten().tolist() == pytest.approx([3.8385, -0.495], abs=1e-5)
+        (found,) = logits(model, [request(1, 2)])
+    assert found.flatten().tolist() == pytest.approx([3.8385, -0.495], abs=1e-5)
     exact = [2.55 * 1.27 + 1.2 * 0.504, -1.27 + 1.55 * 0.504]
-    assert logits(model, [request(1, 2)]).flatten().tolist() == pytest.approx(exact, abs=1e-5)
+    (found,) = logits(model, [request(1, 2)])
+    assert found.flatten().tolist() == pytest.approx(exact, abs=1e-5)
 
 
 def test_a_static_range_is_that_of_the_calibration_texts():
     model = Lookup().eval()
     # Token 0 gives [0, 255] and s = 1: 2.55 → 3, 1.2 → 1; what exceeds it is clipped, here -1 → 0.
     with Simulation(model, STATIC, [request(0)]).rounded(["head"]):
-        got = logits(model, [request(1, 2)]).flatten().tolist()
-    assert got == pytest.approx([3 * 1.27 + 0.5, 2 * 0.5], abs=1e-5)
+        (found,) = logits(model, [request(1, 2)])
+    assert found.flatten().tolist() == pytest.approx([3 * 1.27 + 0.5, 2 * 0.5], abs=1e-5)
 
 
 def test_blocks_round_weights_alone():
@@ -54,7 +56,8 @@ def test_blocks_round_weights_alone():
     with Simulation(model, quantization, [request(1)]).rounded(["head"]):
         # e = 1.27, s = 1.27 / -8: 1.27 is -8 of them, 0.504 is -3.17 → -3 of them.
         expected = 2.55 * 1.27 + 1.2 * (3 * 1.27 / 8)
-        assert logits(model, [request(1)]).item() == pytest.approx(expected, abs=1e-5)
+        (found,) = logits(model, [request(1)])
+    assert found.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_weights_come_back_to_the_last_bit_even_after_an_error():

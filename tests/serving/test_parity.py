@@ -1,24 +1,37 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from millis.errors import MillisError
 from millis.serving.parity import parity
+from millis.tasks.classification import Classification
+
+RUNNER = SimpleNamespace(tokenize=lambda text: None, decode=Classification(labels=("no", "yes", "perhaps")).answer)
+
+
+def compared(ours, theirs):
+    """Parity of logits, [N, C] each."""
+    got, expected = ([(row[None].astype(np.float32),) for row in logits] for logits in (ours, theirs))
+    return parity(RUNNER, ["a text"] * len(got), got, expected)
 
 
 def test_parity_by_hand():
-    ours = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]], dtype=np.float32)
-    theirs = np.array([[1.0, 2.5], [2.0, 0.0], [1.0, 0.0], [5.0, 4.0]], dtype=np.float32)
+    ours = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]])
+    theirs = np.array([[1.0, 2.5], [2.0, 0.0], [1.0, 0.0], [5.0, 4.0]])
     # Labels 1 0 1 0 against 1 0 0 0: three of four; differences 0.5, 1, 1, 0.
-    assert parity(ours, theirs) == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
+    assert compared(ours, theirs) == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
 
 
 def test_parity_refuses_other_shapes_and_no_texts():
-    with pytest.raises(MillisError, match=r"shape \(1, 2\) and \(1, 3\), expected the same \[N, C\]"):
-        parity(np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32))
-    with pytest.raises(MillisError, match="with at least one text"):
-        parity(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
+    with pytest.raises(MillisError, match=r"shapes \[\[\(1, 2\)\]\] and \[\[\(1, 3\)\]\]: expected the same for each"):
+        compared(np.zeros((1, 2)), np.zeros((1, 3)))
+    with pytest.raises(MillisError, match=r"of 2 and 1 texts, .*: expected the same for each of 2 texts"):
+        compared(np.zeros((2, 2)), np.zeros((1, 2)))
+    with pytest.raises(MillisError, match="for each of 0 texts, at least one"):
+        compared(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 def test_parity_refuses_nan():
     with pytest.raises(MillisError, match="not finite"):
-        parity(np.full((1, 2), np.nan, np.float32), np.zeros((1, 2), np.float32))
+        compared(np.full((1, 2), np.nan), np.zeros((1, 2)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from millis.errors import MillisError
-from millis.metrics import judged, score
+from millis.metrics import judged, named, score
 from millis.metrics.accuracy import Accuracy
 from millis.record import Record
 from millis.sweep.frontier import frontier, non_dominated
@@ -233,8 +233,9 @@ def test_draws_without_a_value_are_left_out() -> None:
     # Text 0 alone is out of scope: the metric is undefined when it is not drawn, 36.6 % of the draws, as above.
     labels = [1] + [0] * (TEXTS - 1)
     name = "out_of_scope_recall"
+    recall = named(name, ["in", "oos"])
     a = record("a", 100, 2, predictions=labels, references=labels, quality=name,
-               metrics={name: 100.0, "latency_p50_ms": 2.0}, judged=judged([name], ["in", "oos"]))  # fmt: skip
+               metrics={name: 100.0, "latency_p50_ms": 2.0}, judged=judged({name: recall}))  # fmt: skip
     result = frontier([a], resamples=1000)
     assert result.resamples == pytest.approx(634, abs=50)
     assert result.standings[0].probability == 1.0

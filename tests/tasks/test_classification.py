@@ -14,19 +14,20 @@ from millis.metrics.accuracy import Accuracy
 from millis.metrics.bootstrap import interval
 from millis.record import Judged
 from millis.tasks.classification import WIDE, Classification, Label
+from millis.tasks.judging import judge, scores
 
 
 def test_scores_hold_the_metric_and_those_beside_it():
     # a: precision 1/1, recall 1/2, F1 2/3. b: precision 1/2, recall 1, F1 2/3. Accuracy 2/3.
-    scores = Classification(also=["macro_f1"], labels=("a", "b")).scores([0, 1, 1], [0, 0, 1])
-    assert scores == {"accuracy": pytest.approx(200 / 3), "macro_f1": pytest.approx(200 / 3)}
-    assert list(Classification(metric="macro_f1", also=(), labels=("a", "b")).scores([0], [0])) == ["macro_f1"]
+    found = scores(Classification(also=["macro_f1"], labels=("a", "b")), [0, 1, 1], [0, 0, 1])
+    assert found == {"accuracy": pytest.approx(200 / 3), "macro_f1": pytest.approx(200 / 3)}
+    assert list(scores(Classification(metric="macro_f1", also=(), labels=("a", "b")), [0], [0])) == ["macro_f1"]
 
 
 def test_a_judgement_has_value_interval_and_reading():
     task = Classification(metric="accuracy", also=["macro_f1"], labels=("a", "b"))
-    found = task.judge([0, 1, 1, 0], [0, 0, 1, 0])
-    assert found.values == task.scores([0, 1, 1, 0], [0, 0, 1, 0])
+    found = judge(task, [0, 1, 1, 0], [0, 0, 1, 0])
+    assert found.values == scores(task, [0, 1, 1, 0], [0, 0, 1, 0])
     assert found.intervals["accuracy"] == interval(Accuracy(), [0, 1, 1, 0], [0, 0, 1, 0])
     assert found.judged == {"accuracy": Judged(), "macro_f1": Judged(settings={"classes": 2})}
 
@@ -41,7 +42,7 @@ def test_labels_that_a_metric_cannot_work_with_are_refused():
 
 def test_an_unknown_metric_is_refused():
     with pytest.raises(MillisError, match="acuracy"):
-        Classification(metric="acuracy", also=(), labels=("a", "b")).scores([0], [0])
+        scores(Classification(metric="acuracy", also=(), labels=("a", "b")), [0], [0])
 
 
 def test_a_text_needs_room_between_the_special_tokens():

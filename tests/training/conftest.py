@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from labelled import counted
 
 from millis.distillation.objective import Distillation
 from millis.training.module import TextModule
@@ -30,7 +31,7 @@ def module(bag):
     """A bag of tokens to be trained on labels, or with `alpha` on a teacher too."""
 
     def make(alpha=0.0, lr=0.05, score=percent, **settings):
-        objective = Distillation(alpha=alpha, **settings).objective([1, 1])
+        objective = Distillation(alpha=alpha, **settings).objective(counted([1, 1]))
         return TextModule(bag(), objective, AdamW(lr=lr, head_lr=lr), score)
 
     return make

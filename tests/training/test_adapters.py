@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from labelled import counted
 from omegaconf import OmegaConf
 
 from millis import models
@@ -66,7 +67,10 @@ def answers(model):
 def train(model, callbacks, separable, folder, epochs=3, lr=0.02, layer_decay=1.0, watch=(), accumulated=1):
     """`watch`: callbacks that look on. `accumulated`: batches that a step of eight rows is cut into."""
     module = TextModule(
-        model, Distillation(alpha=0).objective([1, 1]), AdamW(lr=lr, head_lr=lr, layer_decay=layer_decay), percent
+        model,
+        Distillation(alpha=0).objective(counted([1, 1])),
+        AdamW(lr=lr, head_lr=lr, layer_decay=layer_decay),
+        percent,
     )
     fit = Fit(
         max_epochs=epochs, batch_size=8 // accumulated, patience=99, accelerator="cpu",

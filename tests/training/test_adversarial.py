@@ -42,7 +42,7 @@ def by_hand(model, rows, radius):
     mask = batch["attention_mask"].float().unsqueeze(-1)
 
     def loss(vectors):
-        return F.cross_entropy(model.head((vectors * mask).sum(1) / mask.sum(1)), batch["labels"])
+        return F.cross_entropy(model.head((vectors * mask).sum(1) / mask.sum(1)), batch["target/logits"])
 
     vectors = model.embedding(batch["input_ids"])
     (gradient,) = torch.autograd.grad(loss(vectors), vectors, retain_graph=True)

@@ -11,7 +11,7 @@ from torch import nn
 from millis.data.batches import Rows
 from millis.distillation.logits import softened_kl
 from millis.distillation.teacher_cache import teacher_logits
-from millis.training.callbacks import OnlineTeacher, Progress
+from millis.training.callbacks import CachedTeacher, OnlineTeacher, Progress
 from millis.training.fit import Fit
 
 
@@ -38,12 +38,11 @@ class Losses(pl.Callback):
 
 @pytest.fixture
 def train(module, separable, tmp_path):
-    def run(folder, **options):
+    def run(folder, callbacks):
         losses, split, built = Losses(), separable(32), module(alpha=0.5)
-        callbacks = [*options.pop("callbacks", ()), losses]
         Fit(max_epochs=2, batch_size=8, accelerator="cpu")(
             built, split, split, 0,
-            folder=tmp_path / folder, seed=0, title="toy", callbacks=callbacks, **options,
+            folder=tmp_path / folder, seed=0, title="toy", callbacks=[*callbacks, losses],
         )  # fmt: skip
         return losses.seen, built
 
@@ -51,8 +50,8 @@ def train(module, separable, tmp_path):
 
 
 def test_the_online_teacher_gives_exactly_the_losses_of_the_cached_one(train, separable, tmp_path):
-    logits = teacher_logits(Table(), separable(32), 0, tmp_path / "logits.npy")
-    cached, one = train("cached", teacher_logits=logits)
+    logits = teacher_logits(Table(), separable(32), 0, tmp_path / "logits.npz")
+    cached, one = train("cached", callbacks=[CachedTeacher(logits)])
     online, two = train("online", callbacks=[OnlineTeacher(Table())])
     assert len(cached) == 2 * 4
     assert cached == online
@@ -62,15 +61,14 @@ def test_the_online_teacher_gives_exactly_the_losses_of_the_cached_one(train, se
 
 def test_a_teacher_that_pads_agrees_to_rounding(bag, separable, tmp_path):
     split, teacher = separable(40), bag(seed=5)
-    cached = teacher_logits(teacher, split, 0, tmp_path / "logits.npy")
+    (cached,) = teacher_logits(teacher, split, 0, tmp_path / "logits.npz").logits
     batch = Rows(split, 0).__getitems__([7, 1, 30])
     OnlineTeacher(teacher).on_train_batch_start(pl.Trainer(logger=False), pl.LightningModule(), batch, 0)
-    assert not batch["teacher_logits"].requires_grad
-    np.testing.assert_allclose(batch["teacher_logits"].numpy(), cached[[7, 1, 30]], rtol=1e-5, atol=1e-6)
+    found = batch["teacher_logits/logits"]
+    assert not found.requires_grad
+    np.testing.assert_allclose(found.numpy(), cached[[7, 1, 30]], rtol=1e-5, atol=1e-6)
     student = torch.zeros(3, 2)
-    online, offline = (
-        softened_kl(student, logits, 2.0) for logits in (batch["teacher_logits"], torch.tensor(cached[[7, 1, 30]]))
-    )
+    online, offline = (softened_kl(student, logits, 2.0) for logits in (found, torch.tensor(cached[[7, 1, 30]])))
     assert online.item() == pytest.approx(offline.item(), rel=1e-5)
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from labelled import said
 from pytorch_lightning.loggers import CSVLogger
 
 from millis.data.batches import Rows, model_inputs
 from millis.errors import MillisError
+from millis.training.callbacks import CachedTeacher
 from millis.training.fit import Fit, seed_everything
 
 
@@ -246,12 +248,13 @@ def test_every_term_is_logged_before_its_weight(module, separable, tmp_path):
     logger = CSVLogger(tmp_path, "curves", version="v")
     Fit(max_epochs=1, batch_size=64, accelerator="cpu", log_every_n_steps=1)(
         built, separable(64), separable(32), 0,
-        folder=tmp_path, seed=0, title="toy", teacher_logits=teacher, logger=logger,
+        folder=tmp_path, seed=0, title="toy", callbacks=[CachedTeacher(said(teacher))], logger=logger,
     )  # fmt: skip
     with (tmp_path / "curves" / "v" / "metrics.csv").open() as file:
         logged = {name: float(value) for row in csv.DictReader(file) for name, value in row.items() if value}
-    batch = Rows(separable(64), 0, teacher).__getitems__(list(range(64)))
-    total, terms = beside.objective(beside.model(**model_inputs(batch)), batch)
+    batch = Rows(separable(64), 0).__getitems__(list(range(64)))
+    batch["teacher_logits/logits"] = torch.from_numpy(teacher)
+    total, terms = beside.objective([beside.model(**model_inputs(batch))], batch)
     assert logged["train/cross_entropy"] == pytest.approx(terms["cross_entropy"].item(), rel=1e-5)
     assert logged["train/softened_kl"] == pytest.approx(terms["softened_kl"].item(), rel=1e-5)
     assert logged["train/objective"] == pytest.approx(total.item(), rel=1e-5)

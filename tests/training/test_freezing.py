@@ -4,6 +4,7 @@ import copy
 
 import rounded
 import torch
+from labelled import counted
 
 from millis.distillation.contract import Pair
 from millis.distillation.objective import Distillation
@@ -19,7 +20,7 @@ def test_exits_alone_are_trained(separable, tmp_path):
     model = with_exits(rounded.model(), [0])
     before = copy.deepcopy(model.state_dict())
     stage = TwoStage().stages(Distillation(alpha=0.0).stages())[-1]
-    objective = stage.distillation.objective([1, 1, 1], Pair(model, None, None, None))
+    objective = stage.distillation.objective(counted([1, 1, 1]), Pair(model, None, None, None))
     module = TextModule(model, objective, AdamW(lr=0.05, head_lr=0.05), lambda predictions, references: 0.0)
     frozen = TrainOnly(model, stage.trains)
     fit = Fit(max_epochs=2, batch_size=8, accelerator="cpu")

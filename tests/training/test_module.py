@@ -19,11 +19,12 @@ def trainer(epochs=1):
 def test_the_training_loss_is_the_objective_on_the_models_logits(module, separable):
     built = module(alpha=0.5)
     split = separable(6)
-    batch = Rows(split, 0, torch.randn(6, 2).numpy()).__getitems__([0, 3, 5])
+    batch = Rows(split, 0).__getitems__([0, 3, 5])
+    batch["teacher_logits/logits"] = torch.randn(3, 2)
     logged = {}
     built.log = lambda name, value, batch_size, sync_dist: logged.update({name: (value.item(), batch_size)})
     loss = built.training_step(batch, 0)
-    total, terms = built.objective(built.model(batch["input_ids"], batch["attention_mask"]), batch)
+    total, terms = built.objective([built.model(batch["input_ids"], batch["attention_mask"])], batch)
     assert loss.item() == total.item()
     assert logged == {
         "train/objective": (total.item(), 3),
@@ -49,7 +50,7 @@ def test_the_metric_is_taken_over_the_whole_split_at_once(module, separable):
     assert len(asked) == 2
     assert run.callback_metrics[VALIDATION] == 12.5
     for predictions, references in asked:
-        assert sorted(references) == sorted(validation.labels.tolist())
+        assert sorted(references) == sorted(validation.targets["logits"].tolist())
         assert all(isinstance(value, int) for value in predictions)
 
 

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
+from millis.data.batches import model_inputs
 from millis.training import precision
 from millis.training.fit import Fit
 from millis.training.precision import Savings, _pass, savings
@@ -38,13 +39,11 @@ class Deep(nn.Module):
 
 def batch(rows=2, length=5):
     ids = torch.arange(rows * length).view(rows, length) % 3
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros(rows)}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "target/logits": torch.zeros(rows)}
 
 
 def test_kept_bytes_are_those_of_distinct_activations():
-    model, inputs = Exponential(), batch()
-    inputs.pop("labels")
-    _, kept = _pass(model, inputs, nullcontext())
+    _, kept = _pass(Exponential(), model_inputs(batch()), nullcontext())
     assert kept == 2 * (2 * 5 * 4)  # x and exp(w · x), [2, 5] of 4 bytes; w is a weight, not an activation
 
 

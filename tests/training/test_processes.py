@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from labelled import said
 from torch import nn
 from toy import Bag, DieAt, LoopbackOnly, SameEverywhere, Unreadable, failing_training, sleep, toy_module, toy_training
 
@@ -25,6 +26,7 @@ from millis.pruning.criterion.wanda import Wanda
 from millis.pruning.granularity.element import Element
 from millis.pruning.recipe import Pruning
 from millis.pruning.schedule import Linear
+from millis.training.callbacks import CachedTeacher
 from millis.training.fit import Fit
 from millis.training.processes import READY, Gathered, led
 from millis.training.pruning import PruningCallback
@@ -36,10 +38,10 @@ tiny_encoder = runpy.run_path(str(Path(__file__).parents[1] / "pruning" / "conft
 def train(tmp_path):
     """Trains a toy module in `devices` processes."""
 
-    def run(devices, module=None, rows=64, epochs=3, callbacks=(), logits=None, folder=None, batch_size=8, **flags):
+    def run(devices, module=None, rows=64, epochs=3, callbacks=(), folder=None, batch_size=8, **flags):
         module = toy_module() if module is None else module
         fit = Fit(max_epochs=epochs, batch_size=batch_size, patience=10, accelerator="cpu", devices=devices, **flags)
-        return module, toy_training(fit, module, tmp_path / (folder or f"{devices}"), rows, logits, callbacks)
+        return module, toy_training(fit, module, tmp_path / (folder or f"{devices}"), rows, callbacks)
 
     return run
 
@@ -85,7 +87,7 @@ def test_with_a_teacher_accumulation_and_parameters_that_nothing_reads(train):
         train(
             devices,
             toy_module(Bag(unused=True), alpha=0.5, freeze_embeddings=True),
-            logits=logits,
+            callbacks=[CachedTeacher(said(logits))],
             accumulate_grad_batches=3,
         )
         for devices in (1, 2)

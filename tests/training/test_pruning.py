@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from labelled import counted
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -44,7 +45,7 @@ def percent(predictions, references):
 
 def text_module(seed=0, lr=0.01, score=percent):
     model = tiny_encoder(seed=seed, num_labels=2)
-    return TextModule(model, Distillation(alpha=0.0).objective([1, 1]), AdamW(lr=lr, head_lr=lr), score)
+    return TextModule(model, Distillation(alpha=0.0).objective(counted([1, 1])), AdamW(lr=lr, head_lr=lr), score)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 import pytorch_lightning as pl
 import rounded
 import torch
+from labelled import counted
 from signatures import TEXTS
 
 from millis.backends.onnx.export import export
@@ -61,7 +62,10 @@ def train(separable, tmp_path):
 
     def run(recipe="dynamic", folder="run", epochs=EPOCHS, stop=None, precision="32-true", **aware):
         module = TextModule(
-            rounded.model(), Distillation(alpha=0.0).objective([1, 1, 1]), AdamW(lr=0.01, head_lr=0.01), percent
+            rounded.model(),
+            Distillation(alpha=0.0).objective(counted([1, 1, 1])),
+            AdamW(lr=0.01, head_lr=0.01),
+            percent,
         )
         callback, watch = QuantizationCallback(rounded.quantization(recipe, **aware)), Watch()
         callbacks = [callback, watch, *([Stop(stop)] if stop else [])]

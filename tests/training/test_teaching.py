@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from labelled import counted, said
 
 from millis import models
 from millis.data.batches import Rows
@@ -77,40 +78,41 @@ def forbidden():
 
 
 def logits_of(pair, tmp_path):
-    return lambda: teacher_logits(pair.teacher, pair.rows.encoded, 0, tmp_path / "logits.npy")
+    return lambda: teacher_logits(pair.teacher, pair.rows.encoded, 0, tmp_path / "logits.npz")
 
 
 def train(pair, method, tmp_path, name="run", epochs=2, precision="32-true", **options):
     torch.manual_seed(7)  # a learned projection's fresh weights
-    objective = method.objective([12, 12], pair)
+    objective = method.objective(counted([12, 12]), pair)
     logits = logits_of(pair, tmp_path) if method.needs_logits else forbidden
     taught = teaching(method, objective, pair, tmp_path / "features", logits)
     module = TextModule(pair.student, objective, AdamW(lr=0.01, head_lr=0.03), lambda *_: 50.0)
     watch = Watch()
     fitted = Fit(max_epochs=epochs, batch_size=8, accelerator="cpu", precision=precision, **options)(
         module, pair.rows.encoded, pair.rows.encoded, 0, folder=tmp_path / name, seed=0, title="toy",
-        teacher_logits=taught.teacher_logits, callbacks=[*taught.callbacks, watch],
+        callbacks=[*taught.callbacks, watch],
     )  # fmt: skip
     return module, watch, taught, fitted
 
 
 def test_nothing_is_asked_of_a_teacher_that_nobody_needs(pair, tmp_path):
     method = Distillation(alpha=0.0)
-    taught = teaching(method, method.objective([12, 12]), pair, tmp_path / "f", forbidden)
-    assert (taught.teacher_logits, taught.callbacks, taught.cached, taught.message) == (None, [], True, "")
+    taught = teaching(method, method.objective(counted([12, 12])), pair, tmp_path / "f", forbidden)
+    assert (taught.callbacks, taught.cached, taught.message) == ([], True, "")
     assert not (tmp_path / "f").exists()
 
 
 def test_logits_alone_are_cached_or_on_line_as_ever(pair, tmp_path):
-    logits = np.zeros((24, 2), np.float32)
+    logits = said(np.zeros((24, 2), np.float32))
     cached = Distillation(alpha=0.5)
-    taught = teaching(cached, cached.objective([12, 12]), pair, tmp_path / "f", lambda: logits)
-    assert taught.teacher_logits is logits
-    assert taught.callbacks == []
+    taught = teaching(cached, cached.objective(counted([12, 12])), pair, tmp_path / "f", lambda: logits)
+    (callback,) = taught.callbacks
+    assert isinstance(callback, CachedTeacher)
+    assert callback.logits is logits
+    assert callback.features is None
     assert taught.message == ""
     online = Distillation(alpha=0.5, cache=False)
-    taught = teaching(online, online.objective([12, 12]), pair, tmp_path / "f", forbidden)
-    assert taught.teacher_logits is None
+    taught = teaching(online, online.objective(counted([12, 12])), pair, tmp_path / "f", forbidden)
     (callback,) = taught.callbacks
     assert isinstance(callback, OnlineTeacher)
     assert (callback.teacher, set(callback.features), callback.rows) == (pair.teacher, set(), None)
@@ -118,12 +120,15 @@ def test_logits_alone_are_cached_or_on_line_as_ever(pair, tmp_path):
 
 def test_features_that_fit_are_cached_and_that_is_said(pair, split, tmp_path):
     method = FeatureDistillation(terms=TERMS)
-    taught = teaching(method, method.objective([12, 12], pair), pair, tmp_path / "f", logits_of(pair, tmp_path))
+    taught = teaching(
+        method, method.objective(counted([12, 12]), pair), pair, tmp_path / "f", logits_of(pair, tmp_path)
+    )
     size = len(split.ids) * WIDTHS * 2
     assert taught.message == f"teacher: 8 features of 24 texts, {size / 1000:.1f} kB in half precision, cached"
     assert taught.cached
-    assert taught.teacher_logits.shape == (24, 2)
-    assert [type(callback) for callback in taught.callbacks] == [CachedTeacher]
+    (callback,) = taught.callbacks
+    assert isinstance(callback, CachedTeacher)
+    assert [logits.shape for logits in callback.logits.logits] == [(24, 2)]
     assert len(list((tmp_path / "f").glob("*.npy"))) == 8
 
 
@@ -136,9 +141,9 @@ def test_features_that_fit_are_cached_and_that_is_said(pair, split, tmp_path):
 )
 def test_features_that_do_not_fit_are_computed_in_every_step_and_that_is_said(pair, split, tmp_path, setting, why):
     method = FeatureDistillation(terms=TERMS, **setting)
-    logits = np.full((24, 2), 3, np.float32) if method.cache else None
+    logits = said(np.full((24, 2), 3, np.float32))
     asked = (lambda: logits) if method.cache else forbidden
-    taught = teaching(method, method.objective([12, 12], pair), pair, tmp_path / "f", asked)
+    taught = teaching(method, method.objective(counted([12, 12]), pair), pair, tmp_path / "f", asked)
     size = len(split.ids) * WIDTHS * 2
     assert size > 20_000
     assert taught.message == (
@@ -146,14 +151,15 @@ def test_features_that_do_not_fit_are_computed_in_every_step_and_that_is_said(pa
         "step"
     )
     assert not taught.cached
-    assert taught.teacher_logits is logits  # small enough to keep, and perhaps those of several teachers
-    (callback,) = taught.callbacks
-    assert isinstance(callback, OnlineTeacher)
-    batch = Rows(split, 0, taught.teacher_logits).__getitems__([3, 1])
-    callback.on_train_batch_start(None, pl.LightningModule(), batch, 0)
+    kept = [CachedTeacher] * method.cache  # small enough to keep, and perhaps those of several teachers
+    assert [type(callback) for callback in taught.callbacks] == [*kept, OnlineTeacher]
+    assert all(callback.logits is logits for callback in taught.callbacks[:-1])
+    batch = Rows(split, 0).__getitems__([3, 1])
+    for callback in taught.callbacks:
+        callback.on_train_batch_start(None, pl.LightningModule(), batch, 0)
     assert "teacher/hidden/3" in batch
-    assert batch["teacher_logits"].shape == (2, 2)
-    assert (batch["teacher_logits"] == 3).all() == method.cache
+    assert batch["teacher_logits/logits"].shape == (2, 2)
+    assert (batch["teacher_logits/logits"] == 3).all() == method.cache
     assert not (tmp_path / "f").exists()
 
 
@@ -173,18 +179,18 @@ def test_cached_and_on_line_losses_agree_to_half_precision(pair, tmp_path):
 
 def test_the_online_teacher_reads_its_own_token_ids(pair, encoded, split):
     # A trimmed vocabulary: the same texts, the student's ids 7 lower.
-    lower = encoded(np.split(split.ids - 7, split.offsets[1:-1]), split.labels)
+    lower = encoded(np.split(split.ids - 7, split.offsets[1:-1]), split.targets["logits"])
     rows = Rows(lower, 0)
     features = [Feature("hidden", 3)]
     found, expected = rows.__getitems__([2, 9, 4]), pair.rows.__getitems__([2, 9, 4])
     OnlineTeacher(pair.teacher, features, pair.rows).on_train_batch_start(None, pl.LightningModule(), found, 0)
     OnlineTeacher(pair.teacher, features).on_train_batch_start(None, pl.LightningModule(), expected, 0)
     assert torch.equal(found["teacher/hidden/3"], expected["teacher/hidden/3"])
-    assert torch.equal(found["teacher_logits"], expected["teacher_logits"])
+    assert torch.equal(found["teacher_logits/logits"], expected["teacher_logits/logits"])
     assert not found["teacher/hidden/3"].requires_grad
     method = FeatureDistillation(terms=TERMS, cache=False)
     apart = Pair(pair.student, pair.teacher, rows, pair.rows)
-    taught = teaching(method, method.objective([12, 12], apart), apart, None, forbidden)
+    taught = teaching(method, method.objective(counted([12, 12]), apart), apart, None, forbidden)
     assert taught.callbacks[0].rows is pair.rows
 
 
@@ -200,7 +206,7 @@ def test_projections_are_trained_at_the_heads_rate_and_stay_out_of_the_student(p
 
     torch.manual_seed(7)
     method = FeaturesOnly(TERMS)
-    objective = method.objective([12, 12], pair)
+    objective = method.objective(counted([12, 12]), pair)
     fresh = {name: value.clone() for name, value in objective.state_dict().items()}
     assert [tuple(value.shape) for value in fresh.values()] == [(16, 8), (16, 8)]
     taught = teaching(method, objective, pair, tmp_path / "f", forbidden)
@@ -236,7 +242,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(pair, tmp_path):
     train(pair, method, tmp_path, "whole", epochs=4)
     pair.student.load_state_dict(start)
     torch.manual_seed(7)
-    objective = method.objective([12, 12], pair)
+    objective = method.objective(counted([12, 12]), pair)
     taught = teaching(method, objective, pair, tmp_path / "features", forbidden)
     module = TextModule(pair.student, objective, AdamW(lr=0.01, head_lr=0.03), lambda *_: 50.0)
     with pytest.raises(Killed):
@@ -271,7 +277,7 @@ def test_epochs_of_features_alone_are_selected_by_their_own_loss(pair, tmp_path)
             losses.append(outputs["loss"].item())
 
     method = TwoStage(terms=TERMS).stages()[0].distillation
-    objective = method.objective([12, 12], pair)
+    objective = method.objective(counted([12, 12]), pair)
     taught = teaching(method, objective, pair, tmp_path / "f", forbidden)
 
     def score(*_):
@@ -292,7 +298,7 @@ def test_features_alone_leave_the_head_as_it_was(pair, tmp_path):
     before = pair.student.head.weight.detach().clone()
     optimizer = AdamW(lr=0.01, head_lr=0.03, weight_decay=0.0)
     method = FeaturesOnly(TERMS)
-    objective = method.objective([12, 12], pair)
+    objective = method.objective(counted([12, 12]), pair)
     taught = teaching(method, objective, pair, tmp_path / "f", forbidden)
     Fit(max_epochs=1, batch_size=8, accelerator="cpu")(
         TextModule(pair.student, objective, optimizer, lambda *_: 0.0), pair.rows.encoded, pair.rows.encoded, 0,

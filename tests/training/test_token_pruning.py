@@ -4,6 +4,7 @@ import pytest
 import pytorch_lightning as pl
 import rounded
 import torch
+from labelled import counted
 
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
@@ -36,7 +37,7 @@ def fit(encoded, tmp_path):
     def texts(count, seed):
         generator = torch.Generator().manual_seed(seed)
         rows = [torch.randint(4, rounded.VOCABULARY, (8,), generator=generator).numpy() for _ in range(count)]
-        return encoded(rows, [int(row[3] % 3) for row in rows])
+        return encoded(rows, [int(row[3] % 3) for row in rows], classes=3)
 
     def run(folder="run", callbacks=(), epochs=6, start=None, **settings):
         recipe = TokenPruning(**{"kept": SHARE, "soft": 0.7} | settings)
@@ -45,7 +46,7 @@ def fit(encoded, tmp_path):
         if start is not None:
             model.thresholds.logarithms.data.copy_(start)
         module = TextModule(
-            model, Distillation(alpha=0).objective([1] * 3), AdamW(lr=1e-3, head_lr=1e-3), lambda *_: 50.0
+            model, Distillation(alpha=0).objective(counted([1, 1, 1])), AdamW(lr=1e-3, head_lr=1e-3), lambda *_: 50.0
         )
         trainer = Fit(max_epochs=epochs, batch_size=8, patience=10, accelerator="cpu")
         trainer(

@@ -131,6 +131,9 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         entries = {key.lstrip("+"): entry for key, entry in options.space.items()}
         written = Space.parse(entries, _overrides.fixed_values(self.config))
         space, self.fixed, self.deletions = _overrides.narrow(written, overrides)
+        listener = instantiate(options.listener) if options.listener else None
+        if listener:
+            space = listener.possible(self.config, space)
         for recipe in options.enqueue:
             written.check(recipe)
         self._sampler(options.seed)  # a fault in its config shows before any work
@@ -151,7 +154,6 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         )
         shared.check(space)
         shared.enqueue([recipe for recipe in options.enqueue if space.admits(recipe)])
-        listener = instantiate(options.listener) if options.listener else None
         with shared.working():
             if listener:
                 listener.start(self.config)

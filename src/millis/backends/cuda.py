@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from millis import backends
 from millis.backends import eager
-from millis.backends.tracing import each
 from millis.errors import MillisError
+from millis.models.outputs import each
 from millis.storage.encodings import Array
 from millis.types import Features, Outputs, Signature
 

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from millis.backends.profile import WARM, Operator, Time, summarised
-from millis.backends.tracing import each
 from millis.errors import MillisError
+from millis.models.outputs import each
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array

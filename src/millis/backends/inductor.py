@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from millis import backends
 from millis.backends.scratch import blame_machine, fp32_bytes
-from millis.backends.tracing import difference, each, example, quiet
+from millis.backends.tracing import difference, example, quiet
 from millis.errors import MillisError
+from millis.models.outputs import each
 from millis.store import file_sha256
 from millis.types import Features, Outputs, Signature
 

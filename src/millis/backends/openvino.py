@@ -158,7 +158,7 @@ class _Request:
         names = {name: index for index, port in enumerate(compiled.inputs) for name in port.names}
         self.inputs = [names.get(name) for name in inputs]
         given = {name: index for index, port in enumerate(compiled.outputs) for name in port.names}
-        self.outputs = [0] if outputs is None else [given[name] for name in outputs]
+        self.outputs = range(len(compiled.outputs)) if outputs is None else [given[name] for name in outputs]
 
     def __call__(self, arrays: Iterable[Any]) -> list[NDArray[np.float32]]:
         """The outputs; what the graph does not read is passed over."""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from millis.models.outputs import each
 from millis.types import Features, Output, Session, Signature
 
 SHAPES = ((1, 1), (1, 7), (3, 5))  # [B, S] to compare at; the example below is (2, 4)
@@ -34,11 +35,6 @@ def example(inputs: tuple[str, ...], batch: int, length: int) -> tuple[Tensor, .
 def axes(output: Output) -> dict[int, str]:
     """Which axes of an output are free."""
     return {0: "batch"} if output.per == "text" else {0: "batch", 1: "sequence"}
-
-
-def each(outputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """A module's outputs: of one, it returns the tensor itself; compiled code may return a list of several."""
-    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 def difference(model: nn.Module, session: Session, signature: Signature) -> str | None:

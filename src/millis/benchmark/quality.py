@@ -6,14 +6,14 @@ bits, and a third of the time.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.serving.reader import stack
 from millis.serving.runner import Runner
-from millis.types import Features, Text
+from millis.types import Features, Outputs, Text
 
 TOGETHER = 32  # texts a pass: enough to fill the arithmetic units, little memory
 
@@ -22,14 +22,14 @@ class Answers(NamedTuple):
     """What a runner says to N texts.
 
     Args:
-        predictions: Label indices, [N].
-        logits: [N, C].
+        predictions: Values of the answers (`millis.tasks.contract.Answer.value`), [N].
+        outputs: The model's, [N].
         truncated: How many texts were longer than the model takes.
         steps: How many of the model's steps each text took, [N]; all 1 where it answers in one piece.
     """
 
-    predictions: list[int]
-    logits: NDArray[np.float32]
+    predictions: list[Any]
+    outputs: list[Outputs]
     truncated: int
     steps: NDArray[np.int64]
 
@@ -38,13 +38,16 @@ def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     """Put N `texts` through `runner`."""
     encodings = [runner.tokenize(text) for text in texts]
     features = [runner.feed(encoding) for encoding in encodings]
-    logits = np.empty((len(texts), runner.manifest.signature.outputs[0].width), np.float32)
+    outputs: list[Outputs] = [()] * len(texts)
     steps = np.empty(len(texts), np.int64)
     together = TOGETHER if runner.manifest.quantization is None else 1
     for rows in _equally_long(features, together):
-        (logits[rows],), steps[rows] = runner.answer(stack([features[row] for row in rows]))
+        given, steps[rows] = runner.answer(stack([features[row] for row in rows]))
+        for place, row in enumerate(rows):
+            outputs[row] = tuple(array[place : place + 1] for array in given)
     truncated = sum(bool(encoding.overflowing) for encoding in encodings)
-    return Answers(logits.argmax(axis=1).tolist(), logits, truncated, steps)
+    predictions = [runner.decode(*pair).value() for pair in zip(outputs, encodings, strict=True)]
+    return Answers(predictions, outputs, truncated, steps)
 
 
 def _equally_long(features: Sequence[Features], together: int) -> Iterator[list[int]]:

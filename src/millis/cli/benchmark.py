@@ -25,6 +25,7 @@ from millis.serving.runner import bound_threads, check_trusted, load
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 from millis.tasks.contract import Task
+from millis.tasks.judging import judge
 
 
 def run(cfg: DictConfig) -> list[Record]:
@@ -52,7 +53,7 @@ def run(cfg: DictConfig) -> list[Record]:
     for name, folder in artifacts.items():
         found, predictions = measured[name], answers[name].predictions
         references = inputs.dataset.test.references
-        judgement = inputs.task.judge(predictions, references)
+        judgement = judge(inputs.task, predictions, references)
         records.append(
             Record(
                 id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),

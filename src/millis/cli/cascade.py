@@ -97,8 +97,9 @@ def validated(cfg: DictConfig, inputs: Inputs, members: Mapping[str, tuple[Path,
     stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
     first = COMPUTE if read_alike(members) else TOKENIZE
     nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
+    logits = np.concatenate([outputs[0] for outputs in answers["fast"].outputs])
     return Validation(
-        confidence=maximum_probability.score([answers["fast"].logits]).astype(np.float64),
+        confidence=maximum_probability.score([logits]).astype(np.float64),
         fast=np.array(answers["fast"].predictions),
         accurate=np.array(answers["accurate"].predictions),
         fast_ms=stages["fast"].sum(axis=1)[nearest],

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from millis.cli.pipeline.capable import capable
 from millis.cli.pipeline.compress import (
     Skipped,
     check_request,
@@ -22,6 +23,7 @@ from millis.record import Record
 from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
+from millis.sweep.space import Space
 from millis.sweep.study import finished
 from millis.units import show
 
@@ -52,6 +54,11 @@ class Listener:
         self.console = wide_console(stderr=True)
         self.best: list[tuple[float, float, str]] = []
 
+    def possible(self, config: Any, space: Space) -> Space:
+        """Without what cannot answer as the task asks."""
+        self.space = capable(config, space, self.say)
+        return self.space
+
     def start(self, config: Any) -> None:
         """Train the teacher where needed; measure it and the untouched baseline."""
         cfg = config.copy()
@@ -66,7 +73,7 @@ class Listener:
         self.reading = self.references[0].reading
         for record in self.references:
             self.say(f"  {_line(record)}")
-        self.say(forecast(cfg, self.teacher))
+        self.say(forecast(cfg, self.teacher, self.space))
 
     def told(
         self,

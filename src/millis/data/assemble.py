@@ -9,7 +9,7 @@ from millis.data.cut import holdout, sample
 from millis.data.dataset import Dataset, Split
 from millis.data.one_label import ONE_LABEL
 from millis.data.overlaps import has_words, overlap_notes
-from millis.data.references import References
+from millis.data.references import UNSEEN, References, Unseen
 from millis.data.unlabelled import unlabelled as read_unlabelled
 from millis.errors import MillisError
 from millis.types import Text
@@ -22,7 +22,7 @@ def dataset_from_tables(
     label_names: Sequence[str] | None = None,
     *,
     references: References = ONE_LABEL,
-    unseen_labels: str = "error",
+    unseen_labels: Unseen = "error",
     limit: int | None = None,
     unlabelled: str | None = None,
     seed: int = 0,
@@ -39,8 +39,8 @@ def dataset_from_tables(
         references: What is read beside the texts.
         label_names: Names by index. None takes those of a `ClassLabel` column, or the names that occur in `train`.
             Where a table's column has classes of its own, their names are meant.
-        unseen_labels: `error`, or `drop` the rows without a label, and the validation and test rows whose label never
-            occurs in training.
+        unseen_labels: `error`; `drop` the rows without a label, and the validation and test rows whose label never
+            occurs in training; or `keep` the latter, which no model can answer: they count as mistakes.
         limit: At most this many rows a split, drawn with `seed`, after splits are cut.
         unlabelled: File or folder of further texts, which only the teacher answers (`millis.data.unlabelled`).
 
@@ -48,12 +48,12 @@ def dataset_from_tables(
         MillisError: an empty split, a missing column, a class that is none of `label_names`, a label that is
             missing, unknown or unseen in training, a cell that holds neither a text nor one label.
     """
-    if unseen_labels not in ("error", "drop"):
-        raise MillisError(f"data.unseen_labels={unseen_labels!r}: expected error or drop")
+    if unseen_labels not in UNSEEN:
+        raise MillisError(f"data.unseen_labels={unseen_labels!r}: expected {', '.join(UNSEEN[:-1])} or {UNSEEN[-1]}")
     if limit is not None and limit < 1:
         raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
     notes = [*notes, *dict.fromkeys(note for found in tables.values() for table in found for note in table.notes)]
-    names, splits = references.read(name, tables, columns, label_names, unseen_labels == "drop", notes)
+    names, splits = references.read(name, tables, columns, label_names, unseen_labels, notes)
     cut = len(splits) < len(("train", "validation", "test"))
     _complete(name, splits, references, seed, notes)
     notes += overlap_notes(**splits, cut=cut)
@@ -63,7 +63,7 @@ def dataset_from_tables(
         notes.append(f"{empty} empty texts kept")
     further: list[Text] = []
     if unlabelled is not None:
-        texts = columns.resolve(next(table for table in tables["train"] if table.columns))
+        texts = columns.texts(next(table for table in tables["train"] if table.columns))
         further = read_unlabelled(Path(unlabelled).expanduser(), texts, splits, notes)
     return Dataset(name, names, **splits, notes=notes, unlabelled=further)
 

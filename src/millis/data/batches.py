@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from millis.data.encode import Encoded
+from millis.data.encode import TARGETS, Encoded
+from millis.data.references import IGNORED
 from millis.errors import MillisError
 
 Batch = dict[str, Tensor]
-"""`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `labels` [B], `rows` [B], and where a
-teacher is heard `teacher_logits` [B, C] and its features, such as `teacher/hidden/3` [B, S, D]."""
+"""`input_ids`, `attention_mask` [B, S] (and `token_type_ids` for pairs), `rows` [B], and targets of each output, such
+as `target/logits`, [B] per text and [B, S] per token. Where a teacher is heard, its logits at the targets that are not
+ignored (`millis.data.positions`), such as `teacher_logits/logits` [M, C], and features, such as `teacher/hidden/3`
+[B, S, D]."""
 
 POOL = 50  # batches sorted by length together: large enough to bucket well, small enough to keep the order random
 
@@ -82,11 +85,10 @@ class Rows(torch.utils.data.Dataset[Batch]):
     Args:
         encoded: The split.
         pad_id: Token id of padding.
-        teacher_logits: [N, C], the teacher's outputs on every row, or None.
     """
 
-    def __init__(self, encoded: Encoded, pad_id: int, teacher_logits: NDArray[np.float32] | None = None) -> None:
-        self.encoded, self.pad_id, self.teacher_logits = encoded, pad_id, teacher_logits
+    def __init__(self, encoded: Encoded, pad_id: int) -> None:
+        self.encoded, self.pad_id = encoded, pad_id
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -104,15 +106,16 @@ class Rows(torch.utils.data.Dataset[Batch]):
         batch = {
             "input_ids": torch.from_numpy(np.where(mask, encoded.ids[positions], self.pad_id).astype(np.int64)),
             "attention_mask": torch.from_numpy(mask.astype(np.int64)),
-            "labels": torch.from_numpy(encoded.labels[index]),
             "rows": torch.from_numpy(index),
         }
+        for output in encoded.outputs:
+            values = encoded.targets[output.name]
+            found = values[index] if output.per == "text" else np.where(mask, values[positions], IGNORED)
+            batch[TARGETS + output.name] = torch.from_numpy(found)
         if encoded.token_types is not None:
             batch["token_type_ids"] = torch.from_numpy(
                 np.where(mask, encoded.token_types[positions], 0).astype(np.int64)
             )
-        if self.teacher_logits is not None:
-            batch["teacher_logits"] = torch.from_numpy(self.teacher_logits[index])
         return batch
 
 

@@ -29,11 +29,16 @@ class Columns:
         Raises:
             MillisError: a column is not there, or the first of a pair is not clear; names those that are.
         """
-        texts = self._texts(table)
+        texts = self.texts(table)
         check(table, (*texts, self.label))
         return texts
 
-    def _texts(self, table: Table) -> tuple[str, ...]:
+    def texts(self, table: Table) -> tuple[str, ...]:
+        """The text columns of `table`, one or two; those that are named may be missing.
+
+        Raises:
+            MillisError: none has a usual name, or the first of a pair is not clear.
+        """
         if self.text is not None:
             return (self.text,) if self.text_pair is None else (self.text, self.text_pair)
         found = [names for names in TEXT_COLUMNS if all(name in table.columns for name in names)]

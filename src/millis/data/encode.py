@@ -1,24 +1,27 @@
-"""Texts to token ids, once: a split is tokenised a few thousand texts at a time and kept under its fingerprint."""
+"""Texts to token ids and targets, once: a split is tokenised in chunks and kept under its fingerprint."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.data.beginning import beginning
 from millis.data.dataset import Split
+from millis.data.references import IGNORED, References
 from millis.errors import without_panics
 from millis.models import tokenizer as tokenizers
 from millis.models.tokenizer import AnyTokenizer
 from millis.store import atomic_file, fingerprint
-from millis.types import Text
+from millis.types import Output, Text
 
 CHUNK_TEXTS = 2048  # tokenised together: 10 to 15 kB of Rust's memory each while they are
 CHUNK_CHARACTERS = 2**20  # some 85 bytes for each, where a text cannot be shortened
+
+TARGETS = "target/"  # before an output's name
 
 
 @dataclass(frozen=True)
@@ -28,73 +31,102 @@ class Encoded:
     Args:
         ids, token_types: [total tokens]; `token_types` is None for single texts.
         offsets: [N + 1].
-        labels: [N].
+        targets: Output → what is learned: per text [N], per token [total tokens] (`millis.data.references`).
+        outputs: Of the task.
         truncated: How many texts were longer than the model takes.
     """
 
     ids: NDArray[np.int32]
     token_types: NDArray[np.int32] | None
     offsets: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    targets: Mapping[str, NDArray[np.int64]]
+    outputs: tuple[Output, ...]
     truncated: int
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row, [N]."""
         return np.diff(self.offsets)
 
+    def positions(self, output: Output) -> NDArray[np.int64]:
+        """Where each row's targets of `output` lie among all rows', leaving out those ignored, [N + 1]."""
+        if output.per == "text":
+            return np.arange(len(self) + 1)
+        asked = np.concatenate([[0], np.cumsum(self.targets[output.name] != IGNORED)])
+        found: NDArray[np.int64] = asked[self.offsets]
+        return found
 
-def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path) -> Encoded:
+
+class Learned(Protocol):
+    """What a task says of its outputs and its references."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]: ...
+
+    @property
+    def references(self) -> References: ...
+
+
+def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path, task: Learned) -> Encoded:
     """Tokenise `split`, truncating to `max_length` tokens, or read what was tokenised before.
 
     Args:
-        cache: Folder for `<fingerprint>.npz`; the fingerprint covers the texts, labels, tokenizer and length. A file
-            there that is damaged is made anew.
+        cache: Folder for `<fingerprint>.npz`; the fingerprint covers the texts, references, tokenizer and
+            length. A file there that is damaged is made anew.
+        task: Whose references they are.
     """
-    path = cache / f"{fingerprint(split.texts, split.references, tokenizer.to_str(), max_length)}.npz"
-    kept = _read(path, len(split)) if path.is_file() else None
+    key = fingerprint(split.texts, split.references, tokenizer.to_str(), max_length, repr(task.references))
+    path = cache / f"{key}.npz"
+    kept = _read(path, len(split), task) if path.is_file() else None
     if kept is not None:
         return kept
-    arrays = _tokenise(split, tokenizer, max_length)
+    arrays = _tokenise(split, tokenizer, max_length, task)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    return _encoded(arrays)
+    return _encoded(arrays, task)
 
 
-def _read(path: Path, rows: int) -> Encoded | None:
+def _read(path: Path, rows: int, task: Learned) -> Encoded | None:
     """What was kept of a split of so many rows; None where the file is not what was written."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # of a damaged file it keeps hold
-            kept = _encoded(arrays)
+            kept = _encoded(arrays, task)
     except Exception:  # zip, zlib and NumPy each have their own
         return None
-    whole = len(kept) == rows == len(kept.offsets) - 1 and len(kept.ids) == kept.offsets[-1]
-    return kept if whole else None
+    whole = len(kept) == rows and len(kept.ids) == kept.offsets[-1]
+    lengths = {"text": rows, "token": len(kept.ids)}
+    fits = all(len(kept.targets[output.name]) == lengths[output.per] for output in task.outputs)
+    return kept if whole and fits else None
 
 
-def _encoded(arrays: Any) -> Encoded:
+def _encoded(arrays: Any, task: Learned) -> Encoded:
     types = arrays["token_types"]
     return Encoded(
         ids=arrays["ids"],
         token_types=types if len(types) else None,
         offsets=arrays["offsets"],
-        labels=arrays["labels"],
+        targets={output.name: arrays[TARGETS + output.name] for output in task.outputs},
+        outputs=task.outputs,
         truncated=int(arrays["truncated"]),
     )
 
 
-def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int) -> dict[str, Any]:
+def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int, task: Learned) -> dict[str, Any]:
     with without_panics("the model's tokenizer"):
         tokenizer = tokenizers.read(tokenizer.to_str())  # the caller's keeps its own settings
         tokenizer.enable_truncation(max_length)
         tokenizer.no_padding()
         pairs = bool(split.texts) and isinstance(split.texts[0], tuple)
-        ids, types, lengths, truncated = [], [], [], 0
+        references = task.references
+        encode_batch: Any = tokenizer.encode_batch if references.reads_offsets else tokenizer.encode_batch_fast
+        ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0
         for chunk in _chunks(map(beginning(tokenizer, max_length), split.texts)):
-            encodings = tokenizer.encode_batch_fast(chunk)
+            encodings = encode_batch(chunk)
+            rows = slice(done, done := done + len(chunk))
+            targets.append(references.targets(split.texts[rows], split.references[rows], encodings))
             ids.append(_flat(encoding.ids for encoding in encodings))
             types.append(_flat(encoding.type_ids for encoding in encodings if pairs))
             lengths += [len(encoding.ids) for encoding in encodings]
@@ -103,7 +135,10 @@ def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int) -> dict[st
         "ids": np.concatenate(ids),
         "token_types": np.concatenate(types),
         "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        "labels": np.asarray(split.references, dtype=np.int64),
+        **{
+            TARGETS + output.name: np.concatenate(parts)
+            for output, parts in zip(task.outputs, zip(*targets, strict=True), strict=True)
+        },
         "truncated": np.asarray(truncated),
     }
 

@@ -7,7 +7,7 @@ from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats.arrow import dataset_table
 from millis.data.one_label import ONE_LABEL
-from millis.data.references import References
+from millis.data.references import References, Unseen
 from millis.errors import MillisError
 
 
@@ -20,7 +20,7 @@ class Hub:
         name: How runs on it are named.
         text, text_pair, label: Columns; None finds the usual names.
         train, validation, test: Names of the Hub's splits, slices such as `train[:10%]` allowed; null as in `Local`.
-        unseen_labels: `error`, or `drop` rows without a label, and rows whose label never occurs in training.
+        unseen_labels: `error`; `drop` rows without a label, and rows whose label no training row has; `keep` these.
         limit: At most this many rows a split.
         unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
@@ -36,7 +36,7 @@ class Hub:
         train: str = "train",
         validation: str | None = "validation",
         test: str | None = "test",
-        unseen_labels: str = "error",
+        unseen_labels: Unseen = "error",
         limit: int | None = None,
         unlabelled: str | None = None,
     ) -> None:

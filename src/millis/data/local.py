@@ -10,7 +10,7 @@ from millis.data.formats import SUFFIXES, read_table
 from millis.data.formats.opened import opened, refuse_pointer
 from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.one_label import LABEL_NAMES, ONE_LABEL
-from millis.data.references import References
+from millis.data.references import References, Unseen
 from millis.data.table import Table
 from millis.errors import MillisError
 
@@ -26,7 +26,7 @@ class Local:
         text, text_pair, label: Columns; None finds the usual names (`text`, or `text_a` and `text_b`, ...).
         train, validation, test: Stem or name of each split's file. `validation: null` cuts one row in ten from train;
             `test: null` judges by validation and cuts another validation from train.
-        unseen_labels: `error`, or `drop` rows without a label, and rows whose label never occurs in training.
+        unseen_labels: `error`; `drop` rows without a label, and rows whose label no training row has; `keep` these.
         limit: At most this many rows a split.
         unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
@@ -41,7 +41,7 @@ class Local:
         train: str = "train",
         validation: str | None = "validation",
         test: str | None = "test",
-        unseen_labels: str = "error",
+        unseen_labels: Unseen = "error",
         limit: int | None = None,
         unlabelled: str | None = None,
     ) -> None:

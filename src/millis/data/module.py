@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from millis.data.batches import Batch, LengthBuckets, Rows
@@ -20,7 +18,6 @@ class SplitsModule(pl.LightningDataModule):
         batch_size: B, in training, over all processes together; validation uses four times as many, for it keeps no
             activations.
         seed: Of the order of training batches.
-        teacher_logits: The teacher's cached outputs on the training rows, [N, C], or None.
     """
 
     def __init__(
@@ -30,10 +27,9 @@ class SplitsModule(pl.LightningDataModule):
         pad_id: int,
         batch_size: int,
         seed: int,
-        teacher_logits: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
-        self.train = Rows(train, pad_id, teacher_logits)
+        self.train = Rows(train, pad_id)
         self.validation = Rows(validation, pad_id)
         self.batch_size, self.seed = batch_size, seed
 

@@ -1,11 +1,19 @@
-"""References: what a task reads from tables beside the texts."""
+"""References: what a task reads from tables beside the texts, and which logits each of them is about."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from millis.data.classes import Tables
 from millis.data.columns import Columns
 from millis.data.dataset import Split
+from millis.types import Text
+
+Unseen: TypeAlias = Literal["error", "drop", "keep"]
+UNSEEN: tuple[Unseen, ...] = get_args(Unseen)
+IGNORED = -100  # a target at which nothing is learned and nothing judged
 
 
 class Read(NamedTuple):
@@ -16,7 +24,14 @@ class Read(NamedTuple):
 
 
 class References(Protocol):
-    """How a task's columns become references. Equal ones read alike, so what was read can be kept under them."""
+    """How a task's columns become references. Equal ones read alike, so what was read can be kept under them.
+
+    Args:
+        reads_offsets: Whether `targets` has to know where in the text each token stands.
+    """
+
+    @property
+    def reads_offsets(self) -> bool: ...
 
     def __hash__(self) -> int: ...
 
@@ -26,7 +41,7 @@ class References(Protocol):
         tables: Tables,
         columns: Columns,
         given: Sequence[str] | None,
-        drop: bool,
+        unseen: Unseen,
         notes: list[str],
     ) -> Read:
         """The references of every row.
@@ -36,7 +51,8 @@ class References(Protocol):
             tables: Of each split; `train` has one.
             columns: Which columns hold what.
             given: Names by index that the source gives, such as those in `labels.txt`.
-            drop: Whether rows without a reference, or with one that no training row has, are left out.
+            unseen: Whether rows without a reference, or with one that no training row has, are refused or left out, or
+                the latter kept.
             notes: What was decided is added here.
 
         Raises:
@@ -46,4 +62,32 @@ class References(Protocol):
 
     def stratum(self, reference: Any) -> Hashable:
         """A split that is cut from training keeps the share of each."""
+        ...
+
+    def targets(
+        self, texts: Sequence[Text], references: Sequence[Any], encodings: Sequence[Any]
+    ) -> tuple[NDArray[np.int64], ...]:
+        """What is learned of some texts: categories at positions.
+
+        Where they stand depends on the text alone, not on the reference.
+
+        Args:
+            encodings: Each text's tokens.
+
+        Returns:
+            An array for each output of the task: per text [N], per token those of all texts end to end, [tokens], with
+            `IGNORED` at tokens that are not asked about.
+        """
+        ...
+
+    def unanswered(self, text: Text) -> Any:
+        """A stand-in for the reference of a text that has none."""
+        ...
+
+    def answered(self, text: Text, categories: Any) -> Any:
+        """The reference of a text that has none, from what a model says.
+
+        Args:
+            categories: The likeliest at each of the text's positions, as `millis.data.positions.likeliest` has them.
+        """
         ...

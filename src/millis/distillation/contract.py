@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from millis.data.batches import Batch, Rows
+from millis.data.encode import Encoded
 from millis.distillation.weight import Weight
 from millis.distillation.weighted_terms import Objective
 from millis.errors import MillisError
@@ -60,6 +61,22 @@ class Pair:
                     "teach nothing there. Take hidden states or relations instead (distillation=hidden, minilmv2)"
                 )
 
+    def check_targets(self) -> None:
+        """Logits are compared target by target: both models must have as many of them in every text.
+
+        Raises:
+            MillisError: they do not.
+        """
+        for output in self.rows.encoded.outputs:
+            ours, theirs = (np.diff(rows.encoded.positions(output)) for rows in (self.rows, self.teacher_rows))
+            if len(different := np.flatnonzero(ours != theirs)):
+                row = int(different[0])
+                raise MillisError(
+                    f"{len(different)} of {len(ours)} training texts have other words to answer for the student than "
+                    f"for the teacher (row {row}: {ours[row]} and {theirs[row]} of {output.name}): one of them reads "
+                    "less of a text. Keep the teacher's tokenizer and length"
+                )
+
     def check_positions(self) -> None:
         """Feature terms compare token by token: both tokenizers must cut every text into as many tokens.
 
@@ -105,11 +122,11 @@ class Method(Protocol):
         """What is trained one after the other; most distillations are their own only stage."""
         ...
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The terms that have weight; `pair` is read by feature terms only.
 
         Args:
-            class_counts: Training rows of each label, [C].
+            rows: What the student trains on.
         """
         ...
 
@@ -134,7 +151,7 @@ class FeatureTerm(Protocol):
         """Its weight; 0 leaves the term out, capture included."""
         ...
 
-    def bind(self, pair: Pair) -> Callable[[Tensor, Batch], Tensor]:
+    def bind(self, pair: Pair) -> Callable[[Sequence[Tensor], Batch], Tensor]:
         """The loss for these two models, a `millis.distillation.term.FeatureLoss`.
 
         Raises:

@@ -1,10 +1,12 @@
 """Several teachers as one: the logits whose softmax is the mean of theirs (1503.02531, section 5: ensembles)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.distillation.teacher_cache import TeacherLogits
 from millis.errors import MillisError, nearest
 
 
@@ -43,6 +45,16 @@ def ensemble_logits(
     ]
     mean: NDArray[np.float32] = (temperature * np.logaddexp.reduce(softened, axis=0)).astype(np.float32)
     return mean
+
+
+def ensemble(teachers: Mapping[str, TeacherLogits], temperature: float = 1.0) -> TeacherLogits:
+    """Several teachers' logits on the same rows as those of one: `ensemble_logits` of each output."""
+    first = next(iter(teachers.values()))
+    mixed = [
+        ensemble_logits({name: teacher.logits[index] for name, teacher in teachers.items()}, temperature)
+        for index in range(len(first.outputs))
+    ]
+    return replace(first, logits=tuple(mixed))
 
 
 def _shares(names: list[str], weights: Mapping[str, float]) -> dict[str, float]:

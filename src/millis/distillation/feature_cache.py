@@ -18,7 +18,7 @@ from torch import Tensor
 
 from millis.data.batches import Rows, model_inputs
 from millis.distillation.shards import Parts, made_together
-from millis.distillation.teacher_cache import shards_of
+from millis.distillation.teacher_cache import shards_of, spans
 from millis.errors import MillisError
 from millis.models.features import Feature, Sizes, capture
 from millis.store import atomic_file, cached, fingerprint
@@ -108,7 +108,7 @@ def _make(teacher: Any, sizes: Sizes, paths: dict[Feature, Path], rows: Rows, fo
                 for feature, path in paths.items()
             ]
             for shard, batches in enumerate(shards):
-                positions = np.concatenate([_positions(rows, index) for index in batches])
+                positions = np.concatenate([spans(rows.encoded.offsets, index) for index in batches])
                 for array, part in zip(arrays, read(shard), strict=True):
                     array[positions] = part
             for array in arrays:
@@ -143,11 +143,3 @@ def _features_of(
                 )
             parts[feature].append(values.numpy())
     return [np.concatenate(parts[feature]) for feature in features]
-
-
-def _positions(rows: Rows, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the tokens of some rows lie among all."""
-    starts, lengths = rows.encoded.offsets[index], rows.encoded.lengths[index]
-    columns = np.arange(lengths.max())
-    positions: NDArray[np.int64] = (starts[:, None] + columns)[columns < lengths[:, None]]
-    return positions

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from millis.data.encode import Encoded
 from millis.distillation.contract import FeatureTerm, Pair, Stage
 from millis.distillation.logit_distillation import LogitDistillation
 from millis.distillation.weight import Weight, is_zero
@@ -36,13 +37,13 @@ class FeatureDistillation(LogitDistillation):
         """The budget."""
         return 1e6 * self.cache_budget_mb
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """All terms that have weight.
 
         Raises:
             MillisError: the two models do not fit a term.
         """
-        return Objective({**self.answer_terms(class_counts), **feature_terms(self.terms, pair)})
+        return Objective({**self.answer_terms(rows), **feature_terms(self.terms, pair)})
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class FeaturesOnly:
         """Itself alone."""
         return (Stage("features", 1.0, self),)
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The terms that have weight.
 
         Raises:

@@ -1,7 +1,8 @@
 """Distilling logits: four ways to measure how far the student's answers are from the teacher's.
 
-All take logits [B, C] of both and a temperature T, average over the batch and carry T², so that a weight means the same
-at every temperature (Hinton, Vinyals, Dean 2015, 1503.02531, end of section 2).
+All take logits [M, C] of both and a temperature T, average over the M positions that are answered (the texts of a
+batch, or their words) and carry T², so that a weight means the same at every temperature (Hinton, Vinyals, Dean 2015,
+1503.02531, end of section 2).
 """
 
 import math
@@ -12,17 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LogitLoss = Callable[[Tensor, Tensor, float], Tensor]
-"""Student's and teacher's logits [B, C] and the temperature in, a scalar out."""
+"""Student's and teacher's logits [M, C] and the temperature in, a scalar out."""
 
 
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL( softmax(teacher / T) ‖ softmax(student / T) ), averaged over the batch.
+    """T² · KL( softmax(teacher / T) ‖ softmax(student / T) ), averaged over positions.
 
     Forward KL: the teacher's distribution is the first argument, so the student must cover all that the teacher finds
     likely. The factor T² keeps the gradient's size independent of T (paper, end of section 2).
 
     Args:
-        student, teacher: Logits, [B, C].
+        student, teacher: Logits, [M, C].
         temperature: T > 0; above 1 softens.
 
     Returns:
@@ -38,13 +39,13 @@ def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def reverse_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL( softmax(student / T) ‖ softmax(teacher / T) ), averaged over the batch.
+    """T² · KL( softmax(student / T) ‖ softmax(teacher / T) ), averaged over positions.
 
     The student's distribution is the first argument: it pays for mass where the teacher has none and not for what it
     leaves out, so a small student settles on the teacher's main mode (MiniLLM, 2306.08543, section 2.1).
 
     Args:
-        student, teacher: Logits, [B, C].
+        student, teacher: Logits, [M, C].
         temperature: T > 0.
 
     Returns:
@@ -60,7 +61,7 @@ def jensen_shannon(student: Tensor, teacher: Tensor, temperature: float) -> Tens
     (generalised in 2306.13649, section 2, with β = 1/2).
 
     Args:
-        student, teacher: Logits, [B, C].
+        student, teacher: Logits, [M, C].
         temperature: T > 0.
 
     Returns:
@@ -79,7 +80,7 @@ def logit_mse(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     (1503.02531, equation 4); it also matches what a softmax hides, the logits' common level (2105.08919, section 3).
 
     Args:
-        student, teacher: Logits, [B, C].
+        student, teacher: Logits, [M, C].
         temperature: Of no effect.
 
     Returns:

@@ -1,17 +1,23 @@
 """Distillation by logits: the labels and the teacher's answers, each with its share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from millis.data.batches import Batch
+from millis.data.encode import Encoded
+from millis.data.positions import at_targets, targets_of
+from millis.data.references import IGNORED
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.logits import LogitLoss, softened_kl
-from millis.distillation.weight import Weight, is_share, is_zero, rest
+from millis.distillation.term import answer_key
+from millis.distillation.weight import Weight, is_share, is_zero, rest, scaled
 from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
 
@@ -58,24 +64,31 @@ class Distillation:
         """Itself alone."""
         return (Stage("distillation", 1.0, self),)
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The terms that have weight.
 
         Args:
-            class_counts: Training rows of each label, [C].
+            rows: What the student trains on.
             pair: Not read: any student can learn from any teacher's logits.
         """
-        return Objective(self.answer_terms(class_counts))
+        return Objective(self.answer_terms(rows))
 
-    def answer_terms(self, class_counts: Sequence[int]) -> dict[str, tuple[Weight, Term]]:
-        """What teaches the student to answer: labels and the teacher's logits, as far as they have weight."""
+    def answer_terms(self, rows: Encoded) -> dict[str, tuple[Weight, Term]]:
+        """What teaches the student to answer: labels and the teacher's logits, as far as they have weight.
+
+        Of several outputs each has terms of its own, named `cross_entropy_tags`, with the output's weight.
+        """
         terms: dict[str, tuple[Weight, Term]] = {}
-        if not is_zero(labels := rest(self.alpha)):
-            weights = balanced_weights(class_counts) if self.balanced else None
-            terms["cross_entropy"] = (labels, partial(_cross_entropy, weights, self.label_smoothing))
-        if self.needs_logits:
-            name, loss = self.answer_loss()
-            terms[name] = (self.alpha, partial(_on_logits, loss, self.temperature))
+        for index, output in enumerate(rows.outputs):
+            after = "" if len(rows.outputs) == 1 else f"_{output.name}"
+            if not is_zero(labels := rest(self.alpha)):
+                weights = balanced_weights(rows.targets[output.name], output.width) if self.balanced else None
+                loss: Compare = partial(_cross_entropy, weights, self.label_smoothing)
+                terms[f"cross_entropy{after}"] = (scaled(labels, output.weight), partial(_at_targets, index, loss))
+            if self.needs_logits:
+                name, compare = self.answer_loss()
+                term = partial(_at_targets, index, partial(_on_logits, compare, self.temperature))
+                terms[f"{name}{after}"] = (scaled(self.alpha, output.weight), term)
         return terms
 
     def answer_loss(self) -> tuple[str, LogitLoss]:
@@ -83,16 +96,32 @@ class Distillation:
         return "softened_kl", softened_kl
 
 
-def balanced_weights(class_counts: Sequence[int]) -> Tensor:
-    """N / (C · count) for each label, [C]; a label with no rows gets 0. Rows then weigh 1 on average."""
-    counts = torch.tensor(class_counts, dtype=torch.float32)
+def balanced_weights(targets: NDArray[np.int64], width: int) -> Tensor:
+    """N / (C · count) for each of C labels, [C]; a label without targets gets 0. Targets then weigh 1 on average."""
+    counts = torch.from_numpy(np.bincount(targets[targets != IGNORED], minlength=width)).float()
     return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1)), torch.zeros(()))
 
 
-def _cross_entropy(weights: Tensor | None, smoothing: float, logits: Tensor, batch: Batch) -> Tensor:
+Compare = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Logits [M, C], targets [M] and the teacher's logits [M, C], where there is one, in; a scalar out."""
+
+
+def _at_targets(index: int, compare: Compare, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+    """`compare` at the positions of output `index`; 0 where a batch has none."""
+    name, wanted = list(targets_of(batch).items())[index]
+    logits, targets = at_targets(outputs[index], wanted)
+    if not len(targets):
+        return logits.sum()
+    return compare(logits, targets, batch.get(answer_key(name)))
+
+
+def _cross_entropy(
+    weights: Tensor | None, smoothing: float, logits: Tensor, targets: Tensor, _: Tensor | None
+) -> Tensor:
     weights = None if weights is None else weights.to(logits.device)
-    return F.cross_entropy(logits, batch["labels"], weight=weights, label_smoothing=smoothing)
+    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
 
 
-def _on_logits(loss: LogitLoss, temperature: float, logits: Tensor, batch: Batch) -> Tensor:
-    return loss(logits, batch["teacher_logits"], temperature)
+def _on_logits(loss: LogitLoss, temperature: float, logits: Tensor, _: Tensor, teacher: Tensor | None) -> Tensor:
+    assert teacher is not None, "a batch holds what the teacher says where a term reads it"
+    return loss(logits, teacher, temperature)

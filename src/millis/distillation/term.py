@@ -39,9 +39,9 @@ class FeatureLoss(nn.Module):
         self.student_features = frozenset(feature for match in matches for feature in match.student)
         self.teacher_features = frozenset(feature for match in matches for feature in match.teacher)
 
-    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The sum; `logits` are not read."""
-        with torch.autocast(logits.device.type, enabled=False):
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+        """The sum; the student's `outputs` are not read."""
+        with torch.autocast(batch["attention_mask"].device.type, enabled=False):
             distances = [
                 match.compare(
                     [batch[student_key(feature)].float() for feature in match.student],
@@ -61,6 +61,11 @@ def student_key(feature: Feature) -> str:
 def teacher_key(feature: Feature) -> str:
     """Name of a teacher's feature in a batch."""
     return f"teacher/{feature}"
+
+
+def answer_key(output: str) -> str:
+    """Name of a teacher's logits in a batch."""
+    return f"teacher_logits/{output}"
 
 
 def projection(student_width: int, teacher_width: int) -> nn.Module:

@@ -61,6 +61,23 @@ def rest(share: Weight) -> Weight:
     return Rest(share) if callable(share) else 1 - share
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """factor · of."""
+
+    of: Callable[[float], float]
+    factor: float
+
+    def __call__(self, progress: float) -> float:
+        """The weight at `progress`."""
+        return self.factor * self.of(progress)
+
+
+def scaled(weight: Weight, factor: float) -> Weight:
+    """factor · weight."""
+    return Scaled(weight, factor) if callable(weight) else factor * weight
+
+
 def is_share(weight: Any) -> bool:
     """Whether `weight` lies in [0, 1], a schedule at the start, half-way and at the end of training."""
     if callable(weight):

@@ -1,6 +1,6 @@
 """What training minimises: named, weighted terms, each logged unweighted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from millis.data.batches import Batch
 from millis.distillation.weight import Weight
 from millis.models.features import Feature
 
-Term = Callable[[Tensor, Batch], Tensor]
-"""Student logits [B, C] and the batch in, a scalar out."""
+Term = Callable[[Sequence[Tensor], Batch], Tensor]
+"""The student's outputs, one tensor of logits each, and the batch in, a scalar out."""
 
 
 class Objective(nn.Module):
@@ -35,15 +35,17 @@ class Objective(nn.Module):
         self.student_features = self._union("student_features")
         self.teacher_features = self._union("teacher_features")
 
-    def forward(self, logits: Tensor, batch: Batch, progress: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, outputs: Sequence[Tensor], batch: Batch, progress: float = 0.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and each term before its weight.
 
         Args:
-            logits: The student's, [B, C].
-            batch: With `teacher_logits` and features where terms read them.
+            outputs: The student's logits, [B, C] per text or [B, S, C] per token.
+            batch: With a teacher's logits and features where terms read them.
             progress: Share of the training that is done, in [0, 1].
         """
-        values = {name: term(logits, batch) for name, (_, term) in self.terms.items()}
+        values = {name: term(outputs, batch) for name, (_, term) in self.terms.items()}
         weights = {name: _at(weight, progress) for name, (weight, _) in self.terms.items()}
         total = torch.stack([weights[name] * value for name, value in values.items()]).sum()
         return total, {name: value.detach() for name, value in values.items()}

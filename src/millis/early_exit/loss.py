@@ -1,7 +1,7 @@
 """What exits learn from: the labels and the teacher, as the last exit does, or the last exit itself.
 
-Each is a term of the objective: the student's last logits [B, C] and the batch in, where the exits' own logits lie as
-features (`exit/<layer>`), a scalar out.
+Each is a term of the objective: the student's outputs, logits [B, C], and the batch in, where the exits' own logits lie
+as features (`exit/<layer>`), a scalar out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ class ExitLoss(nn.Module):
         self.exit, self.terms = Feature("exit", layer), dict(terms)
         self.student_features = frozenset([self.exit])
 
-    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The sum; `logits`, the last exit's, are not read."""
-        own = batch[student_key(self.exit)]
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+        """The sum; `outputs`, the last exit's, are not read."""
+        own = (batch[student_key(self.exit)],)
         return torch.stack([_constant(weight) * term(own, batch) for weight, term in self.terms.values()]).sum()
 
 
@@ -50,9 +50,9 @@ class FromLast(nn.Module):
         self.exit, self.temperature = Feature("exit", layer), temperature
         self.student_features = frozenset([self.exit])
 
-    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The divergence from the last exit's `logits`."""
-        return softened_kl(batch[student_key(self.exit)], logits.detach(), self.temperature)
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
+        """The divergence from the last exit's logits."""
+        return softened_kl(batch[student_key(self.exit)], outputs[0].detach(), self.temperature)
 
 
 class EveryOther(nn.Module):
@@ -69,17 +69,17 @@ class EveryOther(nn.Module):
     def __init__(self, term: ExitLoss) -> None:
         super().__init__()
         self.term, self.student_features = term, term.student_features
-        self.last: Tensor | None = None  # labels of the batch that was counted last
+        self.last: Tensor | None = None  # rows of the batch that was counted last
         self.register_buffer(
             "batches", torch.zeros((), dtype=torch.int64)
         )  # in checkpoints: a continued run alternates on
 
-    def forward(self, logits: Tensor, batch: Batch) -> Tensor:
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> Tensor:
         """The term's value, with a gradient in batches 2, 4, ..."""
-        if batch["labels"] is not self.last:
-            self.last = batch["labels"]
+        if batch["rows"] is not self.last:
+            self.last = batch["rows"]
             self.batches += 1
-        value: Tensor = self.term(logits, batch)
+        value: Tensor = self.term(outputs, batch)
         return value if int(self.batches) % 2 == 0 else value.detach()
 
 

@@ -9,7 +9,8 @@ from millis.early_exit.training import Training
 from millis.errors import MillisError
 from millis.models.blocks import layer_count
 from millis.models.exits import Exiting, check_exits, with_exits
-from millis.types import Spec
+from millis.models.outputs import outputs_of, require_one_text
+from millis.types import Output, Spec
 
 DEPLOYED = ("policy", "quality_drop", "confidence")  # decided after training, which they leave as it is
 
@@ -48,12 +49,22 @@ class EarlyExit:
                 "as 0.95"
             )
 
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse outputs that a text that is not computed whole cannot give.
+
+        Raises:
+            MillisError: not one row of logits a text.
+        """
+        require_one_text(outputs, "early_exit", "Choose early_exit=none")
+
     def spec(self, spec: Spec) -> Spec:
         """The student's architecture with exits.
 
         Raises:
             MillisError: an exit layer that does not exist, or a student that can have none.
         """
+        self.check_outputs(outputs_of(spec))
         layers = self._chosen(spec)
         check_exits(spec, layers)
         return {**spec, "exits": layers}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from millis.data.encode import Encoded
 from millis.distillation.contract import Method, Pair, Stage
 from millis.distillation.weight import Weight
 from millis.distillation.weighted_terms import Objective, Term
@@ -78,9 +79,9 @@ class TwoStage:
         last: Any = stages[-1].distillation
         return _then_exits(stages, self.share, _ExitsAlone(last, self._terms, last.needs_logits))
 
-    def _terms(self, method: Any, class_counts: Sequence[int], layers: Sequence[int]) -> ExitTerms:
+    def _terms(self, method: Any, rows: Encoded, layers: Sequence[int]) -> ExitTerms:
         """Each exit learns what the last one did, with equal weight."""
-        answers = method.answer_terms(class_counts)
+        answers = method.answer_terms(rows)
         return {f"exit_{layer}": (1.0, ExitLoss(layer, answers)) for layer in layers}
 
 
@@ -106,7 +107,7 @@ class SelfDistillation:
         """The distillation's stages, then one for the exits."""
         return _then_exits(stages, self.share, _ExitsAlone(stages[-1].distillation, self._terms, needs_logits=False))
 
-    def _terms(self, method: Any, class_counts: Sequence[int], layers: Sequence[int]) -> ExitTerms:
+    def _terms(self, method: Any, rows: Encoded, layers: Sequence[int]) -> ExitTerms:
         """Each exit's divergence from the last one, with equal weight."""
         return {f"exit_{layer}": (1.0, FromLast(layer, self.temperature)) for layer in layers}
 
@@ -141,7 +142,7 @@ class _Wrapped:
         """Itself alone."""
         return (Stage("exits", 1.0, self),)
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The terms that have weight."""
         raise NotImplementedError
 
@@ -153,27 +154,27 @@ class _WithExits(_Wrapped):
         super().__init__(method, method.needs_logits)
         self.weighed = weighed
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The method's terms, then one an exit."""
         assert pair is not None, "exits are those of a student"
-        layers, answers = pair.student.spec["exits"], self.method.answer_terms(class_counts)
+        layers, answers = pair.student.spec["exits"], self.method.answer_terms(rows)
         weights = depth_weights(layers, layer_count(pair.student.spec))
         exits = {
             f"exit_{layer}": self.weighed(ExitLoss(layer, answers), weight)
             for layer, weight in zip(layers, weights, strict=True)
         }
-        return Objective({**self.method.objective(class_counts, pair).terms, **exits})
+        return Objective({**self.method.objective(rows, pair).terms, **exits})
 
 
 class _ExitsAlone(_Wrapped):
-    """Nothing but the exits' losses, `terms(method, class_counts, layers)`. The last exit stays as it is, so epochs are
+    """Nothing but the exits' losses, `terms(method, rows, layers)`. The last exit stays as it is, so epochs are
     selected by the exits' own loss."""
 
     def __init__(self, method: Any, terms: Callable[..., ExitTerms], needs_logits: bool) -> None:
         super().__init__(method, needs_logits)
         self.terms = terms
 
-    def objective(self, class_counts: Sequence[int], pair: Pair | None = None) -> Objective:
+    def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """One term an exit."""
         assert pair is not None, "exits are those of a student"
-        return Objective(self.terms(self.method, class_counts, pair.student.spec["exits"]), answers=False)
+        return Objective(self.terms(self.method, rows, pair.student.spec["exits"]), answers=False)

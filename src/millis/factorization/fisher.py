@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
+from millis.data.positions import summed_loss
 from millis.errors import MillisError
 from millis.factorization.contract import Batches
+from millis.models.outputs import each
 
 DAMPING = 1e-2  # ε: a row that no text touches must not weigh 0, for its weights would then be left to chance
 
@@ -65,7 +66,7 @@ def row_information(model: nn.Module, names: Sequence[str], batches: Iterable[Ba
     Args:
         model: In any mode; dropout is off meanwhile, and no gradient is left behind.
         names: Dotted module names.
-        batches: With `labels`.
+        batches: With targets.
 
     Raises:
         MillisError: no texts, or a matrix whose information is zero or that has no row for each text.
@@ -77,12 +78,11 @@ def row_information(model: nn.Module, names: Sequence[str], batches: Iterable[Ba
     with _traced(modules) as calls:
         for batch in batches:
             calls.clear()
-            logits = model(**model_inputs(batch))
-            loss = F.cross_entropy(logits, batch["labels"], reduction="sum")  # each text's gradient as it is on its own
+            loss, texts = summed_loss(each(model(**model_inputs(batch))), batch), len(batch["rows"])
             used = list(calls)
             for name, gradient in zip(used, torch.autograd.grad(loss, [calls[n][1] for n in used]), strict=True):
-                _add(totals[name], name, calls[name][0], gradient, len(logits))
-            count += len(logits)
+                _add(totals[name], name, calls[name][0], gradient, texts)
+            count += texts
     model.train(training)
     if idle := [name for name, total in totals.items() if not total.sum() > 0]:
         raise MillisError(
@@ -133,7 +133,7 @@ def _first(batches: Iterable[Batch], samples: int) -> Iterator[Batch]:
     """Batches of at most `samples` texts together."""
     left = samples
     for batch in batches:
-        taken = min(left, len(batch["labels"]))
+        taken = min(left, len(batch["rows"]))
         yield {name: value[:taken] for name, value in batch.items()}
         left -= taken
         if left == 0:

@@ -8,7 +8,7 @@ whoever speaks that library. `evaluate` takes seconds to import, so nothing else
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -16,14 +16,13 @@ from math import isnan
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from millis import schema
-from millis.errors import MillisError
-from millis.metrics._labels import checked, numbered
-from millis.metrics.contract import AnyMetric, Foreign, Metric, plain
-from millis.record import Judged, Record
+from millis.errors import MillisError, nearest
+from millis.metrics._labels import Kind, checked, numbered
+from millis.metrics.contract import AnyMetric, Foreign, Items, Metric, matched, plain
+from millis.record import Judged, Record, listed
 
 if TYPE_CHECKING:
     import evaluate
@@ -42,18 +41,33 @@ def kind(name: str) -> type[Metric]:
     return found
 
 
-def named(name: str, labels: Sequence[str]) -> AnyMetric:
+def named(name: str, labels: Sequence[str], answers: Kind = "label") -> AnyMetric:
     """The metric over a data set's labels.
 
     Args:
         name: As for `load`.
-        labels: Label names; a label's position is its index.
+        labels: Label names, or tags; one's position is its index.
+        answers: What is to be judged.
 
     Raises:
-        MillisError: no such metric, or the labels lack what it needs. Call it before training to hear of that early.
+        MillisError: no such metric, one that judges other answers, or the labels lack what it needs. Call it before
+            training to hear of that early.
     """
     if name in shipped():
-        return kind(name).of(labels)
+        found = kind(name)
+        if answers not in found.judges:
+            fitting = [other for other in shipped() if answers in kind(other).judges]
+            raise MillisError(
+                f"task.metric={name} judges {' or '.join(found.judges)}, and this task answers {answers} a text. "
+                f"Choose one of {', '.join(fitting)}"
+            )
+        return found.of(labels)
+    if answers != "label":
+        fitting = [other for other in shipped() if answers in kind(other).judges]
+        raise MillisError(
+            f"task.metric={name} is unknown to tasks that answer {answers} a text: expected one of "
+            f"{', '.join(fitting)}{nearest(name, fitting)}"
+        )
     from millis.metrics import _evaluate
 
     return _evaluate.foreign(name, shipped())
@@ -96,27 +110,44 @@ def score(name: str, predictions: ArrayLike, references: ArrayLike, labels: Sequ
             label indices, or a metric that is undefined on these references.
     """
     answers, actual = checked(predictions, references, labels)
-    value = plain(named(name, labels or numbered(answers, actual)), answers, actual)
-    if isnan(value):
+    return value(name, named(name, labels or numbered(answers, actual)), answers, actual)
+
+
+def value(name: str, metric: AnyMetric, answers: Sequence[Any] | Items, references: Sequence[Any] | Items) -> float:
+    """A metric's value.
+
+    Args:
+        name: For the error.
+        answers: What was answered, [N].
+        references: What is right, [N].
+
+    Raises:
+        MillisError: as `millis.metrics.contract.matched`, or it is undefined on these references.
+    """
+    found = plain(metric, *matched(answers, references))
+    if isnan(found):
         raise MillisError(
-            f"{name} is undefined on these {np.size(references)} references: they hold none of the items it is taken "
-            "over. Evaluate on a split that has some, or choose another metric"
+            f"{name} is undefined on these {len(references)} references: they hold none of the items it is taken over. "
+            "Evaluate on a split that has some, or choose another metric"
         )
-    return value
+    return found
 
 
-def judged(names: Iterable[str], labels: Sequence[str]) -> dict[str, Judged]:
-    """What records keep of metrics over a data set's labels; `metric_of` is the way back."""
-    metrics = {name: named(name, labels) for name in names}
+def judged(metrics: Mapping[str, AnyMetric]) -> dict[str, Judged]:
+    """What records keep of metrics by name; `metric_of` is the way back."""
     return {
-        name: Judged(metric.better, metric.unit, {} if isinstance(metric, Foreign) else dict(vars(metric)))
+        name: Judged(metric.better, metric.unit, {} if isinstance(metric, Foreign) else listed(vars(metric)))
         for name, metric in metrics.items()
     }
 
 
 def completed(record: Record, labels: Sequence[str]) -> Record:
     """A record that may be older than `judged`, with what its metric has to know of the labels."""
-    return record if record.quality in record.judged else replace(record, judged=judged([record.quality], labels))
+    return (
+        record
+        if record.quality in record.judged
+        else replace(record, judged=judged({record.quality: named(record.quality, labels)}))
+    )
 
 
 def metric_of(records: Sequence[Record]) -> AnyMetric:

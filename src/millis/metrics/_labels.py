@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -15,6 +15,9 @@ from millis.units import Better
 MOST = 2**16  # classes: sums over 1,000 resamples take 2 · 8 · 1,000 bytes each, so 1 GB
 Classes = Annotated[int, Meta(ge=1, le=MOST)]
 """C, where statistics have columns for each class; a file cannot ask for more memory than that."""
+Kind: TypeAlias = Literal["label", "tags", "label and tags"]
+"""What an answer is: the index of a label, a tuple with that of each word's tag, or a tuple of both."""
+LABEL: tuple[Kind, ...] = ("label",)
 OUT_OF_SCOPE = ("oos", "out_of_scope")
 """Names that data sets give to the label of texts that belong to no other label."""
 
@@ -28,6 +31,7 @@ class OverClasses:
     """
 
     classes: Classes
+    judges: ClassVar[tuple[Kind, ...]] = LABEL
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "%"
 
@@ -55,6 +59,7 @@ class OverScope:
     """
 
     out_of_scope: Count
+    judges: ClassVar[tuple[Kind, ...]] = LABEL
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "%"
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.metrics._labels import LABEL, Kind
 from millis.metrics._ratios import percentage
 from millis.units import Better
 
@@ -15,6 +16,7 @@ from millis.units import Better
 class Accuracy:
     """100 × (right answers) / N, in percent."""
 
+    judges: ClassVar[tuple[Kind, ...]] = LABEL
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "%"
 

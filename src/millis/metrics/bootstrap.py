@@ -6,14 +6,14 @@ number, and keeps within its range. It is too narrow for a handful of items, and
 agrees (100 % right): that says "these texts cannot tell", not "certain".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from millis.errors import MillisError
-from millis.metrics._labels import checked
-from millis.metrics.contract import AnyMetric, weighted
+from millis.metrics.contract import AnyMetric, Items, matched, weighted
 from millis.units import SIGN
 
 # 1,000 resamples leave 25 beyond each end of a 95 % interval, so an end moves by about a tenth of the interval's
@@ -25,8 +25,8 @@ BLOCK = 2**23  # counts that are held at a time, 64 MB: 1,500 resamples of 5,500
 
 def interval(
     metric: AnyMetric,
-    predictions: ArrayLike,
-    references: ArrayLike,
+    predictions: Sequence[Any] | Items,
+    references: Sequence[Any] | Items,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -36,8 +36,8 @@ def interval(
 
     Args:
         metric: As from `millis.metrics.named`; resamples on which it is nan (no out-of-scope item drawn) are left out.
-        predictions: Predicted label indices [N].
-        references: True label indices [N].
+        predictions: What was answered, [N] (`millis.metrics.contract.items`).
+        references: What is right, [N].
         resamples: How many times the items are drawn anew.
         seed: Of the draws: the same seed gives the same interval.
         level: Share of the resamples within the interval.
@@ -48,16 +48,16 @@ def interval(
     Raises:
         MillisError: empty or unequal lists, or the metric is undefined on every resample.
     """
-    predicted, actual = checked(predictions, references)
+    predicted, actual = matched(predictions, references)
     values = [weighted(metric, predicted, actual, counts) for counts in _counts(len(actual), resamples, seed)]
     return _middle(np.concatenate(values), level)
 
 
 def paired_difference_interval(
     metric: AnyMetric,
-    candidate: ArrayLike,
-    baseline: ArrayLike,
-    references: ArrayLike,
+    candidate: Sequence[Any] | Items,
+    baseline: Sequence[Any] | Items,
+    references: Sequence[Any] | Items,
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -71,9 +71,9 @@ def paired_difference_interval(
 
     Args:
         metric, resamples, seed, level: As for `interval`.
-        candidate: Label indices predicted by one model [N].
-        baseline: Label indices predicted by the other [N].
-        references: True label indices [N].
+        candidate: What one model answers, [N].
+        baseline: What the other answers, [N].
+        references: What is right, [N].
 
     Returns:
         (low, high), in the metric's unit; negative where the candidate is worse.
@@ -81,8 +81,8 @@ def paired_difference_interval(
     Raises:
         MillisError: As for `interval`.
     """
-    ours, actual = checked(candidate, references)
-    theirs, _ = checked(baseline, references)
+    ours, actual = matched(candidate, references)
+    theirs, _ = matched(baseline, references)
 
     differences = [
         weighted(metric, ours, actual, counts) - weighted(metric, theirs, actual, counts)

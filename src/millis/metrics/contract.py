@@ -10,19 +10,28 @@ resampling. Accuracy sums (right, 1) and divides; macro F1 sums (right, predicte
 A metric is a frozen dataclass in a file of its name, whose fields are what it must know of the labels: numbers and
 texts, for records carry them (`millis.record.Judged`).
 
+What an item is depends on the task: the index of a label, a tuple with that of each word's tag, or a tuple of both.
+A metric says which of these it judges.
+
 Axes here: N items, K statistics, R resamples.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.errors import MillisError
+from millis.metrics._labels import LABEL, Kind, checked
 from millis.units import Better
 
 PART = 512  # items whose statistics are held at a time: of 151 classes 1.2 MB, which stays in a cache
+
+
+Items: TypeAlias = NDArray[Any]
+"""[N] integers, or [N] objects: tuples of integers, or of an integer and such a tuple."""
 
 
 class Metric(Protocol):
@@ -30,22 +39,23 @@ class Metric(Protocol):
 
     better: ClassVar[Better]
     unit: ClassVar[str]
+    judges: ClassVar[tuple[Kind, ...]]
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> Self:
-        """The metric over `labels`, a label's position being its index.
+        """The metric over `labels` (or tags), a label's position being its index.
 
         Raises:
             MillisError: they lack what it needs. It is called before anything is trained.
         """
         ...
 
-    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+    def statistics(self, answers: Items, references: Items) -> NDArray[np.float64]:
         """Of each item, [N, K]; K is the metric's own.
 
         Args:
-            answers: Predicted label indices, [N].
-            references: True label indices, [N].
+            answers: What was answered, [N].
+            references: What is right, [N].
         """
         ...
 
@@ -64,6 +74,7 @@ class Foreign:
 
     compute: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
     better: ClassVar[Better] = "higher"
+    judges: ClassVar[tuple[Kind, ...]] = LABEL
     unit: ClassVar[str] = ""  # its own, which is not known
 
     def weighted(
@@ -77,14 +88,42 @@ class Foreign:
 AnyMetric: TypeAlias = Metric | Foreign
 
 
-def weighted(
-    metric: AnyMetric, answers: NDArray[np.int64], references: NDArray[np.int64], counts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def items(values: Sequence[Any] | Items) -> Items:
+    """Values of answers as metrics read them, [N]: indices of labels as integers, others as tuples."""
+    if isinstance(values, np.ndarray) or not len(values) or not isinstance(values[0], list | tuple):
+        return np.asarray(values)
+    found = np.empty(len(values), object)
+    found[:] = [_frozen(value) for value in values]
+    return found
+
+
+def matched(answers: Sequence[Any] | Items, references: Sequence[Any] | Items) -> tuple[Items, Items]:
+    """Both as `items`.
+
+    Raises:
+        MillisError: empty, of unequal lengths, or one of labels and the other of something else.
+    """
+    ours, actual = items(answers), items(references)
+    if object not in (ours.dtype, actual.dtype):
+        return checked(ours, actual)
+    if ours.dtype != actual.dtype or len(ours) != len(actual):
+        raise MillisError(
+            f"got {len(ours)} answers for {len(actual)} references, such as {ours[:1]} and {actual[:1]}; expected as "
+            "many of one as of the other, of one kind. Answer every text of the split, in order"
+        )
+    return ours, actual
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def weighted(metric: AnyMetric, answers: Items, references: Items, counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """The metric where every item counts so many times, [R].
 
     Args:
-        answers: Predicted label indices, [N].
-        references: True label indices, [N].
+        answers: What was answered, [N].
+        references: What is right, [N].
         counts: How often each item was drawn, [R, N].
     """
     if isinstance(metric, Foreign):
@@ -98,6 +137,6 @@ def weighted(
     return metric.value(sums)
 
 
-def plain(metric: AnyMetric, answers: NDArray[np.int64], references: NDArray[np.int64]) -> float:
+def plain(metric: AnyMetric, answers: Items, references: Items) -> float:
     """The metric where every item counts once."""
     return float(weighted(metric, answers, references, np.ones((1, len(answers))))[0])

@@ -1,8 +1,9 @@
 """Models: one family a file. A spec names its family; the file of that name builds it.
 
 A family file has `build(spec) -> nn.Module` and `max_length(spec) -> int`. The module carries `spec` and takes
-`forward(input_ids [B, S], attention_mask [B, S], token_type_ids [B, S] or None) -> logits [B, C]`, S at least 1. Its
-logits depend on the tokens where the mask is 1 and on nothing else. Adding a family is adding a file: nothing here
+`forward(input_ids [B, S], attention_mask [B, S], token_type_ids [B, S] or None)`, S at least 1; it returns logits, one
+tensor or a tuple of several, as its spec says (`millis.models.outputs`): [B, C] per text, [B, S, C] per token. Those of
+texts and of tokens where the mask is 1 depend on these tokens alone. Adding a family is adding a file: nothing here
 lists them, and nothing heavy is imported before a model is asked for.
 """
 

@@ -2,9 +2,11 @@
 
 Tang et al. 2019 (1903.12136), section 3.2, who distil BERT into it. Departures: maximum over time (Conneau et al. 2017,
 1705.02364) in place of the last states and their hidden layer, as it needs no position of the last token and one matrix
-product less; word vectors come from the teacher.
+product less; word vectors come from the teacher. Outputs per token read the two directions' outputs at the token,
+as taggers do (Huang et al. 2015, 1508.01991).
 
-Spec: family "bilstm", vocab_size V, embedding_size E, hidden_size D (of each direction), dropout, num_labels C.
+Spec: family "bilstm", vocab_size V, embedding_size E, hidden_size D (of each direction), dropout; what it
+gives as `millis.models.outputs` has it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from millis.models import embeddings, pooling
+from millis.models import embeddings, heads, pooling
+from millis.models.outputs import described, outputs_of
 from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
@@ -35,7 +38,8 @@ class BiLstm(nn.Module):
 
     A bidirectional `nn.LSTM` would read the padding before the last token unless the batch is packed, and packed
     sequences do not export. Here the backward LSTM reads the tokens reversed in place, padding left at the end, so
-    neither direction sees padding before a token. The maximum does not ask for the order to be restored.
+    neither direction sees padding before a token. The maximum does not ask for the order to be restored; outputs per
+    token do.
 
     Args:
         spec: As above.
@@ -47,21 +51,27 @@ class BiLstm(nn.Module):
         self.embedding = nn.Embedding(spec["vocab_size"], spec["embedding_size"])
         self.forwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
         self.backwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
+        self.tokens = any(output.per == "token" for output in outputs_of(spec))
         self.dropout = nn.Dropout(spec["dropout"])
-        self.head = nn.Linear(2 * spec["hidden_size"], spec["num_labels"])
+        self.head = heads.head(2 * spec["hidden_size"], outputs_of(spec))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits [B, C] of token ids [B, S], padded on the right. `token_type_ids` are not read: a pair is one text."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
+        """Logits of token ids [B, S], padded on the right. `token_type_ids` are not read: a pair is one text."""
         position = attention_mask.cumsum(dim=1) - 1  # 0..n-1 on the n tokens, n-1 on padding
         mirrored = (attention_mask.sum(dim=1, keepdim=True) - 1 - position).clamp(min=0)
-        states = [
+        forwards, backwards = (
             lstm(self.embedding(ids))[0]
             for lstm, ids in ((self.forwards, input_ids), (self.backwards, input_ids.gather(1, mirrored)))
-        ]
-        # tanh and a gate keep an LSTM's output above -1.
-        pooled = pooling.maximum(torch.cat(states, dim=2), attention_mask, floor=-1.0)
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+        )
+        if self.tokens:  # mirrored twice, every token is in its place again
+            backwards = backwards.gather(1, mirrored.unsqueeze(2).expand(-1, -1, backwards.shape[2]))
+        states = torch.cat([forwards, backwards], dim=2)
+        return heads.answers(
+            self.head,
+            states,
+            lambda found: pooling.maximum(found, attention_mask, floor=-1.0),  # tanh and a gate keep it above
+            self.dropout,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class BiLstmStudent:
             "embedding_size": count(self.embedding_size, embeddings.dimensions(teacher_spec)),
             "hidden_size": self.hidden_size,
             "dropout": self.dropout,
-            "num_labels": teacher_spec["num_labels"],
+            **described(outputs_of(teacher_spec)),
         }
 
     def initialise(self, model: Any, teacher: Any) -> None:

@@ -3,7 +3,9 @@
 Kim 2014 (1408.5882), section 2. Departures: windows reach over the text's ends (zero padding, so that a text shorter
 than the widest window has an answer), hence odd widths; word vectors come from the teacher.
 
-Spec: family "convolution", vocab_size V, embedding_size E, filters (of each width), widths, dropout, num_labels C.
+Spec: family "convolution", vocab_size V, embedding_size E, filters (of each width), widths, dropout; what it
+gives as `millis.models.outputs` has it. An output per token reads the windows around it (Collobert et al. 2011,
+1103.0398).
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models import embeddings, pooling
+from millis.models import embeddings, heads, pooling
+from millis.models.outputs import described, outputs_of
 from millis.models.sizes import Size, check_size, count
 from millis.types import Spec
 
@@ -46,19 +49,17 @@ class Convolution(nn.Module):
             nn.Conv1d(spec["embedding_size"], spec["filters"], width, padding=width // 2) for width in spec["widths"]
         )
         self.dropout = nn.Dropout(spec["dropout"])
-        self.head = nn.Linear(spec["filters"] * len(spec["widths"]), spec["num_labels"])
+        self.head = heads.head(spec["filters"] * len(spec["widths"]), outputs_of(spec))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits [B, C] of token ids [B, S]. `token_type_ids` are not read: a pair is one text with a separator."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
+        """Logits of token ids [B, S]. `token_type_ids` are not read: a pair is one text with a separator."""
         # Padding's vectors are zeroed, so a window at the text's end sees what it would see at the batch's end.
         vectors = self.embedding(input_ids) * attention_mask.unsqueeze(-1).to(self.embedding.weight.dtype)
         vectors = vectors.transpose(1, 2)  # [B, E, S]
-        pooled = [
-            pooling.maximum(torch.relu(window(vectors)).transpose(1, 2), attention_mask, floor=0.0)
-            for window in self.windows
-        ]
-        logits: Tensor = self.head(self.dropout(torch.cat(pooled, dim=1)))
-        return logits
+        states = torch.cat([torch.relu(window(vectors)).transpose(1, 2) for window in self.windows], dim=2)
+        return heads.answers(
+            self.head, states, lambda found: pooling.maximum(found, attention_mask, floor=0.0), self.dropout
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class ConvolutionStudent:
             "filters": self.filters,
             "widths": list(self.widths),
             "dropout": self.dropout,
-            "num_labels": teacher_spec["num_labels"],
+            **described(outputs_of(teacher_spec)),
         }
 
     def initialise(self, model: Any, teacher: Any) -> None:

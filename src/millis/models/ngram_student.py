@@ -24,7 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from millis.models.ngrams import NgramTokenizer
-from millis.types import Spec, Text
+from millis.models.outputs import outputs_of, require_one_text
+from millis.models.static import OTHERS
+from millis.types import Output, Spec, Text
 
 ABSENT = -20.0  # score of a label without a training text
 TEMPERATURES = np.geomspace(0.5, 32, 25)
@@ -48,12 +50,26 @@ class NgramStudent:
     bits: int = 18
     least: int = 2
 
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse outputs that bags of n-grams cannot give.
+
+        Raises:
+            MillisError: not one row of logits a text.
+        """
+        require_one_text(outputs, "student=ngrams", OTHERS)
+
     def tokenizer(self, texts: Sequence[Text]) -> NgramTokenizer:
         """Learned from the training texts."""
         return NgramTokenizer.learn(texts, self.bits, self.least)
 
     def spec(self, teacher_spec: Spec) -> Spec:
-        """The architecture, but for `vocab_size`, which the tokenizer knows."""
+        """The architecture, but for `vocab_size`, which the tokenizer knows.
+
+        Raises:
+            MillisError: as `check_outputs`.
+        """
+        self.check_outputs(outputs_of(teacher_spec))
         classes = teacher_spec["num_labels"]
         return {"family": "static", "size": classes, "norm": "l2", "dropout": 0.0, "num_labels": classes}
 

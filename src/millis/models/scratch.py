@@ -13,7 +13,8 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models import anatomy, wordpiece
 from millis.models.encoder import Transformer
-from millis.types import Spec, Text
+from millis.models.outputs import described
+from millis.types import Output, Spec, Text
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Scratch:
             )
 
     def __call__(
-        self, num_labels: int, texts: Sequence[Text], labels: Sequence[str] = ()
+        self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
     ) -> tuple[nn.Module, Tokenizer]:
-        """Train the tokenizer on `texts` and make the model; `labels` are not read.
+        """Train the tokenizer on `texts` and make the model that gives `outputs`; `labels` are not read.
 
         Raises:
             MillisError: no texts.
@@ -87,6 +88,6 @@ class Scratch:
             "affixes": [[tokenizer.token_to_id("[CLS]")], [tokenizer.token_to_id("[SEP]")]],
             "pooling": self.pooling,
             "dropout": self.dropout,
-            "num_labels": num_labels,
+            **described(outputs),
         }
         return Transformer(spec), tokenizer

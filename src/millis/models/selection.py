@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
+from millis.models.heads import classifiers
 from millis.types import Spec
 
 
@@ -103,7 +104,7 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
 
 
 def _classifiers(model: Any) -> list[nn.Linear]:
-    return [model.head, *getattr(model, "exits", {}).values()]
+    return [*classifiers(model.head), *getattr(model, "exits", {}).values()]
 
 
 def _thresholds(model: Any) -> list[Tensor]:

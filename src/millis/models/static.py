@@ -13,6 +13,7 @@ Spec: family "static", vocab_size V, size D, dropout, num_labels C; `norm`, "mea
 divides by the length of the weights, sqrt(sum_s w_s^2), and so gives bags of words the rows of tf-idf.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -22,11 +23,13 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import embeddings
+from millis.models.outputs import described, outputs_of, require_one_text
 from millis.models.sizes import Size, check_size, count
-from millis.types import Spec
+from millis.types import Output, Spec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 SOURCES = ("encoder", "embeddings")
+OTHERS = "Choose student=transformer, bilstm or convolution"
 
 
 def build(spec: Spec) -> "Static":
@@ -100,14 +103,28 @@ class StaticStudent:
                 f"{nearest(str(self.source), SOURCES)}"
             )
 
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse outputs that averaged vectors cannot give.
+
+        Raises:
+            MillisError: not one row of logits a text.
+        """
+        require_one_text(outputs, "student=static", OTHERS)
+
     def spec(self, teacher_spec: Spec) -> Spec:
-        """The student's architecture."""
+        """The student's architecture.
+
+        Raises:
+            MillisError: as `check_outputs`.
+        """
+        self.check_outputs(outputs_of(teacher_spec))
         return {
             "family": "static",
             "vocab_size": embeddings.vocabulary_size(teacher_spec),
             "size": count(self.size, embeddings.dimensions(teacher_spec)),
             "dropout": self.dropout,
-            "num_labels": teacher_spec["num_labels"],
+            **described(outputs_of(teacher_spec)),
         }
 
     @torch.no_grad()

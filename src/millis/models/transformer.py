@@ -14,7 +14,7 @@ Spec:
     pooling      "mean" or "cls"
     pooler       activation of a layer [D, D] after pooling (`millis.models.finished`), as "tanh"; absent where none
     dropout      before the head
-    num_labels   C
+    num_labels   C; or `outputs`, where it gives more than one row of logits a text (`millis.models.outputs`)
 """
 
 import torch

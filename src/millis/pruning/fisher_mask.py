@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
+from millis.data.positions import summed_loss
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
+from millis.models.outputs import each
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def gate_gradients(model: Transformer, batches: Iterable[Batch]) -> GateGradient
     # Each gated linear with the width of its units: a head's columns are gated together.
     gated = [(layer.attention_output, head_size) for layer in layers]
     gated += [(layer.ffn_out, 1) for layer in layers]
-    device, training = model.head.weight.device, model.training
+    device, training = next(model.parameters()).device, model.training
     collected: list[list[Tensor]] = []
     model.eval()
     try:
@@ -83,10 +84,10 @@ def gate_gradients(model: Transformer, batches: Iterable[Batch]) -> GateGradient
 
 def _batch_gradients(model: Transformer, batch: Batch, gated: Sequence[tuple[nn.Linear, int]]) -> list[Tensor]:
     """Gradients of one batch, [B, units] for each of `gated`, on the CPU."""
-    labels = batch["labels"]
-    gates = [torch.ones(len(labels), linear.in_features // width, device=labels.device) for linear, width in gated]
+    rows = batch["rows"]
+    gates = [torch.ones(len(rows), linear.in_features // width, device=rows.device) for linear, width in gated]
     with torch.enable_grad(), _gates(gated, [gate.requires_grad_() for gate in gates]):
-        loss = F.cross_entropy(model(**model_inputs(batch)), labels, reduction="sum")
+        loss = summed_loss(each(model(**model_inputs(batch))), batch)
         found = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
     return [gradient.cpu() for gradient in found]
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.outputs import outputs_of
 from millis.types import Spec
 
 STEPS = 12  # of a grid: BERT-base's and MiniLM's heads one by one, their neurons in 256s and 128s
@@ -124,7 +125,8 @@ class LatencyTable:
     ) -> "LatencyTable":
         """The table of a machine whose latency is proportional to multiply-accumulates: what MAC-aware pruning assumes.
 
-        With S tokens, head size d and hidden size D, a head takes 4 S D d + 2 S² d, a neuron 2 S D, the classifier D C.
+        With S tokens, head size d and hidden size D, a head takes 4 S D d + 2 S² d, a neuron 2 S D, the classifier D C
+        (S times where it answers each token).
 
         Args:
             tokens: S.
@@ -133,7 +135,9 @@ class LatencyTable:
         shape, hidden = spec["shape"], spec["encoder"][anatomy.find(spec["encoder"]["model_type"]).keys.hidden]
         head = 4 * tokens * hidden * shape["head_size"] + 2 * tokens**2 * shape["head_size"]
         neuron = 2 * tokens * hidden
-        classifier = hidden * spec["num_labels"]
+        classifier = hidden * sum(
+            output.width * (tokens if output.per == "token" else 1) for output in outputs_of(spec)
+        )
         ms = dense_ms / (head * sum(shape["heads"]) + neuron * sum(shape["ffn"]) + classifier)
         heads, ffn = sorted(head_grid), sorted(ffn_grid)
         return cls(

@@ -53,7 +53,7 @@ def reconstruct(small: Transformer, large: Transformer, keep: Selection, batches
     """
     if not batches:
         raise MillisError("no texts to reconstruct pruned layers from: pruning needs training texts")
-    device = small.head.weight.device
+    device = next(small.parameters()).device
     moved = [{name: value.to(device) for name, value in model_inputs(batch).items()} for batch in batches]
     channels = keep.hidden.to(device)
     with _evaluating(small), _evaluating(large):

@@ -37,7 +37,7 @@ def shrink(model: Transformer, keep: Selection) -> Transformer:
         )
     small = models.build(selected_spec(model.spec, keep))
     assert isinstance(small, Transformer)  # the family that the spec of `model` names
-    weight = model.head.weight
+    weight = next(model.parameters())
     small.to(device=weight.device, dtype=weight.dtype).train(model.training)
     copy_selected(small, model, keep)
     return small

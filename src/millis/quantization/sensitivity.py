@@ -64,13 +64,18 @@ class Chosen(NamedTuple):
     after: float
 
 
-def compare(reference: Tensor, rounded: Tensor) -> Damage:
-    """What became of logits.
+def compare(reference: Sequence[Tensor], rounded: Sequence[Tensor]) -> Damage:
+    """What became of a model's outputs: the mean over them.
 
     Args:
-        reference: fp32, [N, C].
-        rounded: [N, C].
+        reference: fp32, [M, C] each.
+        rounded: [M, C] each.
     """
+    found = [_compare(*pair) for pair in zip(reference, rounded, strict=True)]
+    return Damage(*(sum(values) / len(found) for values in zip(*found, strict=True)))
+
+
+def _compare(reference: Tensor, rounded: Tensor) -> Damage:
     expected, got = reference.double().log_softmax(dim=-1), rounded.double().log_softmax(dim=-1)
     kl = (expected.exp() * (expected - got)).sum(dim=-1).mean()
     flips = (reference.argmax(dim=-1) != rounded.argmax(dim=-1)).double().mean()

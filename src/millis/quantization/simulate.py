@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from millis.models.outputs import each
 from millis.quantization.arithmetic import Arithmetic, Stored, arithmetic
 from millis.quantization.calibration import Range, ranges
 from millis.quantization.fake_quantize import UINT8, fake_quantize
@@ -64,9 +65,10 @@ class Simulation:
 
 
 @torch.no_grad()
-def logits(model: nn.Module, batches: Sequence[Features]) -> Tensor:
-    """Logits [N, C] of batches without padding, in their order."""
-    return torch.cat([model(*tensors(batch)) for batch in batches])
+def logits(model: nn.Module, batches: Sequence[Features]) -> tuple[Tensor, ...]:
+    """Logits [M, C] of each output for batches without padding, in their order: of their texts, or of all tokens."""
+    parts = [[rows.flatten(0, -2) for rows in each(model(*tensors(batch)))] for batch in batches]
+    return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
 
 
 def tensors(features: Features) -> tuple[Tensor, ...]:

@@ -27,7 +27,7 @@ from rich.table import Table
 from millis.errors import MillisError, nearest
 from millis.metrics import metric_of
 from millis.metrics.bootstrap import drawn
-from millis.metrics.contract import AnyMetric, plain, weighted
+from millis.metrics.contract import AnyMetric, items, plain, weighted
 from millis.metrics.rounds import ratio_draws
 from millis.record import Record
 from millis.report.tables import NOT_RECIPE, flatten
@@ -353,9 +353,9 @@ def _qualities(runs: Sequence[Sequence[Record]], metric: AnyMetric) -> Means:
         raise MillisError(
             "effects: the records are of different test texts. Name those of one data set: records=FOLDER"
         )
-    references = np.array(runs[0][0].references)
-    predictions = np.array([[record.predictions for record in row] for row in runs])  # [seeds, cells, texts]
-    seeds, _, texts = predictions.shape
+    references = items(runs[0][0].references)
+    predictions = [[items(record.predictions) for record in row] for row in runs]  # [seeds, cells, texts]
+    seeds, texts = len(runs), len(references)
     chance, rows = np.random.default_rng(0), list[NDArray[np.int64]]()
 
     def draw() -> NDArray[np.int64]:

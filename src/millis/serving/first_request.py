@@ -31,7 +31,8 @@ def check(
         MillisError: a text that cannot be tokenized, ids beyond the model's table, a request that cannot be answered,
             or not with the outputs that the task reads.
     """
-    requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in TEXTS]
+    texts = [text for text in TEXTS if isinstance(text, str) or not manifest.answers.reads_offsets]
+    requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in texts]
     largest = max(max(tokenizer.get_vocab().values(), default=0), *(int(request.ids.max()) for request in requests))
     for rows in _tables(manifest):
         if largest >= rows:

@@ -1,35 +1,51 @@
 """Does an artifact answer as the model it was made from does? Compared on the same texts, request by request."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
 from millis.errors import MillisError
+from millis.serving.runner import Runner
+from millis.types import Outputs, Text
 
 
-def parity(runner_logits: NDArray[np.float32], eager_logits: NDArray[np.float32]) -> dict[str, float]:
+def parity(
+    runner: Runner, texts: Sequence[Text], got: Sequence[Outputs], expected: Sequence[Outputs]
+) -> dict[str, float]:
     """Agreement of a runner with eager fp32.
 
     Args:
-        runner_logits: [N, C], from `Runner.logits`.
-        eager_logits: [N, C], the fp32 module's on the same texts.
+        runner: Its task makes answers of outputs.
+        texts: N of them.
+        got: The runner's outputs, [N].
+        expected: The fp32 module's on the same texts, [N].
 
     Returns:
-        `label_agreement`: share of texts (0..1) given the same label; `max_abs_logit_difference`: the largest |Δlogit|.
+        `label_agreement`: share of texts (0..1) given the same answer; `max_abs_logit_difference`: the largest
+        |Δlogit|.
 
     Raises:
         MillisError: different shapes, no texts, or logits that are not finite.
     """
-    if runner_logits.shape != eager_logits.shape or not runner_logits.size:
+    shapes = [[[array.shape for array in outputs] for outputs in rows] for rows in (got, expected)]
+    if shapes[0] != shapes[1] or not texts or len(texts) != len(got):
         raise MillisError(
-            f"parity got logits of shape {runner_logits.shape} and {eager_logits.shape}, expected the same [N, C] with "
-            "at least one text. Run both on the same texts and labels"
+            f"parity got outputs of {len(got)} and {len(expected)} texts, the first of shapes {shapes[0][:1]} and "
+            f"{shapes[1][:1]}: expected the same for each of {len(texts)} texts, at least one. Run both on the same "
+            "texts"
         )
-    if not (np.isfinite(runner_logits).all() and np.isfinite(eager_logits).all()):
+    if not all(np.isfinite(array).all() for rows in (got, expected) for outputs in rows for array in outputs):
         raise MillisError(
             "parity got logits that are not finite: the model is broken on this backend or diverged in training"
         )
-    agree = runner_logits.argmax(axis=1) == eager_logits.argmax(axis=1)
-    return {
-        "label_agreement": float(agree.mean()),
-        "max_abs_logit_difference": float(np.abs(runner_logits - eager_logits).max()),
-    }
+    encodings = [runner.tokenize(text) for text in texts]
+    same = [
+        runner.decode(ours, encoding).value() == runner.decode(theirs, encoding).value()
+        for ours, theirs, encoding in zip(got, expected, encodings, strict=True)
+    ]
+    differences = [
+        float(np.abs(one - other).max(initial=0))
+        for ours, theirs in zip(got, expected, strict=True)
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+    return {"label_agreement": float(np.mean(same)), "max_abs_logit_difference": max(differences)}

@@ -31,6 +31,7 @@ class Reader:
         tokenizer.enable_truncation(manifest.max_length)
         self.tokenizer = tokenizer
         self._beginning = beginning(tokenizer, manifest.max_length)
+        self._keeps_text = manifest.answers.reads_offsets
         # Without offsets 17 µs, with them 24.
         self._encode: Any = tokenizer.encode_batch if manifest.answers.reads_offsets else tokenizer.encode_batch_fast
         # Row n of each: what a text of n tokens needs, [1, n].
@@ -57,15 +58,17 @@ class Reader:
             except Exception as error:  # tokenizers raises bare Exception
                 raise MillisError(f"{folder / TOKENIZER} cannot be read: {error}. Make the artifact again") from error
 
-    def tokenize(self, text: Text) -> Encoding | NgramEncoding:
+    def tokenize(self, text: Text) -> "Encoded":
         """Text to at most `max_length` tokens; of a long text no more is read than settles these.
 
         Raises:
             MillisError: neither a string nor a pair of strings, or nothing that the tokenizer can read.
         """
+        if self._keeps_text and not isinstance(text, str):
+            raise MillisError(f"a request got a {type(text).__name__}, expected a string: words of one text have tags")
         try:
             encoding: Encoding | NgramEncoding = self._encode([self._beginning(text)])[0]
-            return encoding
+            return TextEncoding(encoding, text) if self._keeps_text else encoding
         except TypeError as error:
             raise MillisError(
                 f"a request got a {type(text).__name__}, expected a string or a pair (tuple) of strings, of valid "
@@ -84,7 +87,7 @@ class Reader:
             return self._blank
         if not self._takes_types:
             return Features(ids, self._masks[length], None)
-        if encoding.n_sequences == 1:
+        if isinstance(encoding, TextEncoding) or encoding.n_sequences == 1:  # tags are those of one text
             return Features(ids, self._masks[length], self._types[length])
         return Features(ids, self._masks[length], np.array([encoding.type_ids], dtype=np.int64))
 
@@ -139,7 +142,8 @@ class TextKeeper:
 
     def tokenize(self, text: Text) -> TextEncoding:
         """As the reader does."""
-        return TextEncoding(self._reader.tokenize(text), text)
+        encoding = self._reader.tokenize(text)
+        return encoding if isinstance(encoding, TextEncoding) else TextEncoding(encoding, text)
 
     def feed(self, encoding: Any) -> Texts:
         """As the reader does."""

@@ -99,9 +99,13 @@ class Runner:
             with self._learning:
                 self._stepwise.learn_times(self._reader.examples())
 
+    def outputs(self, texts: Iterable[Text]) -> list[Outputs]:
+        """Outputs of each text, one at a time: the very path that answers requests."""
+        return [self.compute(self.feed(self.tokenize(text))) for text in texts]
+
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
-        """Logits [N, C], one text at a time: the very path that answers requests."""
-        rows = [self.compute(self.feed(self.tokenize(text)))[0] for text in texts]
+        """Logits [N, C] of a model that gives one row a text; see `outputs`."""
+        rows = [outputs[0] for outputs in self.outputs(texts)]
         return np.concatenate(rows) if rows else np.empty((0, self.manifest.signature.outputs[0].width), np.float32)
 
     def tokenize(self, text: Text) -> Encoded:

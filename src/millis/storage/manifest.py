@@ -5,7 +5,7 @@ version and every file's checksum; nothing is ever unpickled. `Manifest`'s annot
 against (`millis.schema`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -16,10 +16,11 @@ from msgspec import Meta
 
 from millis import models, schema, tasks
 from millis.errors import MillisError
+from millis.models.outputs import outputs_of
 from millis.schema import Count
 from millis.store import file_sha256, write_json
 from millis.tasks.contract import Task
-from millis.types import Signature, Spec
+from millis.types import Output, Per, Signature, Spec
 
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -50,6 +51,7 @@ class _Sizes(TypedDict, total=False):
 
     family: str
     num_labels: Count
+    outputs: list[tuple[str, Per, Count]]
     exits: list[Count] | None
 
 
@@ -184,14 +186,22 @@ def _check_spec(manifest: Manifest) -> None:
         answers = manifest.answers
     except MillisError as error:
         raise MillisError(f"in task, {error}") from error
-    family, width = manifest.spec.get("family"), answers.outputs[0].width
-    outputs = manifest.spec.get("num_labels", width)
+    family = manifest.spec.get("family")
+    described = "outputs" in manifest.spec or "num_labels" in manifest.spec  # a cascade's members say it themselves
+    given = outputs_of(manifest.spec) if described else answers.outputs
     if family is not None and family != manifest.backend and not models.is_family(family):  # a cascade's is its backend
         raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
-    if width != outputs:
+    if [one[:3] for one in given] != [one[:3] for one in answers.outputs]:
         raise MillisError(
-            f"task answers {answers.summary}: expected {outputs}, one for each of the model's outputs (spec.num_labels)"
+            f"task answers {answers.summary}: expected {_counts(given)}, one for each of the model's outputs (spec)"
         )
+
+
+def _counts(outputs: Sequence[Output]) -> str:
+    """`3`; of several outputs `7 of intent and 72 of tags`."""
+    if len(outputs) == 1:
+        return str(outputs[0].width)
+    return " and ".join(f"{output.width} of {output.name}" for output in outputs)
 
 
 def _text(path: Path) -> str:

@@ -1,20 +1,29 @@
 """What a model has to beat to be worth its training: the most frequent label, and a linear model of n-grams."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from millis.metrics.bootstrap import paired_difference_interval
-from millis.metrics.contract import AnyMetric
+from millis.metrics.contract import AnyMetric, Items, items
 from millis.record import Record
 
 MAJORITY = "answering the most frequent label"
 
 
-def majority(references: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same answer to every text: the label that a split has most of. [N] → [N]"""
-    return np.full(len(references), np.bincount(references).argmax())
+def majority(references: Sequence[Any] | Items) -> Items:
+    """The same answer to every text: the label that a split has most of, and the tag for every word. [N] → [N]"""
+    actual = items(references)
+    if actual.dtype != object:
+        return np.full(len(actual), np.bincount(actual).argmax())
+    if any(isinstance(part, tuple) for value in actual for part in value):  # a label, and tags
+        labels, tags = (majority(column).tolist() for column in zip(*actual, strict=True))
+        return items(list(zip(labels, tags, strict=True)))
+    ((top, _),) = Counter(chain.from_iterable(actual)).most_common(1)
+    return items([(top,) * len(value) for value in actual])
 
 
 def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:

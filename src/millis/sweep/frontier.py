@@ -27,7 +27,7 @@ from millis.errors import MillisError
 from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
 from millis.metrics import metric_of
 from millis.metrics.bootstrap import drawn
-from millis.metrics.contract import AnyMetric, plain, weighted
+from millis.metrics.contract import AnyMetric, items, plain, weighted
 from millis.metrics.rounds import quantile_draws
 from millis.record import Record
 from millis.sweep.baselines import majority, unbeaten
@@ -89,7 +89,7 @@ def frontier(
         )
         for i, record in enumerate(records)
     )
-    references = np.array(records[0].references)
+    references = items(records[0].references)
     return Frontier(chosen, standings, len(draws), plain(metric, majority(references), references))
 
 
@@ -140,8 +140,8 @@ def _resample_quality(
     records: Sequence[Record], metric: AnyMetric, resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Quality, [K, M], of the same drawn texts for every record."""
-    references = np.array(records[0].references)
-    answers = [np.array(record.predictions) for record in records]
+    references = items(records[0].references)
+    answers = [items(record.predictions) for record in records]
     texts = len(references)
     draws = drawn(lambda: rng.integers(texts, size=(texts,)), texts, resamples)
     blocks = [np.stack([weighted(metric, row, references, counts) for row in answers], axis=1) for counts in draws]
@@ -206,12 +206,12 @@ def _check_comparable(records: Sequence[Record]) -> None:
 
 def _check_qualities(records: Sequence[Record], metric: AnyMetric) -> None:
     """Refuse records whose predictions have another quality than their metrics: of another metric, or cut."""
-    quality, references = records[0].quality, np.array(records[0].references)
+    quality, references = records[0].quality, items(records[0].references)
     if not len(references):
         raise MillisError(f"record {records[0].name!r} holds no predictions to resample: evaluate it again")
     for record in records:
         kept = finite_metric(record, quality)
-        found = plain(metric, np.array(record.predictions), references)
+        found = plain(metric, items(record.predictions), references)
         if not abs(found - kept) <= TOLERANCE * max(1.0, abs(kept)):
             raise MillisError(
                 f"record {record.name!r} has {quality} {kept:.4g}, its predictions have {found:.4g}: measure it again"

@@ -44,8 +44,12 @@ ERROR_LENGTH = 2000  # characters kept of a trial's error
 class Listener(Protocol):
     """Who is told how a sweep goes: `listener: {_target_: ...}` of the sweeper. Reports and trackers implement it.
 
-    All three run in the sweep's own process, never in a launched job. A sweep that ends by an error calls no `end`.
+    All run in the sweep's own process, never in a launched job. A sweep that ends by an error calls no `end`.
     """
+
+    def possible(self, config: Any, space: Space) -> Space:
+        """What is searched of `space`: without what cannot be under the base config. Called before anything else."""
+        ...
 
     def start(self, config: Any) -> None:
         """The study is open and no trial of this worker has begun. `config` is the base config (a DictConfig with its

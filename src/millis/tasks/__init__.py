@@ -14,7 +14,7 @@ NAME = "name"
 
 def names() -> tuple[str, ...]:
     """Every task there is."""
-    return tuple(module.name for module in iter_modules(__path__) if module.name != "contract")
+    return tuple(module.name for module in iter_modules(__path__) if module.name not in ("contract", "judging"))
 
 
 def read(described: Mapping[str, Any]) -> Task:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from millis.data.dataset import Dataset
 from millis.data.one_label import ONE_LABEL, OneLabel
 from millis.errors import MillisError
-from millis.metrics import judged, named, score
-from millis.metrics.bootstrap import interval
+from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED, Judgement
+from millis.models.outputs import LOGITS
+from millis.tasks.contract import LEARNED
 from millis.types import Output, Outputs
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
@@ -89,7 +89,7 @@ class Classification:
     @property
     def outputs(self) -> tuple[Output, ...]:
         """One, with a logit for each label."""
-        return (Output("logits", "text", len(self.labels)),)
+        return (Output(LOGITS, "text", len(self.labels)),)
 
     @property
     def summary(self) -> str:
@@ -129,16 +129,6 @@ class Classification:
             MillisError: one that does not exist or cannot work with these labels.
         """
         return {name: named(name, self.labels) for name in (self.metric, *self.also)}
-
-    def scores(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-        """Every metric's value, by name."""
-        return {name: score(name, predictions, references, self.labels) for name in (self.metric, *self.also)}
-
-    def judge(self, predictions: Sequence[int], references: Sequence[int]) -> Judgement:
-        """Every metric's value, interval and reading."""
-        metrics = self.metrics()
-        intervals = {name: interval(metric, predictions, references) for name, metric in metrics.items()}
-        return Judgement(self.scores(predictions, references), intervals, judged(metrics, self.labels))
 
 
 def _by_python(logits: NDArray[np.float32]) -> tuple[int, float]:

@@ -6,12 +6,11 @@ this package looks at a task's name.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from millis.data.dataset import Dataset
 from millis.data.references import References
 from millis.metrics.contract import AnyMetric
-from millis.record import Judged
 from millis.types import Output, Outputs
 
 LEARNED = {"learned": True}  # metadata of a task's fields that data give, and no config
@@ -28,20 +27,6 @@ class Answer(Protocol):
     def value(self) -> Any:
         """JSON-able: what records hold, and what says whether two answers are the same."""
         ...
-
-
-class Judgement(NamedTuple):
-    """What a task's metrics say of answers, each under its name: what a record holds of them.
-
-    Args:
-        values: In each metric's unit.
-        intervals: 95 % bootstrap over the texts.
-        judged: How they read, and what they know of the labels.
-    """
-
-    values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    judged: dict[str, Judged]
 
 
 class Task(Protocol):
@@ -105,12 +90,4 @@ class Task(Protocol):
 
     def metrics(self) -> dict[str, AnyMetric]:
         """Every metric of the task, by name."""
-        ...
-
-    def scores(self, predictions: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
-        """Every metric's value, by name."""
-        ...
-
-    def judge(self, predictions: Sequence[Any], references: Sequence[Any]) -> Judgement:
-        """Every metric's value, interval and reading."""
         ...

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from millis.errors import MillisError
 from millis.models.blocks import layer_count
+from millis.models.outputs import outputs_of, require_one_text
 from millis.models.token_pruning import TokenPruned, check_tokens, with_token_pruning
-from millis.types import Spec
+from millis.types import Output, Spec
 
 RAMP = 0.7  # of the soft steps, over which the share falls to the target; the rest settle on it
 TRAVEL = 20.0  # by which log θ can move in the soft steps, Adam's being as long as the rate; the way is some 7
@@ -52,12 +53,22 @@ class TokenPruning:
         """For a recipe's name: `tokens 50%`."""
         return f"tokens {self.kept:.0%}"
 
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse outputs that a text that is not computed whole cannot give.
+
+        Raises:
+            MillisError: not one row of logits a text.
+        """
+        require_one_text(outputs, "tokens", "Choose tokens=none")
+
     def spec(self, spec: Spec) -> Spec:
         """The student's architecture with token pruning.
 
         Raises:
             MillisError: layers that do not exist, or a student that has none.
         """
+        self.check_outputs(outputs_of(spec))
         layers = self._chosen(spec)
         check_tokens(spec, layers)
         if self.kept <= (whole := layers[0] / layer_count(spec)):

@@ -77,7 +77,7 @@ class Adversarial(pl.Callback):
             add_gradient(trainer, loss)
         finally:
             self.offset = self.vectors = None
-        pl_module.log("train/adversarial", loss.detach(), batch_size=len(self.batch["labels"]))
+        pl_module.log("train/adversarial", loss.detach(), batch_size=len(self.batch["rows"]))
 
     def _listen(self, table: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
         if not torch.is_grad_enabled():  # a teacher, or validation

@@ -13,9 +13,12 @@ import torch
 from torch import nn
 
 from millis.data.batches import Batch, Rows, model_inputs
+from millis.data.positions import at_targets, targets_of
 from millis.distillation.feature_cache import FeatureCache
-from millis.distillation.term import teacher_key
+from millis.distillation.teacher_cache import TeacherLogits
+from millis.distillation.term import answer_key, teacher_key
 from millis.models.features import Feature, capture
+from millis.models.outputs import each
 from millis.training.module import VALIDATION, TextModule
 
 
@@ -34,30 +37,36 @@ class OnlineTeacher(pl.Callback):
         self.teacher, self.features, self.rows = teacher.eval(), features, rows
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, *_: Any) -> None:
-        """Add `teacher_logits` [B, C] and the features, each [B, S, width], to the batch."""
+        """Add the logits at targets, [M, C], and the features, each [B, S, width], to the batch."""
         self.teacher.to(pl_module.device)
         own = batch if self.rows is None else self.rows.__getitems__(batch["rows"].tolist())
         inputs = {name: value.to(pl_module.device) for name, value in model_inputs(own).items()}
         with torch.no_grad(), capture(self.teacher, self.features) as found:
-            logits = self.teacher(**inputs)
-        batch.setdefault("teacher_logits", logits)
+            outputs = each(self.teacher(**inputs))
+        for logits, (name, targets) in zip(outputs, targets_of(own).items(), strict=True):
+            batch.setdefault(answer_key(name), at_targets(logits, targets.to(pl_module.device))[0])
         batch.update({teacher_key(feature): value for feature, value in found.items()})
 
 
 class CachedTeacher(pl.Callback):
-    """Joins the teacher's cached features to every batch.
+    """Joins what was kept of the teacher to every batch.
 
     Args:
-        features: Of the training rows.
+        logits: On the training rows, where they are read.
+        features: Of the training rows, where they are read.
     """
 
-    def __init__(self, features: FeatureCache) -> None:
-        self.features = features
+    def __init__(self, logits: TeacherLogits | None = None, features: FeatureCache | None = None) -> None:
+        self.logits, self.features = logits, features
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, *_: Any) -> None:
-        """Add the features, each [B, S, width], to the batch."""
-        found = self.features.batch(batch["rows"])
-        batch.update({teacher_key(feature): value.to(pl_module.device) for feature, value in found.items()})
+        """Add logits at targets, [M, C], and features, each [B, S, width], to the batch."""
+        rows, found = batch["rows"], dict[str, torch.Tensor]()
+        if self.logits is not None:
+            found |= {answer_key(output): logits for output, logits in self.logits.batch(rows).items()}
+        if self.features is not None:
+            found |= {teacher_key(feature): value for feature, value in self.features.batch(rows).items()}
+        batch.update({key: value.to(pl_module.device) for key, value in found.items()})
 
 
 class Noise(pl.Callback):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
@@ -160,7 +159,6 @@ class Fit:
         folder: Path,
         seed: int,
         title: str,
-        teacher_logits: NDArray[np.float32] | None = None,
         callbacks: Sequence[pl.Callback] = (),
         logger: Any = False,
     ) -> Fitted:
@@ -168,13 +166,12 @@ class Fit:
 
         Args:
             folder: For checkpoints; one found there is continued from, if it is `resumable`.
-            teacher_logits: [N, C], joined to the training batches.
 
         Raises:
             MillisError: the loss became NaN or infinite, training ended before the model had its final form, or weights
                 are to be averaged over steps between which a callback changes the model.
         """
-        run = _Run(self, module, (train, validation), pad_id, folder, seed, title, teacher_logits, tuple(callbacks))
+        run = _Run(self, module, (train, validation), pad_id, folder, seed, title, tuple(callbacks))
         with led(self.world, run, folder) as ranks:
             best, progress, ending, epochs = run(ranks, logger)
         _restore(module, best)
@@ -193,7 +190,6 @@ class _Run:
     folder: Path
     seed: int
     title: str
-    teacher_logits: NDArray[np.float32] | None
     callbacks: tuple[pl.Callback, ...]
 
     def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, Ending, int]:
@@ -201,7 +197,7 @@ class _Run:
         _quieten()
         self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
         seed_everything(self.seed)
-        data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed, self.teacher_logits)
+        data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed)
         last = resumable(self.folder)
         first = ranks is None or ranks.rank == 0
         if first and last is None and str(self.fit.flags["precision"]).endswith("-mixed"):

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
+from millis.data.positions import answers
 from millis.distillation.term import student_key
 from millis.distillation.weighted_terms import Objective
 from millis.models.features import capture
+from millis.models.outputs import each
 from millis.training.optim import AdamW
 from millis.training.processes import Gathered
 
-Score = Callable[[Sequence[int], Sequence[int]], float]
+Score = Callable[[Sequence[Any], Sequence[Any]], float]
 """Predictions and references in, a quality out of which more is better."""
 
 VALIDATION = "validation/quality"
@@ -41,7 +43,7 @@ class TextModule(pl.LightningModule):
     """Trains `model` on batches of token ids.
 
     Args:
-        model: `forward(input_ids, attention_mask[, token_type_ids]) -> logits` [B, C].
+        model: `forward(input_ids, attention_mask[, token_type_ids]) -> logits`, a tensor or a tuple of several.
         objective: What is minimised; every term is logged unweighted as `train/<term>`. What it learns itself (a
             projection between widths) is trained at the head's rate.
         optimizer: Makes the optimizer and its schedule once the number of steps is known.
@@ -56,23 +58,23 @@ class TextModule(pl.LightningModule):
         self.steps = 1  # of the whole training, known once it begins
         self.planned = 1  # those that were planned, wherever the end was moved since: what schedules go by
         self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows were answered rightly, [N]
-        self._seen: list[tuple[Tensor, ...]] = []
+        self._seen: list[tuple[list[int], list[Any], list[Any]]] = []
         self._objectives: list[Tensor] = []
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one batch, and its terms unweighted."""
         with capture(self.model, self.objective.student_features) as found:
-            logits = self.model(**model_inputs(batch))
+            outputs = each(self.model(**model_inputs(batch)))
         features = {student_key(feature): value for feature, value in found.items()}
         loss: tuple[Tensor, dict[str, Tensor]]
-        loss = self.objective(logits, {**batch, **features}, min(1.0, self.global_step / self.steps))
+        loss = self.objective(outputs, {**batch, **features}, min(1.0, self.global_step / self.steps))
         return loss
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The objective on one batch, logged."""
         total, terms = self.loss(batch)
         self._objectives.append(total.detach())
-        size = len(batch["labels"])
+        size = len(batch["rows"])
         self.log("train/objective", total.detach(), batch_size=size, sync_dist=True)
         for name, value in terms.items():
             self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
@@ -80,8 +82,8 @@ class TextModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep predictions; a metric such as macro-F1 is not a mean over batches."""
-        logits = self.model(**model_inputs(batch))
-        self._seen.append((batch["rows"].cpu(), logits.argmax(-1).cpu(), batch["labels"].cpu()))
+        outputs = each(self.model(**model_inputs(batch)))
+        self._seen.append((batch["rows"].tolist(), *answers(outputs, batch)))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split at once, in every process alike, whichever answered which row."""
@@ -89,14 +91,15 @@ class TextModule(pl.LightningModule):
         objectives = torch.stack(self._objectives) if self._objectives else torch.zeros(1)
         objective = mean(gathered(float(objectives.mean())))
         self._objectives.clear()
-        seen = [batch for batches in gathered(self._seen) for batch in batches]
-        rows, predictions, references = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        seen = [row for batches in gathered(self._seen) for batch in batches for row in zip(*batch, strict=True)]
+        rows, predictions, references = (list(column) for column in zip(*seen, strict=True))
         self._seen.clear()
         if not self.objective.answers:
             self.log(VALIDATION, -objective)
             return
-        self.right = (predictions == references)[rows.argsort()].numpy()
-        self.log(VALIDATION, self.score(predictions.tolist(), references.tolist()))
+        right = np.array([answer == reference for answer, reference in zip(predictions, references, strict=True)])
+        self.right = right[np.argsort(rows)]
+        self.log(VALIDATION, self.score(predictions, references))
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from millis.cpus import processor_name
 from millis.data.batches import Batch, model_inputs
 from millis.errors import MillisError
+from millis.models.outputs import each
 from millis.schema import decoded
 from millis.store import cache_folder, fingerprint, locked, write_json
 
@@ -144,7 +145,7 @@ def _pass(model: nn.Module, inputs: Batch, context: AbstractContextManager[Any])
     started = time.perf_counter()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         with context:
-            total = model(**inputs).float().sum()
+            total = torch.stack([logits.float().sum() for logits in each(model(**inputs))]).sum()
         if total.requires_grad:  # not where all that the answer comes from is frozen
             torch.autograd.grad(total, parameters, allow_unused=True)
     _synchronise()

@@ -5,6 +5,7 @@ import onnx
 import pytest
 import rounded
 import torch
+from labelled import outputs
 from onnx import TensorProto, helper, numpy_helper
 from signatures import TEXTS
 
@@ -76,7 +77,7 @@ def test_minilm_is_deployed_as_it_was_prepared(tmp_path):
     from millis.models.load import Packaged
 
     torch.manual_seed(0)
-    model, tokenizer = Packaged()(8, [])
+    model, tokenizer = Packaged()(outputs(8), [])
     encoded = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(Bundled()().test.texts)[:40])]
     texts = [Features(ids, np.ones_like(ids), None) for ids in encoded]
     prepare(model.eval(), rounded.quantization())

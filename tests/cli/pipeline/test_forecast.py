@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from millis.cli.pipeline.forecast import forecast
+from millis.sweep.space import Space
 from millis.training.fit import Fitted
 
 RECIPES = [
@@ -15,6 +16,7 @@ RECIPES = [
     {"student": "transformer", "student.layers": 1, "student.heads": 1.0},
     {"student": "convolution"},
 ]
+SPACE = Space.parse({"student": {"choice": ["ngrams", "transformer", "convolution"]}}, {})
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def config(minimum, timeout_s, n_trials=10):
 
 def test_what_fits_is_listed_with_its_time(teacher):
     # Five epochs of 12 s, of which two layers take a third and three a half: 20 and 30 s.
-    assert forecast(config(minimum=1, timeout_s=25), teacher).splitlines() == [
+    assert forecast(config(minimum=1, timeout_s=25), teacher, SPACE).splitlines() == [
         "plan:",
         "  ngrams quantization=dynamic (always)",
         "  transformer layers=2, about 20 s",
@@ -44,11 +46,19 @@ def test_what_fits_is_listed_with_its_time(teacher):
 
 
 def test_the_minimum_is_listed_whatever_it_takes(teacher):
-    lines = forecast(config(minimum=3, timeout_s=1), teacher).splitlines()
+    lines = forecast(config(minimum=3, timeout_s=1), teacher, SPACE).splitlines()
     assert lines[3] == "  transformer layers=3, about 30 s (always)"
     assert len(lines) == 5
 
 
 def test_without_a_limit_everything_is_tried(teacher):
-    lines = forecast(config(minimum=0, timeout_s=None, n_trials=5), teacher).splitlines()
+    lines = forecast(config(minimum=0, timeout_s=None, n_trials=5), teacher, SPACE).splitlines()
     assert lines[-2:] == ["  transformer layers=1, about 10 s", "  convolution"]
+
+
+def test_what_is_not_searched_is_not_listed(teacher):
+    space = Space.parse({"student": {"choice": ["convolution"]}}, {})
+    assert forecast(config(minimum=1, timeout_s=None, n_trials=1), teacher, space).splitlines() == [
+        "plan:",
+        "  convolution (always)",
+    ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from millis import __version__
 from millis.cli.pipeline.teacher import Teacher
 from millis.data.dataset import Split
 from millis.distillation.blend import Blend, blended, choose
+from millis.distillation.teacher_cache import TeacherLogits
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
+from millis.models.outputs import LOGITS, is_one_text
 from millis.models.tokenizer import AnyTokenizer
 from millis.store import atomic_file, cached, fingerprint, locked, write_json
 from millis.types import Text
@@ -21,8 +23,11 @@ FOLDS = 5
 
 
 def blend_of(cfg: DictConfig, teacher: Teacher) -> Blend:
-    """How the teacher of `cfg` and the linear model are averaged; found once a teacher."""
-    if not cfg.blend or cfg.ensemble:
+    """How the teacher of `cfg` and the linear model are averaged; found once a teacher.
+
+    A linear model of n-grams answers a text as a whole, so only a teacher that does so too is averaged with it.
+    """
+    if not cfg.blend or cfg.ensemble or not is_one_text(teacher.inputs.task.outputs):
         return Blend()
     path = teacher.inputs.cache / "blend" / f"{_key(teacher)}.json"
     with locked(path, "the blend of teacher and linear model, which another process finds"):
@@ -32,10 +37,12 @@ def blend_of(cfg: DictConfig, teacher: Teacher) -> Blend:
         return Blend(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def taught(cfg: DictConfig, teacher: Teacher, texts: Split) -> NDArray[np.float32]:
-    """What a student learns from, [N, C]: logits on the training rows, and on extra texts after them."""
+def taught(cfg: DictConfig, teacher: Teacher, texts: Split) -> TeacherLogits:
+    """What a student learns from: logits on the training rows, and on extra texts after them."""
     own, blend = teacher.logits(texts), blend_of(cfg, teacher)
-    return blended(own, _linear(teacher, texts), blend.weight) if blend.weight else own
+    if not blend.weight:
+        return own
+    return replace(own, logits=(blended(own.logits[0], _linear(teacher, texts), blend.weight),))
 
 
 def with_further(cfg: DictConfig, teacher: Teacher, further: Sequence[Text]) -> Split:
@@ -43,9 +50,10 @@ def with_further(cfg: DictConfig, teacher: Teacher, further: Sequence[Text]) -> 
     texts = teacher.inputs.dataset.train
     if not further:
         return texts
-    every = Split([*texts.texts, *further], [*texts.references, *[0] * len(further)])
-    answers = taught(cfg, teacher, every)[len(texts) :].argmax(axis=1).tolist()
-    return Split(every.texts, [*texts.references, *answers])
+    kind = teacher.inputs.task.references
+    every = Split([*texts.texts, *further], [*texts.references, *map(kind.unanswered, further)])
+    said = taught(cfg, teacher, every).categories[len(texts) :]
+    return Split(every.texts, [*texts.references, *map(kind.answered, further, said)])
 
 
 def _key(teacher: Teacher) -> str:
@@ -58,7 +66,7 @@ def _found(teacher: Teacher) -> Blend:
     tokenizer = student.tokenizer(dataset.train.texts)
     train, validation = (bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
     linear = student.scores(train, validation, (validation,), len(dataset.labels), tokenizer.get_vocab_size())[0]
-    return choose(teacher.logits(dataset.validation), linear, validation.labels, teacher.inputs.score)
+    return choose(teacher.logits(dataset.validation).logits[0], linear, validation.labels, teacher.inputs.score)
 
 
 def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
@@ -85,4 +93,4 @@ def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:
 def bags(teacher: Teacher, split: Split, tokenizer: AnyTokenizer) -> Bags:
     """A split as a linear model takes it."""
     encoded = teacher.encoded(split, tokenizer)
-    return Bags(encoded.ids, encoded.offsets, encoded.labels)
+    return Bags(encoded.ids, encoded.offsets, encoded.targets[LOGITS])

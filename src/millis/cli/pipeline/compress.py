@@ -20,7 +20,7 @@ from millis.cli.pipeline.exits import notes_of
 from millis.cli.pipeline.inputs import Inputs, plain
 from millis.cli.pipeline.measure import (
     deployed,
-    eager_logits,
+    eager_outputs,
     judged_latency,
     own_threads,
     recipe_name,
@@ -38,12 +38,14 @@ from millis.cli.targets import instantiate
 from millis.early_exit.saving import exit_metrics
 from millis.metrics import completed
 from millis.models.ngrams import LONGEST, NgramTokenizer
+from millis.models.outputs import is_one_text
 from millis.record import Record
 from millis.serving.parity import parity
 from millis.serving.runner import bound_threads, load
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, fingerprint, locked
+from millis.tasks.judging import judge, scores
 from millis.training.fit import Fitted
 
 PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
@@ -170,8 +172,9 @@ def linear_record(cfg: DictConfig, teacher: Teacher) -> Record:
 
 
 def reference_records(cfg: DictConfig, teacher: Teacher) -> list[Record]:
-    """What every table begins with: the teacher, the teacher in int8, the linear model."""
-    return [make(cfg, teacher) for make in (teacher_record, baseline_record, linear_record)]
+    """What every table begins with: the teacher, it in int8 and, where labels are answered, the linear model."""
+    made = [teacher_record(cfg, teacher), baseline_record(cfg, teacher)]
+    return [*made, linear_record(cfg, teacher)] if is_one_text(teacher.inputs.task.outputs) else made
 
 
 def _untouched(
@@ -250,13 +253,13 @@ def _judge(
     with own_threads():
         runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False, trust_code=True)
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_logits(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
-    agreement = parity(tested.logits[: len(expected)], expected)
+    expected = eager_outputs(teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
+    agreement = parity(runner, dataset.test.texts[:PARITY_TEXTS], tested.outputs[:PARITY_TEXTS], expected)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
-    judgement = inputs.task.judge(tested.predictions, dataset.test.references)
+    judgement = judge(inputs.task, tested.predictions, dataset.test.references)
     steering = {
         f"validation_{metric}": value
-        for metric, value in inputs.task.scores(validated.predictions, dataset.validation.references).items()
+        for metric, value in scores(inputs.task, validated.predictions, dataset.validation.references).items()
     }
     metrics = {**judgement.values, **steering, **measured.metrics, "size_bytes": float(size_bytes(manifest))}
     more, notes = _particulars(cfg, teacher, planned, made, measured, tested, manifest, kind)

@@ -8,12 +8,13 @@ from omegaconf import DictConfig
 from millis.cli.pipeline.inputs import plain
 from millis.cli.pipeline.teacher import Teacher
 from millis.cli.targets import instantiate
+from millis.sweep.space import Space
 
 
-def forecast(cfg: DictConfig, teacher: Teacher) -> str:
+def forecast(cfg: DictConfig, teacher: Teacher, space: Space) -> str:
     """The recipes that come first and fit, with the seconds that their trainings should take, and what follows."""
     study = cfg.study
-    recipes: Sequence[Mapping[str, Any]] = plain(study.enqueue)
+    recipes: Sequence[Mapping[str, Any]] = [recipe for recipe in plain(study.enqueue) if space.admits(recipe)]
     epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
     layers = len(teacher.manifest.spec.get("shape", {}).get("heads", [])) or None
     epochs = instantiate(cfg.trainer).epochs(len(teacher.inputs.dataset.train))

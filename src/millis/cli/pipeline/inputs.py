@@ -13,6 +13,7 @@ from millis.data.dataset import Dataset
 from millis.data.references import References
 from millis.metrics.contract import AnyMetric
 from millis.tasks.contract import Task
+from millis.tasks.judging import scores
 from millis.units import SIGN
 
 
@@ -44,16 +45,8 @@ class Inputs:
 
         All of the task's metrics are taken, so that one that is undefined on this split is refused in the first epoch.
         """
-        values = self.task.scores(predictions, references)
+        values = scores(self.task, predictions, references)
         return SIGN[self.metric.better] * values[self.task.metric]
-
-    @property
-    def class_counts(self) -> list[int]:
-        """Training rows of each label, [C]."""
-        counts = [0] * len(self.dataset.labels)
-        for label in self.dataset.train.references:
-            counts[label] += 1
-        return counts
 
 
 def load_inputs(cfg: DictConfig) -> Inputs:

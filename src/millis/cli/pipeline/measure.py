@@ -14,9 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import nn
 
@@ -44,7 +42,7 @@ from millis.serving.runner import dynamic_part
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import Manifest
 from millis.store import cached, fingerprint, locked, write_json
-from millis.types import Features, Session
+from millis.types import Features, Outputs, Session
 
 COUNTED = 32  # texts whose tokens are counted together
 WHOLE = "the same model, computed wholly"
@@ -213,10 +211,10 @@ def benchmark_fingerprint(cfg: DictConfig) -> str:
     return fingerprint(how, site(options))
 
 
-def eager_logits(
+def eager_outputs(
     teacher: Teacher, model: nn.Module, planned: Plan, split: Split, texts: int, manifest: Manifest | None = None
-) -> NDArray[np.float32]:
-    """What eager fp32 says of the first texts, one at a time, [texts, C]: backends are held against it.
+) -> list[Outputs]:
+    """What eager fp32 says of the first texts, one at a time, [texts]: backends are held against it.
 
     A model with exits stops there as the artifact of `manifest` does.
     """
@@ -228,10 +226,8 @@ def eager_logits(
     outputs = []
     for row in range(min(texts, len(split))):
         inputs = {name: tensor.numpy() for name, tensor in model_inputs(rows[row]).items()}
-        outputs.append(
-            session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids")))[0]
-        )
-    return np.concatenate(outputs)
+        outputs.append(session(Features(inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))))
+    return outputs
 
 
 def tokens_kept(teacher: Teacher, model: Any, planned: Plan, split: Split) -> float:

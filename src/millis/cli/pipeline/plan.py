@@ -113,6 +113,10 @@ class Recipe:
             backend=instantiate(cfg.backend),
         )
         recipe.check()
+        outputs = instantiate(cfg.task).outputs
+        for method in (recipe.student, recipe.early_exit, recipe.tokens):
+            if (check := getattr(method, "check_outputs", None)) is not None:
+                check(outputs)
         if cfg.ensemble:
             if recipe.student.fits:
                 raise MillisError(

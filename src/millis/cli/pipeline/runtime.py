@@ -24,7 +24,7 @@ from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement, Options
 from millis.benchmark.where import open_bench
 from millis.cli.pipeline.inputs import plain
-from millis.cli.pipeline.measure import benchmark_fingerprint, eager_logits, own_threads, write
+from millis.cli.pipeline.measure import benchmark_fingerprint, eager_outputs, own_threads, write
 from millis.cli.pipeline.plan import Plan, Recipe
 from millis.cli.pipeline.start import cut, student_spec
 from millis.cli.pipeline.teacher import Teacher
@@ -182,15 +182,15 @@ def _measured(
     """Agreement first, which also shows what does not load; then the clock, all in turns."""
     options: Options = instantiate(cfg.benchmark)
     split = teacher.inputs.dataset.validation
-    expected = eager_logits(teacher, model, planned, split, auto.texts)
+    expected = eager_outputs(teacher, model, planned, split, auto.texts)
     agreement: dict[str, float] = {}
     found: list[Candidate] = []
     for name, folder in folders.items():
         try:
             with own_threads():
                 runner = load(folder, options.threads, verify=False, trust_code=True)  # made above
-                got = runner.logits(split.texts[: len(expected)])
-            agreement[name] = parity(got, expected)["label_agreement"]
+                texts = split.texts[: len(expected)]
+                agreement[name] = parity(runner, texts, runner.outputs(texts), expected)["label_agreement"]
         except MillisError as error:
             found.append(Candidate(name, str(error)))
     if not agreement:

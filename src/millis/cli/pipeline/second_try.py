@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from millis.cli.pipeline.inputs import Inputs
 from millis.errors import MillisError
+from millis.metrics.contract import items
 from millis.sweep.baselines import majority
 from millis.training.fit import Fitted
 
@@ -24,11 +25,11 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     The error is that of the share of the most frequent label. True where that cannot be judged: fewer than
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
-    references = np.asarray(inputs.dataset.validation.references)
+    references = items(inputs.dataset.validation.references)
     constant = majority(references)
     if len(references) < FEWEST_TEXTS:
         return True
-    share = float(np.mean(constant == references))
+    share = float(np.mean([answer == reference for answer, reference in zip(constant, references, strict=True)]))
     try:
         floor = inputs.score(constant.tolist(), references.tolist())
     except MillisError:

@@ -97,7 +97,7 @@ def cut(cfg: DictConfig, teacher: Teacher, recipe: Recipe) -> Any:
     if recipe.student.fits:
         texts = with_further(cfg, teacher, unlabelled(teacher, recipe))
         rows = [bags(teacher, split, tokenizer) for split in (texts, teacher.inputs.dataset.validation)]
-        answers = taught(cfg, teacher, texts) if recipe.distillation.needs_logits else None
+        answers = taught(cfg, teacher, texts).logits[0] if recipe.distillation.needs_logits else None
         recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
     else:
         recipe.student.initialise(model, teacher.module)

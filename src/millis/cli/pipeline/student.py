@@ -5,12 +5,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from millis.cli.pipeline import start
@@ -22,12 +21,14 @@ from millis.cli.pipeline.tracked import TRIAL, tracked
 from millis.cli.targets import instantiate
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.data.positions import answers
 from millis.distillation.blend import Blend
 from millis.distillation.contract import Pair, Stage
-from millis.distillation.ensemble import ensemble_logits
+from millis.distillation.ensemble import ensemble
 from millis.distillation.stages import split_epochs
-from millis.distillation.teacher_cache import longest_first
+from millis.distillation.teacher_cache import TeacherLogits, longest_first
 from millis.errors import MillisError
+from millis.models.outputs import each
 from millis.models.tokenizer import AnyTokenizer
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
@@ -144,9 +145,9 @@ def _fitted(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, seconds: floa
     rows = Rows(teacher.encoded(teacher.inputs.dataset.validation, tokenizer), pad_id(tokenizer))
     batches = [rows.__getitems__(index.tolist()) for index in longest_first(rows.encoded.lengths)]
     with torch.inference_mode():
-        answers = torch.cat([model.eval()(**model_inputs(batch)).argmax(-1) for batch in batches])
-    references = torch.cat([batch["labels"] for batch in batches])
-    quality = teacher.inputs.score(answers.tolist(), references.tolist())
+        pairs = [answers(each(model.eval()(**model_inputs(batch))), batch) for batch in batches]
+    found, right = (list(chain.from_iterable(column)) for column in zip(*pairs, strict=True))
+    quality = teacher.inputs.score(found, right)
     print(f"  fitted in {seconds:.0f} s  validation {quality:.2f}", file=sys.stderr, flush=True)
     return Fitted(quality, 0, seconds, [])
 
@@ -210,13 +211,13 @@ class Lesson:
             further += changed
         return cls(cfg, teacher, recipe, tokenizer, with_further(cfg, teacher, further))
 
-    def logits(self) -> NDArray[np.float32]:
+    def logits(self) -> TeacherLogits:
         """The teacher's, or those of all teachers of the ensemble as one, on every row."""
         if not self.cfg.ensemble:
             return taught(self.cfg, self.teacher, self.texts)
         own = self.teacher.logits(self.texts)
         others = {str(seed): self._colleague(seed).logits(self.texts) for seed in self.cfg.ensemble}
-        return ensemble_logits({"teacher": own, **others}, self.recipe.distillation.temperature)
+        return ensemble({"teacher": own, **others}, self.recipe.distillation.temperature)
 
     def train(self, phase: Phase, model: Any, fit: Fit, *, folder: Path, title: str, logger: Any) -> tuple[Any, Fitted]:
         """One phase; the model comes back in the form that its methods were for."""
@@ -226,7 +227,7 @@ class Lesson:
         if self.tokenizer is not self.teacher.tokenizer:
             teacher_rows = Rows(self.teacher.encoded(self.texts), self.teacher.pad_id)
         pair = Pair(model, self.teacher.module, rows, teacher_rows)
-        objective = method.objective(inputs.class_counts, pair)
+        objective = method.objective(rows.encoded, pair)
         taught = teaching(method, objective, pair, self._features_folder(), self.logits)
         if taught.message:
             print(f"  {taught.message}", flush=True)
@@ -235,8 +236,7 @@ class Lesson:
         module = TextModule(model, objective, optimizer, inputs.score)
         fitted = fit(
             module, rows.encoded, self.teacher.encoded(inputs.dataset.validation, self.tokenizer), rows.pad_id,
-            folder=folder, seed=self.cfg.seed, title=title, logger=logger,
-            teacher_logits=taught.teacher_logits, callbacks=callbacks,
+            folder=folder, seed=self.cfg.seed, title=title, logger=logger, callbacks=callbacks,
         )  # fmt: skip
         return self._finished(phase, module.model), fitted
 

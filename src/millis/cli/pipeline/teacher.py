@@ -24,9 +24,11 @@ from millis.cli.targets import instantiate
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
-from millis.distillation.teacher_cache import teacher_logits
+from millis.data.positions import answers
+from millis.distillation.teacher_cache import TeacherLogits, teacher_logits
 from millis.errors import MillisError
 from millis.models import max_length
+from millis.models.outputs import each
 from millis.models.tokenizer import AnyTokenizer, longest
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import cached, file_sha256, fingerprint, locked, write_json
@@ -87,14 +89,15 @@ class Teacher:
     def encoded(self, split: Split, tokenizer: AnyTokenizer | None = None) -> Encoded:
         """A split's token ids, under a student's own `tokenizer` where it has one."""
         chosen = self.tokenizer if tokenizer is None else tokenizer
-        return encode(split, chosen, longest(chosen, self.manifest.max_length), self.inputs.cache / "tokens")
+        length = longest(chosen, self.manifest.max_length)
+        return encode(split, chosen, length, self.inputs.cache / "tokens", self.inputs.task)
 
-    def logits(self, split: Split) -> NDArray[np.float32]:
-        """Its outputs on every text of a split, [N, C], computed once."""
+    def logits(self, split: Split) -> TeacherLogits:
+        """Its outputs on every text of a split, computed once."""
         of = self.fingerprint
         if split is not self.inputs.dataset.train:
             of = fingerprint(self.fingerprint, split.texts)
-        path = self.inputs.cache / "teacher_logits" / f"{of}.npy"
+        path = self.inputs.cache / "teacher_logits" / f"{of}.npz"
         return teacher_logits(self.module, self.encoded(split), self.pad_id, path)
 
 
@@ -181,15 +184,15 @@ def _place(cfg: DictConfig, folder: Path) -> str:
 def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(cfg.teacher.seed)
-    model, tokenizer = instantiate(cfg.model)(len(dataset.labels), dataset.train.texts, dataset.labels)
+    model, tokenizer = instantiate(cfg.model)(task.outputs, dataset.train.texts, dataset.labels)
     length = min(task.max_length, max_length(model.spec))
     train, validation = (
-        encode(split, tokenizer, length, inputs.cache / "tokens") for split in (dataset.train, dataset.validation)
+        encode(split, tokenizer, length, inputs.cache / "tokens", task) for split in (dataset.train, dataset.validation)
     )
     supervised = instantiate(cfg.teacher.objective)
     if supervised.needs_logits:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
-    objective = supervised.objective(inputs.class_counts)
+    objective = supervised.objective(train)
     optimizer = instantiate(cfg.teacher.optimizer).over(dataset.pairs)
     module = TextModule(model, objective, optimizer, inputs.score)
     if cfg.teacher.trainer.max_epochs == 0:
@@ -226,8 +229,10 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
             f"own classifier has the data's labels ({', '.join(inputs.dataset.labels[:5])}). Train for 1 epoch or more"
         )
     model.eval()
-    found = [int(model(**model_inputs(rows[row])).argmax()) for row in range(len(rows))]
-    return Fitted(inputs.score(found, rows.encoded.labels.tolist()), 0, 0.0, [])
+    batches = map(rows.__getitem__, range(len(rows)))
+    pairs = [answers(each(model(**model_inputs(batch))), batch) for batch in batches]
+    found, right = ([answer for (answer,) in column] for column in zip(*pairs, strict=True))
+    return Fitted(inputs.score(found, right), 0, 0.0, [])
 
 
 def _write(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, parts: tuple[Any, AnyTokenizer, int]) -> None:

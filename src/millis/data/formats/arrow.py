@@ -41,7 +41,8 @@ def arrow_table(path: Path) -> Table:
 
 def dataset_table(where: str, dataset: Any) -> Table:
     """The table of a `datasets.Dataset`."""
-    classes = {name: feature.names for name, feature in dataset.features.items() if hasattr(feature, "names")}
+    features = {name: getattr(feature, "feature", feature) for name, feature in dataset.features.items()}  # of a list
+    classes = {name: feature.names for name, feature in features.items() if hasattr(feature, "names")}
 
     def cells(wanted: Sequence[str]) -> Iterator[Cells]:
         here = [name for name in dataset.column_names if name in wanted]
@@ -78,8 +79,12 @@ def _classes(schema: Any) -> dict[str, list[str]]:
     """Names of classes by column, from the metadata that `datasets` writes under its key."""
     written = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = written.get("info", {}).get("features") or {}
+    inner = {
+        column: feature["feature"] if isinstance(feature, dict) and "feature" in feature else feature  # of a list
+        for column, feature in features.items()
+    }
     return {
         column: feature["names"]
-        for column, feature in features.items()
+        for column, feature in inner.items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list)
     }

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from millis.models.heads import classifiers
 from millis.pruning.granularity import Granularity, parts
 from millis.pruning.group import HIDDEN, Group
 from millis.pruning.sites import NormSite
@@ -37,7 +38,7 @@ class Hidden(Granularity):
             zeroed += [Tiles(each, "bias", 1, 1) for each in writing]
         embeddings = anatomy.embeddings(model.encoder)
         zeroed += [Tiles(table, "weight", table.num_embeddings, 1) for table in embeddings.tables]
-        zeroed.append(Tiles(model.head, "weight", model.head.out_features, 1))
+        zeroed += [Tiles(one, "weight", one.out_features, 1) for one in classifiers(model.head)]
         norms = [module for module in model.encoder.modules() if isinstance(module, nn.LayerNorm)]
         zeroed += [Tiles(norm, name, 1, 1) for norm in norms for name in ("weight", "bias")]
         [name] = selected(targets, [parts.name_of(model, model.encoder)])

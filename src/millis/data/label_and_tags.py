@@ -1,0 +1,87 @@
+"""A label for each text and a tag for each of its words: both of `one_label` and `tags`, read from the same rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.data.classes import Tables
+from millis.data.columns import Columns
+from millis.data.dataset import Split
+from millis.data.mapped import DROP
+from millis.data.one_label import LABEL, ONE_LABEL, indexed, labelled
+from millis.data.references import Read, Unseen
+from millis.data.tags import TAG, Tags
+from millis.errors import MillisError
+from millis.types import Text
+
+
+@dataclass(frozen=True)
+class LabelAndTags:
+    """References are (index of the label, indices of the words' tags).
+
+    Args:
+        tags: How tags are read.
+    """
+
+    tags: Tags
+    reads_offsets: ClassVar[bool] = True
+
+    def read(
+        self,
+        name: str,
+        tables: Tables,
+        columns: Columns,
+        given: Sequence[str] | None,
+        unseen: Unseen,
+        notes: list[str],
+    ) -> Read:
+        """Names and indices; see `millis.data.references.References`.
+
+        Raises:
+            MillisError: as for labels and as for tags alone.
+        """
+        tagged = self.tags.rows(name, tables, columns)
+        rows, labels = labelled(name, tables, columns, given, unseen, notes)
+        for split, found in rows.items():
+            untagged = [row for row, tags in enumerate(tagged[split].tags) if tags is None]
+            if untagged and unseen != DROP:
+                raise MillisError(
+                    f"{tagged[split].places[untagged[0]]}: column {self.tags.column!r} is empty; {len(untagged)} such "
+                    "rows. Tag them, or leave them out with data.unseen_labels=drop"
+                )
+            for row in untagged:
+                found.labels[row] = None  # a row without tags counts as one without a label
+            found.texts = cast(Any, list(zip(found.texts, tagged[split].tags, strict=True)))
+        known = self.tags.names(tagged, notes)
+        index = {tag: position for position, tag in enumerate(known)}
+        splits = indexed(rows, columns.label, labels, unseen, notes)
+        return Read({LABEL: labels.names, TAG: known}, {split: _apart(one, index) for split, one in splits.items()})
+
+    def stratum(self, reference: tuple[int, tuple[int, ...]]) -> int:
+        """The label."""
+        return reference[0]
+
+    def targets(
+        self, texts: Sequence[Text], references: Sequence[tuple[int, tuple[int, ...]]], encodings: Sequence[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Labels [N], and tags at the first token of each word, [tokens]."""
+        labels, tags = [label for label, _ in references], [tags for _, tags in references]
+        return *ONE_LABEL.targets(texts, labels, encodings), *self.tags.targets(texts, tags, encodings)
+
+    def unanswered(self, text: Text) -> tuple[int, tuple[int, ...]]:
+        """The first label and, for each word, the first tag."""
+        return ONE_LABEL.unanswered(text), self.tags.unanswered(text)
+
+    def answered(self, text: Text, categories: tuple[int, tuple[int, ...]]) -> tuple[int, tuple[int, ...]]:
+        """The likeliest of both."""
+        return ONE_LABEL.answered(text, categories[0]), self.tags.answered(text, categories[1])
+
+
+def _apart(split: Split, index: dict[str, int]) -> Split:
+    """A split of (text, tags) and labels as one of texts and (label, indices of tags)."""
+    pairs = cast(list[tuple[str, list[str]]], split.texts)
+    tags = [tuple(index[tag] for tag in names) for _, names in pairs]
+    return Split([text for text, _ in pairs], list(zip(split.references, tags, strict=True)))

@@ -1,0 +1,52 @@
+"""Heads: a linear classifier for each output, over a text's vector or over the state of each of its tokens."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from millis.models.outputs import is_one_text
+from millis.types import Output
+
+Answers: TypeAlias = Tensor | tuple[Tensor, ...]
+"""Of one output its logits, of several a tuple: [B, C] per text, [B, S, C] per token."""
+
+
+class Heads(nn.ModuleDict):
+    """Classifiers by output, for a model that gives more than one row of logits a text.
+
+    Args:
+        width: D, of a text's vector and of a token's state.
+        outputs: In order.
+    """
+
+    def __init__(self, width: int, outputs: Sequence[Output]) -> None:
+        super().__init__({output.name: nn.Linear(width, output.width) for output in outputs})
+        self.per = [output.per for output in outputs]
+
+
+def head(width: int, outputs: Sequence[Output]) -> nn.Linear | Heads:
+    """The head of a model; what answers a text once is the bare linear layer."""
+    return nn.Linear(width, outputs[0].width) if is_one_text(outputs) else Heads(width, outputs)
+
+
+def classifiers(found: nn.Module) -> list[nn.Linear]:
+    """The linear layers of a head."""
+    return list(found.values()) if isinstance(found, Heads) else [found]  # type: ignore[arg-type, list-item]
+
+
+def answers(found: nn.Module, states: Tensor, pool: Callable[[Tensor], Tensor], dropout: nn.Module) -> Answers:
+    """What a model's head says.
+
+    Args:
+        found: The head.
+        states: Of the tokens, [B, S, D].
+        pool: States to the text's vector, [B, D]; called only where an output answers the text.
+        dropout: Before the head.
+    """
+    if not isinstance(found, Heads):
+        logits: Tensor = found(dropout(pool(states)))
+        return logits
+    read = {per: dropout(pool(states) if per == "text" else states) for per in dict.fromkeys(found.per)}
+    given = tuple(one(read[per]) for one, per in zip(found.values(), found.per, strict=True))
+    return given if len(given) > 1 else given[0]

@@ -1,0 +1,67 @@
+"""What a model gives, as its spec says it: torch-free, for manifests are held against it.
+
+A spec has `num_labels` C where the model gives one row of logits a text, as classifiers do; else `outputs`, a list of
+[name, "text" or "token", C].
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from millis.errors import MillisError
+from millis.types import Output, Per, Spec
+
+LOGITS = "logits"  # the output of a model that gives one row a text
+WORDS: dict[Per, str] = {"text": "a text as a whole", "token": "each word of a text"}
+
+
+def outputs_of(spec: Spec) -> tuple[Output, ...]:
+    """The outputs of the model that `spec` describes, in order."""
+    if "outputs" in spec:
+        return tuple(Output(name, per, width) for name, per, width in spec["outputs"])
+    return (Output(LOGITS, "text", spec["num_labels"]),)
+
+
+def described(outputs: Sequence[Output]) -> Spec:
+    """The part of a spec that says them."""
+    if is_one_text(outputs):
+        return {"num_labels": outputs[0].width}
+    return {"outputs": [[output.name, output.per, output.width] for output in outputs]}
+
+
+def is_one_text(outputs: Sequence[Output]) -> bool:
+    """Whether there is one row of logits a text, and nothing else."""
+    return [output.per for output in outputs] == ["text"]
+
+
+def require(outputs: Sequence[Output], gives: Sequence[Per], what: str, advice: str) -> None:
+    """Refuse what cannot give every output.
+
+    Args:
+        gives: What it can answer.
+        what: What cannot be had: `early_exit`.
+        advice: What to do instead.
+
+    Raises:
+        MillisError: names the output.
+    """
+    for output in outputs:
+        if output.per not in gives:
+            able = " and ".join(WORDS[per] for per in WORDS if per in gives)
+            raise MillisError(f"{what} answers {able}, and {output.name} answers {WORDS[output.per]}. {advice}")
+
+
+def require_one_text(outputs: Sequence[Output], what: str, advice: str) -> None:
+    """Refuse what is made for models that give one row of logits a text and nothing else.
+
+    Raises:
+        MillisError: there are other outputs.
+    """
+    require(outputs, ("text",), what, advice)
+    if len(outputs) > 1:
+        names = " and ".join(output.name for output in outputs)
+        raise MillisError(f"{what} gives one answer a text, and the task asks for {names}. {advice}")
+
+
+def each(outputs: Any) -> tuple[Any, ...]:
+    """A module's outputs: of one, it returns the tensor itself; compiled code may return a list of several."""
+    return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)

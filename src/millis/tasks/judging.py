@@ -1,0 +1,43 @@
+"""What a task's metrics say of answers."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from millis.metrics import judged, value
+from millis.metrics.bootstrap import interval
+from millis.record import Judged
+from millis.tasks.contract import Task
+
+
+class Judgement(NamedTuple):
+    """What metrics say, each under its name: what a record holds of it.
+
+    Args:
+        values: In each metric's unit.
+        intervals: 95 % bootstrap over the texts.
+        judged: How they read, and what they know of the labels.
+    """
+
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    judged: dict[str, Judged]
+
+
+def scores(task: Task, answers: Sequence[Any], references: Sequence[Any]) -> dict[str, float]:
+    """Every metric's value, by name.
+
+    Args:
+        answers: Their values (`millis.tasks.contract.Answer.value`), [N].
+        references: [N].
+
+    Raises:
+        MillisError: none, more of one than of the other, or a metric is undefined on these references.
+    """
+    return {name: value(name, metric, answers, references) for name, metric in task.metrics().items()}
+
+
+def judge(task: Task, answers: Sequence[Any], references: Sequence[Any]) -> Judgement:
+    """Every metric's value, interval and reading; arguments and errors as for `scores`."""
+    metrics = task.metrics()
+    intervals = {name: interval(metric, answers, references) for name, metric in metrics.items()}
+    return Judgement(scores(task, answers, references), intervals, judged(metrics))

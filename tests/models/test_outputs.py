@@ -1,0 +1,36 @@
+"""What a spec says of a model's outputs."""
+
+import pytest
+
+from millis.errors import MillisError
+from millis.models.outputs import described, each, is_one_text, outputs_of, require, require_one_text
+from millis.types import Output
+
+LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
+
+
+def test_a_spec_says_its_outputs():
+    assert outputs_of({"num_labels": 3}) == (Output("logits", "text", 3),)
+    assert outputs_of({"outputs": [["intent", "text", 3], ["tags", "token", 5]]}) == (LABEL, TAGS)
+
+
+@pytest.mark.parametrize("outputs", [(Output("logits", "text", 3),), (TAGS,), (LABEL, TAGS)])
+def test_what_is_described_is_read(outputs):
+    assert outputs_of(described(outputs)) == outputs
+
+
+def test_one_text_is_one_row_a_text():
+    assert is_one_text([LABEL])
+    assert not is_one_text([TAGS]) and not is_one_text([LABEL, TAGS])
+
+
+def test_what_cannot_be_given_is_refused():
+    require([LABEL, TAGS], ("text", "token"), "anything", "")
+    with pytest.raises(MillisError, match="early_exit answers a text as a whole, and tags answers each word of a text"):
+        require_one_text([LABEL, TAGS], "early_exit", "Choose none")
+    with pytest.raises(MillisError, match=r"one answer a text, and the task asks for intent and other. Choose none"):
+        require_one_text([LABEL, LABEL._replace(name="other")], "early_exit", "Choose none")
+
+
+def test_one_output_is_itself():
+    assert each(1) == (1,) and each((1, 2)) == each([1, 2]) == (1, 2)
