@@ -21,17 +21,17 @@ def test_without_the_blend_it_is_the_teacher(config, teacher, half):
     train = teacher.inputs.dataset.train
     for overrides in (["blend=false"], ["ensemble=[1]"]):
         assert blend_of(config(*overrides), teacher) == Blend()
-        assert np.array_equal(taught(config(*overrides), teacher, train), teacher.logits(train))
+        assert np.array_equal(taught(config(*overrides), teacher, train).logits[0], teacher.logits(train).logits[0])
 
 
 def test_both_are_averaged_on_training_rows_and_on_texts_after_them(config, teacher, half):
     train = teacher.inputs.dataset.train
     more = Split([*train.texts, "one more text", "another"], [*train.references, 0, 0])
-    found = taught(config(), teacher, more)
+    (found,) = taught(config(), teacher, more).logits
     linear = pipeline._linear(teacher, more)
     assert len(found) == len(linear) == len(train) + 2
-    assert np.array_equal(found, blended(teacher.logits(more), linear, 0.5))
-    assert not np.allclose(found, teacher.logits(more))
+    assert np.array_equal(found, blended(teacher.logits(more).logits[0], linear, 0.5))
+    assert not np.allclose(found, teacher.logits(more).logits[0])
     assert np.array_equal(linear[: len(train)], pipeline._linear(teacher, train)), (
         "further texts change no training row"
     )

@@ -91,10 +91,10 @@ def test_a_teacher_of_another_seed_than_the_students(config, teacher):
 
 def test_an_ensemble_teaches_the_mean_of_its_answers(config, teacher, monkeypatch):
     heard = {}
-    monkeypatch.setattr(student, "ensemble_logits", lambda logits, temperature: heard.update(logits) or logits["1"])
+    monkeypatch.setattr(student, "ensemble", lambda logits, temperature: heard.update(logits) or logits["1"])
     made(config, teacher, "ensemble=[1]", "distillation.alpha=1.0")
     assert set(heard) == {"teacher", "1"}
-    assert (heard["teacher"] != heard["1"]).any(), "the second teacher is the first"
+    assert (heard["teacher"].logits[0] != heard["1"].logits[0]).any(), "the second teacher is the first"
 
 
 def test_extra_texts_bear_the_teachers_answers(config, teacher):
@@ -103,7 +103,7 @@ def test_extra_texts_bear_the_teachers_answers(config, teacher):
     lesson = student.Lesson.of(cfg, teacher, recipe, teacher.tokenizer)
     own = len(teacher.inputs.dataset.train)
     assert len(lesson.texts) > own
-    assert lesson.texts.references[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
+    assert lesson.texts.references[own:] == lesson.logits().categories[own:]
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_texts_without_labels_bear_the_teachers_answers_beside_augmented_ones(co
         lesson = student.Lesson.of(cfg, better_read, student.Recipe.of(cfg), better_read.tokenizer)
         assert lesson.texts.texts[own : own + 3] == further
         assert len(lesson.texts) >= own + 3 + more
-        assert lesson.texts.references[own:] == lesson.logits()[own:].argmax(axis=1).tolist()
+        assert lesson.texts.references[own:] == lesson.logits().categories[own:]
 
 
 @pytest.mark.parametrize("kind", [[], ["student=ngrams"]])
