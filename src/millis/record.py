@@ -25,6 +25,7 @@ from millis.units import PERCENT, SIGN, Better
 
 KINDS = ("teacher", "baseline", "linear", "student")
 Amount = Annotated[float, Meta(ge=0, le=1e30)]  # finite
+Number = Annotated[float, Meta(ge=-1e30, le=1e30)]  # finite
 Milliseconds = Annotated[float, Meta(gt=0, le=1e12)]  # 30 years: finite
 MEASURED = ("_ms", "_bytes", "speedup")  # ends of the names of metrics that are never undefined
 
@@ -80,7 +81,8 @@ class Record:
         seed: Seed of training.
         artifact: Folder of the deployable artifact, relative to the records file where possible.
         predictions: What was answered to each text of the test split, in order, [N]: the index of its label, a list
-            with that of each word's tag, or a list of both.
+            of those of several, a number, a list with the index of each word's tag, or a list of a label and such
+            a list.
         references: What is right, alike.
         latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
         reference_latency_ms: The reference's samples in the same rounds, [R][requests].
@@ -102,8 +104,8 @@ class Record:
     config: dict[str, Any]
     seed: int
     artifact: str
-    predictions: list[Count | list[Any]]
-    references: list[Count | list[Any]]
+    predictions: list[Count | Number | list[Any]]
+    references: list[Count | Number | list[Any]]
     latency_ms: list[list[Milliseconds]]
     reference_latency_ms: list[list[Milliseconds]]
     stages_ms: dict[str, float]

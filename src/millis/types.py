@@ -23,6 +23,9 @@ the module with fresh weights; latency is a function of the spec, the backend an
 Per: TypeAlias = Literal["text", "token"]
 """What an output has a row of logits for: a text, [B, C], or each of its input tokens, [B, S, C]."""
 
+Choice: TypeAlias = Literal["one", "each", "value"]
+"""What a row of C logits says: one of C categories (softmax), which of them (a sigmoid each), or C numbers."""
+
 Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 """What a model gives: one array of logits for each `Output` of its signature."""
 
@@ -34,12 +37,14 @@ class Output(NamedTuple):
         name: In a graph.
         per: What has a row of logits.
         width: C.
+        choice: What a row says.
         weight: Of its loss beside those of other outputs, in training.
     """
 
     name: str
     per: Per
     width: int
+    choice: Choice = "one"
     weight: float = 1.0
 
 

@@ -44,7 +44,7 @@ load = partial(runners.load, trust_code=True)
 def model(family):
     """Weights wide enough for tokens to differ."""
     torch.manual_seed(0)
-    made = build({**SPECS[family], "outputs": [["intent", "text", 3], ["tags", "token", 4]]})
+    made = build({**SPECS[family], "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]]})
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.dim() > 1:

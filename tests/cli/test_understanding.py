@@ -119,7 +119,7 @@ def test_a_search_leaves_out_what_cannot_tag(place, capsys):
         (["early_exit=joint"], "early_exit answers a text as a whole"),
         (["tokens=learned"], "tokens answers a text as a whole"),
         (["task.metric=accuracy"], "task.metric=accuracy judges label, and this task answers label and tags a text"),
-        (["task.column=tags"], "has no column 'tags' of tags: found text, label, slots. Name it with task.column="),
+        (["task.column=tags"], "has no column 'tags': found text, label, slots. Name it with task.column="),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(place, capsys, overrides, message):
@@ -133,7 +133,7 @@ def test_labels_where_spans_are_expected(place, tmp_path, capsys):
         (tmp_path / f"{split}.jsonl").write_text(json.dumps({"text": "fly", "label": "book"}) + "\n")
     own = [argument for argument in given(place) if not argument.startswith("data.path")]
     assert millis(tmp_path, "compress", *own, f"data.path={tmp_path}") == 1
-    assert "has no column 'slots' of tags: found text, label" in capsys.readouterr().err
+    assert "has no column 'slots': found text, label" in capsys.readouterr().err
 
 
 @pytest.mark.slow

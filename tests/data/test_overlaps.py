@@ -30,7 +30,7 @@ def test_texts_of_the_test_that_validation_has():
 def test_case_and_blanks_make_no_other_text(twin):
     split = Split([twin], [1])
     notes = overlap_notes(Split(["one two"], [0]), Split(["x"], [0]), split, cut=False)
-    assert notes == ["1 of 1 test texts also occur in train", "texts that occur with two labels or more: 1"]
+    assert notes == ["1 of 1 test texts also occur in train", "texts that occur with two answers or more: 1"]
     pair = Split([(twin, "A  b")], [0])
     assert overlap_notes(Split([("one two", "a b")], [0]), pair, Split([("x", "y")], [0]), cut=False) == [
         "1 of 1 validation texts also occur in train"
@@ -39,7 +39,7 @@ def test_case_and_blanks_make_no_other_text(twin):
 
 def test_texts_with_two_labels_are_counted_once():
     other = Split(["x", "x", "x", "y"], [0, 1, 0, 1])
-    assert overlap_notes(TRAIN, other, Split(["z"], [0]), cut=False) == ["texts that occur with two labels or more: 1"]
+    assert overlap_notes(TRAIN, other, Split(["z"], [0]), cut=False) == ["texts that occur with two answers or more: 1"]
 
 
 def test_pairs_are_compared_as_pairs():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.data.positions import answers, at_targets, likeliest, summed_loss, targets_of
+from millis.data.positions import answers, at_targets, likeliest, loss_at, summed_loss, targets_of
 from millis.data.references import IGNORED
 from millis.types import Output
 
@@ -75,3 +75,25 @@ def test_perfect_logits_give_perfect_answers(tags):
     logits = one_hot(targets.clamp(min=0).tolist(), 3)
     found, right = answers((logits,), {"target/tags": targets})
     assert found == right == [tuple(values) for values in tags]
+
+
+SEVERAL, NUMBER = Output("labels", "text", 3, "each"), Output("number", "text", 1, "value")
+
+
+def test_several_labels_are_so_many_questions_of_two_categories():
+    logits, wanted = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, -3.0]]), torch.tensor([[1, 0, 0], [0, 1, 1]]).bool()
+    rows, targets = at_targets(logits, wanted)
+    assert rows.tolist() == [[0, 2], [0, -1], [0, 0.5], [0, 0], [0, 0], [0, -3]]
+    assert targets.tolist() == [1, 0, 0, 0, 1, 1]
+    expected = F.binary_cross_entropy_with_logits(logits, wanted.float())
+    assert loss_at(rows, targets).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert answers((logits,), {"target/labels": wanted}) == ([(0, 2), ()], [(0,), (1, 2)])
+    assert likeliest((SEVERAL,), [rows.numpy()], [np.arange(3) * 3]) == [(0, 2), ()]
+
+
+def test_a_number_is_compared_by_half_the_squared_error():
+    outputs, wanted = torch.tensor([[1.0], [4.0]]), torch.tensor([3.0, 4.5])
+    assert loss_at(*at_targets(outputs, wanted)).item() == pytest.approx((4 + 0.25) / 4)
+    assert summed_loss((outputs,), {"target/number": wanted}).item() == pytest.approx((4 + 0.25) / 2)
+    assert answers((outputs,), {"target/number": wanted}) == ([1.0, 4.0], [3.0, 4.5])
+    assert likeliest((NUMBER,), [outputs.numpy()], [np.arange(3)]) == [1.0, 4.0]

@@ -15,7 +15,7 @@ def refusal(names):
 def test_many_numbers_with_decimals_are_amounts():
     assert refusal([f"{i / 5:.1f}" for i in range(21)]) == (
         "train.csv: column 'label' holds 21 different numbers with decimals (0.0, 0.2, 0.4, ...): amounts to predict, "
-        "not labels. Regression is not supported yet: give every row one of a few labels, such as a range"
+        "not labels. Choose task=regression, or give every row one of a few labels, such as a range"
     )
     refuse_other_tasks([f"{i / 2}" for i in range(1, 21)], "")  # marks from 0.5 to 10
     refuse_other_tasks([str(i) for i in range(500)], "")
@@ -34,7 +34,7 @@ def test_labels_joined_in_one_cell_are_several(joined):
 def test_a_part_in_two_places_is_a_label(joint):
     assert refusal([f"fruit{joint}sky", f"metal{joint}fruit"]).startswith(
         f"train.csv: column 'label' holds 'fruit{joint}sky', which is several labels at once: "
-        f"'fruit' is also in 'metal{joint}fruit'. Several labels a text are not supported yet"
+        f"'fruit' is also in 'metal{joint}fruit'. Choose task=multi_label, or give every row one label"
     )
     refuse_other_tasks([f"food{joint}fruit", f"food{joint}meat", f"other{joint}other", "food"], "")
     refuse_other_tasks(["fruit, sky", "metal, fruit"], "")
@@ -55,7 +55,7 @@ def test_names_with_such_characters_are_classes_and_said():
         (["\uff33ky", "Sky"], "labels '\uff33ky' and 'Sky' differ in characters that look alike"),
         (["1.0", "1", "1.5"], "labels '1.0' and '1' differ in how the number is written"),
         (["N/A", "sky"], "label 'N/A' is a class (5 training rows), and not a missing label"),
-        (["0.5", "1.5"], "the numbers in column 'label' are 2 classes; regression is not supported yet"),
+        (["0.5", "1.5"], "the numbers in column 'label' are 2 classes; for numbers choose task=regression"),
     ],
 )
 def test_what_is_rarely_meant_is_said(names, note):

@@ -96,10 +96,10 @@ def test_rows_without_tags_can_be_left_out():
 
 
 def test_a_missing_column_and_pairs_are_refused():
-    with pytest.raises(MillisError, match=r"train has no column 'slots' of tags: found text, tags. Name it with task"):
+    with pytest.raises(MillisError, match=r"train has no column 'slots': found text, tags. Name it with task"):
         read(references=Tags("slots"))
     pair = [{"text_a": "a", "text_b": "b", "tags": "O"}]
-    with pytest.raises(MillisError, match=r"pairs of texts .text_a and text_b., and tags belong to the words of one"):
+    with pytest.raises(MillisError, match="train, row 1: a pair of texts, and tags belong to the words of one"):
         read(pair, pair, pair)
 
 

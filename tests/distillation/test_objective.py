@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from labelled import counted
+from labelled import counted, outputs
 from sklearn.utils.class_weight import compute_class_weight
 
 from millis.distillation import logits as logits_module
@@ -109,14 +109,18 @@ def targets(*counts):
 
 
 def test_balanced_weights_by_hand():
-    assert balanced_weights(targets(1, 3), 2).tolist() == pytest.approx([2.0, 2 / 3])  # 4 / (2 · 1) and 4 / (2 · 3)
-    assert balanced_weights(targets(2, 0, 2), 3).tolist() == pytest.approx([2 / 3, 0.0, 2 / 3])  # 4 / (3 · 2), and none
+    assert balanced_weights(targets(1, 3), *outputs(2)).tolist() == pytest.approx(
+        [2.0, 2 / 3]
+    )  # 4 / (2 · 1) and 4 / (2 · 3)
+    assert balanced_weights(targets(2, 0, 2), *outputs(3)).tolist() == pytest.approx(
+        [2 / 3, 0.0, 2 / 3]
+    )  # 4 / (3 · 2), and none
 
 
 def test_balanced_weights_against_scikit_learn():
     labels = targets(5, 1, 17, 40)
     expected = compute_class_weight("balanced", classes=np.arange(4), y=labels)
-    assert balanced_weights(labels, 4).tolist() == pytest.approx(expected.tolist())
+    assert balanced_weights(labels, *outputs(4)).tolist() == pytest.approx(expected.tolist())
 
 
 def test_balanced_cross_entropy_by_hand():

@@ -40,9 +40,13 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
         "macro_accuracy",
         "macro_f1",
         "matthews",
+        "micro_f1",
         "out_of_scope_recall",
+        "pearson",
+        "rmse",
         "slot_f1",
         "span_f1",
+        "spearman",
         "token_accuracy",
     )
 
@@ -198,7 +202,7 @@ def record(
 @pytest.mark.parametrize("name", metrics.shipped())
 def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
     judged = metrics.judged({name: made(name)})
-    assert (judged[name].better, judged[name].unit) == ("higher", "%")
+    assert (judged[name].better, judged[name].unit) == (("lower", "") if name == "rmse" else ("higher", "%"))
     read = Record.from_json(record("a", judged, quality=name).to_json())
     assert metrics.metric_of([read]) == made(name)
 

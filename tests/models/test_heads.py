@@ -10,7 +10,7 @@ from millis.models.heads import Heads, answers, classifiers, head
 from millis.types import Output
 
 LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
-BOTH = {"outputs": [["intent", "text", 3], ["tags", "token", 5]]}
+BOTH = {"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}
 CONFIG = {
     "model_type": "bert", "vocab_size": 20, "num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2,
     "intermediate_size": 32, "max_position_embeddings": 16,
@@ -64,7 +64,7 @@ def test_texts_are_not_pooled_where_only_tokens_are_asked():
 def test_shapes(family):
     label, tags = run(made(family), [1, 2, 3], [4])
     assert label.shape == (2, 3) and tags.shape == (2, 3, 5)
-    assert run(made(family, outputs=[["tags", "token", 5]]), [1, 2]).shape == (1, 2, 5)
+    assert run(made(family, outputs=[["tags", "token", 5, "one"]]), [1, 2]).shape == (1, 2, 5)
     assert run(made(family, num_labels=3), [1, 2]).shape == (1, 3)
 
 
@@ -88,7 +88,7 @@ def test_each_token_is_answered_in_its_place(family):
 
 def test_a_bilstm_reads_each_token_with_both_neighbourhoods():
     """The state at a token holds the forward LSTM's after it and the backward one's after all that follows."""
-    model = made("bilstm", outputs=[["tags", "token", 5]])
+    model = made("bilstm", outputs=[["tags", "token", 5, "one"]])
     ids = torch.tensor([[4, 9, 2]])
     with torch.inference_mode():
         forwards = model.forwards(model.embedding(ids))[0]

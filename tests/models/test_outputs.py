@@ -11,10 +11,19 @@ LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
 
 def test_a_spec_says_its_outputs():
     assert outputs_of({"num_labels": 3}) == (Output("logits", "text", 3),)
-    assert outputs_of({"outputs": [["intent", "text", 3], ["tags", "token", 5]]}) == (LABEL, TAGS)
+    assert outputs_of({"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}) == (LABEL, TAGS)
 
 
-@pytest.mark.parametrize("outputs", [(Output("logits", "text", 3),), (TAGS,), (LABEL, TAGS)])
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        (Output("logits", "text", 3),),
+        (TAGS,),
+        (LABEL, TAGS),
+        (Output("labels", "text", 4, "each"),),
+        (Output("number", "text", 1, "value"),),
+    ],
+)
 def test_what_is_described_is_read(outputs):
     assert outputs_of(described(outputs)) == outputs
 
@@ -28,9 +37,18 @@ def test_what_cannot_be_given_is_refused():
     require([LABEL, TAGS], ("text", "token"), "anything", "")
     with pytest.raises(MillisError, match="early_exit answers a text as a whole, and tags answers each word of a text"):
         require_one_text([LABEL, TAGS], "early_exit", "Choose none")
-    with pytest.raises(MillisError, match=r"one answer a text, and the task asks for intent and other. Choose none"):
+    with pytest.raises(
+        MillisError, match=r"chooses one label a text, and the task asks for intent and other. Choose none"
+    ):
         require_one_text([LABEL, LABEL._replace(name="other")], "early_exit", "Choose none")
 
 
 def test_one_output_is_itself():
     assert each(1) == (1,) and each((1, 2)) == each([1, 2]) == (1, 2)
+
+
+def test_several_labels_and_numbers_are_no_choice_of_one():
+    for choice, words in (("each", "several labels a text"), ("value", "a number")):
+        assert not is_one_text([LABEL._replace(choice=choice)])
+        with pytest.raises(MillisError, match=f"a cascade chooses one label a text, and the task asks for {words}. No"):
+            require_one_text([LABEL._replace(choice=choice)], "a cascade", "No")

@@ -30,7 +30,7 @@ def test_it_is_the_two_others_in_one(monkeypatch):
 
 def test_outputs_have_the_weights_of_their_losses():
     intent, slots = IntentSlots(slot_weight=2.5, labels=LABELS, tags=TAGS).outputs
-    assert intent == ("intent", "text", 2, 1.0) and slots == ("tags", "token", 3, 2.5)
+    assert intent == ("intent", "text", 2, "one", 1.0) and slots == ("tags", "token", 3, "one", 2.5)
 
 
 def test_metrics_judge_each_part_and_both():

@@ -20,6 +20,7 @@ from millis.cli.targets import instantiate
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
+from millis.models.outputs import require_one_text
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.serving import cascade
@@ -47,6 +48,8 @@ def run(cfg: DictConfig) -> list[Record]:
         check_trusted(manifest, cfg.trust_code)
     members = {name: (folders[name], manifests[name]) for name in MEMBERS}
     check_members(members)
+    advice = "Give artifacts that answer one label a text (task=classification)"
+    require_one_text(manifests["fast"].signature.outputs, "a cascade", advice)
     inputs = load_inputs(cfg)
     benchmark.check_tasks(manifests, inputs.task)
     candidates = points(validated(cfg, inputs, members), lambda predictions: _quality(inputs, predictions))

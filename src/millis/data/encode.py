@@ -31,7 +31,8 @@ class Encoded:
     Args:
         ids, token_types: [total tokens]; `token_types` is None for single texts.
         offsets: [N + 1].
-        targets: Output → what is learned: per text [N], per token [total tokens] (`millis.data.references`).
+        targets: Output → what is learned: per text [N] or [N, C], per token [total tokens]
+            (`millis.data.references`).
         outputs: Of the task.
         truncated: How many texts were longer than the model takes.
     """
@@ -39,7 +40,7 @@ class Encoded:
     ids: NDArray[np.int32]
     token_types: NDArray[np.int32] | None
     offsets: NDArray[np.int64]
-    targets: Mapping[str, NDArray[np.int64]]
+    targets: Mapping[str, NDArray[Any]]
     outputs: tuple[Output, ...]
     truncated: int
 
@@ -52,9 +53,9 @@ class Encoded:
         return np.diff(self.offsets)
 
     def positions(self, output: Output) -> NDArray[np.int64]:
-        """Where each row's targets of `output` lie among all rows', leaving out those ignored, [N + 1]."""
+        """Where each row's positions of `output` lie among all rows' (`millis.data.positions`), [N + 1]."""
         if output.per == "text":
-            return np.arange(len(self) + 1)
+            return np.arange(len(self) + 1) * (output.width if output.choice == "each" else 1)
         asked = np.concatenate([[0], np.cumsum(self.targets[output.name] != IGNORED)])
         found: NDArray[np.int64] = asked[self.offsets]
         return found

@@ -5,7 +5,7 @@ from millis.types import Text
 
 
 def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> list[str]:
-    """A note for each overlap between splits, and one for texts with two labels.
+    """A note for each overlap between splits, and one for texts with two answers.
 
     Texts that differ in case or blanks are the same; those without words do not count.
 
@@ -28,7 +28,7 @@ def overlap_notes(train: Split, validation: Split, test: Split, cut: bool) -> li
         if (words := words_of(text)) and labels.setdefault(words, label) != label
     }
     if torn:
-        notes.append(f"texts that occur with two labels or more: {len(torn)}")
+        notes.append(f"texts that occur with two answers or more: {len(torn)}")
     return notes
 
 

@@ -1,8 +1,9 @@
 """Categories at positions: the logits that targets are about, whichever task asks for them.
 
-A text has one row of logits for its label and one for each of its words. Whatever compares logits (cross-entropy,
-divergences, Fisher information) takes the rows at the targets that are not ignored, [M, C], and need not know of which
-kind they are.
+A text has one row of logits for its label and one for each of its words. Which of several labels it has are so many
+questions of two categories: a logit z is the row (0, z), whose softmax is the sigmoid of z. Whatever compares logits
+(cross-entropy, divergences, Fisher information) takes the rows at the targets that are not ignored, [M, C], and need
+not know of which kind they are. A number is a row of one value, which is no logit: squared errors compare it.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,26 +28,48 @@ def targets_of(batch: Batch) -> dict[str, Tensor]:
 
 
 def at_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets of the positions that are asked about, row after row of the batch, [M, C] and [M]."""
+    """Logits and targets of the positions that are asked about, row after row of the batch, [M, C] and [M].
+
+    Args:
+        logits: [B, C] per text, [B, S, C] per token.
+        targets: Integers [B] or [B, S]; truth values [B, C]; numbers [B].
+    """
+    if targets.dtype == torch.bool:
+        rows = logits.reshape(-1, 1)
+        return torch.cat([torch.zeros_like(rows), rows], dim=1), targets.reshape(-1).long()
     if targets.dim() == 1:
         return logits, targets
     asked = targets != IGNORED
     return logits[asked], targets[asked]
 
 
+def loss_at(logits: Tensor, targets: Tensor, **settings: Any) -> Tensor:
+    """Cross-entropy of logits [M, C] with targets [M]; of numbers half the squared error.
+
+    Args:
+        settings: As `torch.nn.functional.cross_entropy` takes them; of numbers `reduction` alone is read.
+    """
+    if targets.is_floating_point():
+        return F.mse_loss(logits.squeeze(1), targets, reduction=settings.get("reduction", "mean")) / 2
+    return F.cross_entropy(logits, targets, **settings)
+
+
 def summed_loss(outputs: Sequence[Tensor], batch: Batch) -> Tensor:
-    """Σ over texts, outputs and positions of the cross-entropy: each text's gradient is as it is on its own."""
+    """Σ over texts, outputs and positions of the loss: each text's gradient is as it is on its own."""
     every = zip(outputs, targets_of(batch).values(), strict=True)
-    first, *others = [F.cross_entropy(*at_targets(*one), reduction="sum") for one in every]
+    first, *others = [loss_at(*at_targets(*one), reduction="sum") for one in every]
     return sum(others, start=first)
 
 
 def answers(outputs: Sequence[Tensor], batch: Batch) -> tuple[list[Any], list[Any]]:
-    """Of each text the likeliest categories and the right ones, both as `likeliest` has them."""
+    """What each text is answered and what is right, both as `likeliest` has it."""
     found, right = [], []
     for logits, targets in zip(outputs, targets_of(batch).values(), strict=True):
-        chosen = logits.argmax(-1).cpu()
-        if targets.dim() == 1:
+        chosen = (logits[..., 0] if targets.is_floating_point() else logits.argmax(-1)).cpu()
+        if targets.dtype == torch.bool:
+            found.append(_sets((logits > 0).cpu()))
+            right.append(_sets(targets.cpu()))
+        elif targets.dim() == 1:
             found.append(chosen.tolist())
             right.append(targets.tolist())
         else:
@@ -58,8 +82,8 @@ def answers(outputs: Sequence[Tensor], batch: Batch) -> tuple[list[Any], list[An
 def likeliest(
     outputs: Sequence[Output], logits: Sequence[NDArray[np.float32]], positions: Sequence[NDArray[np.int64]]
 ) -> list[Any]:
-    """The likeliest categories of each text: an index per text, or a tuple with one for each word; of several outputs a
-    tuple of these.
+    """The likeliest answer to each text: the index of a category, a tuple with one for each word, a tuple of the
+    categories that it has, or a number; of several outputs a tuple of these.
 
     Args:
         logits: Of each output, at its targets that are not ignored, [M, C].
@@ -67,12 +91,24 @@ def likeliest(
     """
     columns: list[list[Any]] = []
     for output, rows, ends in zip(outputs, logits, positions, strict=True):
-        found = rows.argmax(axis=1).tolist()
-        words = [tuple(found[start:end]) for start, end in pairwise(ends.tolist())]
-        columns.append(found if output.per == "text" else words)
+        if output.choice == "value":
+            columns.append(rows[:, 0].tolist())
+            continue
+        found = rows.argmax(axis=1)
+        if output.choice == "each":
+            columns.append(_sets(found.reshape(-1, output.width).astype(bool)))
+        elif output.per == "text":
+            columns.append(found.tolist())
+        else:
+            columns.append([tuple(found[start:end].tolist()) for start, end in pairwise(ends.tolist())])
     return joined(columns)
 
 
 def joined(columns: Sequence[list[Any]]) -> list[Any]:
     """A list for each output to one value a text: of one output its own, of several a tuple."""
     return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _sets(chosen: Any) -> list[tuple[int, ...]]:
+    """Truth values [N, C] to the indices of those that are true."""
+    return [tuple(np.flatnonzero(row).tolist()) for row in np.asarray(chosen)]

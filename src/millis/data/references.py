@@ -75,8 +75,9 @@ class References(Protocol):
             encodings: Each text's tokens.
 
         Returns:
-            An array for each output of the task: per text [N], per token those of all texts end to end, [tokens], with
-            `IGNORED` at tokens that are not asked about.
+            An array for each output of the task. Of one category: integers, per text [N], per token those of all texts
+            end to end, [tokens], with `IGNORED` at tokens that are not asked about. Of several: truth values, [N, C].
+            Of a number: float32, [N].
         """
         ...
 

@@ -28,14 +28,13 @@ def refuse_other_tasks(names: Collection[str], where: str) -> None:
         few = ", ".join(list(names)[:3])
         raise MillisError(
             f"{where} holds {len(names)} different numbers with decimals ({few}, ...): amounts to predict, "
-            "not labels. Regression is not supported yet: give every row one of a few labels, such as a range"
+            "not labels. Choose task=regression, or give every row one of a few labels, such as a range"
         )
     for joint in JOINTS:
         for name, evidence in _several(names, joint):
             raise MillisError(
-                f"{where} holds {name!r}, which is several labels at once: {evidence}. Several labels a text are not "
-                "supported yet: give every row one label, or, where the combination is a label of its own, write it "
-                f"without {joint!r}"
+                f"{where} holds {name!r}, which is several labels at once: {evidence}. Choose task=multi_label, or "
+                f"give every row one label; where the combination is a label of its own, write it without {joint!r}"
             )
 
 
@@ -43,7 +42,7 @@ def label_notes(counts: Mapping[str, int], column: str) -> list[str]:
     """What a reader should know of labels that are taken as they stand; `counts` is label → training rows."""
     notes = []
     if fractions(counts):
-        notes.append(f"the numbers in column {column!r} are {len(counts)} classes; regression is not supported yet")
+        notes.append(f"the numbers in column {column!r} are {len(counts)} classes; for numbers choose task=regression")
     if joined := [name for name in counts if any(len(_parts(name, joint)) > 1 for joint in RARE_JOINTS)]:
         notes.append(f"label {joined[0]!r} is one class, and not several labels ({len(joined)} such labels)")
     for name in counts:

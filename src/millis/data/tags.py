@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from millis.data.cells import CellError, text_of
 from millis.data.classes import Tables
-from millis.data.columns import Columns, check
+from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.mapped import DROP
-from millis.data.one_label import empty
 from millis.data.references import IGNORED, Read, Unseen
-from millis.data.table import Table
+from millis.data.texts import rows_of
 from millis.data.words import first_pieces, words
 from millis.errors import MillisError
 from millis.metrics.tags import OUTSIDE, broken, is_scheme, parted
@@ -96,10 +95,20 @@ class Tags:
         Raises:
             MillisError: as `read`, but for missing tags.
         """
-        found = {split: self._split(split_tables, columns) for split, split_tables in tables.items()}
-        for split, rows in found.items():
-            if not rows.texts:
-                raise empty(name, split)
+        found = {}
+        for split, of_split in tables.items():
+            found[split] = TaggedRows()
+            for row in rows_of(name, split, of_split, columns, self.column, _text):
+                if not isinstance(row.text, str):
+                    raise MillisError(
+                        f"{row.place}: a pair of texts, and tags belong to the words of one. Name its column with "
+                        "data.text=..."
+                    )
+                try:
+                    tags = _tags(row.cell, self.column, row.classes)
+                    self._append(found[split], row.text, tags, row.place)
+                except CellError as error:
+                    raise MillisError(f"{row.place}: {error}") from error
         return found
 
     def names(self, rows: Mapping[str, TaggedRows], notes: list[str]) -> tuple[str, ...]:
@@ -150,32 +159,6 @@ class Tags:
     def answered(self, text: Text, categories: tuple[int, ...]) -> tuple[int, ...]:
         """The likeliest tags, and the first tag for words that are past what is read."""
         return (*categories, *self.unanswered(text)[len(categories) :])
-
-    def _split(self, tables: Sequence[Table], columns: Columns) -> TaggedRows:
-        rows = TaggedRows()
-        for table in tables:
-            if not table.columns:
-                continue
-            texts = columns.texts(table)
-            if len(texts) > 1:
-                raise MillisError(
-                    f"{table.where} has pairs of texts ({' and '.join(texts)}), and tags belong to the words of one. "
-                    "Name its column with data.text=..."
-                )
-            check(table, texts)
-            if self.column not in table.columns:
-                raise MillisError(
-                    f"{table.where} has no column {self.column!r} of tags: found {', '.join(table.columns)}. Name it "
-                    "with task.column=..."
-                )
-            classes = table.classes.get(self.column)
-            for number, (text, cell) in enumerate(table.cells((*texts, self.column)), start=1):
-                place = f"{table.where}, row {number}"
-                try:
-                    self._append(rows, _text(text, texts[0]), _tags(cell, self.column, classes), place)
-                except CellError as error:
-                    raise MillisError(f"{place}: {error}") from error
-        return rows
 
     def _append(self, rows: TaggedRows, text: str, tags: Tagged, place: str) -> None:
         count = len(words(text))

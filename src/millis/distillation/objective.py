@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from millis.data.batches import Batch
 from millis.data.encode import Encoded
-from millis.data.positions import at_targets, targets_of
+from millis.data.positions import at_targets, loss_at, targets_of
 from millis.data.references import IGNORED
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.logits import LogitLoss, softened_kl
@@ -20,6 +21,7 @@ from millis.distillation.term import answer_key
 from millis.distillation.weight import Weight, is_share, is_zero, rest, scaled
 from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
+from millis.types import Output
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,14 @@ class Distillation:
         for index, output in enumerate(rows.outputs):
             after = "" if len(rows.outputs) == 1 else f"_{output.name}"
             if not is_zero(labels := rest(self.alpha)):
-                weights = balanced_weights(rows.targets[output.name], output.width) if self.balanced else None
+                weights = balanced_weights(rows.targets[output.name], output) if self.balanced else None
                 loss: Compare = partial(_cross_entropy, weights, self.label_smoothing)
-                terms[f"cross_entropy{after}"] = (scaled(labels, output.weight), partial(_at_targets, index, loss))
+                terms[f"{'squared_error' if output.choice == 'value' else 'cross_entropy'}{after}"] = (
+                    scaled(labels, output.weight),
+                    partial(_at_targets, index, loss),
+                )
             if self.needs_logits:
-                name, compare = self.answer_loss()
+                name, compare = self.answer_loss() if output.choice != "value" else ("teacher_error", _squared_error)
                 term = partial(_at_targets, index, partial(_on_logits, compare, self.temperature))
                 terms[f"{name}{after}"] = (scaled(self.alpha, output.weight), term)
         return terms
@@ -96,9 +101,18 @@ class Distillation:
         return "softened_kl", softened_kl
 
 
-def balanced_weights(targets: NDArray[np.int64], width: int) -> Tensor:
-    """N / (C · count) for each of C labels, [C]; a label without targets gets 0. Targets then weigh 1 on average."""
-    counts = torch.from_numpy(np.bincount(targets[targets != IGNORED], minlength=width)).float()
+def balanced_weights(targets: NDArray[Any], output: Output) -> Tensor:
+    """N / (C · count) for each of C categories, [C]; one without targets gets 0. Targets then weigh 1 on average.
+
+    Where a text may have several labels, the two categories are to have one and to have it not.
+
+    Raises:
+        MillisError: targets are numbers.
+    """
+    if output.choice == "value":
+        raise MillisError("distillation.balanced=true weighs labels, and the task asks for a number: expected false")
+    width = 2 if output.choice == "each" else output.width
+    counts = torch.from_numpy(np.bincount(targets[targets != IGNORED].astype(np.int64), minlength=width)).float()
     return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1)), torch.zeros(()))
 
 
@@ -119,7 +133,12 @@ def _cross_entropy(
     weights: Tensor | None, smoothing: float, logits: Tensor, targets: Tensor, _: Tensor | None
 ) -> Tensor:
     weights = None if weights is None else weights.to(logits.device)
-    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
+    return loss_at(logits, targets, weight=weights, label_smoothing=smoothing)
+
+
+def _squared_error(student: Tensor, teacher: Tensor, _: float) -> Tensor:
+    """Half the mean squared error between numbers, [M, 1] both."""
+    return F.mse_loss(student, teacher) / 2
 
 
 def _on_logits(loss: LogitLoss, temperature: float, logits: Tensor, _: Tensor, teacher: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -15,8 +15,9 @@ from millis.units import Better
 MOST = 2**16  # classes: sums over 1,000 resamples take 2 · 8 · 1,000 bytes each, so 1 GB
 Classes = Annotated[int, Meta(ge=1, le=MOST)]
 """C, where statistics have columns for each class; a file cannot ask for more memory than that."""
-Kind: TypeAlias = Literal["label", "tags", "label and tags"]
-"""What an answer is: the index of a label, a tuple with that of each word's tag, or a tuple of both."""
+Kind: TypeAlias = Literal["label", "labels", "number", "tags", "label and tags"]
+"""What an answer is: the index of a label, a tuple of the indices of several, a number, a tuple with the index of each
+word's tag, or a tuple of a label and such a tuple."""
 LABEL: tuple[Kind, ...] = ("label",)
 OUT_OF_SCOPE = ("oos", "out_of_scope")
 """Names that data sets give to the label of texts that belong to no other label."""
@@ -102,6 +103,20 @@ def numbered(*indices: ArrayLike) -> tuple[str, ...]:
     """Names for labels that nobody named, their numbers: as many as the largest of `indices`, lists [N], asks for."""
     highest = max((int(np.max(values)) for values in indices if np.size(values)), default=0)
     return tuple(map(str, range(min(highest, MOST) + 1)))
+
+
+def indicators(answers: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """Which classes each item has: one, or those of a tuple, [N] → [N, C].
+
+    Raises:
+        MillisError: an index beyond the classes.
+    """
+    if answers.dtype != object:
+        return one_hot(answers, classes)
+    rows = np.repeat(np.arange(len(answers)), [len(answer) for answer in answers])
+    columns = np.zeros((len(answers), classes))
+    np.maximum.at(columns, rows, one_hot(np.array([one for answer in answers for one in answer], np.int64), classes))
+    return columns
 
 
 def one_hot(indices: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

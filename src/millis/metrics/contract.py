@@ -10,7 +10,8 @@ resampling. Accuracy sums (right, 1) and divides; macro F1 sums (right, predicte
 A metric is a frozen dataclass in a file of its name, whose fields are what it must know of the labels: numbers and
 texts, for records carry them (`millis.record.Judged`).
 
-What an item is depends on the task: the index of a label, a tuple with that of each word's tag, or a tuple of both.
+What an item is depends on the task: the index of a label, those of several in a tuple, a number, a tuple with the
+index of each word's tag, or a tuple of a label and such a tuple.
 A metric says which of these it judges.
 
 Axes here: N items, K statistics, R resamples.
@@ -18,7 +19,7 @@ Axes here: N items, K statistics, R resamples.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ PART = 512  # items whose statistics are held at a time: of 151 classes 1.2 MB, 
 
 
 Items: TypeAlias = NDArray[Any]
-"""[N] integers, or [N] objects: tuples of integers, or of an integer and such a tuple."""
+"""[N] integers or numbers, or [N] objects: tuples of integers, or of an integer and such a tuple."""
 
 
 class Metric(Protocol):
@@ -85,7 +86,20 @@ class Foreign:
         return np.array([self.compute(answers[items], references[items]) for items in drawn])
 
 
-AnyMetric: TypeAlias = Metric | Foreign
+@runtime_checkable
+class Whole(Protocol):
+    """A metric that is not a function of sums over items."""
+
+    better: ClassVar[Better]
+    unit: ClassVar[str]
+    judges: ClassVar[tuple[Kind, ...]]
+
+    def weighted(self, answers: Items, references: Items, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the function `weighted`."""
+        ...
+
+
+AnyMetric: TypeAlias = Metric | Whole
 
 
 def items(values: Sequence[Any] | Items) -> Items:
@@ -104,6 +118,9 @@ def matched(answers: Sequence[Any] | Items, references: Sequence[Any] | Items) -
         MillisError: empty, of unequal lengths, or one of labels and the other of something else.
     """
     ours, actual = items(answers), items(references)
+    kinds = {ours.dtype.kind, actual.dtype.kind}
+    if "f" in kinds and kinds <= {"f", "i", "u"} and len(ours) == len(actual) and ours.ndim == 1:
+        return _finite("answers", ours), _finite("references", actual)
     if object not in (ours.dtype, actual.dtype):
         return checked(ours, actual)
     if ours.dtype != actual.dtype or len(ours) != len(actual):
@@ -112,6 +129,12 @@ def matched(answers: Sequence[Any] | Items, references: Sequence[Any] | Items) -
             "many of one as of the other, of one kind. Answer every text of the split, in order"
         )
     return ours, actual
+
+
+def _finite(what: str, values: Items) -> Items:
+    if not np.isfinite(values).all():
+        raise MillisError(f"got {what} that are no finite numbers: the model diverged, or the data is damaged")
+    return values.astype(np.float64)
 
 
 def _frozen(value: Any) -> Any:
@@ -126,7 +149,7 @@ def weighted(metric: AnyMetric, answers: Items, references: Items, counts: NDArr
         references: What is right, [N].
         counts: How often each item was drawn, [R, N].
     """
-    if isinstance(metric, Foreign):
+    if isinstance(metric, Whole):
         return metric.weighted(answers, references, counts)
     parts = [slice(start, start + PART) for start in range(0, len(answers), PART)]
     sums = np.zeros((len(counts), metric.statistics(answers[:0], references[:0]).shape[1]))

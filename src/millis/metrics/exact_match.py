@@ -1,4 +1,4 @@
-"""Exact match: how many texts are answered without a mistake, every tag and, where there is one, the label."""
+"""Exact match: how many texts are answered without a mistake: all labels (subset accuracy), every tag, or both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from millis.units import Better
 class ExactMatch:
     """100 × (texts without a mistake) / N, in percent."""
 
-    judges: ClassVar[tuple[Kind, ...]] = ("tags", "label and tags")
+    judges: ClassVar[tuple[Kind, ...]] = ("labels", "tags", "label and tags")
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "%"
 

@@ -5,12 +5,14 @@ Burst 2019, "Macro F1 and Macro F1".
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.metrics._labels import OverClasses, one_hot
+from millis.metrics._labels import Kind, OverClasses, indicators
 from millis.metrics._ratios import mean_percentage
+from millis.metrics.contract import Items
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,11 @@ class MacroF1(OverClasses):
     The mean is over classes that occur in either list, so a class that is predicted but never true counts as 0.
     """
 
-    def statistics(self, answers: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.float64]:
+    judges: ClassVar[tuple[Kind, ...]] = ("label", "labels")
+
+    def statistics(self, answers: Items, references: Items) -> NDArray[np.float64]:
         """Right of each class, then predicted + true of each, [N, 2C]."""
-        predicted, actual = one_hot(answers, self.classes), one_hot(references, self.classes)
+        predicted, actual = indicators(answers, self.classes), indicators(references, self.classes)
         return np.concatenate([predicted * actual, predicted + actual], axis=1)
 
     def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from millis.models.outputs import is_one_text
 from millis.types import Output
 
 Answers: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -27,7 +26,8 @@ class Heads(nn.ModuleDict):
 
 def head(width: int, outputs: Sequence[Output]) -> nn.Linear | Heads:
     """The head of a model; what answers a text once is the bare linear layer."""
-    return nn.Linear(width, outputs[0].width) if is_one_text(outputs) else Heads(width, outputs)
+    once = [output.per for output in outputs] == ["text"]
+    return nn.Linear(width, outputs[0].width) if once else Heads(width, outputs)
 
 
 def classifiers(found: nn.Module) -> list[nn.Linear]:

@@ -1,7 +1,7 @@
 """What a model gives, as its spec says it: torch-free, for manifests are held against it.
 
-A spec has `num_labels` C where the model gives one row of logits a text, as classifiers do; else `outputs`, a list of
-[name, "text" or "token", C].
+A spec has `num_labels` C where the model chooses one of C labels a text, as classifiers do; else `outputs`, a list of
+[name, "text" or "token", C, what a row says] (`millis.types.Choice`).
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,15 @@ from typing import Any
 from millis.errors import MillisError
 from millis.types import Output, Per, Spec
 
-LOGITS = "logits"  # the output of a model that gives one row a text
+CHOICES = {"each": "several labels a text", "value": "a number"}
+LOGITS = "logits"  # the output of a model that chooses one label a text
 WORDS: dict[Per, str] = {"text": "a text as a whole", "token": "each word of a text"}
 
 
 def outputs_of(spec: Spec) -> tuple[Output, ...]:
     """The outputs of the model that `spec` describes, in order."""
     if "outputs" in spec:
-        return tuple(Output(name, per, width) for name, per, width in spec["outputs"])
+        return tuple(Output(*output) for output in spec["outputs"])
     return (Output(LOGITS, "text", spec["num_labels"]),)
 
 
@@ -25,12 +26,12 @@ def described(outputs: Sequence[Output]) -> Spec:
     """The part of a spec that says them."""
     if is_one_text(outputs):
         return {"num_labels": outputs[0].width}
-    return {"outputs": [[output.name, output.per, output.width] for output in outputs]}
+    return {"outputs": [list(output[:4]) for output in outputs]}
 
 
 def is_one_text(outputs: Sequence[Output]) -> bool:
-    """Whether there is one row of logits a text, and nothing else."""
-    return [output.per for output in outputs] == ["text"]
+    """Whether one category a text is chosen, and nothing else is asked."""
+    return [(output.per, output.choice) for output in outputs] == [("text", "one")]
 
 
 def require(outputs: Sequence[Output], gives: Sequence[Per], what: str, advice: str) -> None:
@@ -51,15 +52,15 @@ def require(outputs: Sequence[Output], gives: Sequence[Per], what: str, advice: 
 
 
 def require_one_text(outputs: Sequence[Output], what: str, advice: str) -> None:
-    """Refuse what is made for models that give one row of logits a text and nothing else.
+    """Refuse what is made for models that choose one category a text and nothing else.
 
     Raises:
-        MillisError: there are other outputs.
+        MillisError: something else is asked.
     """
     require(outputs, ("text",), what, advice)
-    if len(outputs) > 1:
-        names = " and ".join(output.name for output in outputs)
-        raise MillisError(f"{what} gives one answer a text, and the task asks for {names}. {advice}")
+    if not is_one_text(outputs):
+        names = " and ".join(CHOICES.get(output.choice, output.name) for output in outputs)
+        raise MillisError(f"{what} chooses one label a text, and the task asks for {names}. {advice}")
 
 
 def each(outputs: Any) -> tuple[Any, ...]:

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
-from millis.models import embeddings
-from millis.models.outputs import described, outputs_of, require_one_text
+from millis.models import embeddings, heads
+from millis.models.outputs import described, outputs_of, require
 from millis.models.sizes import Size, check_size, count
 from millis.types import Output, Spec
 
@@ -56,7 +56,7 @@ class Static(nn.Module):
         self.log_weights = nn.Embedding(spec["vocab_size"], 1)
         nn.init.zeros_(self.log_weights.weight)  # every token counts the same
         self.dropout = nn.Dropout(spec["dropout"])
-        self.head = nn.Linear(spec["size"], spec["num_labels"])
+        self.head = heads.head(spec["size"], outputs_of(spec))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Logits [B, C] of token ids [B, S]. `token_type_ids` are not read: a pair is one bag of tokens."""
@@ -108,9 +108,9 @@ class StaticStudent:
         """Refuse outputs that averaged vectors cannot give.
 
         Raises:
-            MillisError: not one row of logits a text.
+            MillisError: one that answers each token, or several.
         """
-        require_one_text(outputs, "student=static", OTHERS)
+        require(outputs, ("text",), "student=static", OTHERS)
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The student's architecture.

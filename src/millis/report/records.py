@@ -39,7 +39,7 @@ def print_records(records: Sequence[Record], console: Console) -> None:
     """Print a line a record."""
     metrics = record_metrics(records)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(["model", *map(label, metrics), "same label"]):
+    for i, name in enumerate(["model", *map(label, metrics), "same answer"]):
         table.add_column(name, justify="right" if i else "left")
     for record in records:
         table.add_row(*record_cells(record, metrics))

@@ -1,6 +1,8 @@
 """Does an artifact answer as the model it was made from does? Compared on the same texts, request by request."""
 
 from collections.abc import Sequence
+from math import isclose
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +42,7 @@ def parity(
         )
     encodings = [runner.tokenize(text) for text in texts]
     same = [
-        runner.decode(ours, encoding).value() == runner.decode(theirs, encoding).value()
+        _same(runner.decode(ours, encoding).value(), runner.decode(theirs, encoding).value())
         for ours, theirs, encoding in zip(got, expected, encodings, strict=True)
     ]
     differences = [
@@ -49,3 +51,8 @@ def parity(
         for one, other in zip(ours, theirs, strict=True)
     ]
     return {"label_agreement": float(np.mean(same)), "max_abs_logit_difference": max(differences)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same answer; numbers are where they differ by 1 % at most."""
+    return isclose(one, other, rel_tol=0.01) if isinstance(one, float) else bool(one == other)

@@ -20,7 +20,7 @@ from millis.models.outputs import outputs_of
 from millis.schema import Count
 from millis.store import file_sha256, write_json
 from millis.tasks.contract import Task
-from millis.types import Output, Per, Signature, Spec
+from millis.types import Choice, Output, Per, Signature, Spec
 
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
@@ -51,7 +51,7 @@ class _Sizes(TypedDict, total=False):
 
     family: str
     num_labels: Count
-    outputs: list[tuple[str, Per, Count]]
+    outputs: list[tuple[str, Per, Count, Choice]]
     exits: list[Count] | None
 
 
@@ -191,7 +191,7 @@ def _check_spec(manifest: Manifest) -> None:
     given = outputs_of(manifest.spec) if described else answers.outputs
     if family is not None and family != manifest.backend and not models.is_family(family):  # a cascade's is its backend
         raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
-    if [one[:3] for one in given] != [one[:3] for one in answers.outputs]:
+    if [one[:4] for one in given] != [one[:4] for one in answers.outputs]:
         raise MillisError(
             f"task answers {answers.summary}: expected {_counts(given)}, one for each of the model's outputs (spec)"
         )

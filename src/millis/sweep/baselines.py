@@ -3,24 +3,36 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from math import isnan
 from typing import Any
 
 import numpy as np
 
+from millis.metrics._labels import Kind
 from millis.metrics.bootstrap import paired_difference_interval
-from millis.metrics.contract import AnyMetric, Items, items
+from millis.metrics.contract import AnyMetric, Items, items, plain
 from millis.record import Record
 
 MAJORITY = "answering the most frequent label"
 
 
-def majority(references: Sequence[Any] | Items) -> Items:
-    """The same answer to every text: the label that a split has most of, and the tag for every word. [N] → [N]"""
+def majority(references: Sequence[Any] | Items, judges: Sequence[Kind]) -> Items:
+    """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
+    the mean of numbers. [N] → [N]
+
+    Args:
+        judges: What the references are, as a metric of theirs says.
+    """
     actual = items(references)
+    if "number" in judges:
+        return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
     if actual.dtype != object:
         return np.full(len(actual), np.bincount(actual).argmax())
+    if "labels" in judges:
+        ((most, _),) = Counter(actual).most_common(1)
+        return items([most] * len(actual))
     if any(isinstance(part, tuple) for value in actual for part in value):  # a label, and tags
-        labels, tags = (majority(column).tolist() for column in zip(*actual, strict=True))
+        labels, tags = (majority(column, judges).tolist() for column in zip(*actual, strict=True))
         return items(list(zip(labels, tags, strict=True)))
     ((top, _),) = Counter(chain.from_iterable(actual)).most_common(1)
     return items([(top,) * len(value) for value in actual])
@@ -40,13 +52,20 @@ def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:
     linear = next((record for record in records if record.kind == "linear"), None)
     found = {}
     for record in records:
-        constant = majority(record.references)
-        low, _ = paired_difference_interval(metric, record.predictions, constant, record.references)
-        if not low > 0:  # nan is none
+        constant = majority(record.references, metric.judges)
+        if not _beats_constant(record, constant, metric):
             found[record.id] = MAJORITY
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, metric):
             found[record.id] = linear.name
     return found
+
+
+def _beats_constant(record: Record, constant: Items, metric: AnyMetric) -> bool:
+    """Whether the interval lies above zero; true where the metric is undefined for a constant, as correlations are."""
+    if isnan(plain(metric, constant, items(record.references))):
+        return True
+    low, _ = paired_difference_interval(metric, record.predictions, constant, record.references)
+    return low > 0
 
 
 def _beats(record: Record, linear: Record, metric: AnyMetric) -> bool:

@@ -90,7 +90,7 @@ def frontier(
         for i, record in enumerate(records)
     )
     references = items(records[0].references)
-    return Frontier(chosen, standings, len(draws), plain(metric, majority(references), references))
+    return Frontier(chosen, standings, len(draws), plain(metric, majority(references, metric.judges), references))
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -66,11 +66,14 @@ class Ending(pl.Callback):
             self._redraw(trainer, pl_module, done, height)
 
     def _judge(self, quality: float, right: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        """Compare with the best epoch so far; small gains add up, for it stays the one that the last rise led to."""
+        """Compare with the best epoch so far; small gains add up, for it stays the one that the last rise led to.
+
+        Where answers are numbers, which are right by degrees, any gain counts against patience, and none prolongs.
+        """
         known = len(self.best_right) == len(right) > 0
         gain, error = quality - self.best, standard_error(right, self.best_right) if known else 0.0
         if gain > error:
-            self.rise = gain if np.isfinite(gain) and gain > CLEARLY * error else 0.0
+            self.rise = gain if known and np.isfinite(gain) and gain > CLEARLY * error else 0.0
             self.best, self.best_right, self.stale = quality, right, 0
         else:
             self.rise, self.stale = 0.0, self.stale + 1

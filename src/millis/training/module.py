@@ -57,7 +57,7 @@ class TextModule(pl.LightningModule):
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
         self.planned = 1  # those that were planned, wherever the end was moved since: what schedules go by
-        self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows were answered rightly, [N]
+        self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows are right, [N]; none of numbers
         self._seen: list[tuple[list[int], list[Any], list[Any]]] = []
         self._objectives: list[Tensor] = []
 
@@ -97,8 +97,9 @@ class TextModule(pl.LightningModule):
         if not self.objective.answers:
             self.log(VALIDATION, -objective)
             return
-        right = np.array([answer == reference for answer, reference in zip(predictions, references, strict=True)])
-        self.right = right[np.argsort(rows)]
+        if not isinstance(references[0], float):  # a number is right or wrong by degrees alone
+            right = np.array([answer == reference for answer, reference in zip(predictions, references, strict=True)])
+            self.right = right[np.argsort(rows)]
         self.log(VALIDATION, self.score(predictions, references))
 
     def configure_optimizers(self) -> Any:

@@ -20,9 +20,9 @@ def test_the_fastest_that_agrees_is_taken_and_the_others_are_told():
     choice = choose((GONE, SLOW, WRONG, FAST))
     assert choice.name == "fast"
     assert choice.sentence() == (
-        "backend=auto took fast 2.00 ms, 4.00×, 99.0% the same label. Before training, beside it: "
-        "slow 4.00 ms, 2.00×, 100.0% the same label; "
-        "wrong 0.900 ms, 9.00×, 50.0% the same label (agrees with eager on less than 90%); "
+        "backend=auto took fast 2.00 ms, 4.00×, 99.0% the same answer. Before training, beside it: "
+        "slow 4.00 ms, 2.00×, 100.0% the same answer; "
+        "wrong 0.900 ms, 9.00×, 50.0% the same answer (agrees with eager on less than 90%); "
         "gone: it is not installed: pip install 'millis[gone]'"
     )
 

@@ -89,7 +89,7 @@ class Candidate:
             return f"{self.name}: {self.refused}"
         text = (
             f"{self.name} {show('latency_p50_ms', self.latency_p50_ms)}, {show('speedup', self.speedup)}, "
-            f"{self.label_agreement:.1%} the same label"
+            f"{self.label_agreement:.1%} the same answer"
         )
         return f"{text} ({self.refused})" if self.refused else text
 

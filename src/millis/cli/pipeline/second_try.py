@@ -26,7 +26,7 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
     references = items(inputs.dataset.validation.references)
-    constant = majority(references)
+    constant = majority(references, inputs.metric.judges)
     if len(references) < FEWEST_TEXTS:
         return True
     share = float(np.mean([answer == reference for answer, reference in zip(constant, references, strict=True)]))

@@ -1,0 +1,100 @@
+"""A number for each text, in the unit in which it is answered; models learn it less its mean, over its deviation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.data.classes import Tables
+from millis.data.columns import Columns
+from millis.data.dataset import Split
+from millis.data.labels import number
+from millis.data.references import Read, Unseen
+from millis.data.texts import Row, rows_of
+from millis.errors import MillisError
+from millis.types import Text
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """References are numbers.
+
+    Args:
+        column: Of the numbers.
+        mean, deviation: Of training rows: what models learn is (number - mean) / deviation.
+    """
+
+    column: str = "label"
+    mean: float = 0.0
+    deviation: float = 1.0
+    reads_offsets: ClassVar[bool] = False
+
+    def read(
+        self,
+        name: str,
+        tables: Tables,
+        columns: Columns,
+        given: Sequence[str] | None,
+        unseen: Unseen,
+        notes: list[str],
+    ) -> Read:
+        """Numbers; see `millis.data.references.References`.
+
+        Raises:
+            MillisError: an empty split, a missing column, or a cell that holds no number and is not to be left out.
+        """
+        splits = {}
+        for split in tables:
+            rows = rows_of(name, split, tables[split], columns, self.column)
+            values = [_number(row, self.column) for row in rows]
+            missing = [row for row, value in zip(rows, values, strict=True) if value is None]
+            if len(missing) == len(rows) and split != "train":
+                notes.append(f"the {split} split has no numbers and was not used")
+                continue
+            if missing and (unseen != "drop" or len(missing) == len(rows)):
+                raise MillisError(
+                    f"{missing[0].place}: column {self.column!r} is empty; {len(missing)} such rows. Fill them in, or "
+                    "leave them out with data.unseen_labels=drop"
+                )
+            if missing:
+                notes.append(f"{len(missing)} rows of {split} left out: they have no number")
+            pairs = [(row.text, value) for row, value in zip(rows, values, strict=True) if value is not None]
+            splits[split] = Split([text for text, _ in pairs], [value for _, value in pairs])
+        return Read({}, splits)
+
+    def stratum(self, reference: float) -> None:
+        """None: splits are cut at random."""
+
+    def targets(
+        self, texts: Sequence[Text], references: Sequence[float], encodings: Sequence[Any]
+    ) -> tuple[NDArray[np.float32]]:
+        """Of each text, [N]."""
+        return (((np.asarray(references, np.float64) - self.mean) / self.deviation).astype(np.float32),)
+
+    def unanswered(self, text: Text) -> float:
+        """The mean."""
+        return self.mean
+
+    def answered(self, text: Text, categories: float) -> float:
+        """In the unit of the data."""
+        return categories * self.deviation + self.mean
+
+
+def _number(row: Row, column: str) -> float | None:
+    """What a cell says; None where it is empty.
+
+    Raises:
+        MillisError: something else than a number.
+    """
+    cell = row.cell
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
+        raise MillisError(f"{row.place}: column {column!r} holds {cell!r}; expected a number")
+    value = number(cell.strip()) if isinstance(cell, str) else float(cell)
+    if isinstance(cell, str) and value is None:
+        raise MillisError(f"{row.place}: column {column!r} holds {cell!r}; expected a number, such as 0.25")
+    return None if value is None or not math.isfinite(value) else value
