@@ -76,7 +76,7 @@ def test_a_label_that_cannot_be_seen_is_none(cell):
 @pytest.mark.parametrize("cell", [["a", "b"], [], {"name": "a"}, [0, 1], date(2024, 1, 31)])
 def test_one_label_is_expected(cell):
     with pytest.raises(
-        CellError, match=r"column 'label' holds a.*expected one label, a name or a whole number\. Several"
+        CellError, match=r"column 'label' holds a.*expected one label, a name or a whole number\. For several"
     ):
         label_of(cell, "label")
 

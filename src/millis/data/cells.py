@@ -19,8 +19,8 @@ EMPTY = {"", "nan", "NaN", "NAN", "<NA>", "#N/A", "NaT", r"\N"}  # how tables wr
 UNSEEN = {"Cc", "Cf", "Zs", "Zl", "Zp"}  # Unicode's categories of control and format characters and of blanks
 FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # without ink, though Unicode calls them letters or marks
 ONE_LABEL = (
-    "expected one label, a name or a whole number. For several labels a text choose task=multi_label; else give every row "
-    "one label, or name another column with data.label="
+    "expected one label, a name or a whole number. For several labels a text choose task=multi_label; else give every "
+    "row one label, or name another column with data.label="
 )
 _KINDS = (
     ((list, tuple, set), "a list"), (dict, "an object"), (bool, "a truth value"), (date, "a date"),
