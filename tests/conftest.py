@@ -44,6 +44,7 @@ class BagOfTokens(nn.Module):
 
     def __init__(self, vocabulary, size, num_labels):
         super().__init__()
+        self.spec = {"num_labels": num_labels}
         self.embedding = nn.Embedding(vocabulary, size)
         self.head = nn.Linear(size, num_labels)
 

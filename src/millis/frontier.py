@@ -46,7 +46,7 @@ class Frontier:
         objectives: Metric name → `maximize` or `minimize`.
         standings: One a record, in the order the records came.
         resamples: Bootstrap resamples behind the probabilities and the ties.
-        majority: Quality of always answering the test split's most frequent label; nan where the metric has none.
+        majority: Quality of always answering the test split's most frequent answer; nan where the metric has none.
     """
 
     objectives: dict[str, str]

@@ -58,7 +58,9 @@ def test_every_method_makes_a_student_that_answers_both(place, capsys, method):
     assert (teacher.kind, int8.kind, student.kind) == ("teacher", "baseline", "student")
     assert set(teacher.metrics) >= {"exact_match", "intent_accuracy", "slot_f1", "validation_exact_match"}
     assert teacher.metrics["slot_f1"] > 80, "the teacher is to have learned something"
-    assert student.parity["label_agreement"] > (0.8 if "fp32" in student.name else 0.3)
+    assert student.metrics["slot_f1"] > 50 and student.metrics["intent_accuracy"] > 80, "and the student from it"
+    if "fp32" in student.name:
+        assert student.parity["label_agreement"] > 0.9
     assert student.references == teacher.references and len(student.predictions[0]) == 2
     runner = load(Path(student.artifact), trust_code=True)
     found = runner.predict(TEXT)

@@ -48,6 +48,13 @@ def test_rows_that_lack_either_are_refused_or_left_out_together():
     assert read(train=lacking, unseen_labels="drop").train.references == [(0, (0, 0, 1)), (1, (0, 2))]
 
 
+def test_lists_of_words_are_read_and_a_split_without_either_is_missing():
+    rows = [{"text": row["text"].split(), "label": row["label"], "slots": row["slots"].split()} for row in ROWS]
+    data = read(train=rows * 2, test=[{"text": "fly"}])
+    assert data.train.texts == ["fly to rome", "rain today"]
+    assert "the test split has no labels and was not used" in data.notes
+
+
 def test_labels_that_training_lacks_can_be_kept_as_mistakes():
     strange = [*ROWS, {"text": "sing", "label": "music", "slots": "O"}]
     with pytest.raises(MillisError, match="label 'music' does not occur in training"):
@@ -71,5 +78,7 @@ def test_targets_are_those_of_both():
 def test_a_text_without_either_gets_both():
     kind = LabelAndTags(Tags())
     assert kind.unanswered("a b") == (0, (0, 0))
-    assert kind.answered("a b", (2, (5,))) == (2, (5, 0))
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert kind.answered("a b", (2, (5, 6)), tokenizer.encode("a b")) == (2, (5, 6))
     assert kind.stratum((4, (1, 2))) == 4

@@ -28,6 +28,7 @@ def read(*cells, test=("war",), given=None, kind=None, **settings):
     ("drama; war", "war", "nan"),
     ("drama, war", " war ", None),
     ('["drama", "war"]', '["war"]', "[]"),
+    (" ['drama', 'war'] ", "war", ""),
     ("['war', 'drama', 'war']", "war", None),
 ])  # fmt: skip
 def test_lists_and_separators_are_read_alike(cells):
@@ -43,6 +44,15 @@ def test_the_separator_that_was_found_is_said():
     assert read("a,b|c", "a", test=("a",), kind=LabelSets(separator=",")).labels == ("a", "b|c")
 
 
+def test_a_name_with_an_apostrophe_in_a_list():
+    assert read('["don\'t know", "yes"]', '["yes"]', test=('["yes"]',)).labels == ("don't know", "yes")
+
+
+def test_labels_that_the_list_of_names_lacks():
+    with pytest.raises(MillisError, match=r"label 'spy' is none of the 2 names of labels.txt; 1 such rows"):
+        read(["war", "spy"], test=(["war"],), given=["drama", "war"])
+
+
 def test_lists_of_class_indices_have_their_names():
     features = Features({"text": Value("string"), "labels": Sequence(ClassLabel(names=["drama", "war"]))})
     rows = Table.from_dict({"text": ["x", "y"], "labels": [[1], [0, 1]]}, features=features)
@@ -56,7 +66,7 @@ def test_names_by_index_may_be_given():
 
 
 def test_labels_that_training_lacks():
-    with pytest.raises(MillisError, match="test, row 1: label 'spy' does not occur in training; 1 such rows"):
+    with pytest.raises(MillisError, match=r"test, row 1: label 'spy' does not occur in training .data.unseen"):
         read("drama|war", test=("war|spy", "war"))
     assert len(read("drama|war", test=("war|spy", "war"), unseen_labels="drop").test) == 1
     kept = read("drama|war", test=("war|spy", "war"), unseen_labels="keep")
@@ -83,5 +93,5 @@ def test_no_labels_at_all():
 def test_targets_are_truth_values():
     (targets,) = LabelSets(width=3).targets(["x", "y"], [(0, 2), ()], [None, None])
     assert targets.dtype == np.bool_ and targets.tolist() == [[True, False, True], [False, False, False]]
-    assert LabelSets().unanswered("x") == () and LabelSets().answered("x", (1,)) == (1,)
+    assert LabelSets().unanswered("x") == () and LabelSets().answered("x", (1,), None) == (1,)
     assert LabelSets().stratum((2, 3)) == 2 and LabelSets().stratum(()) == -1

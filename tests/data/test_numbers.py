@@ -27,6 +27,7 @@ def test_numbers_are_read_however_they_are_written():
 
 @pytest.mark.parametrize(("cell", "message"), [
     ("many", "train, row 2: column 'label' holds 'many'; expected a number, such as 0.25"),
+    ("1,000", "train, row 2: column 'label' holds '1,000', which may be a thousand or a number with decimals"),
     (True, "train, row 2: column 'label' holds True; expected a number"),
     ([1], r"train, row 2: column 'label' holds \[1\]; expected a number"),
     ("", "train, row 2: column 'label' is empty; 1 such rows. Fill them in, or leave them out"),
@@ -35,6 +36,15 @@ def test_numbers_are_read_however_they_are_written():
 def test_other_cells_are_refused_with_their_place(cell, message):
     with pytest.raises(MillisError, match=message):
         read(1.0, cell)
+
+
+def test_the_column_is_that_of_labels_unless_another_is_named():
+    rows = [{"text": "x", "score": 1.0, "label": 2.0}]
+    tables = {split: [table(rows, where=split)] for split in ("train", "validation", "test")}
+    for columns, kind, expected in (
+        (Columns(), Numbers(), 2.0), (Columns(label="score"), Numbers(), 1.0), (Columns(), Numbers("score"), 1.0),
+    ):  # fmt: skip
+        assert dataset_from_tables("toy", tables, columns, references=kind).train.references == [expected]
 
 
 def test_rows_without_a_number_can_be_left_out():
@@ -49,9 +59,9 @@ def test_rows_without_a_number_can_be_left_out():
     st.floats(0.1, 10),
 )
 def test_what_is_learned_is_answered_in_the_datas_unit(numbers, mean, deviation):
-    kind = Numbers("label", mean, deviation)
+    kind = Numbers(None, mean, deviation)
     (targets,) = kind.targets([""] * len(numbers), numbers, [])
     assert targets.dtype == np.float32
-    back = [kind.answered("", float(target)) for target in targets]
+    back = [kind.answered("", float(target), None) for target in targets]
     np.testing.assert_allclose(back, numbers, rtol=1e-4, atol=1e-2)
     assert kind.unanswered("") == mean

@@ -5,7 +5,7 @@ import pytest
 from datasets import ClassLabel, Features, Sequence, Value
 from datasets import Dataset as Table
 from tables import table  # type: ignore[import-not-found]
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from millis.data.assemble import dataset_from_tables
 from millis.data.columns import Columns
@@ -48,6 +48,26 @@ def test_lists_of_words_and_of_class_indices_are_read(tmp_path):
     from millis.data.formats import read_table
 
     assert read_table(path).classes == {"tags": ["O", "B-city", "I-city"]}
+
+
+@pytest.mark.parametrize("written", ['["O", "O", "B-city", "I-city"]', "['O', 'O', 'B-city', 'I-city']"])
+def test_lists_that_a_csv_file_holds_are_read(written):
+    rows = [{"text": '["fly", "to", "new", "york"]', "tags": written}]
+    data = read(rows, rows, rows)
+    assert data.train.texts == ["fly to new york"] and data.train.references == [(0, 0, 1, 2)]
+
+
+def test_names_of_tags_may_be_given_by_index():
+    rows = [{"text": "new york", "tags": [1, 2]}, {"text": "is", "tags": [0]}]
+    assert read(rows, rows, rows, label_names=["O", "B-city", "I-city"]).names["tag"] == ("O", "B-city", "I-city")
+    assert read(TRAIN, label_names=["book", "cancel"]).names["tag"][0] == "O"  # names of labels, for another task
+
+
+def test_a_test_split_without_the_column_counts_as_missing():
+    data = read(test=[{"text": "fly"}])
+    assert "the test split has no tags and was not used" in data.notes
+    with pytest.raises(MillisError, match="test has no column 'tags': found text, tag; did you mean 'tag'"):
+        read(test=[{"text": "fly", "tag": "O"}])
 
 
 def test_tags_that_training_lacks_are_known_and_said():
@@ -118,4 +138,10 @@ def test_targets_stand_at_the_first_piece_of_each_word():
 
 def test_a_text_without_tags_gets_as_many_as_it_has_words():
     assert Tags().unanswered("a b  c") == (0, 0, 0)
-    assert Tags().answered("a b c", (4, 5)) == (4, 5, 0)  # the last word was past what is read
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    tokenizer.normalizer = normalizers.Replace("\u200b", "")
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole = tokenizer.encode("a \u200b b a")
+    assert Tags().answered("a \u200b b a", (4, 5, 6), whole) == (4, 0, 5, 6)  # no token is of the second word
+    tokenizer.enable_truncation(2)
+    assert Tags().answered("a b a", (4, 5), tokenizer.encode("a b a")) == (4, 5, 0)

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from millis.distillation.ensemble import ensemble_logits
+from millis.distillation.ensemble import ensemble, ensemble_logits
+from millis.distillation.teacher_cache import TeacherLogits
 from millis.errors import MillisError
+from millis.types import Output
 
 # softmax(ln 3, 0) = (3/4, 1/4), softmax(0, ln 3) = (1/4, 3/4), softmax(0, 0) = (1/2, 1/2).
 LEFT, RIGHT, FLAT = (np.array([row], dtype=np.float32) for row in ([math.log(3), 0], [0, math.log(3)], [0, 0]))
@@ -66,3 +68,15 @@ def test_ensembles_without_sense(logits, options, message):
     with pytest.raises(MillisError) as error:
         ensemble_logits(logits, **options)
     assert str(error.value) == message
+
+
+def test_numbers_are_averaged_and_logits_mixed():
+    outputs = (Output("number", "text", 1, "value"), Output("labels", "text", 1, "each"))
+    ends = (np.arange(4), np.arange(4))
+    numbers = [np.array([[1.0], [-2.0], [3.0]], np.float32), np.array([[2.0], [-4.0], [3.0]], np.float32)]
+    rows = [np.array([[0.0, z], [0.0, 0.0], [0.0, 1.0]], np.float32) for z in (2.0, -2.0)]
+    said = {name: TeacherLogits(outputs, (numbers[i], rows[i]), ends) for i, name in enumerate("ab")}
+    mixed = ensemble(said, 1.0)
+    assert mixed.logits[0].tolist() == [[1.5], [-3.0], [3.0]]
+    probability = np.exp(mixed.logits[1]) / np.exp(mixed.logits[1]).sum(axis=1, keepdims=True)
+    assert probability[:, 1] == pytest.approx([0.5, 0.5, 1 / (1 + np.exp(-1))])

@@ -36,12 +36,22 @@ def test_the_error_is_that_of_numpy(pairs):
     assert Rmse.better == "lower"
 
 
-def test_a_constant_has_no_correlation():
+def test_constant_answers_are_worth_nothing_and_constant_references_judge_nothing():
     constant, numbers = np.full(4, 0.1), np.arange(4.0)
     for metric in (Pearson(), Spearman()):
-        assert np.isnan(plain(metric, constant, numbers)) and np.isnan(plain(metric, numbers, constant))
+        assert plain(metric, constant, numbers) == 0 and np.isnan(plain(metric, numbers, constant))
     with pytest.raises(MillisError, match="pearson is undefined on these 4 references"):
-        metrics.value("pearson", Pearson(), constant, numbers)
+        metrics.value("pearson", Pearson(), numbers, constant)
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(2010, 1.5), (1e6, 800), (1.7e9, 1e4), (-3, 1e-4)])
+def test_a_mean_far_from_zero_takes_no_digits(mean, spread):
+    rng = np.random.default_rng(0)
+    answers = mean + spread * rng.normal(size=300)
+    references = answers + 0.3 * spread * rng.normal(size=300)
+    assert plain(Pearson(), answers, references) == pytest.approx(
+        100 * np.corrcoef(answers, references)[0, 1], abs=1e-3
+    )
 
 
 def test_intervals_hold_the_value():

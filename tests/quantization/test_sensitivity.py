@@ -3,11 +3,12 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from labelled import outputs
 from torch import nn
 
 from millis.quantization.sensitivity import Ranking, compare, rank
 from millis.quantization.spec import Calibration, Fallback, Quantization
-from millis.types import Features
+from millis.types import Features, Output
 
 DYNAMIC = Quantization()
 
@@ -17,6 +18,7 @@ class Sum(nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.spec = {"num_labels": 2}
         self.table = nn.Embedding.from_pretrained(torch.tensor([[255.0, 128.0], [0.0, 255.0], [255.0, 77.0]]))
         self.exact, self.fine, self.coarse = (nn.Linear(2, 2, bias=False) for _ in range(3))
         with torch.no_grad():
@@ -37,15 +39,26 @@ def test_damage_by_hand():
     # p = (1/2, 1/2) and (1/2, 1/2); q = (3/4, 1/4) and (1/4, 3/4): KL = 1/2 log(2/3) + 1/2 log 2 = 1/2 log(4/3), twice.
     reference = torch.zeros(2, 2)
     rounded = torch.tensor([[log(3), 0.0], [0.0, log(3)]])
-    damage = compare([reference], [rounded])
+    damage = compare(outputs(2), [reference], [rounded])
     assert damage.kl == pytest.approx(0.5 * log(4 / 3), abs=1e-7)
     assert damage.mse == pytest.approx(log(3) ** 2 / 2)
     assert damage.flips == 0.5  # of equal logits the first counts as the likelier
 
 
 def test_a_shift_of_all_logits_changes_no_prediction():
-    damage = compare([torch.tensor([[1.0, 2.0]])], [torch.tensor([[4.0, 5.0]])])
+    damage = compare(outputs(2), [torch.tensor([[1.0, 2.0]])], [torch.tensor([[4.0, 5.0]])])
     assert damage == (pytest.approx(0, abs=1e-12), 9.0, 0.0)
+
+
+def test_damage_of_other_answers_by_hand():
+    # A number that is 2 off: KL of unit normals 4 / 2. Labels: sigmoid(0) = 1/2, then sigmoid(ln 3) = 3/4 of one.
+    number, labels = Output("number", "text", 1, "value"), Output("labels", "text", 2, "each")
+    assert compare([number], [torch.tensor([[5.0]])], [torch.tensor([[3.0]])]) == (2.0, 4.0, 0.0)
+    damage = compare([labels], [torch.zeros(1, 2)], [torch.tensor([[log(3), 0.0]])])
+    assert damage.kl == pytest.approx(0.5 * log(4 / 3) / 2, abs=1e-7)
+    assert damage.flips == 0.5
+    both = compare([number, labels], [torch.tensor([[5.0]]), same := torch.zeros(1, 2)], [torch.tensor([[3.0]]), same])
+    assert both.kl == 1.0, "the mean over outputs"
 
 
 def test_layers_are_ranked_by_what_rounding_them_costs():

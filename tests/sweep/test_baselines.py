@@ -31,7 +31,7 @@ def test_the_constant_answer_is_the_most_frequent_label():
     assert majority(REFERENCES, ("label",)).tolist() == [0] * 100
     assert majority([(0, 1), (1,), (0, 1)], ("labels",)).tolist() == [(0, 1)] * 3
     assert majority([1.0, 3.0], ("number",)).tolist() == [2.0, 2.0]
-    assert majority([(0, 1, 0), (2,)], ("tags",)).tolist() == [(0, 0, 0), (0,)]
+    assert majority([(0, 1, 0), (2,)], ("tags", "labels")).tolist() == [(0, 0, 0), (0,)]
     both = majority([(4, (1,)), (4, (1, 0)), (3, ())], ("label and tags",))
     assert both.tolist() == [(4, (1,)), (4, (1, 1)), (4, ())]
     constant = record("constant", np.arange(60), 0.01)

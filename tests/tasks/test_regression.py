@@ -28,7 +28,7 @@ def test_it_learns_mean_and_deviation_from_training_rows():
     train, other = Split(["x", "y"], [8.0, 12.0]), Split(["z"], [100.0])
     assert Regression().learned(Dataset("toy", {}, train, other, other)) == TASK
     same = Split(["x", "y"], [3.0, 3.0])
-    with pytest.raises(MillisError, match="toy: every training row has 3 in column 'label': expected numbers"):
+    with pytest.raises(MillisError, match="toy: every training row has the number 3: expected several"):
         Regression().learned(Dataset("toy", {}, same, other, other))
 
 

@@ -66,6 +66,19 @@ def label_of(cell: Any, column: str, classes: Sequence[str] | None = None) -> st
     return None if label in EMPTY or not is_visible(label) else label
 
 
+def listed(text: str) -> list[Any] | None:
+    """The list that text is, as JSON or Python writes it and as CSV files hold it; None where it is none."""
+    if text[:1] + text[-1:] != "[]":
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return found if isinstance(found, list) else None
+    return None
+
+
 def tidy(name: str) -> str:
     """A label's name without blanks around it; letters with marks are one character each (NFC)."""
     return unicodedata.normalize("NFC", name).strip()

@@ -116,22 +116,16 @@ def _encoded(arrays: Any, task: Learned) -> Encoded:
 
 
 def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int, task: Learned) -> dict[str, Any]:
-    with without_panics("the model's tokenizer"):
-        tokenizer = tokenizers.read(tokenizer.to_str())  # the caller's keeps its own settings
-        tokenizer.enable_truncation(max_length)
-        tokenizer.no_padding()
-        pairs = bool(split.texts) and isinstance(split.texts[0], tuple)
-        references = task.references
-        encode_batch: Any = tokenizer.encode_batch if references.reads_offsets else tokenizer.encode_batch_fast
-        ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0
-        for chunk in _chunks(map(beginning(tokenizer, max_length), split.texts)):
-            encodings = encode_batch(chunk)
-            rows = slice(done, done := done + len(chunk))
-            targets.append(references.targets(split.texts[rows], split.references[rows], encodings))
-            ids.append(_flat(encoding.ids for encoding in encodings))
-            types.append(_flat(encoding.type_ids for encoding in encodings if pairs))
-            lengths += [len(encoding.ids) for encoding in encodings]
-            truncated += sum(bool(encoding.overflowing) for encoding in encodings)
+    pairs = bool(split.texts) and isinstance(split.texts[0], tuple)
+    references = task.references
+    ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0
+    for chunk in _encoded_chunks(split.texts, tokenizer, max_length, references.reads_offsets):
+        rows = slice(done, done := done + len(chunk))
+        targets.append(references.targets(split.texts[rows], split.references[rows], chunk))
+        ids.append(_flat(encoding.ids for encoding in chunk))
+        types.append(_flat(encoding.type_ids for encoding in chunk if pairs))
+        lengths += [len(encoding.ids) for encoding in chunk]
+        truncated += sum(bool(encoding.overflowing) for encoding in chunk)
     return {
         "ids": np.concatenate(ids),
         "token_types": np.concatenate(types),
@@ -142,6 +136,27 @@ def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int, task: Lear
         },
         "truncated": np.asarray(truncated),
     }
+
+
+def encodings(texts: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, offsets: bool) -> Iterator[Any]:
+    """The tokens of each text, truncated to `max_length`.
+
+    Args:
+        offsets: Whether to know where in the text each token stands, which takes half as long again.
+    """
+    return chain.from_iterable(_encoded_chunks(texts, tokenizer, max_length, offsets))
+
+
+def _encoded_chunks(
+    texts: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, offsets: bool
+) -> Iterator[list[Any]]:
+    with without_panics("the model's tokenizer"):
+        tokenizer = tokenizers.read(tokenizer.to_str())  # the caller's keeps its own settings
+        tokenizer.enable_truncation(max_length)
+        tokenizer.no_padding()
+        encode_batch: Any = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
+        for chunk in _chunks(map(beginning(tokenizer, max_length), texts)):
+            yield encode_batch(chunk)
 
 
 def _chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:

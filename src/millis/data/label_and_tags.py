@@ -13,7 +13,7 @@ from millis.data.dataset import Split
 from millis.data.mapped import DROP
 from millis.data.one_label import LABEL, ONE_LABEL, indexed, labelled
 from millis.data.references import Read, Unseen
-from millis.data.tags import TAG, Tags
+from millis.data.tags import TAG, Tags, words_of
 from millis.errors import MillisError
 from millis.types import Text
 
@@ -44,10 +44,11 @@ class LabelAndTags:
             MillisError: as for labels and as for tags alone.
         """
         tagged = self.tags.rows(name, tables, columns)
-        rows, labels = labelled(name, tables, columns, given, unseen, notes)
+        rows, labels = labelled(name, tables, columns, given, unseen, notes, words_of)
         for split, found in rows.items():
             untagged = [row for row, tags in enumerate(tagged[split].tags) if tags is None]
-            if untagged and unseen != DROP:
+            withheld = split != "train" and len(untagged) == len(found)
+            if untagged and unseen != DROP and not withheld:
                 raise MillisError(
                     f"{tagged[split].places[untagged[0]]}: column {self.tags.column!r} is empty; {len(untagged)} such "
                     "rows. Tag them, or leave them out with data.unseen_labels=drop"
@@ -75,9 +76,12 @@ class LabelAndTags:
         """The first label and, for each word, the first tag."""
         return ONE_LABEL.unanswered(text), self.tags.unanswered(text)
 
-    def answered(self, text: Text, categories: tuple[int, tuple[int, ...]]) -> tuple[int, tuple[int, ...]]:
+    def answered(
+        self, text: Text, categories: tuple[int, tuple[int, ...]], encoding: Any
+    ) -> tuple[int, tuple[int, ...]]:
         """The likeliest of both."""
-        return ONE_LABEL.answered(text, categories[0]), self.tags.answered(text, categories[1])
+        label, tags = categories
+        return ONE_LABEL.answered(text, label, encoding), self.tags.answered(text, tags, encoding)
 
 
 def _apart(split: Split, index: dict[str, int]) -> Split:

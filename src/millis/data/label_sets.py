@@ -1,6 +1,5 @@
 """Several labels a text, or none: a column of lists, or of names between separators, becomes sets of indices."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.data.cells import EMPTY, CellError, label_of
+from millis.data.cells import EMPTY, CellError, label_of, listed
 from millis.data.classes import Tables
 from millis.data.columns import Columns
 from millis.data.dataset import Split
@@ -89,8 +88,8 @@ class LabelSets:
         if strange and unseen != "drop":
             unknown = next(name for one in sets for name in one if index[name] is None)
             raise MillisError(
-                f"{strange[0].place}: label {unknown!r} does not occur in training; {len(strange)} such rows. Add "
-                "training rows, leave them out with data.unseen_labels=drop, or count them as mistakes with keep"
+                f"{strange[0].place}: label {unknown!r} {self._unknown(labels)}; {len(strange)} such rows. Mend them, "
+                "or leave them out with data.unseen_labels=drop"
             )
         if strange:
             notes.append(f"{len(strange)} rows of {split} left out: their labels do not occur in training")
@@ -100,6 +99,13 @@ class LabelSets:
             if all(index[name] is not None for name in one)
         ]
         return Split([text for text, _ in kept], [indices for _, indices in kept])
+
+    @staticmethod
+    def _unknown(labels: Labels) -> str:
+        """Why a label has no index."""
+        if labels.origin is not None:
+            return f"is none of the {len(labels.names)} names of {labels.origin}"
+        return "does not occur in training (data.unseen_labels=keep counts it as a mistake)"
 
     def stratum(self, reference: tuple[int, ...]) -> int:
         """The first label; -1 of a text that has none."""
@@ -119,7 +125,7 @@ class LabelSets:
         """No label."""
         return ()
 
-    def answered(self, text: Text, categories: tuple[int, ...]) -> tuple[int, ...]:
+    def answered(self, text: Text, categories: tuple[int, ...], encoding: Any) -> tuple[int, ...]:
         """The labels that the text has."""
         return categories
 
@@ -127,18 +133,9 @@ class LabelSets:
 def _separator(cells: Any) -> str | None:
     """What divides the names in cells of text: the first of `JOINTS` that one of them has; None where none does."""
     texts = [cell for cell in cells if isinstance(cell, str)]
-    return next((joint for joint in JOINTS if any(joint in text for text in texts if not _listed(text))), None)
-
-
-def _listed(text: str) -> list[Any] | None:
-    """A list that is written as JSON, as CSV files hold it."""
-    if not (text.startswith("[") and text.endswith("]")):
-        return None
-    try:
-        found = json.loads(text.replace("'", '"'))
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
+    return next(
+        (joint for joint in JOINTS if any(joint in text for text in texts if listed(text.strip()) is None)), None
+    )
 
 
 def _names(row: Row, column: str, separator: str | None) -> list[str]:
@@ -150,7 +147,7 @@ def _names(row: Row, column: str, separator: str | None) -> list[str]:
     cell = row.cell
     if isinstance(cell, str):
         written = [] if cell.strip() in EMPTY else cell.split(separator) if separator else [cell]
-        cell = written if (found := _listed(cell)) is None else found
+        cell = written if (found := listed(cell.strip())) is None else found
     cells = [] if cell is None else list(cell) if isinstance(cell, list | tuple | set) else [cell]
     try:
         names = [label_of(one, column, row.classes) for one in cells]

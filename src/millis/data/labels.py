@@ -144,6 +144,11 @@ def number(label: str) -> float | None:
     return float(label.replace(",", ".")) if _NUMBER.fullmatch(label) else None
 
 
+def is_thousands(label: str) -> bool:
+    """Whether a label can be read as a number with a comma between thousands, as `1,000`."""
+    return _THOUSANDS.fullmatch(label) is not None
+
+
 def _value(label: str) -> Decimal | None:
     """The number that a label writes, however: `1.5` and `1.50` are one; `01` is a code, `1,000` can be two numbers."""
     is_one = _NUMBER.fullmatch(label) and not _CODE.match(label.lstrip("+-")) and not _THOUSANDS.fullmatch(label)

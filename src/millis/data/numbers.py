@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from millis.data.classes import Tables
 from millis.data.columns import Columns
 from millis.data.dataset import Split
-from millis.data.labels import number
+from millis.data.labels import is_thousands, number
 from millis.data.references import Read, Unseen
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError
@@ -23,11 +23,11 @@ class Numbers:
     """References are numbers.
 
     Args:
-        column: Of the numbers.
+        column: Of the numbers; None takes the data's column of labels (`data.label`).
         mean, deviation: Of training rows: what models learn is (number - mean) / deviation.
     """
 
-    column: str = "label"
+    column: str | None = None
     mean: float = 0.0
     deviation: float = 1.0
     reads_offsets: ClassVar[bool] = False
@@ -46,17 +46,17 @@ class Numbers:
         Raises:
             MillisError: an empty split, a missing column, or a cell that holds no number and is not to be left out.
         """
-        splits = {}
+        column, splits = self.column or columns.label, {}
         for split in tables:
-            rows = rows_of(name, split, tables[split], columns, self.column)
-            values = [_number(row, self.column) for row in rows]
+            rows = rows_of(name, split, tables[split], columns, column)
+            values = [_number(row, column) for row in rows]
             missing = [row for row, value in zip(rows, values, strict=True) if value is None]
             if len(missing) == len(rows) and split != "train":
                 notes.append(f"the {split} split has no numbers and was not used")
                 continue
             if missing and (unseen != "drop" or len(missing) == len(rows)):
                 raise MillisError(
-                    f"{missing[0].place}: column {self.column!r} is empty; {len(missing)} such rows. Fill them in, or "
+                    f"{missing[0].place}: column {column!r} is empty; {len(missing)} such rows. Fill them in, or "
                     "leave them out with data.unseen_labels=drop"
                 )
             if missing:
@@ -78,7 +78,7 @@ class Numbers:
         """The mean."""
         return self.mean
 
-    def answered(self, text: Text, categories: float) -> float:
+    def answered(self, text: Text, categories: float, encoding: Any) -> float:
         """In the unit of the data."""
         return categories * self.deviation + self.mean
 
@@ -94,6 +94,11 @@ def _number(row: Row, column: str) -> float | None:
         return None
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         raise MillisError(f"{row.place}: column {column!r} holds {cell!r}; expected a number")
+    if isinstance(cell, str) and is_thousands(cell.strip()):
+        raise MillisError(
+            f"{row.place}: column {column!r} holds {cell!r}, which may be a thousand or a number with decimals: write "
+            "it without a comma"
+        )
     value = number(cell.strip()) if isinstance(cell, str) else float(cell)
     if isinstance(cell, str) and value is None:
         raise MillisError(f"{row.place}: column {column!r} holds {cell!r}; expected a number, such as 0.25")

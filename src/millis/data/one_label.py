@@ -1,13 +1,14 @@
 """One label a text: a column of names or indices becomes indices into the names of labels."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.data.cells import text_of
 from millis.data.classes import Tables, classes_of, under
 from millis.data.columns import Columns
 from millis.data.dataset import Split
@@ -63,7 +64,7 @@ class OneLabel:
         """The first label."""
         return 0
 
-    def answered(self, text: Text, categories: int) -> int:
+    def answered(self, text: Text, categories: int, encoding: Any) -> int:
         """The likeliest label."""
         return categories
 
@@ -72,23 +73,35 @@ ONE_LABEL = OneLabel()
 
 
 def labelled(
-    name: str, tables: Tables, columns: Columns, given: Sequence[str] | None, unseen: Unseen, notes: list[str]
+    name: str,
+    tables: Tables,
+    columns: Columns,
+    given: Sequence[str] | None,
+    unseen: Unseen,
+    notes: list[str],
+    text: Callable[[Any, str], str] = text_of,
 ) -> tuple[dict[str, Rows], Labels]:
-    """Rows of each split as they are written, and the labels; arguments and errors as for `OneLabel.read`."""
+    """Rows of each split as they are written, and the labels; further arguments and errors as for `OneLabel.read`.
+
+    Args:
+        text: A cell and its column to a text.
+    """
     if given is not None:
         tables = under(tables, columns.label, given, LABEL_NAMES)
-    rows, own = _read(name, tables, columns)
+    rows, own = _read(name, tables, columns, text)
     origin = own if given is None else (given, LABEL_NAMES)
     return rows, _labels(rows, tables, columns.label, origin, unseen, notes)
 
 
-def _read(name: str, tables: Tables, columns: Columns) -> tuple[dict[str, Rows], Given | None]:
+def _read(
+    name: str, tables: Tables, columns: Columns, text: Callable[[Any, str], str]
+) -> tuple[dict[str, Rows], Given | None]:
     """Rows of each split, and the names by index that the label's column has of its own."""
     first = next((table for table in tables.get("train", ()) if table.columns), None)
     if first is None:
         raise empty(name, "train")
     texts = columns.resolve(first)
-    rows = {split: read_rows(found, texts, columns.label) for split, found in tables.items()}
+    rows = {split: read_rows(found, texts, columns.label, text) for split, found in tables.items()}
     for split, found in rows.items():
         if not len(found):
             raise empty(name, split)

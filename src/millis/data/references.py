@@ -85,10 +85,11 @@ class References(Protocol):
         """A stand-in for the reference of a text that has none."""
         ...
 
-    def answered(self, text: Text, categories: Any) -> Any:
+    def answered(self, text: Text, categories: Any, encoding: Any) -> Any:
         """The reference of a text that has none, from what a model says.
 
         Args:
             categories: The likeliest at each of the text's positions, as `millis.data.positions.likeliest` has them.
+            encoding: The text's tokens, where `reads_offsets`.
         """
         ...

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +40,14 @@ class Rows:
         return f"{self.places[table]}, row {row - self.starts[table] + 1}"
 
 
-def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows:
+def read_rows(
+    tables: Sequence[Table], texts: Sequence[str], label: str, read: Callable[[Any, str], str] = text_of
+) -> Rows:
     """Read `tables` one after the other.
 
     Args:
         texts, label: Columns. A table may lack the label's, and all names like it: its rows have none.
+        read: A cell and its column to a text.
 
     Raises:
         MillisError: a column or a text is missing, or a cell holds neither a text nor one label; names table and row.
@@ -56,17 +59,18 @@ def read_rows(tables: Sequence[Table], texts: Sequence[str], label: str) -> Rows
             refuse_misspelt(table, label, texts)
         rows.starts.append(len(rows))
         rows.places.append(table.where)
-        _append(rows, table, texts, label, table.classes.get(label))
+        _append(rows, table, texts, label, read)
         if label not in table.classes:
             rows.bare.update(name for name in rows.labels[rows.starts[-1] :] if name is not None)
     return rows
 
 
-def _append(rows: Rows, table: Table, texts: Sequence[str], label: str, classes: Sequence[str] | None) -> None:
+def _append(rows: Rows, table: Table, texts: Sequence[str], label: str, read: Callable[[Any, str], str]) -> None:
+    classes = table.classes.get(label)
     known: dict[tuple[type, Any], str | None] = {}  # a split has few labels: each one's name is worked out once
     for number, (*parts, cell) in enumerate(table.cells((*texts, label)), start=1):
         try:
-            text = tuple([text_of(part, column) for part, column in zip(parts, texts, strict=True)])
+            text = tuple([read(part, column) for part, column in zip(parts, texts, strict=True)])
             key = (type(cell), cell)
             if type(cell) in (list, dict) or key not in known:
                 known[key] = label_of(cell, label, classes)

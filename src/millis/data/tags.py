@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.data.cells import CellError, text_of
+from millis.data.cells import CellError, listed, text_of
 from millis.data.classes import Tables
 from millis.data.columns import Columns
 from millis.data.dataset import Split
@@ -67,7 +67,9 @@ class Tags:
             MillisError: an empty split, a missing column, pairs, or a row without tags or with more or fewer of them
                 than its text has words.
         """
-        rows = self.rows(name, tables, columns)
+        if given is not None and not any(set("BIES-") & set(name[:2]) or name == OUTSIDE for name in given):
+            given = None  # names of labels, not of tags
+        rows = self.rows(name, tables, columns, given)
         known = self.names(rows, notes)
         index = {tag: position for position, tag in enumerate(known)}
         splits = {}
@@ -89,8 +91,10 @@ class Tags:
             splits[split] = Split([text for text, _ in pairs], [tuple(index[tag] for tag in tags) for _, tags in pairs])
         return Read({TAG: known}, splits)
 
-    def rows(self, name: str, tables: Tables, columns: Columns) -> dict[str, TaggedRows]:
-        """Every split's rows.
+    def rows(
+        self, name: str, tables: Tables, columns: Columns, given: Sequence[str] | None = None
+    ) -> dict[str, TaggedRows]:
+        """Every split's rows; `given` names tags that are written as indices.
 
         Raises:
             MillisError: as `read`, but for missing tags.
@@ -98,14 +102,14 @@ class Tags:
         found = {}
         for split, of_split in tables.items():
             found[split] = TaggedRows()
-            for row in rows_of(name, split, of_split, columns, self.column, _text):
+            for row in rows_of(name, split, of_split, columns, self.column, words_of):
                 if not isinstance(row.text, str):
                     raise MillisError(
                         f"{row.place}: a pair of texts, and tags belong to the words of one. Name its column with "
                         "data.text=..."
                     )
                 try:
-                    tags = _tags(row.cell, self.column, row.classes)
+                    tags = _tags(row.cell, self.column, row.classes or given)
                     self._append(found[split], row.text, tags, row.place)
                 except CellError as error:
                     raise MillisError(f"{row.place}: {error}") from error
@@ -156,9 +160,11 @@ class Tags:
         assert isinstance(text, str)
         return (0,) * len(words(text))
 
-    def answered(self, text: Text, categories: tuple[int, ...]) -> tuple[int, ...]:
-        """The likeliest tags, and the first tag for words that are past what is read."""
-        return (*categories, *self.unanswered(text)[len(categories) :])
+    def answered(self, text: Text, categories: tuple[int, ...], encoding: Any) -> tuple[int, ...]:
+        """The likeliest tags, and the first tag for words that no token is of."""
+        assert isinstance(text, str)
+        likely = iter(categories)
+        return tuple([0 if piece is None else next(likely) for piece in first_pieces(words(text), encoding)])
 
     def _append(self, rows: TaggedRows, text: str, tags: Tagged, place: str) -> None:
         count = len(words(text))
@@ -173,12 +179,14 @@ class Tags:
         rows.places.append(place)
 
 
-def _text(cell: Any, column: str) -> str:
+def words_of(cell: Any, column: str) -> str:
     """The text in a cell; a list of words is joined by blanks.
 
     Raises:
         CellError: it holds no text, or a word with a blank within.
     """
+    if isinstance(cell, str) and (found := listed(cell.strip())) is not None:
+        cell = found
     if not isinstance(cell, list | tuple):
         return text_of(cell, column)
     for word in cell:
@@ -195,8 +203,10 @@ def _tags(cell: Any, column: str, classes: Sequence[str] | None) -> Tagged:
     """
     if cell is None or cell == "":
         return None
+    if isinstance(cell, str) and (found := listed(cell.strip())) is not None:
+        cell = found
     if isinstance(cell, str):
-        return cell.split()
+        return cell.split() or None
     if not isinstance(cell, list | tuple):
         raise CellError(f"column {column!r} holds {cell!r}; expected tags divided by blanks, or a list of them")
     return [_tag(value, column, classes) for value in cell]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from millis.data.cells import CellError, text_of
-from millis.data.columns import Columns, check
+from millis.data.columns import Columns, check, refuse_misspelt
 from millis.data.one_label import empty
 from millis.data.table import Table
-from millis.errors import MillisError
+from millis.errors import MillisError, nearest
 from millis.types import Text
 
 
@@ -38,7 +38,7 @@ def rows_of(
 
     Args:
         name: Of the data set.
-        column: The task's.
+        column: The task's. Of validation and test a table may lack it: its rows have nothing there.
         read: A cell and its column to a text.
 
     Raises:
@@ -50,11 +50,12 @@ def rows_of(
             continue
         texts = columns.texts(table)
         check(table, texts)
-        if column not in table.columns:
+        if column not in table.columns and split == "train":
             raise MillisError(
-                f"{table.where} has no column {column!r}: found {', '.join(table.columns)}. Name it with "
-                "task.column=..."
+                f"{table.where} has no column {column!r}: found {', '.join(table.columns)}"
+                f"{nearest(column, table.columns)}. Name it with task.column=..."
             )
+        refuse_misspelt(table, column, texts)
         for number, (*parts, cell) in enumerate(table.cells((*texts, column)), start=1):
             place = f"{table.where}, row {number}"
             try:

@@ -48,12 +48,13 @@ def ensemble_logits(
 
 
 def ensemble(teachers: Mapping[str, TeacherLogits], temperature: float = 1.0) -> TeacherLogits:
-    """Several teachers' logits on the same rows as those of one: `ensemble_logits` of each output."""
+    """Teachers' logits on the same rows as those of one: `ensemble_logits` of each output, of numbers the mean."""
     first = next(iter(teachers.values()))
-    mixed = [
-        ensemble_logits({name: teacher.logits[index] for name, teacher in teachers.items()}, temperature)
-        for index in range(len(first.outputs))
-    ]
+    mixed: list[NDArray[np.float32]] = []
+    for index, output in enumerate(first.outputs):
+        of_each = {name: teacher.logits[index] for name, teacher in teachers.items()}
+        mean: NDArray[np.float32] = np.mean(list(of_each.values()), axis=0).astype(np.float32)
+        mixed.append(mean if output.choice == "value" else ensemble_logits(of_each, temperature))
     return replace(first, logits=tuple(mixed))
 
 

@@ -8,7 +8,7 @@ whoever speaks that library. `evaluate` takes seconds to import, so nothing else
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from millis import schema
 from millis.errors import MillisError, nearest
-from millis.metrics._labels import Kind, checked, numbered
+from millis.metrics._labels import LABEL, Kind, checked, numbered
 from millis.metrics.contract import AnyMetric, Foreign, Items, Metric, matched, plain
 from millis.record import Judged, Record, listed
 
@@ -139,6 +139,17 @@ def judged(metrics: Mapping[str, AnyMetric]) -> dict[str, Judged]:
         name: Judged(metric.better, metric.unit, {} if isinstance(metric, Foreign) else listed(vars(metric)))
         for name, metric in metrics.items()
     }
+
+
+def kinds(metrics: Iterable[AnyMetric | type[Metric]]) -> frozenset[Kind]:
+    """What answers may be that all of `metrics` judge."""
+    return frozenset.intersection(*(frozenset(metric.judges) for metric in metrics))
+
+
+def kinds_of(record: Record) -> frozenset[Kind]:
+    """What a record's answers may be, by the metrics that judged them; those of older records are labels."""
+    judged_by = [kind(name) for name in record.judged if name in shipped()]
+    return kinds(judged_by) if judged_by else frozenset(LABEL)
 
 
 def completed(record: Record, labels: Sequence[str]) -> Record:

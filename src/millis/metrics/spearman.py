@@ -33,4 +33,4 @@ def _correlation(answers: Items, references: Items) -> float:
     if not len(answers):
         return float("nan")
     ranks = [rankdata(np.asarray(values, np.float64)) for values in (answers, references)]
-    return float(Pearson().value(Pearson().statistics(*ranks).sum(axis=0)))
+    return float(Pearson().weighted(ranks[0], ranks[1], np.ones((1, len(answers))))[0])

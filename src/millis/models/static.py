@@ -111,6 +111,7 @@ class StaticStudent:
             MillisError: one that answers each token, or several.
         """
         require(outputs, ("text",), "student=static", OTHERS)
+        assert len(outputs) == 1, "no task asks two things of a text as a whole"
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The student's architecture.

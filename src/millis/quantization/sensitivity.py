@@ -9,15 +9,16 @@ Embedding tables are left out: rounded to 1/255 of their range, they cost all-Mi
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from millis.models.outputs import outputs_of
 from millis.quantization.calibration import by_length
 from millis.quantization.simulate import Simulation, logits
 from millis.quantization.spec import Fallback, Quantization
-from millis.types import Features
+from millis.types import Features, Output
 
 
 class Damage(NamedTuple):
@@ -64,14 +65,24 @@ class Chosen(NamedTuple):
     after: float
 
 
-def compare(reference: Sequence[Tensor], rounded: Sequence[Tensor]) -> Damage:
+def compare(outputs: Sequence[Output], reference: Sequence[Tensor], rounded: Sequence[Tensor]) -> Damage:
     """What became of a model's outputs: the mean over them.
 
     Args:
+        outputs: What rows of logits say. Which of several labels a text has are so many questions of two answers;
+            numbers are taken for the means of normal distributions of variance 1, whose KL is half the squared error.
         reference: fp32, [M, C] each.
         rounded: [M, C] each.
     """
-    found = [_compare(*pair) for pair in zip(reference, rounded, strict=True)]
+    found = []
+    for output, *pair in zip(outputs, reference, rounded, strict=True):
+        if output.choice == "value":
+            error = float((pair[0] - pair[1]).square().mean())
+            found.append(Damage(error / 2, error, 0.0))
+        elif output.choice == "each":
+            found.append(_compare(*(torch.stack([torch.zeros_like(one), one], dim=-1).flatten(0, 1) for one in pair)))
+        else:
+            found.append(_compare(*pair))
     return Damage(*(sum(values) / len(found) for values in zip(*found, strict=True)))
 
 
@@ -98,12 +109,13 @@ class Ranking:
         self._simulation = Simulation(model, quantization, requests)
         self._batches = by_length(requests)
         self._reference = logits(model, self._batches)
+        self._outputs = outputs_of(cast(Any, model).spec)
         self.candidates = [name for name in self._simulation.layers if name not in fixed]
 
     def damage(self, names: Collection[str]) -> Damage:
         """Of rounding the layers `names`."""
         with self._simulation.rounded(names):
-            return compare(self._reference, logits(self._simulation.model, self._batches))
+            return compare(self._outputs, self._reference, logits(self._simulation.model, self._batches))
 
     def table(self) -> list[Sensitivity]:
         """Every candidate, the most damaging first; a forward pass of all texts for each column of each row."""

@@ -66,8 +66,14 @@ class Simulation:
 
 @torch.no_grad()
 def logits(model: nn.Module, batches: Sequence[Features]) -> tuple[Tensor, ...]:
-    """Logits [M, C] of each output for batches without padding, in their order: of their texts, or of all tokens."""
-    parts = [[rows.flatten(0, -2) for rows in each(model(*tensors(batch)))] for batch in batches]
+    """Logits [M, C] of each output for batches without padding, in their order: of texts, or of all their tokens but
+    the special ones around a text."""
+    before, after = map(len, getattr(model, "spec", {}).get("affixes", [[], []]))
+    parts = []
+    for batch in batches:
+        inside = slice(before, max(before, batch.ids.shape[1] - after))
+        outputs = each(model(*tensors(batch)))
+        parts.append([rows if rows.dim() == 2 else rows[:, inside].flatten(0, 1) for rows in outputs])
     return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
 
 

@@ -51,7 +51,7 @@ class Row:
         quality: Name of the quality metric.
         reading: How it reads: its unit, and which values of it are better.
         metrics: The record's metrics, `quality_drop`, by how much it is worse than the teacher, and `majority`, the
-            quality of always answering the most frequent label.
+            quality of always answering the most frequent answer.
         intervals: 95 % intervals under the same names.
         probability: Of being on the frontier, 0..1.
         ties: Names of the frontier members it is tied with.
@@ -157,7 +157,7 @@ def frontier_rows(records: Sequence[Record], frontier: Frontier) -> list[Row]:
 
 
 def legend(rows: Sequence[Row]) -> list[str]:
-    """What the marks beside names say, of those that are there, and what the most frequent label alone would do."""
+    """What the marks beside names say, of those that are there, and what the most frequent answer alone would do."""
     shown = [row for row in rows if row.shown]
     lines = [
         f"{UNBEATEN} does not beat {baseline} beyond the interval of the difference: not recommended."
@@ -168,7 +168,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
     if not isnan(rows[0].metrics["majority"]):
-        lines.append(f"Always answering the most frequent label: {rows[0].show('majority')}.")
+        lines.append(f"Always answering the most frequent answer: {rows[0].show('majority')}.")
     return lines
 
 

@@ -1,7 +1,6 @@
 """Does an artifact answer as the model it was made from does? Compared on the same texts, request by request."""
 
 from collections.abc import Sequence
-from math import isclose
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,8 @@ import numpy as np
 from millis.errors import MillisError
 from millis.serving.runner import Runner
 from millis.types import Outputs, Text
+
+NEAR = 0.05  # of the deviation of numbers over the texts
 
 
 def parity(
@@ -41,18 +42,20 @@ def parity(
             "parity got logits that are not finite: the model is broken on this backend or diverged in training"
         )
     encodings = [runner.tokenize(text) for text in texts]
-    same = [
-        _same(runner.decode(ours, encoding).value(), runner.decode(theirs, encoding).value())
-        for ours, theirs, encoding in zip(got, expected, encodings, strict=True)
-    ]
+    ours, theirs = (
+        [runner.decode(*pair).value() for pair in zip(outputs, encodings, strict=True)] for outputs in (got, expected)
+    )
     differences = [
         float(np.abs(one - other).max(initial=0))
-        for ours, theirs in zip(got, expected, strict=True)
-        for one, other in zip(ours, theirs, strict=True)
+        for pair in zip(got, expected, strict=True)
+        for one, other in zip(*pair, strict=True)
     ]
-    return {"label_agreement": float(np.mean(same)), "max_abs_logit_difference": max(differences)}
+    return {"label_agreement": float(np.mean(_same(ours, theirs))), "max_abs_logit_difference": max(differences)}
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same answer; numbers are where they differ by 1 % at most."""
-    return isclose(one, other, rel_tol=0.01) if isinstance(one, float) else bool(one == other)
+def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
+    """Which values are the same answer. Numbers are where they differ by a twentieth of their deviation at most."""
+    if isinstance(theirs[0], float):
+        near = NEAR * float(np.std(theirs))
+        return [abs(one - other) <= near for one, other in zip(ours, theirs, strict=True)]
+    return [one == other for one, other in zip(ours, theirs, strict=True)]

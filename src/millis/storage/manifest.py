@@ -200,7 +200,7 @@ def _check_spec(manifest: Manifest) -> None:
 def _counts(outputs: Sequence[Output]) -> str:
     """`3`; of several outputs `7 of intent and 72 of tags`."""
     if len(outputs) == 1:
-        return str(outputs[0].width)
+        return str(outputs[0].width) + ("" if outputs[0].choice == "one" else f" ({outputs[0].choice})")
     return " and ".join(f"{output.width} of {output.name}" for output in outputs)
 
 

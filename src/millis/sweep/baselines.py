@@ -1,39 +1,41 @@
 """What a model has to beat to be worth its training: the most frequent label, and a linear model of n-grams."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from math import isnan
 from typing import Any
 
 import numpy as np
 
-from millis.metrics._labels import Kind
+from millis.metrics import kinds_of
+from millis.metrics._labels import LABEL, Kind
 from millis.metrics.bootstrap import paired_difference_interval
 from millis.metrics.contract import AnyMetric, Items, items, plain
 from millis.record import Record
 
-MAJORITY = "answering the most frequent label"
+MAJORITY = "giving the most frequent answer"
 
 
-def majority(references: Sequence[Any] | Items, judges: Sequence[Kind]) -> Items:
+def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
     """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
     the mean of numbers. [N] → [N]
 
     Args:
-        judges: What the references are, as a metric of theirs says.
+        kinds: What the references may be; sets of labels and tags of words look alike.
     """
     actual = items(references)
-    if "number" in judges:
+    if "number" in kinds:
         return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
     if actual.dtype != object:
         return np.full(len(actual), np.bincount(actual).argmax())
-    if "labels" in judges:
+    if any(isinstance(part, tuple) for value in actual for part in value):
+        of_words: tuple[Kind, ...] = ("tags",)
+        labels, tags = zip(*actual, strict=True)
+        return items(list(zip(majority(labels, LABEL), majority(tags, of_words), strict=True)))
+    if "tags" not in kinds:
         ((most, _),) = Counter(actual).most_common(1)
         return items([most] * len(actual))
-    if any(isinstance(part, tuple) for value in actual for part in value):  # a label, and tags
-        labels, tags = (majority(column, judges).tolist() for column in zip(*actual, strict=True))
-        return items(list(zip(labels, tags, strict=True)))
     ((top, _),) = Counter(chain.from_iterable(actual)).most_common(1)
     return items([(top,) * len(value) for value in actual])
 
@@ -52,7 +54,7 @@ def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:
     linear = next((record for record in records if record.kind == "linear"), None)
     found = {}
     for record in records:
-        constant = majority(record.references, metric.judges)
+        constant = majority(record.references, kinds_of(record))
         if not _beats_constant(record, constant, metric):
             found[record.id] = MAJORITY
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, metric):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from millis.budget import LATENCY, quantile
 from millis.errors import MillisError
 from millis.frontier import DIRECTIONS, Frontier, Standing, finite_metric
-from millis.metrics import metric_of
+from millis.metrics import kinds_of, metric_of
 from millis.metrics.bootstrap import drawn
 from millis.metrics.contract import AnyMetric, items, plain, weighted
 from millis.metrics.rounds import quantile_draws
@@ -90,7 +90,9 @@ def frontier(
         for i, record in enumerate(records)
     )
     references = items(records[0].references)
-    return Frontier(chosen, standings, len(draws), plain(metric, majority(references, metric.judges), references))
+    return Frontier(
+        chosen, standings, len(draws), plain(metric, majority(references, kinds_of(records[0])), references)
+    )
 
 
 def non_dominated(costs: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -48,7 +48,7 @@ class Regression:
     """What is predicted and how it is judged.
 
     Args:
-        column: Of the data: the numbers.
+        column: Of the data: the numbers; None is `data.label`.
         metric: The quality metric: models are selected, compared and reported by it.
         also: Metrics reported beside it.
         max_length: Longest token sequence; longer texts are truncated and counted.
@@ -58,7 +58,7 @@ class Regression:
         MillisError: no room for a token.
     """
 
-    column: str = "label"
+    column: str | None = None
     metric: str = "pearson"
     also: Sequence[str] = ("spearman", "rmse")
     max_length: int = 128
@@ -96,11 +96,8 @@ class Regression:
             MillisError: all numbers are the same, or a metric does not exist.
         """
         numbers = np.asarray(dataset.train.references, np.float64)
-        if not numbers.std() > 0:
-            raise MillisError(
-                f"{dataset.name}: every training row has {numbers[0]:g} in column {self.column!r}: expected numbers "
-                "that differ"
-            )
+        if numbers.min() == numbers.max():
+            raise MillisError(f"{dataset.name}: every training row has the number {numbers[0]:g}: expected several")
         found = replace(self, mean=float(numbers.mean()), deviation=float(numbers.std()))
         found.metrics()
         return found

@@ -159,7 +159,7 @@ def _targets(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     found = find(model, patterns, OPTION)
     if tables := [name for name, matrix in found.items() if not isinstance(matrix, nn.Linear)]:
         raise MillisError(f"{OPTION} names {tables[0]}, which is no linear layer. Leave it out")
-    if "head" in found:
+    if any(name.split(".")[0] == "head" for name in found):
         raise MillisError(f"{OPTION} names the head, which is trained whole. Name layers of the encoder")
     return list(found)
 

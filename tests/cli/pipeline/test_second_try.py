@@ -7,11 +7,14 @@ import pytest
 from millis.cli.pipeline import second_try
 from millis.cli.pipeline.teacher import ensure_teacher
 from millis.errors import MillisError
+from millis.tasks.classification import Classification
+from millis.tasks.regression import Regression
 from millis.training.fit import Fitted
 
 
 def inputs(labels, score):
-    return SimpleNamespace(dataset=SimpleNamespace(validation=SimpleNamespace(references=labels)), score=score)
+    dataset = SimpleNamespace(validation=SimpleNamespace(references=labels))
+    return SimpleNamespace(dataset=dataset, score=score, task=Classification(labels=("no", "yes")))
 
 
 def accuracy(predictions, references):
@@ -22,6 +25,16 @@ def accuracy(predictions, references):
 def test_a_teacher_has_to_be_a_standard_error_above_the_most_frequent_label(quality, learned):
     # Half of 100 labels: a standard error of 100 · sqrt(0.5 · 0.5 / 100) = 5 points.
     assert second_try.learned(Fitted(quality, 2, 1.0, []), inputs([0, 1] * 50, accuracy)) is learned
+
+
+def test_a_teacher_of_numbers_is_judged_as_it_learned_them():
+    # Numbers around 50 with a deviation of 10: the mean errs by 1 deviation, a teacher that errs by less has learned.
+    numbers = [40.0, 60.0] * 50
+    found = inputs(numbers, lambda ours, theirs: -(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)) / 100))
+    found.task = Regression(metric="rmse", also=(), mean=50.0, deviation=10.0)
+    assert second_try.learned(Fitted(-0.9, 2, 1.0, []), found) and not second_try.learned(
+        Fitted(-1.1, 2, 1.0, []), found
+    )
 
 
 def test_few_texts_and_undefined_metrics_judge_nobody():
@@ -36,7 +49,7 @@ def test_the_better_of_two_tries_is_the_teacher_and_its_note_says_so(config, mon
     monkeypatch.setattr(second_try, "learned", lambda *_: False)
     cfg = config("teacher.seed=11", "teacher.optimizer.lr=1e-3", "teacher.trainer.max_epochs=2")
     teacher = ensure_teacher(cfg)
-    first, again = capfd.readouterr().err.split("is no better than the most frequent label: ")
+    first, again = capfd.readouterr().err.split("is no better than the most frequent answer: ")
     assert "epoch 2/2" in first
     assert again.startswith("training again at teacher.optimizer.lr=0.00025\n")
     assert "epoch 2/2" in again

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from millis import __version__
 from millis.cli.pipeline.teacher import Teacher
 from millis.data.dataset import Split
+from millis.data.encode import encodings
 from millis.distillation.blend import Blend, blended, choose
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
@@ -53,7 +54,8 @@ def with_further(cfg: DictConfig, teacher: Teacher, further: Sequence[Text]) -> 
     kind = teacher.inputs.task.references
     every = Split([*texts.texts, *further], [*texts.references, *map(kind.unanswered, further)])
     said = taught(cfg, teacher, every).categories[len(texts) :]
-    return Split(every.texts, [*texts.references, *map(kind.answered, further, said)])
+    encoded = encodings(further, teacher.tokenizer, teacher.manifest.max_length, kind.reads_offsets)
+    return Split(every.texts, [*texts.references, *map(kind.answered, further, said, encoded)])
 
 
 def _key(teacher: Teacher) -> str:

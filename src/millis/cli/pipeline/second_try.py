@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from millis.cli.pipeline.inputs import Inputs
 from millis.errors import MillisError
+from millis.metrics import kinds
 from millis.metrics.contract import items
 from millis.sweep.baselines import majority
 from millis.training.fit import Fitted
@@ -20,13 +21,16 @@ FEWEST_TEXTS = 100  # of validation: by fewer, a teacher that learned is not tol
 
 
 def learned(fitted: Fitted, inputs: Inputs) -> bool:
-    """Whether validation is better than always answering the most frequent label, by more than a standard error.
+    """Whether validation is better than always answering the most frequent answer, by more than a standard error.
 
-    The error is that of the share of the most frequent label. True where that cannot be judged: fewer than
+    The error is that of the share of the most frequent answer. True where that cannot be judged: fewer than
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
     references = items(inputs.dataset.validation.references)
-    constant = majority(references, inputs.metric.judges)
+    if references.dtype == float:  # as models learn them: training judges those
+        (learned_as,) = inputs.task.references.targets([], references.tolist(), [])
+        references = learned_as.astype(float)
+    constant = majority(references, kinds(inputs.task.metrics().values()))
     if len(references) < FEWEST_TEXTS:
         return True
     share = float(np.mean([answer == reference for answer, reference in zip(constant, references, strict=True)]))
@@ -49,7 +53,7 @@ def slower(cfg: DictConfig) -> DictConfig | None:
 def reason(first: Fitted, cfg: DictConfig) -> str:
     """What is said before the second training."""
     return (
-        f"  teacher: validation {first.quality:.1f} is no better than the most frequent label: training again at "
+        f"  teacher: validation {first.quality:.1f} is no better than the most frequent answer: training again at "
         f"teacher.optimizer.lr={cfg.teacher.optimizer.lr * SLOWER:g}"
     )
 
@@ -60,6 +64,6 @@ def note(first: Fitted, second: Fitted, cfg: DictConfig) -> str:
     best = "the second is taken" if second.quality > first.quality else "the first is taken; do not trust its students"
     return (
         f"teacher: at teacher.optimizer.lr={lr:g} it learned nothing (validation {first.quality:.1f}, no better than "
-        f"the most frequent label), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
+        f"the most frequent answer), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
         f"{best}"
     )

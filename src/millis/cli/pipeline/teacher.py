@@ -103,7 +103,7 @@ class Teacher:
 
 def teacher_fingerprint(cfg: DictConfig, inputs: Inputs) -> str:
     """Of everything that determines the teacher's weights."""
-    task = (inputs.task.name, inputs.task.metric, inputs.task.max_length)
+    task = (inputs.task.name, inputs.task.metric, inputs.task.max_length, [list(one) for one in inputs.task.outputs])
     return fingerprint(
         "teacher",
         _local_files(cfg.model),

@@ -10,7 +10,9 @@ from millis.pruning.sites import WeightSite
 from millis.pruning.targets import Targets, selected
 from millis.pruning.tiles import Tiles
 
-HEAD = re.compile(r"head|exits\.\d+")  # classifiers: C rows that are trained from nothing, a thousandth of the weights
+HEAD = re.compile(
+    r"head(\..+)?|exits\.\d+"
+)  # classifiers: C rows that are trained from nothing, a thousandth of the weights
 
 
 def matrices(model: nn.Module, targets: Targets, embeddings: bool) -> dict[str, nn.Module]:
