@@ -2,8 +2,8 @@
 
     python benchmarks/understanding.py FOLDER FOLDER ... [key=value ...]
 
-Runs `millis sweep task=intent_slots` on each folder, one after the other, and prints one table. Nothing that lies trained
-already is trained again, so a run that was broken off goes on.
+Runs `millis sweep task=intent_slots` on each folder, one after the other, and prints one table. Nothing that lies
+trained already is trained again, so a run that was broken off goes on.
 """
 
 import sys

@@ -16,12 +16,12 @@ from millis.errors import MillisError
 class Amounts:
     """What should be answered to a text is an amount, small or large."""
 
-    def read(self, name, tables, columns, given, drop, notes):
+    def read(self, source):
         splits = {}
-        for split, found in tables.items():
-            cells = [row for table in found for row in table.cells(("text", columns.label))]
+        for split, found in source.tables.items():
+            cells = [row for table in found for row in table.cells(("text", source.columns.label))]
             splits[split] = Split([text for text, _ in cells], [amount for _, amount in cells])
-        notes.append("amounts were read")
+        source.notes.append("amounts were read")
         return Read({}, splits)
 
     def stratum(self, reference):

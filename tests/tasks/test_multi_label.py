@@ -47,7 +47,7 @@ def test_an_artifact_describes_it():
     assert tasks.read(described) == TASK
     assert TASK.outputs[0][:4] == ("labels", "text", 3, "each")
     assert TASK.summary == "several of 3 labels (drama, spy, war)"
-    with pytest.raises(MillisError, match="labels has one twice"):
+    with pytest.raises(MillisError, match="labels has 'a' twice"):
         tasks.read({"name": "multi_label", "labels": ["a", "a"]})
 
 

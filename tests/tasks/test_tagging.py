@@ -77,7 +77,7 @@ def test_an_artifact_describes_it():
     assert tasks.read(described) == TASK and tasks.read(described).outputs == TASK.outputs
     assert TASK.outputs[0][:3] == ("tags", "token", 4)
     assert TASK.summary == "4 tags a word (O, B-city, I-city, ...)"
-    with pytest.raises(MillisError, match="tags has one twice"):
+    with pytest.raises(MillisError, match="tags has 'O' twice"):
         tasks.read({"name": "tagging", "tags": ["O", "O"]})
 
 
@@ -99,7 +99,7 @@ def test_a_judgement_holds_every_metric():
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"max_length": 2}, "task.max_length=2: expected at least 3"),
-    ({"tags": ("O", "O")}, "tags has one twice"),
+    ({"tags": ("O", "O")}, "tags has 'O' twice"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(settings, message):
     with pytest.raises(MillisError, match=message):

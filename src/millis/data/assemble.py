@@ -9,7 +9,7 @@ from millis.data.cut import holdout, sample
 from millis.data.dataset import Dataset, Split
 from millis.data.one_label import ONE_LABEL
 from millis.data.overlaps import has_words, overlap_notes
-from millis.data.references import UNSEEN, References, Unseen
+from millis.data.references import UNSEEN, References, Source, Unseen
 from millis.data.unlabelled import unlabelled as read_unlabelled
 from millis.errors import MillisError
 from millis.types import Text
@@ -53,7 +53,7 @@ def dataset_from_tables(
     if limit is not None and limit < 1:
         raise MillisError(f"data.limit={limit}: expected at least 1 row a split, or null for all")
     notes = [*notes, *dict.fromkeys(note for found in tables.values() for table in found for note in table.notes)]
-    names, splits = references.read(name, tables, columns, label_names, unseen_labels, notes)
+    names, splits = references.read(Source(name, tables, columns, label_names, unseen_labels, notes))
     cut = len(splits) < len(("train", "validation", "test"))
     _complete(name, splits, references, seed, notes)
     notes += overlap_notes(**splits, cut=cut)

@@ -7,12 +7,10 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.data.classes import Tables
-from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.mapped import DROP
 from millis.data.one_label import LABEL, ONE_LABEL, indexed, labelled
-from millis.data.references import Read, Unseen
+from millis.data.references import Read, Source
 from millis.data.tags import TAG, Tags, words_of
 from millis.errors import MillisError
 from millis.types import Text
@@ -29,26 +27,18 @@ class LabelAndTags:
     tags: Tags
     reads_offsets: ClassVar[bool] = True
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """Names and indices; see `millis.data.references.References`.
 
         Raises:
             MillisError: as for labels and as for tags alone.
         """
-        tagged = self.tags.rows(name, tables, columns)
-        rows, labels = labelled(name, tables, columns, given, unseen, notes, words_of)
+        tagged = self.tags.rows(source)
+        rows, labels = labelled(source, words_of)
         for split, found in rows.items():
             untagged = [row for row, tags in enumerate(tagged[split].tags) if tags is None]
             withheld = split != "train" and len(untagged) == len(found)
-            if untagged and unseen != DROP and not withheld:
+            if untagged and source.unseen != DROP and not withheld:
                 raise MillisError(
                     f"{tagged[split].places[untagged[0]]}: column {self.tags.column!r} is empty; {len(untagged)} such "
                     "rows. Tag them, or leave them out with data.unseen_labels=drop"
@@ -56,9 +46,9 @@ class LabelAndTags:
             for row in untagged:
                 found.labels[row] = None  # a row without tags counts as one without a label
             found.texts = cast(Any, list(zip(found.texts, tagged[split].tags, strict=True)))
-        known = self.tags.names(tagged, notes)
+        known = self.tags.names(tagged, source.notes)
         index = {tag: position for position, tag in enumerate(known)}
-        splits = indexed(rows, columns.label, labels, unseen, notes)
+        splits = indexed(rows, labels, source)
         return Read({LABEL: labels.names, TAG: known}, {split: _apart(one, index) for split, one in splits.items()})
 
     def stratum(self, reference: tuple[int, tuple[int, ...]]) -> int:

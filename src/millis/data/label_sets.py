@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.data.cells import EMPTY, CellError, label_of, listed
-from millis.data.classes import Tables
-from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.labels import Labels
 from millis.data.one_label import LABEL, LABEL_NAMES
-from millis.data.references import Read, Unseen
+from millis.data.references import Read, Source, Unseen
 from millis.data.suspicions import JOINTS
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError
@@ -38,15 +36,7 @@ class LabelSets:
     width: int | None = None
     reads_offsets: ClassVar[bool] = False
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """Names and indices; see `millis.data.references.References`.
 
         A text without labels has none of them; a split in which no text has any counts as missing. Labels that no
@@ -55,6 +45,7 @@ class LabelSets:
         Raises:
             MillisError: an empty split, a missing column, a cell that holds no labels, or an unseen label.
         """
+        name, tables, columns, given, unseen, notes = source
         found = {split: rows_of(name, split, tables[split], columns, self.column) for split in tables}
         separator = self.separator or _separator(row.cell for row in found["train"])
         sets = {split: [_names(row, self.column, separator) for row in rows] for split, rows in found.items()}

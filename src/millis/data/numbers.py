@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.data.classes import Tables
-from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.labels import is_thousands, number
-from millis.data.references import Read, Unseen
+from millis.data.references import Read, Source
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError
 from millis.types import Text
@@ -32,20 +30,13 @@ class Numbers:
     deviation: float = 1.0
     reads_offsets: ClassVar[bool] = False
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """Numbers; see `millis.data.references.References`.
 
         Raises:
             MillisError: an empty split, a missing column, or a cell that holds no number and is not to be left out.
         """
+        name, tables, columns, _, unseen, notes = source
         column, splits = self.column or columns.label, {}
         for split in tables:
             rows = rows_of(name, split, tables[split], columns, column)

@@ -14,7 +14,7 @@ from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.labels import Labels
 from millis.data.mapped import KEEP, mapped
-from millis.data.references import Read, Unseen
+from millis.data.references import Read, Source, Unseen
 from millis.data.rows import Rows, read_rows
 from millis.data.suspicions import label_notes, refuse_other_tasks
 from millis.errors import MillisError
@@ -32,23 +32,15 @@ class OneLabel:
 
     reads_offsets: ClassVar[bool] = False
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """Names and indices; see `millis.data.references.References`.
 
         Raises:
             MillisError: an empty split, a missing column, a class that is none of `given`, a label that is missing,
                 unknown or unseen in training, a cell that holds neither a text nor one label.
         """
-        rows, labels = labelled(name, tables, columns, given, unseen, notes)
-        return Read({LABEL: labels.names}, indexed(rows, columns.label, labels, unseen, notes))
+        rows, labels = labelled(source)
+        return Read({LABEL: labels.names}, indexed(rows, labels, source))
 
     def stratum(self, reference: int) -> int:
         """The label."""
@@ -72,20 +64,13 @@ class OneLabel:
 ONE_LABEL = OneLabel()
 
 
-def labelled(
-    name: str,
-    tables: Tables,
-    columns: Columns,
-    given: Sequence[str] | None,
-    unseen: Unseen,
-    notes: list[str],
-    text: Callable[[Any, str], str] = text_of,
-) -> tuple[dict[str, Rows], Labels]:
-    """Rows of each split as they are written, and the labels; further arguments and errors as for `OneLabel.read`.
+def labelled(source: Source, text: Callable[[Any, str], str] = text_of) -> tuple[dict[str, Rows], Labels]:
+    """Rows of each split as they are written, and the labels; errors as for `OneLabel.read`.
 
     Args:
         text: A cell and its column to a text.
     """
+    name, tables, columns, given, unseen, notes = source
     if given is not None:
         tables = under(tables, columns.label, given, LABEL_NAMES)
     rows, own = _read(name, tables, columns, text)
@@ -109,10 +94,9 @@ def _read(
     return rows, None if own is None else (own, f"the classes of column {columns.label!r}")
 
 
-def indexed(
-    rows: Mapping[str, Rows], column: str, labels: Labels, unseen: Unseen, notes: list[str]
-) -> dict[str, Split]:
+def indexed(rows: Mapping[str, Rows], labels: Labels, source: Source) -> dict[str, Split]:
     """Splits with the index of each label; without those whose labels are all withheld."""
+    column, unseen, notes = source.columns.label, source.unseen, source.notes
     splits = {"train": mapped(rows["train"], "train", column, labels, None, unseen, notes)}
     trained = set(splits["train"].references)
     if idle := [name for i, name in enumerate(labels.names) if i not in trained]:

@@ -16,6 +16,27 @@ UNSEEN: tuple[Unseen, ...] = get_args(Unseen)
 IGNORED = -100  # a target at which nothing is learned and nothing judged
 
 
+class Source(NamedTuple):
+    """What a data set is read from.
+
+    Args:
+        name: Of the data set.
+        tables: Of each split; `train` has one.
+        columns: Which columns hold what.
+        given: Names by index that the source gives, such as those in `labels.txt`.
+        unseen: Whether rows without a reference, or with one that no training row has, are refused or left out, or the
+            latter kept.
+        notes: What is decided is added here.
+    """
+
+    name: str
+    tables: Tables
+    columns: Columns
+    given: Sequence[str] | None
+    unseen: Unseen
+    notes: list[str]
+
+
 class Read(NamedTuple):
     """What tables hold: names as `Dataset` has them, and the splits that have references."""
 
@@ -35,25 +56,8 @@ class References(Protocol):
 
     def __hash__(self) -> int: ...
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """The references of every row.
-
-        Args:
-            name: Of the data set.
-            tables: Of each split; `train` has one.
-            columns: Which columns hold what.
-            given: Names by index that the source gives, such as those in `labels.txt`.
-            unseen: Whether rows without a reference, or with one that no training row has, are refused or left out, or
-                the latter kept.
-            notes: What was decided is added here.
 
         Raises:
             MillisError: an empty split, a missing column, or a reference that is missing, unknown or unseen.

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.data.cells import CellError, listed, text_of
-from millis.data.classes import Tables
-from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.mapped import DROP
-from millis.data.references import IGNORED, Read, Unseen
+from millis.data.references import IGNORED, Read, Source
 from millis.data.texts import rows_of
 from millis.data.words import first_pieces, words
 from millis.errors import MillisError
@@ -50,15 +48,7 @@ class Tags:
     column: str = "tags"
     reads_offsets: ClassVar[bool] = True
 
-    def read(
-        self,
-        name: str,
-        tables: Tables,
-        columns: Columns,
-        given: Sequence[str] | None,
-        unseen: Unseen,
-        notes: list[str],
-    ) -> Read:
+    def read(self, source: Source) -> Read:
         """Names and indices; see `millis.data.references.References`.
 
         Tags that no training row has are known all the same: no model can answer them, so they count as mistakes.
@@ -67,9 +57,8 @@ class Tags:
             MillisError: an empty split, a missing column, pairs, or a row without tags or with more or fewer of them
                 than its text has words.
         """
-        if given is not None and not any(set("BIES-") & set(name[:2]) or name == OUTSIDE for name in given):
-            given = None  # names of labels, not of tags
-        rows = self.rows(name, tables, columns, given)
+        unseen, notes = source.unseen, source.notes
+        rows = self.rows(source)
         known = self.names(rows, notes)
         index = {tag: position for position, tag in enumerate(known)}
         splits = {}
@@ -91,18 +80,18 @@ class Tags:
             splits[split] = Split([text for text, _ in pairs], [tuple(index[tag] for tag in tags) for _, tags in pairs])
         return Read({TAG: known}, splits)
 
-    def rows(
-        self, name: str, tables: Tables, columns: Columns, given: Sequence[str] | None = None
-    ) -> dict[str, TaggedRows]:
-        """Every split's rows; `given` names tags that are written as indices.
+    def rows(self, source: Source) -> dict[str, TaggedRows]:
+        """Every split's rows.
 
         Raises:
             MillisError: as `read`, but for missing tags.
         """
+        marks = source.given is not None and any(name == OUTSIDE or name[1:2] == "-" for name in source.given)
+        given = source.given if marks else None  # else they are names of labels
         found = {}
-        for split, of_split in tables.items():
+        for split, of_split in source.tables.items():
             found[split] = TaggedRows()
-            for row in rows_of(name, split, of_split, columns, self.column, words_of):
+            for row in rows_of(source.name, split, of_split, source.columns, self.column, words_of):
                 if not isinstance(row.text, str):
                     raise MillisError(
                         f"{row.place}: a pair of texts, and tags belong to the words of one. Name its column with "

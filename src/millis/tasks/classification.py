@@ -1,6 +1,5 @@
 """Text classification: one text or a pair in, one of C labels out."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp
@@ -12,15 +11,13 @@ from numpy.typing import NDArray
 
 from millis.data.dataset import Dataset
 from millis.data.one_label import ONE_LABEL, OneLabel
-from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
 from millis.models.outputs import LOGITS
-from millis.tasks.contract import LEARNED
+from millis.tasks.contract import LEARNED, check_length, check_names, few
 from millis.types import Output, Outputs
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
-SHOWN = 3  # labels in a summary
 
 
 class Label(NamedTuple):
@@ -78,13 +75,9 @@ class Classification:
     reads_offsets: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.max_length < 3:
-            raise MillisError(
-                f"task.max_length={self.max_length}: expected at least 3 (a token between two special ones)"
-            )
+        check_length(self.max_length)
         object.__setattr__(self, "also", tuple(self.also))
-        if twice := [label for label, count in Counter(self.labels).items() if count > 1]:
-            raise MillisError(f"labels has {twice[0]!r} twice: expected names that differ")
+        check_names("labels", self.labels)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -94,8 +87,7 @@ class Classification:
     @property
     def summary(self) -> str:
         """How many labels, and the first of them."""
-        more = ", ..." if len(self.labels) > SHOWN else ""
-        return f"{len(self.labels)} labels ({', '.join(self.labels[:SHOWN])}{more})"
+        return f"{len(self.labels)} labels ({few(self.labels)})"
 
     @property
     def references(self) -> OneLabel:

@@ -5,15 +5,46 @@ One task a file, a frozen dataclass found by the file's name. An artifact carrie
 this package looks at a task's name.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from millis.data.dataset import Dataset
 from millis.data.references import References
+from millis.errors import MillisError
 from millis.metrics.contract import AnyMetric
 from millis.types import Output, Outputs
 
+SHOWN = 3  # names in a summary
 LEARNED = {"learned": True}  # metadata of a task's fields that data give, and no config
+
+
+def check_length(max_length: int) -> None:
+    """Refuse a longest sequence without room for a token.
+
+    Raises:
+        MillisError: as said.
+    """
+    if max_length < 3:
+        raise MillisError(f"task.max_length={max_length}: expected at least 3 (a token between two special ones)")
+
+
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Refuse names of which one stands twice.
+
+    Args:
+        what: They are.
+
+    Raises:
+        MillisError: as said.
+    """
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise MillisError(f"{what} has {twice[0]!r} twice: expected names that differ")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 class Answer(Protocol):

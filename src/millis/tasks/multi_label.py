@@ -9,13 +9,10 @@ from msgspec import Meta
 
 from millis.data.dataset import Dataset
 from millis.data.label_sets import LabelSets
-from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED
+from millis.tasks.contract import LEARNED, check_length, check_names, few
 from millis.types import Output, Outputs
-
-SHOWN = 3  # labels in a summary
 
 
 class LabelSet(NamedTuple):
@@ -83,13 +80,9 @@ class MultiLabel:
     reads_offsets: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.max_length < 3:
-            raise MillisError(
-                f"task.max_length={self.max_length}: expected at least 3 (a token between two special ones)"
-            )
+        check_length(self.max_length)
         object.__setattr__(self, "also", tuple(self.also))
-        if len(set(self.labels)) < len(self.labels):
-            raise MillisError(f"labels has one twice ({', '.join(self.labels)}): expected names that differ")
+        check_names("labels", self.labels)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -99,8 +92,7 @@ class MultiLabel:
     @property
     def summary(self) -> str:
         """Of how many labels, and the first of them."""
-        more = ", ..." if len(self.labels) > SHOWN else ""
-        return f"several of {len(self.labels)} labels ({', '.join(self.labels[:SHOWN])}{more})"
+        return f"several of {len(self.labels)} labels ({few(self.labels)})"
 
     @property
     def references(self) -> LabelSets:

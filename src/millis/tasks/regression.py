@@ -12,7 +12,7 @@ from millis.data.numbers import Numbers
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED
+from millis.tasks.contract import LEARNED, check_length
 from millis.types import Output, Outputs
 
 
@@ -68,10 +68,7 @@ class Regression:
     reads_offsets: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.max_length < 3:
-            raise MillisError(
-                f"task.max_length={self.max_length}: expected at least 3 (a token between two special ones)"
-            )
+        check_length(self.max_length)
         object.__setattr__(self, "also", tuple(self.also))
 
     @property

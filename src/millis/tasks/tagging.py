@@ -14,14 +14,11 @@ from msgspec import Meta
 from millis.data.dataset import Dataset
 from millis.data.tags import TAG, Tags
 from millis.data.words import first_pieces, words
-from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
 from millis.metrics.tags import OUTSIDE, is_scheme, parted, spans
-from millis.tasks.contract import LEARNED
+from millis.tasks.contract import LEARNED, check_length, check_names, few
 from millis.types import Output, Outputs
-
-SHOWN = 3  # tags in a summary
 
 
 class Found(NamedTuple):
@@ -100,13 +97,9 @@ class Tagging:
     reads_offsets: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.max_length < 3:
-            raise MillisError(
-                f"task.max_length={self.max_length}: expected at least 3 (a token between two special ones)"
-            )
+        check_length(self.max_length)
         object.__setattr__(self, "also", tuple(self.also))
-        if len(set(self.tags)) < len(self.tags):
-            raise MillisError(f"tags has one twice ({', '.join(self.tags)}): expected names that differ")
+        check_names("tags", self.tags)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -116,8 +109,7 @@ class Tagging:
     @property
     def summary(self) -> str:
         """How many tags, and the first of them."""
-        more = ", ..." if len(self.tags) > SHOWN else ""
-        return f"{len(self.tags)} tags a word ({', '.join(self.tags[:SHOWN])}{more})"
+        return f"{len(self.tags)} tags a word ({few(self.tags)})"
 
     @property
     def references(self) -> Tags:
