@@ -12,6 +12,7 @@ from millis import __version__
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
+from millis.benchmark.statistics import STAGES
 from millis.budget import describe_budget, judged_quantile, latency_limits, latency_probability, quantile
 from millis.cli import benchmark
 from millis.cli.pipeline.compress import slug
@@ -32,7 +33,7 @@ from millis.store import fingerprint
 from millis.units import percent
 
 LIMITS = ("quality_drop", "latency_p50_ms", "latency_p99_ms")
-TOKENIZE, COMPUTE, DECODE = 0, 2, 3  # stages; an unsure request pays for some before the last a second time
+TOKENIZE, COMPUTE, DECODE = map(STAGES.index, ("tokenize", "compute", "decode"))  # some are paid for twice
 
 
 def run(cfg: DictConfig) -> list[Record]:

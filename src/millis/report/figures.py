@@ -13,7 +13,8 @@ from math import log10
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from millis.report.tables import STAGES, Row
+from millis.benchmark.statistics import STAGES
+from millis.report.tables import Row
 from millis.units import label, show_limit, significant, unit
 
 COLOURS = {

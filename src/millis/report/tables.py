@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from millis.benchmark.statistics import STAGES
 from millis.budget import Choice, describe_drop
 from millis.frontier import Frontier, teacher_of
 from millis.metrics.rounds import requests_for
 from millis.record import Judged, Record
 from millis.units import PERCENT, change, label, show
 
-STAGES = ("tokenize", "feed", "compute", "decode")
 COMPARED = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "cold_start_ms", "size_bytes", "peak_memory_bytes")
 DECISIVE = ("machine", "python", "packages", "threads", "git_commit")  # parts of an environment that move results
 UNBEATEN, RISING = "†", "↑"  # beside names; see `legend`
