@@ -66,4 +66,4 @@ def test_members_of_other_data(place, members, capsys):
     (place / "other" / "train.jsonl").write_text(rows)
     arguments = [argument for argument in members if not argument.startswith("data.path")]
     assert millis(place, "cascade", *arguments, f"data.path={place / 'other'}") == 1
-    assert "name the data it was made for: data=..." in capsys.readouterr().err
+    assert "name the task and the data it was made for: task=... data=..." in capsys.readouterr().err

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tiny import TINY, millis
+from tiny import BRIEF, TINY, millis
 
 from millis.record import read_records
 from millis.serving.runner import load
@@ -98,6 +98,13 @@ def test_balance_weighs_labels_alone(place, capsys):
     given = ["task=regression", *TINY, f"data.path={place / 'data'}", "student=static", "distillation.balanced=true"]
     assert millis(place, "compress", *given, "teacher.trainer.max_epochs=1") == 1
     assert "distillation.balanced=true weighs labels, and the task asks for a number" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_number_is_judged_on_other_rows_than_those_it_was_learned_from(place, capsys):
+    teacher, *_ = made(place, capsys, "regression", "student=static")
+    data = ["task=regression", *BRIEF, "data=local", f"data.path={place / 'data'}", "data.limit=20"]
+    assert millis(place, "benchmark", f"artifacts=[{teacher.artifact}]", *data) == 0
 
 
 @pytest.mark.slow

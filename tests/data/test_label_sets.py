@@ -61,6 +61,11 @@ def test_lists_of_class_indices_have_their_names():
     assert data.train.references == [(1,), (0, 1)]
 
 
+def test_names_that_look_like_several_or_like_one_another_are_noted():
+    notes = read("a|b;c", "B", "a", "b;c", test=("a",)).notes
+    assert any("'b;c' is one class, and not several labels" in note for note in notes)
+
+
 def test_names_by_index_may_be_given():
     assert read([0, 2], [1], test=([2],), given=["a", "b", "c"]).train.references == [(0, 2), (1,)]
 

@@ -122,7 +122,7 @@ def test_minus_one_is_none_unless_it_is_a_name():
         (["e\u0301", "\u00e9"], "label names occur twice: \u00e9"),
         (["a", " ", "b"], "labels.txt: name 2 is empty; expected one name a line"),
         (["a", "b", "\u200b"], "labels.txt: name 3 is empty"),
-        (["a"], r"classification needs at least 2 labels, found \['a'\]"),
+        (["a"], r"expected at least 2 labels, found \['a'\]"),
     ],
 )
 def test_names_that_cannot_be(names, fault):

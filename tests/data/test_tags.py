@@ -82,6 +82,14 @@ def test_tags_that_break_the_scheme_are_read_and_said():
     assert any("the tags of 1 train texts continue a span that has not begun" in note for note in data.notes)
 
 
+@pytest.mark.parametrize(("tag", "hint"), [("b-city", "; did you mean 'B-city'"), ("city", ""), ("B_city", "")])
+def test_a_tag_that_marks_no_span_among_others_is_refused_with_its_place(tag, hint):
+    message = f"train, row 3: tag {tag!r} marks no span, where others do, such as 'B-city': expected O, or B- or I- and"
+    with pytest.raises(MillisError, match=message) as caught:
+        read(train=[*TRAIN, {"text": "york", "tags": tag}])
+    assert hint in str(caught.value)
+
+
 def test_plain_tags_break_nothing():
     rows = [{"text": "we fly", "tags": "PRON VERB"}]
     data = read(rows, rows, rows)

@@ -40,6 +40,10 @@ def test_an_artifact_describes_it():
         tasks.read({"name": "regression", "mean": 1.0, "deviation": 0.0})
 
 
+def test_models_of_other_rows_answer_the_same_question():
+    assert TASK.identity == Regression(mean=1.0, deviation=3.0).identity != TASK.described()
+
+
 def test_a_judgement_by_hand():
     found = judge(TASK, [1.0, 2.0, 4.0], [1.0, 2.0, 3.0])
     assert found.values == {

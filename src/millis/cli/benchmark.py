@@ -121,10 +121,10 @@ def check_tasks(manifests: dict[str, Manifest], task: Task) -> None:
         MillisError: names the artifact.
     """
     for name, manifest in manifests.items():
-        if manifest.task != task.described():
+        if manifest.answers.identity != task.identity:
             raise MillisError(
-                f"artifact {name!r} answers {manifest.answers.summary}, the data has {task.summary}: name the data it "
-                "was made for: data=..."
+                f"artifact {name!r} answers {manifest.answers.summary}, the data has {task.summary}: name the task and "
+                "the data it was made for: task=... data=..."
             )
 
 

@@ -13,7 +13,7 @@ from millis.data.dataset import Split
 from millis.data.labels import Labels
 from millis.data.one_label import LABEL, LABEL_NAMES
 from millis.data.references import Read, Source, Unseen
-from millis.data.suspicions import JOINTS
+from millis.data.suspicions import JOINTS, label_notes
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError
 from millis.types import Text
@@ -55,6 +55,7 @@ class LabelSets:
         if separator is not None and self.separator is None:
             notes.append(f"labels in column {self.column!r} are divided at {separator!r} (task.separator)")
         every = counts["train"] if unseen != "keep" else sum(counts.values(), Counter[str]())
+        notes += label_notes(counts["train"], self.column)
         labels = Labels.learned(every) if given is None else Labels.given(given, LABEL_NAMES, every, [])
         splits = {}
         for split, rows in found.items():

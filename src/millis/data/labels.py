@@ -46,7 +46,7 @@ class Labels:
             if not is_visible(name):
                 raise MillisError(f"{self.origin}: name {i} is empty; expected one name a line")
         if len(self.names) < 2:
-            raise MillisError(f"classification needs at least 2 labels, found {list(self.names)}")
+            raise MillisError(f"expected at least 2 labels, found {list(self.names)}")
 
     @classmethod
     def learned(cls, found: Iterable[str]) -> "Labels":

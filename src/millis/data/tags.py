@@ -1,7 +1,7 @@
 """A tag for each word: a column with as many tags as the text has words becomes indices into the names of tags."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from millis.data.mapped import DROP
 from millis.data.references import IGNORED, Read, Source
 from millis.data.texts import rows_of
 from millis.data.words import first_pieces, words
-from millis.errors import MillisError
+from millis.errors import MillisError, nearest
 from millis.metrics.tags import OUTSIDE, broken, is_scheme, parted
 from millis.types import Text
 
@@ -114,6 +114,7 @@ class Tags:
         if not counts["train"]:
             raise MillisError(f"{rows['train'].places[0]}: column {self.column!r} is empty, as in every training row")
         every = set().union(*counts.values())
+        self._refuse_slips(rows, every)
         known = tuple(sorted(every, key=lambda tag: (tag != OUTSIDE, *reversed(tag.partition("-")))))
         for split, found in counts.items():
             if strange := sorted(set(found) - set(counts["train"])):
@@ -126,6 +127,25 @@ class Tags:
                     "read as its beginning"
                 )
         return known
+
+    def _refuse_slips(self, rows: Mapping[str, TaggedRows], every: Collection[str]) -> None:
+        """Refuse tags that mark no span among others that do.
+
+        Raises:
+            MillisError: names the first row that has one.
+        """
+        marks = {tag for tag in every if is_scheme([tag]) and tag != OUTSIDE}
+        if not marks or not (slips := set(every) - marks - {OUTSIDE}):
+            return
+        for found in rows.values():
+            for tags, place in zip(found.tags, found.places, strict=True):
+                for tag in tags or ():
+                    if tag in slips:
+                        alike = [mark for mark in sorted(marks) if mark.casefold() == tag.casefold()]
+                        raise MillisError(
+                            f"{place}: tag {tag!r} marks no span, where others do, such as {min(marks)!r}: expected O, "
+                            f"or B- or I- and a kind{nearest(alike[0] if alike else tag, marks)}"
+                        )
 
     def stratum(self, reference: tuple[int, ...]) -> None:
         """None: splits are cut at random."""

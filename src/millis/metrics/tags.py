@@ -40,8 +40,8 @@ def parted(tag: str) -> tuple[str, str] | None:
     prefix, dash, kind = tag.partition("-")
     if not dash or len(prefix) != 1 or prefix not in PREFIXES or not kind:
         raise MillisError(
-            f"tag {tag!r} is no part of a span: expected O, or B- or I- and a kind, such as B-city. For plain tags, "
-            "one a word, choose task.metric=token_accuracy"
+            f"tag {tag!r} is no part of a span: expected O, or B- or I- and a kind, such as B-city. Plain tags, "
+            "one a word, have no spans to judge: leave span_f1 and slot_f1 out of task.metric and task.also"
         )
     return prefix, kind
 

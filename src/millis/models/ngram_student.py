@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from millis.models.ngrams import NgramTokenizer
 from millis.models.outputs import outputs_of, require_one_text
-from millis.models.static import OTHERS
 from millis.types import Output, Spec, Text
 
 ABSENT = -20.0  # score of a label without a training text
@@ -57,7 +56,7 @@ class NgramStudent:
         Raises:
             MillisError: not one row of logits a text.
         """
-        require_one_text(outputs, "student=ngrams", OTHERS)
+        require_one_text(outputs, "student=ngrams", "Choose another student")
 
     def tokenizer(self, texts: Sequence[Text]) -> NgramTokenizer:
         """Learned from the training texts."""

@@ -65,7 +65,10 @@ class Reader:
             MillisError: neither a string nor a pair of strings, or nothing that the tokenizer can read.
         """
         if self._keeps_text and not isinstance(text, str):
-            raise MillisError(f"a request got a {type(text).__name__}, expected a string: words of one text have tags")
+            raise MillisError(
+                f"a request got a {type(text).__name__}, expected one string: the words of a text, divided by "
+                "blanks, have tags"
+            )
         try:
             encoding: Encoding | NgramEncoding = self._encode([self._beginning(text)])[0]
             return TextEncoding(encoding, text) if self._keeps_text else encoding

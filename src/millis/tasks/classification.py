@@ -108,6 +108,11 @@ class Classification:
         """The labels."""
         return {"name": self.name, "labels": list(self.labels)}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it."""
+        return self.described()
+
     def answer(self, outputs: Outputs, encoding: Any) -> Label:
         """The likeliest label and its softmax probability, 1 / sum_c exp(logit_c - max)."""
         row = outputs[0][0]

@@ -110,6 +110,11 @@ class Task(Protocol):
         """JSON-able; equal where two tasks give the same answers, however they are judged."""
         ...
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Of `described`, what two tasks share whose answers can be compared."""
+        ...
+
     def answer(self, outputs: Outputs, encoding: Any) -> Answer:
         """The answer to one request.
 

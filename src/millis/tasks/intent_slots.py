@@ -124,6 +124,11 @@ class IntentSlots:
         """Labels and tags."""
         return {"name": self.name, "labels": list(self.labels), "tags": list(self.tags)}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it."""
+        return self.described()
+
     def answer(self, outputs: Outputs, encoding: Any) -> Understood:
         """The answers of both."""
         return Understood(self._intent.answer(outputs[:1], encoding), self._slots.answer(outputs[1:], encoding))

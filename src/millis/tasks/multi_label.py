@@ -113,6 +113,11 @@ class MultiLabel:
         """The labels."""
         return {"name": self.name, "labels": list(self.labels)}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it."""
+        return self.described()
+
     def answer(self, outputs: Outputs, encoding: Any) -> LabelSet:
         """The labels whose logit is above 0."""
         row = outputs[0][0]

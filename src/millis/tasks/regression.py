@@ -103,6 +103,11 @@ class Regression:
         """What turns a model's output into a number."""
         return {"name": self.name, "mean": self.mean, "deviation": self.deviation}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Numbers are numbers, whatever rows a model learned their scale from."""
+        return {"name": self.name}
+
     def answer(self, outputs: Outputs, encoding: Any) -> Number:
         """The output in the unit of the data."""
         return Number(float(outputs[0][0, 0]) * self.deviation + self.mean)

@@ -130,6 +130,11 @@ class Tagging:
         """The tags."""
         return {"name": self.name, "tags": list(self.tags)}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it."""
+        return self.described()
+
     def answer(self, outputs: Outputs, encoding: Any) -> Tagged:
         """The likeliest tag at each word's first token."""
         return self.tagged(outputs[0][0].argmax(axis=1).tolist(), encoding)

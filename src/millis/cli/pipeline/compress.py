@@ -207,7 +207,8 @@ def _record(
     found = [] if choice is None else [asdict(choice)]
     if planned.spec.get("exits"):
         nodes.append(plain(cfg.early_exit))
-    key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found)
+    said = teacher.inputs.dataset.notes  # other files may hold the same rows, read otherwise
+    key = fingerprint("record", __version__, kind, planned.fingerprint, nodes, measured.latency_ms, *found, said)
     path = record_path(teacher.inputs.cache, key)
     with locked(path, "this record, which another process makes"):
         if not (path.is_file() and _is_whole(read_record(teacher.inputs, key))):
