@@ -6,6 +6,7 @@ import pytest
 from millis.errors import MillisError
 from millis.serving.parity import parity
 from millis.tasks.classification import Classification
+from millis.tasks.regression import Regression
 
 RUNNER = SimpleNamespace(tokenize=lambda text: None, decode=Classification(labels=("no", "yes", "perhaps")).answer)
 
@@ -21,6 +22,16 @@ def test_parity_by_hand():
     theirs = np.array([[1.0, 2.5], [2.0, 0.0], [1.0, 0.0], [5.0, 4.0]])
     # Labels 1 0 1 0 against 1 0 0 0: three of four; differences 0.5, 1, 1, 0.
     assert compared(ours, theirs) == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
+
+
+def test_numbers_are_the_same_within_a_twentieth_of_their_deviation():
+    # 0, 10, 20 have a deviation of 8.16: 0.4 off is the same answer, 0.5 off is another, wherever zero lies.
+    answer = Regression(mean=10.0, deviation=10.0).answer
+    runner = SimpleNamespace(tokenize=lambda text: None, decode=answer)
+    theirs = [(np.array([[z]], np.float32),) for z in (-1.0, 0.0, 1.0)]
+    for off, agreement in ((0.04, 1.0), (0.05, 0.0)):
+        ours = [(array + np.float32(off),) for (array,) in theirs]
+        assert parity(runner, ["a"] * 3, ours, theirs)["label_agreement"] == agreement
 
 
 def test_parity_refuses_other_shapes_and_no_texts():

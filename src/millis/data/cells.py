@@ -68,15 +68,8 @@ def label_of(cell: Any, column: str, classes: Sequence[str] | None = None) -> st
 
 def listed(text: str) -> list[Any] | None:
     """The list that text is, as JSON or Python writes it and as CSV files hold it; None where it is none."""
-    if text[:1] + text[-1:] != "[]":
-        return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            continue
-        return found if isinstance(found, list) else None
-    return None
+    found = _container(text)
+    return found if isinstance(found, list) else None
 
 
 def tidy(name: str) -> str:
@@ -119,16 +112,19 @@ def _decoded(cell: bytes, column: str) -> str:
 
 def _is_container(text: str) -> bool:
     """Whether text is a list or an object as JSON, Python or NumPy writes it, such as `['a', 'b']`."""
+    return _NUMBERS.fullmatch(text) is not None or isinstance(_container(text), list | dict | set)
+
+
+def _container(text: str) -> Any:
+    """What text in brackets or braces says as JSON or Python; None where it says nothing."""
     if text[:1] + text[-1:] not in ("[]", "{}"):
-        return False
-    if _NUMBERS.fullmatch(text):
-        return True
+        return None
     for read in (json.loads, ast.literal_eval):
         try:
-            return isinstance(read(text), list | dict | set)
+            return read(text)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
-    return False
+    return None
 
 
 def _short(value: Any) -> str:

@@ -142,7 +142,7 @@ def encodings(texts: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, o
     """The tokens of each text, truncated to `max_length`.
 
     Args:
-        offsets: Whether to know where in the text each token stands, which takes half as long again.
+        offsets: Whether to know where in the text each token stands, which takes longer.
     """
     return chain.from_iterable(_encoded_chunks(texts, tokenizer, max_length, offsets))
 

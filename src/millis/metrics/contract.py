@@ -82,8 +82,15 @@ class Foreign:
         self, answers: NDArray[np.int64], references: NDArray[np.int64], counts: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """As the function `weighted`: resample by resample, each as the list of what was drawn."""
-        drawn = (np.repeat(np.arange(len(answers)), row) for row in counts.astype(np.int64))
-        return np.array([self.compute(answers[items], references[items]) for items in drawn])
+        return one_by_one(self.compute, answers, references, counts)
+
+
+def one_by_one(
+    compute: Callable[[Items, Items], float], answers: Items, references: Items, counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`compute` of each resample as the list of what was drawn, [R]; arguments as for `weighted`."""
+    drawn = (np.repeat(np.arange(len(answers)), row) for row in counts.astype(np.int64))
+    return np.array([compute(answers[items], references[items]) for items in drawn])
 
 
 @runtime_checkable

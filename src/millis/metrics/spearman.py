@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from millis.metrics._numbers import OverNumbers
-from millis.metrics.contract import Items
+from millis.metrics.contract import Items, one_by_one
 from millis.metrics.pearson import Pearson
 from millis.units import Better
 
@@ -25,8 +25,7 @@ class Spearman(OverNumbers):
 
     def weighted(self, answers: Items, references: Items, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """The correlation where every item counts so many times, [R]; see `millis.metrics.contract.weighted`."""
-        drawn = (np.repeat(np.arange(len(answers)), row.astype(np.int64)) for row in counts)
-        return np.array([_correlation(answers[items], references[items]) for items in drawn])
+        return one_by_one(_correlation, answers, references, counts)
 
 
 def _correlation(answers: Items, references: Items) -> float:

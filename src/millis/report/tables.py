@@ -168,7 +168,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
     if not isnan(rows[0].metrics["majority"]):
-        lines.append(f"Always answering the most frequent answer: {rows[0].show('majority')}.")
+        lines.append(f"The most frequent answer to every text: {rows[0].show('majority')}.")
     return lines
 
 

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
+from tiny import TINY, write_slots
 
+from millis.cli.hydra_app import composed
 from millis.cli.pipeline import blended as pipeline
-from millis.cli.pipeline.blended import blend_of, taught
+from millis.cli.pipeline.blended import blend_of, taught, with_further
+from millis.cli.pipeline.inputs import load_inputs
 from millis.cli.pipeline.student import plan
+from millis.cli.pipeline.teacher import ensure_teacher, teacher_fingerprint
 from millis.data.dataset import Split
 from millis.distillation.blend import Blend, blended
+from millis.serving.runner import load
 
 
 @pytest.fixture
@@ -42,3 +47,29 @@ def test_a_student_that_learned_from_both_is_another(config, teacher, half):
     assert both != alone
     unread = [plan(config("distillation=none", *more), teacher).fingerprint for more in ([], ["blend=false"])]
     assert unread[0] == unread[1], "a student of labels alone reads neither"
+
+
+@pytest.fixture(scope="module")
+def tagging(tmp_path_factory):
+    """Makes a config of intent and slots."""
+    folder = tmp_path_factory.mktemp("tagging")
+    write_slots(folder / "data")
+    common = [*TINY, "task=intent_slots", f"data.path={folder / 'data'}", f"paths.outputs={folder / 'outputs'}"]
+    return lambda *overrides: composed("compress", [*common, *overrides])
+
+
+def test_texts_without_labels_get_the_tags_that_requests_get(tagging):
+    cfg = tagging("teacher.trainer.max_epochs=8", "teacher.optimizer.lr=0.005", "task.max_length=8")
+    teacher = ensure_teacher(cfg)
+    # A word that no token is of, one that is past the longest sequence, and plain ones.
+    further = ["fly to lima next friday", "rain \u200b in new york today", "please fly to rome " * 3, ""]
+    answered = with_further(cfg, teacher, further).references[-len(further) :]
+    runner = load(teacher.folder)
+    assert answered == [runner.predict(text).value() for text in further]
+    assert any(any(tags) for _, tags in answered), "the teacher marks something"
+
+
+def test_the_weight_of_a_loss_makes_another_teacher(tagging):
+    one, other = (tagging(*overrides) for overrides in ([], ["task.slot_weight=5"]))
+    keys = [teacher_fingerprint(cfg, load_inputs(cfg)) for cfg in (one, one, other)]
+    assert keys[0] == keys[1] != keys[2]
