@@ -308,6 +308,15 @@ def test_matrices_that_cannot_have_one(model, matrices, message):
     assert not [name for name in model.state_dict() if "lora" in name]
 
 
+def test_the_heads_of_several_outputs_are_refused_too(model):
+    outputs = {"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}
+    tagger = models.build({**{name: value for name, value in model.spec.items() if name != "num_labels"}, **outputs})
+    with pytest.raises(MillisError, match="names the head, which is trained whole"):
+        Lora(["head.tags"]).wrap(tagger)
+    Lora(["query"]).wrap(tagger)
+    assert all(parameter.requires_grad for parameter in tagger.head.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

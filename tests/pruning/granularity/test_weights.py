@@ -30,6 +30,14 @@ def test_early_classifiers_are_left_alone_too(spec):
     assert [group.name for group in Element().groups(model, "exits")] == ["exits.0"]
 
 
+def test_the_classifiers_of_several_outputs_are_left_alone_too(spec):
+    outputs = [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]
+    model = models.build({name: value for name, value in spec(outputs=outputs).items() if name != "num_labels"})
+    assert {"head.intent", "head.tags"} < set(dict(model.named_modules()))
+    assert len(matrices(model, None, embeddings=False)) == len(model.spec["shape"]["heads"]) * PER_LAYER
+    assert list(matrices(model, ["head.tags$"], embeddings=False)) == ["head.tags"]
+
+
 def test_embeddings_and_the_classifier_when_asked(encoder):
     model = encoder()
     names = list(matrices(model, None, embeddings=True))
