@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from waiting import until
 
 from millis.benchmark import isolate
 from millis.benchmark.agent.laboratory import Laboratory
@@ -225,6 +226,7 @@ def test_a_measurement_that_an_agent_lost_is_sent_to_the_one_started_after_it(ag
             assert begun.wait(30)
             first.stop()  # it answers no more, and nobody fetches what it measures
             go_on.set()
+        assert until(lambda: "trying again" in caplog.text)  # before another answers there
         with agent(port=first.port):
             assert coming.result(60)["itself"].metrics["speedup"] == 1
     assert f"no measuring agent answers at {first.where} (" in caplog.text and "trying again for 60 s" in caplog.text

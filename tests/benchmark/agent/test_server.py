@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from waiting import until
 
 import millis
 from millis.benchmark.agent import server
@@ -220,14 +221,6 @@ def test_who_has_shown_the_token_makes_no_room_for_strangers(agent, monkeypatch)
         assert answered(there.port)[0] == 200
         line.sendall(request[-3:])
         assert line.recv(1 << 16).startswith(b"HTTP/1.1 201 ")
-
-
-def until(holds):
-    """Whether it comes to hold."""
-    end = time.monotonic() + 10
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    return holds()
 
 
 def test_a_burst_loses_nobody(agent):
