@@ -16,8 +16,9 @@ from statistics import mean, stdev
 from results import Table
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.student import ensure_student, plan
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.student import ensure_student, plan
+from millis.pipeline.teacher import Teacher
 
 PLAIN = "labels"
 LESSONS = {
@@ -62,8 +63,7 @@ def taught(folder: str, names: Sequence[str], seeds: Sequence[int], overrides: S
     """Validation, in percent, of one data set's teacher and of its students, lesson by lesson and seed by seed."""
     data = [] if folder == "bundled" else ["data=local", f"data.path={folder}"]
     common = [*data, "teacher.seed=0", "student.layers=3", "logger=none", *overrides]
-    cfg = composed("compress", common)
-    teacher = ensure_teacher(cfg)
+    teacher = run_of(composed("compress", common)).teacher
     found = {"teacher": [teacher.fitted.quality] * len(seeds)}
     for name in names:
         found[name] = [_student([*common, *LESSONS[name], f"seed={seed}"], teacher) for seed in seeds]
@@ -72,8 +72,8 @@ def taught(folder: str, names: Sequence[str], seeds: Sequence[int], overrides: S
 
 
 def _student(overrides: Sequence[str], teacher: Teacher) -> float:
-    cfg = composed("compress", list(overrides))
-    return ensure_student(cfg, teacher, plan(cfg, teacher))[1].quality
+    run = run_of(composed("compress", list(overrides)), teacher)
+    return ensure_student(run, plan(run))[1].quality
 
 
 def gain(name: str, found: Sequence[dict[str, list[float]]]) -> str:

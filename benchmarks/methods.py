@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from results import Table
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.compress import Compressed, baseline_record, compress, teacher_record
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
 from millis.errors import MillisError
+from millis.pipeline.compress import Compressed, baseline_record, compress, teacher_record
 from millis.record import Record
 
 AS_IT_IS = ["student=teacher", "quantization=dynamic"]
@@ -83,15 +83,14 @@ def main() -> int:
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("only=")]
     if unknown := [name for name in only if name not in METHODS]:
         raise SystemExit(f"no method is called {unknown[0]!r}; there are {', '.join(METHODS)}")
-    cfg = composed("compress", ["logger=none", *overrides])
-    teacher = ensure_teacher(cfg)
-    reference = teacher_record(cfg, teacher)
-    with Table("method", reference.quality, "p50 ms", "speed-up", "MB", "saved", title=cfg.data.name) as table:
+    run = run_of(composed("compress", ["logger=none", *overrides]))
+    reference, title = teacher_record(run), run.teacher.inputs.dataset.name
+    with Table("method", reference.quality, "p50 ms", "speed-up", "MB", "saved", title=title) as table:
         table.row("teacher", *cells(reference))
-        table.row("dynamic int8", *cells(baseline_record(cfg, teacher)))
+        table.row("dynamic int8", *cells(baseline_record(run)))
         for name in only:
             try:
-                done = compress(composed("compress", ["logger=none", *METHODS[name], *overrides]), teacher)
+                done = compress(run_of(composed("compress", ["logger=none", *METHODS[name], *overrides]), run.teacher))
             except MillisError as error:
                 table.row(name, str(error), "", "", "", "")
                 continue

@@ -10,19 +10,18 @@ texts get the same label from training's simulation as from the deployed artifac
 import copy
 import sys
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from results import Table
 
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.compress import Compressed, compress, teacher_record
-from millis.cli.pipeline.student import ensure_student, plan
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.recipes import run_of
 from millis.data.batches import Rows, model_inputs
+from millis.pipeline.compress import Compressed, compress, teacher_record
+from millis.pipeline.run import Run
+from millis.pipeline.student import ensure_student, plan
 from millis.quantization.phase import set_phase
 from millis.quantization.qat import Aware
 from millis.quantization.rounding import prepare
@@ -40,25 +39,25 @@ METHODS = {
 
 def main() -> int:
     overrides = ["logger=none", *sys.argv[1:]]
-    cfg = composed("compress", overrides)
-    teacher = ensure_teacher(cfg)
-    reference = teacher_record(cfg, teacher)
-    with Table("method", reference.quality, "relative drop %", "simulation agrees %", title=cfg.data.name) as table:
+    first = run_of(composed("compress", overrides))
+    reference, title = teacher_record(first), first.teacher.inputs.dataset.name
+    with Table("method", reference.quality, "relative drop %", "simulation agrees %", title=title) as table:
         table.row("teacher, fp32", *cells(reference, reference, None))
         for name, method in METHODS.items():
-            cfg = composed("compress", [*method, *overrides])
-            done = compress(cfg, teacher)
+            run = run_of(composed("compress", [*method, *overrides]), first.teacher)
+            done = compress(run)
             assert isinstance(done, Compressed)  # there is no budget to break
-            agreement = simulated(cfg, teacher, done.record) if "QAT" in name else None
+            agreement = simulated(run, done.record) if "QAT" in name else None
             table.row(name, *cells(done.record, reference, agreement))
     return 0
 
 
-def simulated(cfg: Any, teacher: Teacher, record: Record) -> float:
+def simulated(run: Run, record: Record) -> float:
     """Share of the test texts, in percent, that training's simulation labels as the artifact does."""
-    quantization = instantiate(cfg.quantization)
-    model = copy.deepcopy(ensure_student(cfg, teacher, plan(cfg, teacher))[0]).eval()
-    prepare(model, replace(quantization, aware=Aware(ranges="min_max")))  # its weights lie on their grids already
+    teacher = run.teacher
+    model = copy.deepcopy(ensure_student(run, plan(run))[0]).eval()
+    on_grids = replace(run.recipe.quantization, aware=Aware(ranges="min_max"))  # its weights lie there already
+    prepare(model, on_grids)
     set_phase(model, enabled=True, frozen=True)
     rows = Rows(teacher.encoded(teacher.inputs.dataset.test), teacher.pad_id)
     with torch.inference_mode():

@@ -19,7 +19,7 @@ from results import Table
 from millis.backends.onnx.export import export
 from millis.backends.onnx.session import open_session
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
 from millis.quantization.calibration import sample
 from millis.quantization.processor import saturates
 from millis.quantization.spec import Calibration, Quantization
@@ -37,7 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def main() -> int:
     own = next((a.removeprefix("texts=") for a in sys.argv[1:] if a.startswith("texts=")), "800")
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("texts=")]
-    teacher = ensure_teacher(composed("compress", ["logger=none", *overrides]))
+    teacher = run_of(composed("compress", ["logger=none", *overrides])).teacher
     splits = teacher.inputs.dataset
     tested = sample(teacher.encoded(splits.test), int(own))
     calibration = sample(teacher.encoded(splits.train), Calibration().texts)

@@ -20,9 +20,10 @@ from results import Table
 
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.measure import recipe_name, write
-from millis.cli.pipeline.student import ensure_student, plan, settled
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.measure import recipe_name, write
+from millis.pipeline.student import ensure_student, plan, settled
+from millis.pipeline.teacher import Teacher
 from millis.serving.runner import load
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
 from millis.tasks.judging import judge
@@ -45,18 +46,18 @@ def main() -> int:
     overrides = ["logger=none", *(argument for argument in sys.argv[1:] if not argument.startswith("only="))]
     if unknown := [name for name in only if name not in WAYS]:
         raise SystemExit(f"no way is called {unknown[0]!r}; there are {', '.join(WAYS)}")
-    cfg = composed("compress", overrides)
-    teacher = ensure_teacher(cfg)
-    planned = settled(cfg, teacher, plan(cfg, teacher))
-    model, _ = ensure_student(cfg, teacher, planned)
+    run = run_of(composed("compress", overrides))
+    teacher = run.teacher
+    planned = settled(run, plan(run))
+    model, _ = ensure_student(run, planned)
     fp32, metric = size_bytes(teacher.manifest), teacher.inputs.task.metric
-    columns = (recipe_name(cfg, planned), "MB", "× smaller", metric)
-    with tempfile.TemporaryDirectory() as place, Table(*columns, title=cfg.data.name) as table:
+    columns = (recipe_name(run.recipe, planned), "MB", "× smaller", metric)
+    with tempfile.TemporaryDirectory() as place, Table(*columns, title=teacher.inputs.dataset.name) as table:
         for name in only:
             model_overrides, storage_overrides = WAYS[name]
             plain = Path(place) / str(bool(model_overrides))
             if not plain.exists():
-                write(composed("compress", [*overrides, *model_overrides]), teacher, model, plain, planned)
+                write(run_of(composed("compress", [*overrides, *model_overrides]), teacher), model, plain, planned)
             folder = Path(place) / "packed"
             manifest = packed(plain, folder, composed("compress", storage_overrides))
             size, quality = size_bytes(manifest), judged(folder, teacher)

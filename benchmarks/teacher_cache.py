@@ -7,12 +7,12 @@ step. Compares the second epoch's time and the losses. Overrides of `millis comp
 import sys
 import time
 
-from omegaconf import DictConfig
 from results import Table
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.student import checkpoints_of, plan, train_student
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.run import Run
+from millis.pipeline.student import checkpoints_of, plan, train_student
 from millis.temporaries import discard
 from millis.training.fit import Fitted
 
@@ -27,9 +27,10 @@ def main() -> int:
         "student", "on-line epoch s", "cached epoch s", "ratio", "largest loss difference", "final loss"
     ) as table:
         for student in STUDENTS:
-            cached = composed("compress", [*COMMON, *student, *sys.argv[1:]])
-            online = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
-            teacher = ensure_teacher(cached)
+            cached = run_of(composed("compress", [*COMMON, *student, *sys.argv[1:]]))
+            teacher = cached.teacher
+            every_step = composed("compress", [*COMMON, *student, "distillation.cache=false", *sys.argv[1:]])
+            online = run_of(every_step, teacher)
             started = time.monotonic()
             teacher.logits(teacher.inputs.dataset.train)
             once = time.monotonic() - started
@@ -40,7 +41,7 @@ def main() -> int:
                 abs(a["train/softened_kl"] - b["train/softened_kl"])
                 for a, b in zip(with_cache.history, without.history, strict=True)
             )
-            name = plan(cached, teacher).name
+            name = plan(cached).name
             loss = with_cache.history[-1]["train/softened_kl"]
             table.row(
                 name, f"{slow:.1f}", f"{seconds:.1f}", f"{slow / seconds:.1f}x", f"{difference:.1e}", f"{loss:.4f}"
@@ -51,12 +52,11 @@ def main() -> int:
     return 0 if max(ratios) >= ENOUGH else 1
 
 
-def fitted(cfg: DictConfig) -> Fitted:
-    """Train the student of `cfg` from its seed."""
-    teacher = ensure_teacher(cfg)
-    planned = plan(cfg, teacher)
-    done = train_student(cfg, teacher, planned)[1]
-    discard(checkpoints_of(teacher, planned))
+def fitted(run: Run) -> Fitted:
+    """Train the student from its seed."""
+    planned = plan(run)
+    done = train_student(run, planned)[1]
+    discard(checkpoints_of(run.teacher, planned))
     return done
 
 

@@ -18,9 +18,10 @@ from statistics import mean
 from results import Table
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.student import ensure_student, plan
-from millis.cli.pipeline.teacher import Teacher, ensure_teacher
+from millis.cli.recipes import run_of
 from millis.data.local import Local
+from millis.pipeline.student import ensure_student, plan
+from millis.pipeline.teacher import Teacher
 
 STUDENTS = {"2 layers": ["student.layers=2", "distillation.alpha=0.9", "distillation.temperature=4"],
             "n-grams": ["student=ngrams"]}  # fmt: skip
@@ -47,7 +48,7 @@ def main() -> int:
                 texts.write_text("".join(rest[:count]), encoding="utf-8")
                 more = [f"data.unlabelled={texts}"]
             common = ["data=local", f"data.path={Path(scratch) / source.name}", "logger=none", *more, *overrides]
-            teacher = ensure_teacher(composed("compress", [*common, "teacher.seed=0"]))
+            teacher = run_of(composed("compress", [*common, "teacher.seed=0"])).teacher
             cells = [_cell(teacher, [*common, *shape], seeds) for shape in STUDENTS.values()]
             table.row(str(min(count, len(rest))), f"{teacher.fitted.quality:.2f}", *cells)
     return 0
@@ -73,8 +74,8 @@ def cut(source: Path, folder: Path, labelled: int) -> list[str]:
 def _cell(teacher: Teacher, overrides: list[str], seeds: list[int]) -> str:
     found = []
     for seed in seeds:
-        cfg = composed("compress", ["teacher.seed=0", *overrides, f"seed={seed}"])
-        found.append(ensure_student(cfg, teacher, plan(cfg, teacher))[1].quality)
+        run = run_of(composed("compress", ["teacher.seed=0", *overrides, f"seed={seed}"]), teacher)
+        found.append(ensure_student(run, plan(run))[1].quality)
     return f"{mean(found):.2f}"
 
 

@@ -21,8 +21,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Upper rows may import lower ones; names in one row do not import each other. `millis` itself is the version.
 ORDER = [
-    {"api"},
+    {"api", "functions"},
     {"cli", "hydra_plugins"},
+    {"pipeline"},
     {"sweep", "report", "tracking"},
     {"benchmark"},
     {"serving"},
@@ -39,6 +40,7 @@ ORDER = [
     {"record"},
     {"store", "schema"},
     {"temporaries", "waiting"},
+    {"traits", "described"},
     {"types", "units", "errors", "collective", "cpus"},
     {"millis"},
 ]
@@ -182,6 +184,64 @@ def test_nobody_knows_a_task_by_its_name():
         if part_of(module_of(path)) != "tasks" and any(name == one or name.startswith(f"{one}.") for one in names)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+PIPELINE = sorted((SOURCE / "millis" / "pipeline").rglob("*.py"))
+
+
+def test_the_pipeline_knows_no_config():
+    word = re.compile(r"\bcfg\b|omegaconf|hydra", re.IGNORECASE)
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in PIPELINE
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if word.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def calls(paths: list[Path], *names: str) -> set[tuple[str, str]]:
+    """(file, source) of every call of a function that is called one of `names`."""
+    return {
+        (path.name, ast.unparse(node))
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names
+    }
+
+
+def test_the_pipeline_asks_methods_what_they_are_and_looks_at_no_class():
+    """Of traits (`millis.traits`), not of classes, follows what is done with a method; these are data."""
+    assert calls(PIPELINE, "isinstance", "issubclass", "hasattr", "type") == {
+        ("compress.py", "isinstance(outcome, Skipped)"),
+        ("forecast.py", "isinstance(kept, int)"),
+        ("forecast.py", "isinstance(value, float)"),
+        ("inputs.py", "isinstance(other, _Source)"),
+        ("records.py", "isinstance(planned.tokenizer, NgramTokenizer)"),
+        ("teacher_search.py", "isinstance(length, int)"),
+    }
+
+
+def test_every_stage_is_kept_under_a_key_of_one_file():
+    elsewhere = calls([path for path in PIPELINE if path.name != "keys.py"], "fingerprint")
+    assert elsewhere == {
+        # Whether it was opened in this process already.
+        ("teacher.py", "fingerprint(str(folder), described(tuning.task), described(tuning.data))"),
+        # Of a record of what was measured now, which is not kept to be found again.
+        (
+            "artifacts.py",
+            "fingerprint('benchmark', manifests[name].fingerprint, name, measured[name].latency_ms)",
+        ),
+    }
+
+
+def test_the_reader_of_calls_sees_all_of_them(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import x\nif isinstance(1, int):\n    x.hasattr(f(isinstance(y, A)), 'b')\nz = hasattr\n"
+    )
+    assert calls([tmp_path / "a.py"], "isinstance", "hasattr") == {
+        ("a.py", "isinstance(1, int)"), ("a.py", "isinstance(y, A)"), ("a.py", "x.hasattr(f(isinstance(y, A)), 'b')")
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("library", OWNERS)

@@ -11,7 +11,7 @@ from tiny import write_slots
 from millis.benchmark.agent.server import Agent
 from millis.benchmark.rates import Rates
 from millis.cli.main import run
-from millis.cli.pipeline import analysis
+from millis.pipeline import analysis
 from millis.serving.runner import is_dynamic
 from millis.storage.manifest import Manifest, open_manifest
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich import box
 from rich.console import Console
@@ -24,9 +23,9 @@ from rich.table import Table
 from millis.benchmark.quality import answer
 from millis.benchmark.where import measure
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.measure import write
-from millis.cli.pipeline.student import ensure_student, plan
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.measure import write
+from millis.pipeline.student import ensure_student, plan
 from millis.serving.runner import load
 from millis.store import write_json
 from millis.tasks.judging import scores
@@ -71,18 +70,17 @@ def main() -> int:
 def run_seed(seed: int, settings: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train (or find) the two models of a seed, write every rung and measure them in one interleaved run."""
     common = [*settings["overrides"], *settings["benchmark"], "data=local", f"seed={seed}", *overrides]
-    cfg = composed("compress", common)
-    teacher = ensure_teacher(cfg)
-    planned = plan(cfg, teacher)
-    model, _ = ensure_student(cfg, teacher, planned)
+    run = run_of(composed("compress", common))
+    teacher, planned = run.teacher, plan(run)
+    model, _ = ensure_student(run, planned)
     folders = {"teacher": teacher.folder}
     for rung, choices in RUNGS.items():
         if choices is not None:
-            folder = Path(cfg.paths.outputs).absolute() / "clinc150_chain" / f"seed{seed}" / rung.replace(" ", "-")
-            write(composed("compress", [*common, *choices]), teacher, model, folder, planned)
+            folder = run.place.outputs / "clinc150_chain" / f"seed{seed}" / rung.replace(" ", "-")
+            write(run_of(composed("compress", [*common, *choices]), teacher), model, folder, planned)
             folders[rung] = folder
     dataset = teacher.inputs.dataset
-    measured = measure(folders, dataset.test.texts, "teacher", instantiate(cfg.benchmark))
+    measured = measure(folders, dataset.test.texts, "teacher", run.benchmark)
     answers = {
         rung: answer(load(folder, torch.get_num_threads()), dataset.test.texts).predictions
         for rung, folder in folders.items()

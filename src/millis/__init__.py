@@ -1,7 +1,8 @@
 """millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?
 
-`millis.load(folder)` gives a runner that answers texts; `millis.api` has the commands as functions, for notebooks.
-Everything is imported on first use, so that a serving process pays for nothing it does not need.
+`millis.load(folder)` gives a runner that answers texts. `train`, `compress`, `search` and `measure` are the loop as
+functions of objects (`millis.functions`); `millis.api` has the commands as functions of overrides. Everything is
+imported on first use, so that a serving process pays for nothing it does not need.
 """
 
 from importlib import import_module
@@ -10,6 +11,10 @@ from typing import Any
 __version__ = "0.3.0"
 
 _HOMES = {
+    "train": "millis.functions",
+    "compress": "millis.functions",
+    "search": "millis.functions",
+    "measure": "millis.functions",
     "load": "millis.serving.runner",
     "read_records": "millis.record",
     "Record": "millis.record",

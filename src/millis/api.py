@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from millis.cli.hydra_app import composed, launch, settled, split
-from millis.cli.pipeline.compress import Skipped
+from millis.pipeline.compress import Skipped
 from millis.record import Record, read_records
 from millis.serving.runner import load
 

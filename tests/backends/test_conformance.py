@@ -26,6 +26,7 @@ from millis.serving import cascade
 from millis.serving import runner as runners
 from millis.serving.parity import parity
 from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, open_manifest, seal
+from millis.traits import DATA_SIZES, SEGMENTS, has
 from millis.types import Features
 
 SPEC = {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3}
@@ -173,11 +174,11 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
     try:
         runner = load(write_model(tmp_path / "artifact", backend, tokenizer(), of=dropping, spec=DROPPING))
     except MillisError as error:
-        assert not backend.follows_data
+        assert not has(backend, DATA_SIZES)
         assert f"backend={backend.name} " in str(error) and "se backend=" in str(error)
         assert not (tmp_path / "artifact").exists()
         return
-    assert getattr(backend, "follows_data", True)
+    assert has(backend, DATA_SIZES)
     for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6, 9, 10], [7], [8, 9]), ids([2, 4, 5, 11, 6])):
         inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
         assert (
@@ -185,6 +186,10 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
         )
         with torch.inference_mode():
             assert runner.compute(features)[0] == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)
+
+
+def test_who_writes_segments_says_so(backend):
+    assert has(backend, SEGMENTS) == hasattr(backend, "write_segments")
 
 
 def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):

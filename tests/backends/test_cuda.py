@@ -14,6 +14,7 @@ from millis.backends.cuda import Cuda, CudaSession, buckets
 from millis.errors import MillisError
 from millis.models import build
 from millis.quantization.spec import Quantization
+from millis.traits import DATA_SIZES, has
 from millis.types import Features, Output, Signature
 
 FAMILIES = {
@@ -154,7 +155,7 @@ def test_what_it_cannot_do_is_refused_with_advice(tmp_path):
         MillisError, match=r"backend=cuda records computations of fixed sizes.* Set backend.graphs=false"
     ):
         Cuda().write(dropping, tmp_path, TEXTS, None)
-    assert (Cuda().follows_data, Cuda(graphs=False).follows_data) == (False, True)
+    assert [has(backend, DATA_SIZES) for backend in (Cuda(), Cuda(graphs=False))] == [False, True]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,9 +14,8 @@ from tiny import TINY, millis, write_data
 
 import millis as package
 from millis.benchmark.agent.server import Agent
-from millis.cli.hydra_app import composed
-from millis.cli.pipeline.analysis import check
 from millis.errors import MillisError
+from millis.pipeline.analysis import Analysis, check
 from millis.record import read_records
 from millis.storage.manifest import CASCADE, Manifest
 
@@ -79,10 +78,9 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
     ids=["alone", "member"],
 )
 def test_machine_code_is_refused_before_anything_is_measured(backend, spec):
-    cfg = composed("benchmark", ["artifacts=[a]", "benchmark.where=http://phone:1"])
     manifests = {"compiled": Manifest("compiled", backend, spec, answering("a", "b"), ("input_ids",), 8)}
     with pytest.raises(MillisError, match=r"'compiled' is made by backend=inductor, .* an agent runs no code that"):
-        check(cfg, manifests)
+        check(Analysis(), "http://phone:1", manifests)
 
 
 def test_without_a_token_it_does_not_start(tmp_path, capsys, monkeypatch):

@@ -11,10 +11,8 @@ from tiny import BRIEF, TINY, millis, write_data
 from wandb_files import artifacts, config, history, start, summary
 
 from millis.benchmark.rates import Rates
-from millis.cli.hydra_app import composed
 from millis.cli.main import run
-from millis.cli.pipeline import analysis
-from millis.errors import MillisError
+from millis.pipeline import analysis
 from millis.record import read_records
 
 
@@ -306,15 +304,3 @@ def test_benchmark_tells_more_where_it_is_asked(place, capsys, monkeypatch):
     assert {point["axis"] for point in record.analysis["curves"]} == {"threads", "streams", "batch", "length"}
     assert millis(place, "report", f"records={path}", f"html={place / 'more.html'}") == 0
     assert 'id="curves-chart"' in (place / "more.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        (["goal=latent"], "goal='latent' is unknown: expected one of latency, throughput; did you mean 'latency'?"),
-        (["goal=throughput", "curves=true"], "goal=throughput needs the latency it may cost: add bound_ms=..."),
-    ],
-)
-def test_a_goal_that_cannot_be_stops_before_measuring(asked, message):
-    with pytest.raises(MillisError, match=re.escape(message)):
-        analysis.check(composed("benchmark", ["artifacts=[a]", *asked]), {})

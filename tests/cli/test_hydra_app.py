@@ -43,17 +43,20 @@ def test_basename_is_the_last_part_of_any_path(monkeypatch, tmp_path):
         assert OmegaConf.create({"path": path, "name": "${millis.basename:${path}}"}).name == name
 
 
-def test_the_fingerprint_follows_the_nodes_it_names():
+def test_a_searchs_fingerprint_is_of_all_but_where_things_lie():
     register_resolvers()
 
     def name(**changes):
-        nodes = {"a": {"x": 1, "y": [1, 2]}, "b": 2, "c": "${b}", "other": 0}
-        return OmegaConf.create({**nodes, "name": "${millis.fingerprint:a,c}", **changes}).name
+        nodes = {"a": {"x": 1, "y": [1, 2]}, "b": 2, "c": "${b}", "paths": 0, "study": {"space": 1, "n_trials": 1}}
+        made = OmegaConf.create({**nodes, **changes})
+        made.study.name = "${millis.searched:study.space}"
+        return made.study.name
 
     assert len(name()) == 6
-    assert name() == name(other=1)
+    assert name() == name(paths=1) == name(study={"space": 1, "n_trials": 2})
     assert name() == name(a={"y": [1, 2], "x": 1})
-    assert len({name(), name(a={"x": 2, "y": [1, 2]}), name(a={"x": 1, "y": [2, 1]}), name(b=3), name(c=None)}) == 5
+    others = [name(a={"x": 2, "y": [1, 2]}), name(a={"x": 1, "y": [2, 1]}), name(b=3), name(c=None), name(d=1)]
+    assert len({name(), *others, name(study={"space": 2, "n_trials": 1})}) == 7
 
 
 def test_a_study_is_named_by_what_it_searches():

@@ -23,7 +23,7 @@ from millis import models
 from millis.cli.hydra_app import conf_dir, register_resolvers
 from millis.cli.kinds import bound, check_value
 from millis.cli.main import COMMANDS, run
-from millis.cli.pipeline.plan import METHODS, Recipe
+from millis.cli.recipes import METHODS, recipe_of
 from millis.data.batches import Rows
 from millis.distillation.contract import Pair
 from millis.sweep.space import Space
@@ -204,7 +204,7 @@ def test_every_key_of_a_search_space_exists(root, override):
         composed(root, *filter(None, [override]), *under, *firsts)
 
 
-@pytest.mark.parametrize("group", [*METHODS, "student", "distillation", "quantization", "storage", "backend"])
+@pytest.mark.parametrize("group", METHODS)
 def test_another_method_is_another_study(group):
     chosen = choices("sweep")[group]
     other = next(option for known, option in OPTIONS if known == group and option != chosen)
@@ -233,15 +233,15 @@ def test_what_a_search_draws_is_never_refused(study):
     teacher, rows = models.build(TEACHER), Rows(encoded([[2, 5, 3]], [0], 3), 0)
     for _ in range(25):
         drawn = space.sample(asked.ask())
-        recipe = Recipe.of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
+        recipe = recipe_of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
         spec = recipe.student.spec(teacher.spec)
         if recipe.student.fits:  # to texts: they say how many n-grams there are
             spec = {**spec, "vocab_size": 12}
         for method in (recipe.early_exit, recipe.tokens):
             spec = spec if method is None else method.spec(spec)
         student = models.build(spec)
-        if recipe.pruning is not None:
-            recipe.pruning.final_spec(spec)
+        if recipe.growing is not None:
+            recipe.growing.final_spec(spec)
         for stage in recipe.stages:
             stage.distillation.objective(counted([1, 1, 1]), Pair(student, teacher, rows, rows))
 

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from millis.cli.hydra_app import composed
-from millis.cli.pipeline.plan import Recipe
+from millis.cli.recipes import recipe_of
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "joint_factorial"
 SETTINGS = OmegaConf.to_container(OmegaConf.load(FOLDER / "factorial.yaml"))
@@ -52,7 +52,7 @@ def test_every_combination_is_a_recipe_with_those_factors_on(factorial):
     for cell in product((0, 1), repeat=3):
         levels = [f"{key}={values[on]}" for on, (key, values) in zip(cell, SETTINGS["factors"].items(), strict=True)]
         (_, own, *_) = factorial.command(SETTINGS, [])  # where its own groups lie
-        recipe = Recipe.of(composed("compress", [own, *SETTINGS["overrides"], *levels]))
+        recipe = recipe_of(composed("compress", [own, *SETTINGS["overrides"], *levels]))
         assert (recipe.distillation.alpha > 0, recipe.pruning is not None, recipe.aware) == cell
         if cell[1]:
             assert (recipe.pruning.sparsity, recipe.pruning.allocation) == (0.7, "local")

@@ -52,7 +52,7 @@ def pruned(recipe, model, batch, steps=2):
     for _ in range(steps):
         model.zero_grad()
         loss = model(*batch).square().sum()
-        penalty = masks.criterion.penalty(recipe.sparsity)
+        penalty = masks.criterion.pressure(recipe.sparsity)
         (loss if penalty is None else loss + penalty).backward()
         masks.criterion.update(1.0)
     recipe.prune(masks, 1.0)

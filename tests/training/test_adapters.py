@@ -74,7 +74,7 @@ def train(model, callbacks, separable, folder, epochs=3, lr=0.02, layer_decay=1.
     )
     fit = Fit(
         max_epochs=epochs, batch_size=8 // accumulated, patience=99, accelerator="cpu",
-        accumulate_grad_batches=accumulated,
+        flags={"accumulate_grad_batches": accumulated},
     )  # fmt: skip
     return fit(
         module, separable(64), separable(16, seed=1), 0,

@@ -24,7 +24,7 @@ def fit(separable, tmp_path):
     """Trains a module on the separable problem in `tmp_path/<folder>`."""
 
     def run(module, epochs=4, folder="checkpoints", patience=10, seed=0, flags=None, **options):
-        trainer = Fit(max_epochs=epochs, batch_size=8, patience=patience, accelerator="cpu", **(flags or {}))
+        trainer = Fit(max_epochs=epochs, batch_size=8, patience=patience, accelerator="cpu", flags=flags or {})
         return trainer(
             module, separable(64), separable(32, seed=1), 0,
             folder=tmp_path / folder, seed=seed, title="toy", **options,
@@ -246,7 +246,7 @@ def test_every_term_is_logged_before_its_weight(module, separable, tmp_path):
     built, beside = module(alpha=0.25), module(alpha=0.25)
     teacher = torch.randn(64, 2).numpy()
     logger = CSVLogger(tmp_path, "curves", version="v")
-    Fit(max_epochs=1, batch_size=64, accelerator="cpu", log_every_n_steps=1)(
+    Fit(max_epochs=1, batch_size=64, accelerator="cpu", flags={"log_every_n_steps": 1})(
         built, separable(64), separable(32), 0,
         folder=tmp_path, seed=0, title="toy", callbacks=[CachedTeacher(said(teacher))], logger=logger,
     )  # fmt: skip
@@ -315,7 +315,7 @@ def test_a_run_that_never_settles_is_refused(module, fit):
 @pytest.mark.parametrize(
     ("setting", "got"),
     [
-        ({"max_epochs": 0}, "trainer.max_epochs=0"),
+        ({"max_epochs": -1}, "trainer.max_epochs=-1"),
         ({"max_epochs": 1, "batch_size": 0}, "trainer.batch_size=0"),
         ({"max_epochs": 1, "budget_s": 0}, "trainer.budget_s=0"),
     ],
@@ -323,6 +323,12 @@ def test_a_run_that_never_settles_is_refused(module, fit):
 def test_settings_without_sense(setting, got):
     with pytest.raises(MillisError, match=f"^{got}: expected"):
         Fit(**setting)
+
+
+def test_no_epoch_is_no_training(module, fit):
+    assert not Fit(max_epochs=0).trains
+    with pytest.raises(MillisError, match=r"^trainer.max_epochs=0: expected at least 1$"):
+        fit(module(), epochs=0)
 
 
 def test_flags_reach_the_trainer(module, fit):

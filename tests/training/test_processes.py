@@ -88,7 +88,7 @@ def test_with_a_teacher_accumulation_and_parameters_that_nothing_reads(train):
             devices,
             toy_module(Bag(unused=True), alpha=0.5, freeze_embeddings=True),
             callbacks=[CachedTeacher(said(logits))],
-            accumulate_grad_batches=3,
+            flags={"accumulate_grad_batches": 3},
         )
         for devices in (1, 2)
     ]

@@ -182,7 +182,7 @@ def test_accumulated_batches_are_one_step(train):
     watch = Watch()
     callback, _ = train(
         text_module(), Pruning(SoftMovement(), Element(), Linear("1 epoch", "1 epoch"), 0.5),
-        callbacks=[watch], accumulate_grad_batches=2,
+        callbacks=[watch], flags={"accumulate_grad_batches": 2},
     )  # fmt: skip
     assert (callback.plan.begin, callback.plan.end, callback.plan.total) == (4, 8, 12)
     assert watch.seen[:10] == [0.0] * 10  # 4 + 1 steps of 2 batches

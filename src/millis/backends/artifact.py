@@ -12,6 +12,7 @@ from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
 from millis.storage.manifest import TOKENIZER, Manifest, seal
 from millis.store import atomic_folder
+from millis.traits import DATA_SIZES, SEGMENTS, has
 from millis.types import Archivable, Backend, Features
 
 
@@ -51,7 +52,7 @@ def write_artifact(
             f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
             "or eager"
         )
-    if manifest.spec.get("tokens") and not getattr(backend, "follows_data", True):
+    if manifest.spec.get("tokens") and not has(backend, DATA_SIZES):
         raise MillisError(
             f"the model drops tokens by what is in them, and backend={backend.name} has no sizes that depend on "
             "values. Choose backend=onnxruntime, openvino or eager"
@@ -70,7 +71,7 @@ def write_artifact(
 
 
 def _segmented(backend: Any) -> Any:
-    if not hasattr(backend, "write_segments"):
+    if not has(backend, SEGMENTS):
         raise MillisError(
             f"the model has exits, and backend={backend.name} cannot write it in segments. Choose "
             "backend=onnxruntime, openvino or eager, or early_exit=none"

@@ -23,6 +23,7 @@ from millis.backends import eager
 from millis.errors import MillisError
 from millis.models.outputs import each
 from millis.storage.encodings import Array
+from millis.traits import DATA_SIZES, Traits
 from millis.types import Features, Outputs, Signature
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ class Cuda:
         backends.one_of(self.name, "precision", self.precision, PRECISIONS)
 
     @property
-    def follows_data(self) -> bool:
-        """Whether sizes may depend on values; those of what is recorded are fixed."""
-        return not self.graphs
+    def traits(self) -> Traits:
+        """Sizes of what is recorded are fixed; others may depend on values."""
+        return () if self.graphs else (DATA_SIZES,)
 
     def missing(self) -> str | None:
         """A GPU that PyTorch can use, where there is none."""

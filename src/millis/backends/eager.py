@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from millis.models.outputs import each
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
+from millis.traits import DATA_SIZES, SEGMENTS, Traits
 from millis.types import Features, Outputs, Signature, Spec
 from millis.waiting import waited_ns
 
@@ -46,6 +47,7 @@ class Eager:
     """Writes a module's weights for `load`. Takes no options: this is the reference, not something to tune."""
 
     name = "eager"
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
 
     def missing(self) -> str | None:
         """Nothing: PyTorch is always there."""

@@ -51,7 +51,6 @@ class Inductor:
 
     name = "inductor"
     runs_code: ClassVar[bool] = True
-    follows_data: ClassVar[bool] = False  # nothing whose size depends on values: it cannot guard on them
 
     threads: int = 1
     precision: str = "fp32"

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from millis.backends.onnx.session import (
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.temporaries import scratch_folder
+from millis.traits import DATA_SIZES, ONNX_INTEGERS, SEGMENTS, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -56,6 +57,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, ONNX_INTEGERS)
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None

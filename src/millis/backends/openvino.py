@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segmen
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
+from millis.traits import DATA_SIZES, SEGMENTS, Traits
 from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
@@ -59,6 +60,7 @@ class OpenVino:
     """
 
     name = "openvino"
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
 
     precision: str = "fp32"
 

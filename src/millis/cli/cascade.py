@@ -15,13 +15,16 @@ from millis.benchmark.quality import answer
 from millis.benchmark.statistics import STAGES
 from millis.budget import describe_budget, judged_quantile, latency_limits, latency_probability, quantile
 from millis.cli import benchmark
-from millis.cli.pipeline.compress import slug
-from millis.cli.pipeline.inputs import Inputs, load_inputs, plain
+from millis.cli.plain import plain
+from millis.cli.recipes import inputs_of
 from millis.cli.targets import instantiate
 from millis.early_exit.policy import maximum_probability
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.models.outputs import require_one_text
+from millis.pipeline.artifacts import check_tasks
+from millis.pipeline.inputs import Inputs
+from millis.pipeline.records import slug
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.serving import cascade
@@ -51,8 +54,8 @@ def run(cfg: DictConfig) -> list[Record]:
     check_members(members)
     advice = "Give artifacts that answer one label a text (task=classification)"
     require_one_text(manifests["fast"].signature.outputs, "a cascade", advice)
-    inputs = load_inputs(cfg)
-    benchmark.check_tasks(manifests, inputs.task)
+    inputs = inputs_of(cfg)
+    check_tasks(manifests, inputs.task)
     candidates = points(validated(cfg, inputs, members), lambda predictions: _quality(inputs, predictions))
     chosen = choose(candidates, {name: cfg.cascade[name] for name in LIMITS})
     key = fingerprint("cascade", __version__, [one.fingerprint for one in manifests.values()], chosen.threshold)

@@ -5,9 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from millis.budget import describe_budget, latency_limits
-from millis.cli.pipeline.compress import Skipped, check_request, compress, reference_records
-from millis.cli.pipeline.plan import Recipe
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.compress import Skipped, compress, reference_records
 from millis.record import Record, write_records
 from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
@@ -18,11 +17,9 @@ from millis.units import label, percent, show, show_limit
 def run(cfg: DictConfig) -> Record | Skipped:
     """Compress, then print the teacher, the untouched baseline and the student side by side."""
     console = wide_console()
-    check_request(cfg)
-    Recipe.of(cfg)  # what cannot be is refused before a teacher is trained for it
-    teacher = ensure_teacher(cfg)
-    references = reference_records(cfg, teacher)
-    outcome = compress(cfg, teacher)
+    asked = run_of(cfg)
+    references = reference_records(asked)
+    outcome = compress(asked)
     if isinstance(outcome, Skipped):
         console.print(_refusal(cfg, outcome), soft_wrap=True)
         return outcome

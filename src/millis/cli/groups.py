@@ -31,6 +31,16 @@ def options(group: str, runtime: DictConfig | None = None) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
+def option_of(group: str, made: Any) -> str | None:
+    """The first option of `group` that makes objects of the class of `made`; None where none does."""
+    name = f"{type(made).__module__}.{type(made).__qualname__}"
+    for option in options(group):
+        node: Any = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
+        if node.get("_target_") == name:
+            return option
+    return None
+
+
 def check_option(group: str, option: Any, runtime: DictConfig | None = None) -> None:
     """Raise MillisError unless `option`, or each of a list, is one of `group`."""
     known = options(group, runtime)

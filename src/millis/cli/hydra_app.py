@@ -21,25 +21,29 @@ from millis.cli import targets
 from millis.cli.checks import check_choices, check_swept
 from millis.cli.groups import conf_dir
 from millis.cli.kinds import check
+from millis.cli.plain import plain
 from millis.store import fingerprint
 
 __all__ = ["composed", "conf_dir", "launch", "register_resolvers", "settled", "split"]
+
+PLACES = ("paths", "logger", "group", "name", "study", "hydra")  # of a config, whatever recipe it describes
 
 Task = Callable[[DictConfig], Any]
 
 
 def register_resolvers() -> None:
-    """What the YAML files compute: `${millis.basename:PATH}` and `${millis.fingerprint:NODE,NODE,...}`."""
+    """What the YAML files compute: `${millis.basename:PATH}` and `${millis.searched:NODE,NODE,...}`."""
     OmegaConf.register_new_resolver("millis.basename", lambda path: Path(str(path)).resolve().name, replace=True)
-    OmegaConf.register_new_resolver("millis.fingerprint", _fingerprint, replace=True)
+    OmegaConf.register_new_resolver("millis.searched", _searched, replace=True)
 
 
-def _fingerprint(*keys: str, _root_: DictConfig) -> str:
-    """6 hex digits over the named nodes: two studies that search differently get two names."""
-    nodes = [OmegaConf.select(_root_, key) for key in keys]
-    return fingerprint(
-        [OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node for node in nodes]
-    )[:6]
+def _searched(*keys: str, _root_: DictConfig) -> str:
+    """6 hex digits over all that a recipe is of, and the named nodes: two searches that differ get two names.
+
+    Where things are kept and shown (`PLACES`) has no part in it.
+    """
+    own = [key for key in map(str, _root_) if key not in PLACES]
+    return fingerprint({key: plain(OmegaConf.select(_root_, key)) for key in (*own, *keys)})[:6]
 
 
 def launch(command: str, task: Task, arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from millis.budget import limits_of, pick
-from millis.cli.pipeline.inputs import plain
+from millis.cli.plain import plain
 from millis.errors import MillisError
 from millis.frontier import DIRECTIONS
 from millis.metrics import completed, metric_of

@@ -6,19 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from millis.cli.pipeline.capable import capable
-from millis.cli.pipeline.compress import (
-    Skipped,
-    check_request,
-    compress,
-    read_record,
-    record_path,
-    reference_records,
-)
-from millis.cli.pipeline.forecast import forecast
-from millis.cli.pipeline.inputs import load_inputs
-from millis.cli.pipeline.study import Outcome, check_direction, conclude
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.capable import capable
+from millis.cli.recipes import inputs_of, run_of, study_of
+from millis.pipeline.compress import Skipped, compress, reference_records
+from millis.pipeline.forecast import forecast
+from millis.pipeline.records import read_record, record_path
+from millis.pipeline.study import Outcome, conclude
 from millis.record import Record
 from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
@@ -32,7 +25,7 @@ SHOWN = ("quality", "latency_p50_ms", "speedup")  # of every trial, whatever the
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """One trial: what the sampler is told, and where the record lies."""
-    outcome = compress(cfg)
+    outcome = compress(run_of(cfg))
     if isinstance(outcome, Skipped):
         measured = outcome.measurement.metrics
         metrics = {name: measured[name] for name in {*cfg.study.directions, "latency_p50_ms"} if name in measured}
@@ -64,16 +57,15 @@ class Listener:
         cfg = config.copy()
         with open_dict(cfg):
             del cfg["hydra"]
-        self.cfg = cfg
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
-        check_request(cfg)
-        check_direction(cfg, load_inputs(cfg).metric.better)
-        self.teacher = ensure_teacher(cfg)
-        self.references = reference_records(cfg, self.teacher)
+        self.study = study_of(cfg)
+        self.study.check(cfg.task.metric, inputs_of(cfg).metric.better)
+        self.run = run_of(cfg)
+        self.references = reference_records(self.run)
         self.reading = self.references[0].reading
         for record in self.references:
             self.say(f"  {_line(record)}")
-        self.say(forecast(cfg, self.teacher, self.space))
+        self.say(forecast(self.study, self.run.recipe.trainer, self.run.teacher, self.space))
 
     def told(
         self,
@@ -86,7 +78,7 @@ class Listener:
         """One line a trial, with the best so far."""
         recipe = ", ".join(f"{key.rsplit('.', 1)[-1]}={_short(value)}" for key, value in params.items())
         head = f"trial {trial_number + 1}/{n_trials}  {recipe}"
-        latency = next((name for name in self.cfg.study.directions if name.startswith("latency")), "latency_p50_ms")
+        latency = next((name for name in self.study.directions if name.startswith("latency")), "latency_p50_ms")
         if error is not None or metrics is None:
             self.say(f"{head}\n  failed: {(error or 'no result').splitlines()[0]}")
         elif "quality" not in metrics:
@@ -98,7 +90,7 @@ class Listener:
     def end(self, study: Any) -> None:
         """Measure the contenders side by side; print and write everything."""
         trials = finished(study)
-        inputs = self.teacher.inputs
+        inputs = self.run.teacher.inputs
         ids = [trial["attrs"]["record"] for trial in trials if "record" in trial["attrs"]]
         records = [read_record(inputs, id) for id in ids if record_path(inputs.cache, id).is_file()]
         if gone := len(ids) - len(records):
@@ -107,7 +99,7 @@ class Listener:
             "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
         )
         self.say("measuring the teacher, the baseline and the frontier side by side ...")
-        outcome = conclude(self.cfg, self.teacher, [*self.references, *records], _skip_notes(trials), states)
+        outcome = conclude(self.run, self.study, [*self.references, *records], _skip_notes(trials), states)
         report(outcome)
 
     def say(self, text: str) -> None:

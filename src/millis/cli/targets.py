@@ -27,8 +27,8 @@ PARTS = (
 )  # fmt: skip
 PREFIXES = (
     *(f"millis.{part}" for part in PARTS),
-    "millis.cli.pipeline.runtime.Auto",
-    "millis.cli.pipeline.teacher_search.TeacherSearch",
+    "millis.pipeline.runtime.Auto",
+    "millis.pipeline.teacher_search.TeacherSearch",
     "millis.cli.sweep.Listener",
     "hydra._internal.core_plugins",
     "hydra.experimental.callbacks",

@@ -2,8 +2,8 @@
 
 from omegaconf import DictConfig
 
-from millis.cli.pipeline.compress import teacher_record
-from millis.cli.pipeline.teacher import ensure_teacher
+from millis.cli.recipes import run_of
+from millis.pipeline.compress import teacher_record
 from millis.record import Record
 from millis.report.records import print_notes, print_records
 from millis.report.text import wide_console
@@ -11,9 +11,8 @@ from millis.report.text import wide_console
 
 def run(cfg: DictConfig) -> Record:
     """Train the teacher and measure it; returns its record."""
-    teacher = ensure_teacher(cfg)
-    record = teacher_record(cfg, teacher)
-    fitted = teacher.fitted
+    asked = run_of(cfg)
+    record, fitted = teacher_record(asked), asked.teacher.fitted
     console = wide_console()
     print_records([record], console=console)
     print_notes(record.notes, console)

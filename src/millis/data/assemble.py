@@ -24,7 +24,7 @@ def dataset_from_tables(
     references: References = ONE_LABEL,
     unseen_labels: Unseen = "error",
     limit: int | None = None,
-    unlabelled: str | None = None,
+    unlabelled: str | Sequence[Text] | None = None,
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -42,7 +42,8 @@ def dataset_from_tables(
         unseen_labels: `error`; `drop` the rows without a label, and the validation and test rows whose label never
             occurs in training; or `keep` the latter, which no model can answer: they count as mistakes.
         limit: At most this many rows a split, drawn with `seed`, after splits are cut.
-        unlabelled: File or folder of further texts, which only the teacher answers (`millis.data.unlabelled`).
+        unlabelled: Further texts, or the file or folder that has them, which only the teacher answers
+            (`millis.data.unlabelled`).
 
     Raises:
         MillisError: an empty split, a missing column, a class that is none of `label_names`, a label that is
@@ -64,7 +65,8 @@ def dataset_from_tables(
     further: list[Text] = []
     if unlabelled is not None:
         texts = columns.texts(next(table for table in tables["train"] if table.columns))
-        further = read_unlabelled(Path(unlabelled).expanduser(), texts, splits, notes)
+        source = Path(unlabelled).expanduser() if isinstance(unlabelled, str) else unlabelled
+        further = read_unlabelled(source, texts, splits, notes)
     return Dataset(name, names, **splits, notes=notes, unlabelled=further)
 
 

@@ -1,5 +1,6 @@
 """The bundled corpus as a source: customer-service requests written for this project (see `corpus/CARD.md`)."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from millis.data.dataset import Dataset
@@ -10,6 +11,7 @@ from millis.data.references import References
 FOLDER = Path(__file__).parent / "corpus"
 
 
+@dataclass(frozen=True)
 class Bundled:
     """The corpus that ships with millis: no path, no network.
 
@@ -19,8 +21,10 @@ class Bundled:
         unlabelled: As in `Local`.
     """
 
-    def __init__(self, name: str = "bundled", limit: int | None = None, unlabelled: str | None = None) -> None:
-        self.source = Local(path=str(FOLDER), name=name, limit=limit, unlabelled=unlabelled)
+    name: str = "bundled"
+    limit: int | None = None
+    unlabelled: str | None = None
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
-        return self.source(references)
+        """Read it; see `Local`."""
+        return Local(str(FOLDER), self.name, limit=self.limit, unlabelled=self.unlabelled)(references)

@@ -1,5 +1,6 @@
 """A data set of the Hugging Face Hub as a source, through `datasets`."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from millis.data.assemble import dataset_from_tables
@@ -11,6 +12,7 @@ from millis.data.references import References, Unseen
 from millis.errors import MillisError
 
 
+@dataclass(frozen=True)
 class Hub:
     """`datasets.load_dataset(path, config)` with its `ClassLabel` names.
 
@@ -25,27 +27,31 @@ class Hub:
         unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
 
-    def __init__(
-        self,
-        path: str,
-        config: str | None = None,
-        name: str | None = None,
-        text: str | None = None,
-        text_pair: str | None = None,
-        label: str = "label",
-        train: str = "train",
-        validation: str | None = "validation",
-        test: str | None = "test",
-        unseen_labels: Unseen = "error",
-        limit: int | None = None,
-        unlabelled: str | None = None,
-    ) -> None:
-        self.path, self.config = path, config
-        self.name = name or config or path.rsplit("/", 1)[-1]
-        self.columns = Columns(text, text_pair, label)
-        self.stems = {"train": train, "validation": validation, "test": test}
-        self.unseen_labels = unseen_labels
-        self.limit, self.unlabelled = limit, unlabelled
+    path: str
+    config: str | None = None
+    name: str = ""
+    text: str | None = None
+    text_pair: str | None = None
+    label: str = "label"
+    train: str = "train"
+    validation: str | None = "validation"
+    test: str | None = "test"
+    unseen_labels: Unseen = "error"
+    limit: int | None = None
+    unlabelled: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.config or self.path.rsplit("/", 1)[-1])
+
+    @property
+    def columns(self) -> Columns:
+        """What is read."""
+        return Columns(self.text, self.text_pair, self.label)
+
+    @property
+    def stems(self) -> dict[str, str | None]:
+        """What each split is called."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Load the splits; one that is missing under its usual name is cut from train.

@@ -1,6 +1,7 @@
 """Local files as a source: a folder with the files of each split, in JSON, CSV, Parquet or Arrow, gzip or not."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from millis.data.assemble import dataset_from_tables
@@ -15,6 +16,7 @@ from millis.data.table import Table
 from millis.errors import MillisError
 
 
+@dataclass(frozen=True)
 class Local:
     """Reads `<path>/<split>.{jsonl,json,csv,tsv,parquet,arrow}[.gz]`, or shards of it (`millis.data.layout`).
 
@@ -22,7 +24,7 @@ class Local:
 
     Args:
         path: The folder.
-        name: How runs on it are named; None takes the folder's name.
+        name: How runs on it are named; empty takes the folder's name.
         text, text_pair, label: Columns; None finds the usual names (`text`, or `text_a` and `text_b`, ...).
         train, validation, test: Stem or name of each split's file. `validation: null` cuts one row in ten from train;
             `test: null` judges by validation and cuts another validation from train.
@@ -31,26 +33,35 @@ class Local:
         unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
     """
 
-    def __init__(
-        self,
-        path: str,
-        name: str | None = None,
-        text: str | None = None,
-        text_pair: str | None = None,
-        label: str = "label",
-        train: str = "train",
-        validation: str | None = "validation",
-        test: str | None = "test",
-        unseen_labels: Unseen = "error",
-        limit: int | None = None,
-        unlabelled: str | None = None,
-    ) -> None:
-        self.folder = Path(path).expanduser()
-        self.name = name or self.folder.resolve().name
-        self.columns = Columns(text, text_pair, label)
-        self.stems = {"train": train, "validation": validation, "test": test}
-        self.unseen_labels = unseen_labels
-        self.limit, self.unlabelled = limit, unlabelled
+    path: str
+    name: str = ""
+    text: str | None = None
+    text_pair: str | None = None
+    label: str = "label"
+    train: str = "train"
+    validation: str | None = "validation"
+    test: str | None = "test"
+    unseen_labels: Unseen = "error"
+    limit: int | None = None
+    unlabelled: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.folder.resolve().name)
+
+    @property
+    def folder(self) -> Path:
+        """The folder, `~` being the home folder."""
+        return Path(self.path).expanduser()
+
+    @property
+    def columns(self) -> Columns:
+        """What is read."""
+        return Columns(self.text, self.text_pair, self.label)
+
+    @property
+    def stems(self) -> dict[str, str | None]:
+        """What each split is called."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Read the splits.

@@ -20,11 +20,13 @@ LINES = (".txt", ".txt.gz")
 NO_WORDS, JUDGED, KNOWN = "have no words", "also occur in validation or test", "occur in train, or more than once"
 
 
-def unlabelled(path: Path, columns: Sequence[str], splits: dict[str, Split], notes: list[str]) -> list[Text]:
+def unlabelled(
+    source: Path | Sequence[Text], columns: Sequence[str], splits: dict[str, Split], notes: list[str]
+) -> list[Text]:
     """The texts of a file, or of all files of a folder, that no split has.
 
     Args:
-        path: The file or folder.
+        source: The file or folder; or the texts.
         columns: That hold texts, one or two.
         splits: `train`, `validation` and `test`. What is judged must not be learned; texts that differ in case or
             blanks alone are the same.
@@ -37,7 +39,7 @@ def unlabelled(path: Path, columns: Sequence[str], splits: dict[str, Split], not
     known = {words_of(text) for text in splits["train"].texts}
     kept: list[Text] = []
     left_out: Counter[str] = Counter()
-    for text in _texts(path, columns):
+    for text in _texts(source, columns) if isinstance(source, Path) else _checked(source, len(columns)):
         words = words_of(text)
         reason = NO_WORDS if not words else JUDGED if words in judged else KNOWN if words in known else None
         if reason is None:
@@ -47,9 +49,21 @@ def unlabelled(path: Path, columns: Sequence[str], splits: dict[str, Split], not
             left_out[reason] += 1
     without = "; ".join(f"{count} left out: they {reason}" for reason, count in sorted(left_out.items()))
     if not kept:
-        raise MillisError(f"data.unlabelled={path} has no text to learn from ({without or 'it is empty'})")
+        named = source if isinstance(source, Path) else f"{len(source)} texts"
+        raise MillisError(f"data.unlabelled={named} has no text to learn from ({without or 'it is empty'})")
     notes.append(f"{len(kept)} texts without labels, which the teacher answers{f' ({without})' if without else ''}")
     return kept
+
+
+def _checked(texts: Sequence[Text], parts: int) -> Iterator[Text]:
+    expected = "a text" if parts == 1 else "a pair of texts"
+    for number, text in enumerate(texts, start=1):
+        given = [text] if isinstance(text, str) else list(text)
+        if len(given) != parts or not all(isinstance(part, str) for part in given):
+            raise MillisError(
+                f"data.unlabelled, text {number}: expected {expected}, as in the training rows, got {text!r}"
+            )
+        yield given[0] if parts == 1 else (given[0], given[1])
 
 
 def _texts(path: Path, columns: Sequence[str]) -> Iterator[Text]:

@@ -1,13 +1,16 @@
 """Several teachers as one: the logits whose softmax is the mean of theirs (1503.02531, section 5: ensembles)."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.errors import MillisError, nearest
+from millis.traits import LEVELS, has
 
 
 def ensemble_logits(
@@ -79,3 +82,37 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     shifted: NDArray[np.float64] = values - values.max(axis=-1, keepdims=True)
     logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return logs
+
+
+def check(seeds: Sequence[int], own: int, distillation: Any) -> None:
+    """Refuse further teachers that nobody hears, or that would be heard wrongly.
+
+    Args:
+        seeds: Of the further teachers.
+        own: Of the teacher.
+
+    Raises:
+        MillisError: with the reason.
+    """
+    listed = list(seeds)
+    if not any(stage.distillation.needs_logits for stage in distillation.stages()):
+        raise MillisError(
+            f"ensemble={listed} averages what teachers answer, and this distillation hears no answers. "
+            "Choose distillation.alpha above 0, or ensemble=[]"
+        )
+    if has(distillation, LEVELS):
+        raise MillisError(
+            f"ensemble={listed} averages what teachers answer, whose logits have no level of their own, and "
+            "distillation.logit_loss=logit_mse fits the level too. Choose softened_kl, reverse_kl or jensen_shannon, "
+            "or ensemble=[]"
+        )
+    if twice := [seed for seed, count in Counter([own, *listed]).items() if count > 1]:
+        raise MillisError(
+            f"ensemble={listed} beside teacher.seed={own} hears the teacher of seed {twice[0]} twice: expected seeds "
+            "that differ"
+        )
+    if not distillation.cache:
+        raise MillisError(
+            f"ensemble={listed} with distillation.cache=false would hear one teacher only: an ensemble needs cached "
+            "answers. Choose distillation.cache=true, or ensemble=[]"
+        )

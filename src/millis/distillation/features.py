@@ -10,6 +10,7 @@ from millis.distillation.logit_distillation import LogitDistillation
 from millis.distillation.weight import Weight, is_zero
 from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
+from millis.traits import FEATURES, Traits
 
 CACHE_BUDGET_MB = 2000.0  # 180,000 tokens (CLINC150's training rows) at 14 features of 384 channels, 2 bytes each
 
@@ -31,6 +32,11 @@ class FeatureDistillation(LogitDistillation):
         super().__post_init__()
         check_terms(self.terms)
         check_budget(self.cache_budget_mb)
+
+    @property
+    def traits(self) -> Traits:
+        """It reads features."""
+        return (*super().traits, FEATURES)
 
     @property
     def cache_limit_bytes(self) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from millis.distillation.logits import LogitLoss, jensen_shannon, logit_mse, reverse_kl, softened_kl
 from millis.distillation.objective import Distillation
 from millis.distillation.term import choose
+from millis.traits import LEVELS, Traits
 
 LOSSES: dict[str, LogitLoss] = {
     function.__name__: function for function in (softened_kl, reverse_kl, jensen_shannon, logit_mse)
@@ -25,6 +26,11 @@ class LogitDistillation(Distillation):
     def __post_init__(self) -> None:
         super().__post_init__()
         choose("logit_loss", self.logit_loss, LOSSES)
+
+    @property
+    def traits(self) -> Traits:
+        """Squared differences fit the level of logits too."""
+        return (*super().traits, *((LEVELS,) if self.logit_loss == logit_mse.__name__ else ()))
 
     def answer_loss(self) -> tuple[str, LogitLoss]:
         """The chosen function."""

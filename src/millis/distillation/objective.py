@@ -21,6 +21,7 @@ from millis.distillation.term import answer_key
 from millis.distillation.weight import Weight, is_share, is_zero, rest, scaled
 from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
+from millis.traits import SCHEDULED, Traits
 from millis.types import Output
 
 
@@ -56,6 +57,11 @@ class Distillation:
     def needs_logits(self) -> bool:
         """Whether a teacher is needed."""
         return not is_zero(self.alpha)
+
+    @property
+    def traits(self) -> Traits:
+        """Whether its share is a schedule."""
+        return (SCHEDULED,) if callable(self.alpha) else ()
 
     @property
     def cache_limit_bytes(self) -> float:

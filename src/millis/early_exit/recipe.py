@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from millis.early_exit import policy as policies
 from millis.early_exit.training import Training
@@ -10,6 +10,7 @@ from millis.errors import MillisError
 from millis.models.blocks import layer_count
 from millis.models.exits import Exiting, check_exits, with_exits
 from millis.models.outputs import outputs_of, require_one_text
+from millis.traits import CUTS_LAYERS, EXITS, FREEZES, IN_TRAINING, SCHEDULED, SEGMENTS, Reasons, Traits
 from millis.types import Output, Spec
 
 DEPLOYED = ("policy", "quality_drop", "confidence")  # decided after training, which they leave as it is
@@ -35,6 +36,19 @@ class EarlyExit:
     policy: str = "maximum_probability"
     quality_drop: float = 0.5
     confidence: float = 0.95
+    traits: ClassVar[Traits] = (IN_TRAINING, EXITS)
+    needs: ClassVar[Reasons] = {
+        SEGMENTS: "early_exit stops between segments of a model, and backend={backend} runs it as a whole. "
+        "Choose backend=onnxruntime, openvino or eager, or early_exit=none"
+    }
+    refuses: ClassVar[Reasons] = {
+        SCHEDULED: "early_exit teaches every exit by fixed shares of labels and teacher, and distillation.alpha "
+        "is a schedule. Choose a number for distillation.alpha, or early_exit=none",
+        FREEZES: "early_exit trains classifiers beside the model, and an adapter freezes all but the last. "
+        "Choose adapter=none, or compress a teacher that was fine-tuned with teacher.adapter",
+        CUTS_LAYERS: "early_exit puts exits after layers, and pruning whole layers while they train would take "
+        "the layers away under them. Choose fewer layers from the start (student.layers) or another granularity",
+    }
 
     def __post_init__(self) -> None:
         policies.named(self.policy)

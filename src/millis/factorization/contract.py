@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from tokenizers import Tokenizer
 
 from millis.data.batches import Batch
+from millis.traits import Traits
 from millis.types import Spec, Text
 
 Speedup: TypeAlias = Callable[[Spec], float]
@@ -26,8 +27,9 @@ class Factorization(Protocol):
     """
 
     @property
-    def mixes(self) -> bool:
-        """Whether rows and columns of matrices come out mixed, so that no head or neuron can be told apart."""
+    def traits(self) -> Traits:
+        """`RESHAPES`; and `MIXES` where rows and columns of matrices come out mixed, so that no head or neuron can be
+        told apart."""
         ...
 
     @property

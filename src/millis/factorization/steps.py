@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Factorization, Speedup
+from millis.traits import Traits
 from millis.types import Spec, Text
 
 
@@ -29,9 +30,9 @@ class Steps:
             raise MillisError("factorization.steps is empty: give some, or choose factorization=none")
 
     @property
-    def mixes(self) -> bool:
-        """Where one of the steps does."""
-        return any(step.mixes for step in self.steps)
+    def traits(self) -> Traits:
+        """Those of all steps."""
+        return tuple(dict.fromkeys(trait for step in self.steps for trait in step.traits))
 
     @property
     def timed(self) -> bool:

@@ -10,7 +10,7 @@ one rate and quantize alike.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from tokenizers import Tokenizer
@@ -22,6 +22,7 @@ from millis.factorization.contract import Batches, Speedup
 from millis.factorization.rank import Latency, RankRule, Ratio
 from millis.models.low_rank import break_even
 from millis.models.matrices import Matrix, find
+from millis.traits import MIXES, RESHAPES, Traits
 from millis.types import Spec, Text
 
 OPTION = "factorization.matrices"
@@ -77,11 +78,7 @@ class Svd:
     matrices: Sequence[str]
     rank: RankRule
     weights: RowWeights | None = None
-
-    @property
-    def mixes(self) -> bool:
-        """Factors of a matrix have neither its rows nor its columns."""
-        return True
+    traits: ClassVar[Traits] = (RESHAPES, MIXES)  # factors of a matrix have neither its rows nor its columns
 
     @property
     def timed(self) -> bool:

@@ -8,13 +8,14 @@ are no longer its teacher's: the teacher's outputs are to be cached, or asked fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Speedup
 from millis.models.vocabulary import kept_ids, trim, trim_model, trimmed_spec
+from millis.traits import RESHAPES, Traits
 from millis.types import Spec, Text
 
 
@@ -44,6 +45,7 @@ class Vocabulary:
 
     min_count: int = 1
     common: float = 0.0
+    traits: ClassVar[Traits] = (RESHAPES,)  # matrices stay whole
 
     def __post_init__(self) -> None:
         if self.min_count < 1:
@@ -53,11 +55,6 @@ class Vocabulary:
                 f"factorization.common={self.common}: expected a share of the vocabulary, 0 up to 1 "
                 "(factorization=none keeps all of it)"
             )
-
-    @property
-    def mixes(self) -> bool:
-        """Matrices stay whole."""
-        return False
 
     @property
     def timed(self) -> bool:

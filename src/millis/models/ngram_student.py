@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from millis.models.ngrams import NgramTokenizer
 from millis.models.outputs import outputs_of, require_one_text
+from millis.traits import FEATURES, IN_TRAINING, RESHAPES, SCHEDULED, Reasons
 from millis.types import Output, Spec, Text
 
 ABSENT = -20.0  # score of a label without a training text
@@ -45,6 +46,16 @@ class NgramStudent:
 
     trains: ClassVar[bool] = False
     fits: ClassVar[bool] = True
+    refuses: ClassVar[Reasons] = {
+        IN_TRAINING: "{other} happens while a student trains, and student=ngrams is fitted at once. Choose "
+        "another student, or {instead}",
+        RESHAPES: "{other} makes a student smaller before it trains, and student=ngrams is one table with a row "
+        "an n-gram. Choose student.least or student.bits for fewer rows, and {instead}",
+        SCHEDULED: "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for "
+        "distillation.alpha",
+        FEATURES: "this distillation compares hidden states or attention, and student=ngrams has none: it is "
+        "fitted to labels and the teacher's logits. Choose distillation=logits or none",
+    }
 
     bits: int = 18
     least: int = 2

@@ -23,6 +23,7 @@ from millis.errors import MillisError, nearest
 from millis.models import anatomy
 from millis.models.selection import Selection, copy_selected
 from millis.models.sizes import Size, check_size, count
+from millis.traits import IN_TRAINING, Reasons
 from millis.types import Spec
 
 INITS = ("teacher", "fresh")
@@ -42,6 +43,11 @@ class Teacher:
 
     trains: ClassVar[bool] = False
     fits: ClassVar[bool] = False
+    refuses: ClassVar[Reasons] = {
+        IN_TRAINING: "{other} happens while a student trains, and student=teacher is not trained: its weights "
+        "are converted as they are. Choose student=transformer student.layers=null for a trained copy of the teacher, "
+        "or {instead}"
+    }
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The teacher's spec."""

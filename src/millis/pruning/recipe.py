@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,14 @@ from millis.pruning.group import FFN, HEADS, HIDDEN, LAYERS, Group
 from millis.pruning.mask import Masks, masks_of
 from millis.pruning.schedule import Plan, Schedule
 from millis.pruning.targets import Targets
+from millis.traits import IN_TRAINING, MIXES, MOVES_WEIGHTS, Reasons, Traits
 from millis.types import Spec
+
+MIXED = (
+    "factorization comes before training, and pruning whole heads, neurons, channels or layers after it finds no "
+    "matrices to cut: their rows and columns are mixed. Choose pruning=to_latency, which comes before factorization, "
+    "or a granularity of single weights"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,18 @@ class Pruning:
     def __post_init__(self) -> None:
         self.granularity.check(self.sparsity)
         allocations.check(self.allocation)
+
+    before_training: ClassVar[bool] = False
+
+    @property
+    def traits(self) -> Traits:
+        """It acts in training; what its granularity takes away may be what others build on."""
+        return (IN_TRAINING, MOVES_WEIGHTS, *self.granularity.traits)
+
+    @property
+    def refuses(self) -> Reasons:
+        """Whole parts are cut only where they can be told apart."""
+        return {MIXES: MIXED} if self.structural else {}
 
     @property
     def structural(self) -> bool:

@@ -17,6 +17,7 @@ timing is the caller's:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from millis.pruning.choice import choose
 from millis.pruning.latency import STEPS, LatencyTable
 from millis.pruning.reconstruct import reconstruct
 from millis.pruning.shrink import shrink
+from millis.traits import RESHAPES, Traits
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ToLatency:
     rescale: bool = True
     refine: int = 3
     tolerance: float = 0.05
+    before_training: ClassVar[bool] = True
+    traits: ClassVar[Traits] = (RESHAPES,)
 
     def __post_init__(self) -> None:
         if not 1 < self.target_speedup < float("inf"):

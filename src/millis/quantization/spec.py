@@ -5,14 +5,19 @@ Nothing heavy is imported here, for artifacts that are served carry this descrip
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from millis.errors import MillisError, nearest
 from millis.quantization.qat import Aware
+from millis.traits import IN_TRAINING, MOVES_WEIGHTS, ONNX_INTEGERS, Reasons, Traits
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
 BLOCK_SIZES = (16, 32, 64, 128, 256)
+IMITATED = (
+    "quantization-aware training imitates ONNX Runtime's integers, and backend={backend} computes others. Choose "
+    "backend=onnxruntime, or quantization=dynamic"
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class Quantization:
     fallback: Fallback | None = None
     reduce_range: bool | str = "auto"
     aware: Aware | None = None
+    called: ClassVar[str] = "quantization.aware"
+    instead: ClassVar[str] = "quantization=dynamic"
 
     def __post_init__(self) -> None:
         if isinstance(self.keep, str):
@@ -119,6 +126,16 @@ class Quantization:
                 "quantization.aware trains the weights on their grid; smooth and fallback would move them off it "
                 "again. Set quantization.smooth=null and quantization.fallback=null"
             )
+
+    @property
+    def traits(self) -> Traits:
+        """Where training knows of the rounding, it acts in training."""
+        return () if self.aware is None else (IN_TRAINING, MOVES_WEIGHTS)
+
+    @property
+    def needs(self) -> Reasons:
+        """Training imitates the integers of one runtime."""
+        return {} if self.aware is None else {ONNX_INTEGERS: IMITATED}
 
     @property
     def calibrates(self) -> bool:

@@ -16,7 +16,7 @@ from millis.metrics.contract import AnyMetric
 from millis.types import Output, Outputs
 
 SHOWN = 3  # names in a summary
-LEARNED = {"learned": True}  # metadata of a task's fields that data give, and no config
+LEARNED = {"learned": True, "described": False}  # metadata of a task's fields that data give, and no config
 
 
 def check_length(max_length: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from millis.errors import MillisError
 from millis.models.blocks import layer_count
 from millis.models.outputs import outputs_of, require_one_text
 from millis.models.token_pruning import TokenPruned, check_tokens, with_token_pruning
+from millis.traits import CUTS_HEADS, DATA_SIZES, EXITS, FEATURES, FREEZES, IN_TRAINING, Reasons, Traits
 from millis.types import Output, Spec
 
 RAMP = 0.7  # of the soft steps, over which the share falls to the target; the rest settle on it
@@ -37,6 +38,22 @@ class TokenPruning:
     kept: float = 0.5
     layers: Sequence[int] | None = None
     soft: float = 0.6
+    traits: ClassVar[Traits] = (IN_TRAINING,)
+    needs: ClassVar[Reasons] = {
+        DATA_SIZES: "tokens makes sequences shorter by what is in them, and backend={backend} has no sizes that "
+        "depend on values. Choose backend=onnxruntime, openvino or eager, or tokens=none"
+    }
+    refuses: ClassVar[Reasons] = {
+        EXITS: "tokens and early_exit in one model: an exit would answer from tokens that the next layers drop, "
+        "which nobody has measured. Choose tokens=none or early_exit=none",
+        FREEZES: "tokens learns thresholds beside the model, and an adapter freezes all but its own. Choose "
+        "adapter=none, or compress a teacher that was fine-tuned with teacher.adapter",
+        CUTS_HEADS: "tokens reads off a layer's heads which tokens matter, and pruning that takes layers or all "
+        "of a layer's heads away while they train leaves nothing to read. Choose fewer layers or heads from the start "
+        "(student.layers, student.heads, pruning=to_latency) or another granularity",
+        FEATURES: "tokens drops tokens inside the layers, and this distillation compares hidden states or "
+        "attention of all of them. Choose distillation=logits, reverse_kl or jensen_shannon, or tokens=none",
+    }
 
     def __post_init__(self) -> None:
         if not 0 < self.kept <= 1:

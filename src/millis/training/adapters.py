@@ -15,7 +15,7 @@ so layer-wise rates, checkpoints and resuming work as for the plain model.
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 from torch import nn
@@ -23,6 +23,7 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models.matrices import find
 from millis.training.rank_allocation import RankAllocation
+from millis.traits import FREEZES, IN_TRAINING, MOVES_WEIGHTS, Reasons, Traits
 
 OPTION = "adapter.matrices"
 ADAPTER = "default"  # peft's name for the only one
@@ -32,8 +33,19 @@ def none() -> None:
     """Every weight is trained: what `conf/adapter/none.yaml` asks for."""
 
 
+class _Adapter:
+    """What both say to other methods."""
+
+    traits: ClassVar[Traits] = (IN_TRAINING, FREEZES)
+    refuses: ClassVar[Reasons] = {
+        MOVES_WEIGHTS: "adapter and {other} in one training contradict each other: an adapter freezes the "
+        "weights that {other} must change. Choose adapter=none, or compress a teacher that was fine-tuned with "
+        "teacher.adapter"
+    }
+
+
 @dataclass(frozen=True)
-class Lora:
+class Lora(_Adapter):
     """LoRA.
 
     Args:
@@ -72,7 +84,7 @@ class Lora:
 
 
 @dataclass(frozen=True)
-class AdaLora:
+class AdaLora(_Adapter):
     """AdaLoRA: starts with more rank than is asked for and takes it, triplet by triplet, where the loss feels it least.
 
     Args:

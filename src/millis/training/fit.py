@@ -1,13 +1,13 @@
 """Fit: one Lightning training run, resumable, that leaves the best weights in the model."""
 
-import copy
 import logging
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ class Fitted:
         )
 
 
+@dataclass(frozen=True)
 class Fit:
     """Trains until validation no longer rises (`millis.training.length`) and restores the best epoch's weights.
 
@@ -85,7 +86,7 @@ class Fit:
 
     Args:
         max_epochs: A `Length`, which follows from the number of rows; or upper bound of epochs, where the learning rate
-            reaches zero.
+            reaches zero. With 0 there is nothing to train: a teacher is taken as it is.
         batch_size: B, over all devices together, so that more of them give the same training sooner.
         patience: Epochs in a row without a rise of the validation metric beyond its standard error, after which the
             rate goes to zero within half as many epochs as there were.
@@ -107,36 +108,52 @@ class Fit:
         flags: Anything else that `pytorch_lightning.Trainer` takes, such as `limit_train_batches`.
     """
 
-    def __init__(
-        self,
-        max_epochs: int | Length,
-        batch_size: int = 32,
-        patience: int = 3,
-        budget_s: float | None = None,
-        precision: str = "32-true",
-        accelerator: str = "auto",
-        devices: int | str = 1,
-        strategy: str = "auto",
-        gradient_clip_val: float | None = 1.0,
-        averaging: float | None = None,
-        adversarial: float | None = None,
-        **flags: Any,
-    ) -> None:
-        if isinstance(max_epochs, int) and max_epochs < 1:
-            raise MillisError(f"trainer.max_epochs={max_epochs}: expected at least 1")
-        self.length = max_epochs if isinstance(max_epochs, Length) else Length(1, max_epochs, max_epochs)
-        if batch_size < 1:
-            raise MillisError(f"trainer.batch_size={batch_size}: expected at least 1")
-        if budget_s is not None and not budget_s > 0:
-            raise MillisError(f"trainer.budget_s={budget_s}: expected seconds above 0, or null for no limit")
-        self.batch_size, self.patience, self.budget_s = batch_size, patience, budget_s
-        self.averaging, self.adversarial = averaging, adversarial
-        self.world = _world(accelerator, devices, strategy, batch_size)
+    max_epochs: int | Length
+    batch_size: int = 32
+    patience: int = 3
+    budget_s: float | None = None
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int | str = 1
+    strategy: str = "auto"
+    gradient_clip_val: float | None = 1.0
+    averaging: float | None = None
+    adversarial: float | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_epochs, int) and self.max_epochs < 0:
+            raise MillisError(f"trainer.max_epochs={self.max_epochs}: expected at least 1")
+        if self.batch_size < 1:
+            raise MillisError(f"trainer.batch_size={self.batch_size}: expected at least 1")
+        if self.budget_s is not None and not self.budget_s > 0:
+            raise MillisError(f"trainer.budget_s={self.budget_s}: expected seconds above 0, or null for no limit")
+        _world(self.accelerator, self.devices, self.strategy, self.batch_size)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is an epoch at all."""
+        return self.max_epochs != 0
+
+    @property
+    def length(self) -> Length:
+        """How long it takes."""
+        return self.max_epochs if isinstance(self.max_epochs, Length) else Length(1, self.max_epochs, self.max_epochs)
+
+    @cached_property
+    def world(self) -> int:
+        """How many processes train together."""
+        return _world(self.accelerator, self.devices, self.strategy, self.batch_size)
+
+    @cached_property
+    def for_trainer(self) -> dict[str, Any]:
+        """What `pytorch_lightning.Trainer` is given."""
+        precision = self.precision
         if precision == "auto":
-            precision = "bf16-mixed" if bf16_pays(accelerator) else "32-true"
-        self.flags = {
-            "precision": precision, "accelerator": accelerator, "devices": self.world,
-            "gradient_clip_val": gradient_clip_val, "log_every_n_steps": 10, **flags,
+            precision = "bf16-mixed" if bf16_pays(self.accelerator) else "32-true"
+        return {
+            "precision": precision, "accelerator": self.accelerator, "devices": self.world,
+            "gradient_clip_val": self.gradient_clip_val, "log_every_n_steps": 10, **self.flags,
         }  # fmt: skip
 
     def epochs(self, rows: int) -> int:
@@ -145,9 +162,7 @@ class Fit:
 
     def with_epochs(self, epochs: int) -> "Fit":
         """The same, for so many epochs."""
-        other = copy.copy(self)
-        other.length = Length(1, epochs, epochs)
-        return other
+        return replace(self, max_epochs=epochs)
 
     def __call__(
         self,
@@ -168,9 +183,11 @@ class Fit:
             folder: For checkpoints; one found there is continued from, if it is `resumable`.
 
         Raises:
-            MillisError: the loss became NaN or infinite, training ended before the model had its final form, or weights
-                are to be averaged over steps between which a callback changes the model.
+            MillisError: no epoch, the loss became NaN or infinite, training ended before the model had its final form,
+                or weights are to be averaged over steps between which a callback changes the model.
         """
+        if not self.trains:
+            raise MillisError(f"trainer.max_epochs={self.max_epochs}: expected at least 1")
         run = _Run(self, module, (train, validation), pad_id, folder, seed, title, tuple(callbacks))
         with led(self.world, run, folder) as ranks:
             best, progress, ending, epochs = run(ranks, logger)
@@ -200,7 +217,7 @@ class _Run:
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed)
         last = resumable(self.folder)
         first = ranks is None or ranks.rank == 0
-        if first and last is None and str(self.fit.flags["precision"]).endswith("-mixed"):
+        if first and last is None and str(self.fit.for_trainer["precision"]).endswith("-mixed"):
             _tell(self._savings(data), self.title, logger)
         progress = Progress(self.title)  # its clock starts here
         ending = Ending(self.fit.patience, self.fit.length.most, self.fit.budget_s, progress)
@@ -208,7 +225,7 @@ class _Run:
             self.folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
         )
         trainer = pl.Trainer(
-            **self.fit.flags,
+            **self.fit.for_trainer,
             max_epochs=self.fit.epochs(len(data.train)),
             strategy="auto" if ranks is None else ranks.strategy(),
             logger=logger,
@@ -242,7 +259,7 @@ class _Run:
         """What this precision saves on an average batch."""
         rows = np.linspace(0, len(data.train) - 1, min(self.fit.batch_size, len(data.train))).astype(int).tolist()
         batch = data.train.__getitems__(rows)
-        return savings(self.module.model, batch, self.fit.flags["precision"], self.fit.flags["accelerator"])
+        return savings(self.module.model, batch, self.fit.for_trainer["precision"], self.fit.for_trainer["accelerator"])
 
     def _averaging(self) -> list[pl.Callback]:
         """The averaging, if there is one, set up after the other callbacks have given the model its form."""

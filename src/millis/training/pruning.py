@@ -53,7 +53,7 @@ class PruningCallback(pl.Callback):
         if self.settled:
             return
         wanted = self.pruning.sparsity * self.plan.share(self.step)
-        penalty = self.masks.criterion.penalty(wanted) if wanted > 0 else None
+        penalty = self.masks.criterion.pressure(wanted) if wanted > 0 else None
         if penalty is not None:
             add_gradient(trainer, penalty)
             pl_module.log("pruning/penalty", penalty.detach())

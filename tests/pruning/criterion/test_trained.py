@@ -39,7 +39,7 @@ def test_soft_scores_get_the_gradient_of_their_gates(attached):
 def test_the_soft_penalty_by_hand(attached):
     _, masks = attached(SoftMovement(penalty=8.0))
     # σ(0) = ½ of every score; its slope is ¼, over 8 scores.
-    penalty = masks.criterion.penalty(0.5)
+    penalty = masks.criterion.pressure(0.5)
     assert penalty.item() == pytest.approx(8 * 0.5 * 0.5)
     penalty.backward()
     assert masks.criterion.trained[0].grad.flatten().tolist() == pytest.approx([8 * 0.5 * 0.25 / 8] * 8)
@@ -102,7 +102,7 @@ def test_the_lagrangian_by_hand(attached):
     with torch.no_grad():
         criterion.multipliers.copy_(torch.tensor([2.0, 3.0]))
     distance = sparsity - 0.5
-    penalty = criterion.penalty(0.5)
+    penalty = criterion.pressure(0.5)
     assert penalty.item() == pytest.approx(2 * distance + 3 * distance**2, rel=1e-5)
     penalty.backward()
     # The multipliers ascend: what an optimizer subtracts is minus the distance.
@@ -128,7 +128,7 @@ def test_the_constraint_is_met_by_descending(attached, target):
     optimizer = torch.optim.Adam(masks.criterion.parameters(), lr=0.1)
     for _ in range(400):
         optimizer.zero_grad()
-        masks.criterion.penalty(target).backward()
+        masks.criterion.pressure(target).backward()
         optimizer.step()
     assert masks.criterion.sparsity().item() == pytest.approx(target, abs=0.03)
 

@@ -9,13 +9,14 @@ A way of changing texts is one file here and one YAML in `conf/augmentation/`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
+from millis.traits import IN_TRAINING, Traits
 from millis.types import Text
 
 Change: TypeAlias = Callable[[int, np.random.Generator], Text]
@@ -57,6 +58,7 @@ class Augmentation:
     methods: Sequence[Method]
     copies: int = 4
     seed: int = 0
+    traits: ClassVar[Traits] = (IN_TRAINING,)
 
     def __post_init__(self) -> None:
         if not self.methods:

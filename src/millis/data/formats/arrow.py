@@ -51,6 +51,16 @@ def dataset_table(where: str, dataset: Any) -> Table:
     return Table(where, tuple(dataset.column_names), cells, classes)
 
 
+def memory_table(where: str, table: Any) -> Table:
+    """The table of a `pyarrow.Table`."""
+
+    def cells(wanted: Sequence[str]) -> Iterator[Cells]:
+        here = [name for name in table.schema.names if name in wanted]
+        yield from _cells(table.select(here).to_batches(BATCH_ROWS) if here else [table], wanted)
+
+    return Table(where, tuple(table.schema.names), cells, _classes(table.schema))
+
+
 def _file_table(path: Path, schema: Any, batches: Callable[[Sequence[str]], Iterator[Any]], kind: str) -> Table:
     def cells(wanted: Sequence[str]) -> Iterator[Cells]:
         with readable(path, kind):

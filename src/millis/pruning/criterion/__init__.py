@@ -46,7 +46,7 @@ class Criterion(nn.Module, ABC):
         and layers, whatever this says."""
         return 1.0
 
-    def penalty(self, sparsity: float) -> Tensor | None:
+    def pressure(self, sparsity: float) -> Tensor | None:
         """A term to be added to the loss, where the criterion learns.
 
         Args:

@@ -47,7 +47,8 @@ class HardConcrete(Criterion):
             raise MillisError(
                 f"pruning.criterion.lr={lr}, droprate={droprate}: expected a rate above 0, a droprate between 0 and 1"
             )
-        self.own_lr, self.droprate = lr, droprate
+        self.lr = self.own_lr = lr
+        self.droprate = droprate
 
     def prepare(self, model: nn.Module, groups: Sequence[Group]) -> None:
         """All gates alike; no pressure yet."""
@@ -81,7 +82,7 @@ class HardConcrete(Criterion):
         weights = sum(size * math.prod(group.shape) for size, group in zip(sizes, self.groups, strict=True))
         return 1 - torch.stack(open_weights).sum() / weights
 
-    def penalty(self, sparsity: float) -> Tensor:
+    def pressure(self, sparsity: float) -> Tensor:
         """λ1 (ŝ - t) + λ2 (ŝ - t)²; the gradient by λ is turned, for those ascend."""
         ascending = 2 * self.multipliers.detach() - self.multipliers
         distance = self.sparsity() - sparsity

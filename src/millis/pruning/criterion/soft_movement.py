@@ -32,7 +32,8 @@ class SoftMovement(Criterion):
             raise MillisError(
                 f"pruning.criterion.lr={lr}, penalty={penalty}: expected a rate above 0, a penalty from 0"
             )
-        self.own_lr, self.weight = lr, penalty
+        self.lr = self.own_lr = lr
+        self.penalty = penalty
 
     def prepare(self, model: nn.Module, groups: Sequence[Group]) -> None:
         """S = 0, as in the paper: σ = ½."""
@@ -48,7 +49,7 @@ class SoftMovement(Criterion):
         """S; σ keeps its order."""
         return self.trained[index].detach()
 
-    def penalty(self, sparsity: float) -> Tensor:
+    def pressure(self, sparsity: float) -> Tensor:
         """λ · sparsity · mean σ(S) over all units."""
         all_scores = torch.cat([self.trained[index].flatten() for index in range(len(self.groups))])
-        return self.weight * sparsity * all_scores.sigmoid().mean()
+        return self.penalty * sparsity * all_scores.sigmoid().mean()

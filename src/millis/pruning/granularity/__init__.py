@@ -10,6 +10,7 @@ from millis.errors import MillisError
 from millis.pruning import allocation as allocations
 from millis.pruning.group import Group
 from millis.pruning.targets import Targets
+from millis.traits import Traits
 
 
 class Granularity(ABC):
@@ -20,6 +21,7 @@ class Granularity(ABC):
     """
 
     structural: ClassVar[bool]
+    traits: ClassVar[Traits] = ()  # that a pruning by it has
 
     @abstractmethod
     def groups(self, model: Any, targets: Targets) -> list[Group]:

@@ -8,6 +8,7 @@ from millis.pruning.group import HEADS, Group
 from millis.pruning.sites import WeightSite
 from millis.pruning.targets import Targets, selected
 from millis.pruning.tiles import Tiles
+from millis.traits import CUTS_HEADS, Traits
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Head(Granularity):
     """Attention heads. A layer may lose all of them: its attention then adds only its output bias."""
 
     structural: ClassVar[bool] = True
+    traits: ClassVar[Traits] = (CUTS_HEADS,)
 
     def groups(self, model: Any, targets: Targets) -> list[Group]:
         """A group for each layer that has heads, of [H] units, under its attention output's name."""

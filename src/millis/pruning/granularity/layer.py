@@ -12,6 +12,7 @@ from millis.pruning.group import LAYERS, Group
 from millis.pruning.sites import BlockSite
 from millis.pruning.targets import Targets, selected
 from millis.pruning.tiles import Tiles
+from millis.traits import CUTS_HEADS, CUTS_LAYERS, Traits
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Layer(Granularity):
     """Blocks. A skipped block hands on its input; `targets` selects the blocks that may go."""
 
     structural: ClassVar[bool] = True
+    traits: ClassVar[Traits] = (CUTS_LAYERS, CUTS_HEADS)
 
     def groups(self, model: Any, targets: Targets) -> list[Group]:
         """A group of one unit for each block that is selected, under the block's name."""

@@ -17,6 +17,7 @@ from millis.pruning.granularity.head import Head
 from millis.pruning.granularity.neuron import Neuron
 from millis.pruning.group import Group
 from millis.pruning.targets import Targets, selected
+from millis.traits import CUTS_HEADS, Traits
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class HeadsAndNeurons(Granularity):
     """Attention heads and feed-forward neurons; sparsity counts their weights."""
 
     structural: ClassVar[bool] = True
+    traits: ClassVar[Traits] = (CUTS_HEADS,)
 
     def groups(self, model: Any, targets: Targets) -> list[Group]:
         """Those of `Head` and of `Neuron`."""

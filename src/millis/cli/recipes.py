@@ -1,0 +1,85 @@
+"""Configs as the objects of the pipeline: the one door between the two."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from millis.cli.plain import plain
+from millis.cli.targets import instantiate
+from millis.cli.tracker import ConfiguredTracker
+from millis.pipeline.compress import check_request
+from millis.pipeline.fine_tuning import INPUTS, FineTuning
+from millis.pipeline.inputs import Inputs, read_inputs
+from millis.pipeline.place import Place
+from millis.pipeline.recipe import Recipe
+from millis.pipeline.run import Run
+from millis.pipeline.study import Study
+from millis.pipeline.teacher import Teacher, ensure_teacher
+
+PLAIN = ("ensemble", "blend", "seed")  # fields of a recipe that are no objects
+TRAINING = ("objective", "optimizer", "trainer", "adapter", "search")
+
+
+def recipe_of(cfg: DictConfig) -> Recipe:
+    """The recipe that a config describes.
+
+    Raises:
+        MillisError: as `Recipe`, or it does not fit the task.
+    """
+    recipe = Recipe(**methods_of(cfg))
+    recipe.check(instantiate(cfg.task).outputs, cfg.teacher.seed)
+    return recipe
+
+
+def methods_of(cfg: DictConfig) -> dict[str, Any]:
+    """The fields of the recipe that a config describes."""
+    names = [one.name for one in fields(Recipe)]
+    return {name: plain(cfg[name]) if name in PLAIN else instantiate(cfg[name]) for name in names}
+
+
+def fine_tuning_of(cfg: DictConfig) -> FineTuning:
+    """The teacher that a config asks for.
+
+    Raises:
+        MillisError: as `FineTuning`.
+    """
+    inputs = {name: instantiate(cfg[name]) for name in INPUTS}
+    return FineTuning(**inputs, **training_of(cfg))
+
+
+def training_of(cfg: DictConfig) -> dict[str, Any]:
+    """The fields of the fine-tuning that a config describes, but for its inputs."""
+    made = {name: instantiate(cfg.teacher[name]) for name in TRAINING}
+    return {**made, "seed": cfg.teacher.seed}
+
+
+def place_of(cfg: DictConfig) -> Place:
+    """Where a config keeps things, with all that records say of it beside a recipe."""
+    outputs, cache = (Path(path).absolute() for path in (cfg.paths.outputs, cfg.paths.cache))
+    return Place(outputs, cache, ConfiguredTracker(cfg), plain(cfg))
+
+
+def inputs_of(cfg: DictConfig) -> Inputs:
+    """The data and the task of a config."""
+    return read_inputs(instantiate(cfg.data), instantiate(cfg.task), Path(cfg.paths.cache))
+
+
+def study_of(cfg: DictConfig) -> Study:
+    """The search of a config."""
+    names = ("name", "directions", "n_trials", "minimum", "timeout_s", "enqueue")
+    return Study(**{name: plain(cfg.study[name]) for name in names})
+
+
+def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
+    """All of it; the teacher is trained here, where none is given and none lies trained.
+
+    Raises:
+        MillisError: what cannot be, before a teacher is trained for it.
+    """
+    recipe, tuning, place = recipe_of(cfg), fine_tuning_of(cfg), place_of(cfg)
+    benchmark, budget = instantiate(cfg.benchmark), plain(cfg.budget)
+    check_request(recipe, benchmark, budget)
+    objectives = tuple(cfg.study.directions) if "study" in cfg else ()
+    return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)

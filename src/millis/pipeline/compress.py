@@ -1,0 +1,141 @@
+"""One recipe, start to end: latency first, then training, then the artifact, then its quality as deployed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millis.backends.eager import Eager
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.benchmark.agent.request import check_taken
+from millis.benchmark.latency import HERE, Measurement, Options
+from millis.budget import latency_probability, limits_of, required
+from millis.distillation.objective import Distillation
+from millis.models.ngram_student import LinearBaseline
+from millis.models.outputs import is_one_text
+from millis.models.student import Teacher as Untouched
+from millis.pipeline.measure import judged_latency, recipe_name
+from millis.pipeline.recipe import Recipe
+from millis.pipeline.records import Made, ensure_record
+from millis.pipeline.run import Run
+from millis.pipeline.runtime import with_runtime
+from millis.pipeline.student import ensure_student, plan, settled, tracked_model
+from millis.pipeline.teacher import tracked_model as tracked_teacher
+from millis.pipeline.tracker import trial
+from millis.quantization.spec import Quantization
+from millis.record import Record
+
+MEASURED = ("latency_p50_ms", "latency_p99_ms", "size_bytes")  # limits that are known before training
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recipe that was measured and not trained.
+
+    Args:
+        name: Of the recipe.
+        measurement: Latency, size and memory of its architecture.
+        excess: Limit → how far over it, as a share of it: 0.2 is 20 % over.
+        probability: That the limits of latency are kept all the same, 0..1.
+    """
+
+    name: str
+    measurement: Measurement
+    excess: dict[str, float]
+    probability: float
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A recipe carried out.
+
+    Args:
+        seconds: Training time, spent now or earlier.
+        excess: Limit → how far over it, as a share of it; negative is room left.
+        probability: That the limits of latency are kept, 0..1.
+    """
+
+    record: Record
+    seconds: float
+    excess: dict[str, float]
+    probability: float
+
+
+def compress(run: Run) -> Compressed | Skipped:
+    """Teacher → student → artifact → record, or only the measurement where it breaks a limit of the budget."""
+    teacher = run.teacher
+    with trial(run.place.tracker, run.described) as current:
+        outcome, key = _carried_out(run)
+        name = f"{outcome.name if isinstance(outcome, Skipped) else outcome.record.name}-{key[:6]}"
+        start = tracked_teacher(teacher.folder, teacher.fingerprint)
+        current.end(name, _numbers(outcome), start, tracked_model(teacher.inputs.cache, key))
+    return outcome
+
+
+def _numbers(outcome: Compressed | Skipped) -> dict[str, Any]:
+    """What a recipe's run shows of its outcome."""
+    over = {f"over_budget/{limit}": excess for limit, excess in outcome.excess.items()}
+    if isinstance(outcome, Skipped):
+        return {**outcome.measurement.metrics, **over, "skipped": True}
+    return {**outcome.record.metrics, **over, "training_s": outcome.seconds, "skipped": False}
+
+
+def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
+    """What came of the recipe, and the fingerprint of its weights."""
+    run, choice = with_runtime(run)
+    planned = settled(run, plan(run))
+    early = ensure_student(run, planned)[0] if run.recipe.weights_decide else None
+    measured = judged_latency(run, planned, early)
+    budget = limits_of(run.budget)
+    limits = [limit for limit in MEASURED if limit in budget]
+    # What an archive takes depends on the weights in it.
+    known = [limit for limit in limits if not (run.recipe.storage is not None and limit == "size_bytes")]
+    excess = {limit: measured.metrics[limit] / budget[limit] - 1 for limit in known}
+    probability = latency_probability(measured, run.budget)
+    if any(over > 0 for over in excess.values()):
+        return Skipped(recipe_name(run.recipe, planned), measured, excess, probability), planned.fingerprint
+    model, fitted = ensure_student(run, planned)
+    record = ensure_record(run, planned, Made(model, fitted), "student", choice)
+    excess |= {limit: record.metrics[limit] / budget[limit] - 1 for limit in limits if limit not in known}
+    if (allowed := budget.get("quality_drop")) is not None:
+        steering = f"validation_{record.quality}"
+        drop = record.reading.loss(record.metrics[steering], teacher_record(run).metrics[steering])
+        excess["quality_drop"] = (drop - allowed) / max(allowed, 1.0)
+    return Compressed(record, fitted.seconds, excess, probability), planned.fingerprint
+
+
+def check_request(recipe: Recipe, benchmark: Options, budget: Mapping[str, float | None]) -> None:
+    """Refuse what cannot be measured, before anything is trained.
+
+    Raises:
+        MillisError: a backend whose artifacts no agent takes, or a probability that is none.
+    """
+    if benchmark.where != HERE:
+        check_taken("the student", recipe.backend.name, {})
+    required(budget)
+
+
+def teacher_record(run: Run) -> Record:
+    """The teacher on eager fp32: the reference of every speed-up."""
+    run = run.with_recipe(run.recipe.alone(student=Untouched(), backend=Eager()))
+    return ensure_record(run, plan(run), Made(run.teacher.module, run.teacher.fitted), "teacher")
+
+
+def baseline_record(run: Run) -> Record:
+    """The teacher on ONNX Runtime in dynamic int8: what a user gets with no training at all."""
+    recipe = run.recipe.alone(student=Untouched(), backend=OnnxRuntime(), quantization=Quantization())
+    run = run.with_recipe(recipe)
+    return ensure_record(run, plan(run), Made(run.teacher.module, run.teacher.fitted), "baseline")
+
+
+def linear_record(run: Run) -> Record:
+    """A linear model of words and runs of characters on ONNX Runtime: what a user has without any of this."""
+    alone = Distillation(alpha=0.0)  # it learns from labels
+    run = run.with_recipe(run.recipe.alone(student=LinearBaseline(), backend=OnnxRuntime(), distillation=alone))
+    planned = plan(run)
+    return ensure_record(run, planned, Made(*ensure_student(run, planned)), "linear")
+
+
+def reference_records(run: Run) -> list[Record]:
+    """What every table begins with: the teacher, it in int8 and, where labels are answered, the linear model."""
+    made = [teacher_record(run), baseline_record(run)]
+    return [*made, linear_record(run)] if is_one_text(run.teacher.inputs.task.outputs) else made

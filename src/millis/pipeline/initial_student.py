@@ -1,0 +1,214 @@
+"""Where a student starts: cut from its teacher, pruned to a latency, factorized; not yet trained."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from millis import models
+from millis.benchmark.latency import Measurement
+from millis.data.batches import Batch, Rows
+from millis.errors import MillisError
+from millis.models import tokenizer as tokenizers
+from millis.models.selection import Selection, selected_spec
+from millis.models.tokenizer import AnyTokenizer
+from millis.pipeline import keys
+from millis.pipeline.measure import latency_of
+from millis.pipeline.models_on_disk import keep, restore
+from millis.pipeline.plan import Plan
+from millis.pipeline.run import Run
+from millis.pipeline.taught_answers import bags, taught, with_further
+from millis.pipeline.teacher import Teacher, pad_id
+from millis.pruning import latency
+from millis.pruning.latency import LatencyTable
+from millis.pruning.to_latency import ToLatency
+from millis.store import atomic_file, cached, locked
+from millis.training.fit import seed_everything
+from millis.types import Spec, Text
+
+BATCH = 32  # texts whose gradients are taken together
+_learned: dict[tuple[Any, str], AnyTokenizer] = {}  # of a student, from a data set's training texts
+
+
+def shape(run: Run) -> tuple[Spec, AnyTokenizer]:
+    """Architecture and tokenizer that training starts from; weights are made only where they decide it."""
+    spec, tokenizer = _reshaped_spec(run)
+    for method in (run.recipe.early_exit, run.recipe.tokens):
+        spec = spec if method is None else method.spec(spec)
+    return spec, tokenizer
+
+
+def student_spec(teacher: Teacher, student: Any) -> tuple[Spec, AnyTokenizer]:
+    """Architecture and tokenizer of a student as its group describes it: the teacher's, or learned from the texts."""
+    spec = student.spec(teacher.manifest.spec)
+    if not student.fits:
+        return spec, teacher.tokenizer
+    key = (student, teacher.inputs.data_fingerprint)
+    if key not in _learned:
+        _learned[key] = student.tokenizer(teacher.inputs.dataset.train.texts)
+    return {**spec, "vocab_size": _learned[key].get_vocab_size()}, _learned[key]
+
+
+def _reshaped_spec(run: Run) -> tuple[Spec, AnyTokenizer]:
+    recipe, teacher = run.recipe, run.teacher
+    spec, tokenizer = student_spec(teacher, recipe.student)
+    if not recipe.timed:  # what was timed is as the kept weights have it, whatever a clock says today
+        if recipe.factorization is None:
+            return spec, tokenizer
+        texts = teacher.inputs.dataset.train.texts
+        foretold, shorter = recipe.factorization.spec(spec, tokenizer, texts)
+        if foretold is not None:
+            return foretold, shorter
+    model, tokenizer = _plain(run)
+    return model.spec, tokenizer
+
+
+def initial_student(run: Run) -> tuple[Any, AnyTokenizer]:
+    """The student before training, and its tokenizer; what takes calibration or timing is made once and kept."""
+    model, tokenizer = _plain(run)
+    for method in (run.recipe.early_exit, run.recipe.tokens):
+        if method is not None:
+            seed_everything(run.recipe.seed)  # exits start from fresh weights
+            model = method.attach(model)
+    return model, tokenizer
+
+
+def _plain(run: Run) -> tuple[Any, AnyTokenizer]:
+    teacher = run.teacher
+    if not run.recipe.reshapes:
+        return cut(run), student_spec(teacher, run.recipe.student)[1]
+    key = keys.initial(teacher.fingerprint, run.recipe, run.benchmark)
+    path = teacher.inputs.cache / "start" / f"{key}.safetensors"
+    tokens = path.with_suffix(".tokenizer.json")
+    with locked(path, "this student's start, which another process makes"):
+        if not (path.is_file() and tokens.is_file()):
+            model, tokenizer = _reshaped(run)
+            with atomic_file(tokens) as temporary:
+                temporary.write_text(tokenizer.to_str(), encoding="utf-8")
+            keep(path, model)
+    with cached(tokens):
+        tokenizer = tokenizers.read(tokens.read_text(encoding="utf-8"))
+    same = tokenizer.to_str() == teacher.tokenizer.to_str()  # then texts need not be encoded a second time
+    return restore(path), teacher.tokenizer if same else tokenizer
+
+
+def cut(run: Run) -> Any:
+    """The student as its teacher gives it, before anything else is done to it."""
+    recipe, teacher = run.recipe, run.teacher
+    seed_everything(recipe.seed)
+    spec, tokenizer = student_spec(teacher, recipe.student)
+    model = models.build(spec)
+    if recipe.student.fits:
+        texts = with_further(recipe, teacher, unlabelled(run))
+        rows = [bags(teacher, split, tokenizer) for split in (texts, teacher.inputs.dataset.validation)]
+        answers = taught(recipe, teacher, texts).logits[0] if recipe.distillation.needs_logits else None
+        recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
+    else:
+        recipe.student.initialise(model, teacher.module)
+    return model
+
+
+def unlabelled(run: Run) -> list[Text]:
+    """Further texts that a student learns from: none where it does not learn the teacher's answers."""
+    return run.teacher.inputs.dataset.unlabelled if run.recipe.hears_teacher else []
+
+
+def _reshaped(run: Run) -> tuple[Any, AnyTokenizer]:
+    model, tokenizer = cut(run).eval(), run.teacher.tokenizer
+    if run.recipe.to_latency is not None:
+        model = prune_to_latency(run, run.recipe.to_latency, model)
+    if run.recipe.factorization is not None:
+        texts = run.teacher.inputs.dataset.train.texts
+        model, tokenizer = factorization(run, model.spec).apply(
+            model, tokenizer, texts, lambda used: training_batches(run, used)
+        )
+    return model, tokenizer
+
+
+def factorization(run: Run, spec: Spec) -> Any:
+    """The recipe's factorization of a model of `spec`, with what the backend has to decide decided.
+
+    Raises:
+        MillisError: a speed-up that no rank reaches.
+    """
+    chosen = run.recipe.factorization
+    if not chosen.timed:
+        return chosen
+    quick = _unstored(run)
+    whole = _speedup(quick, spec)
+    return chosen.settled(spec, lambda smaller: _speedup(quick, smaller) / whole)
+
+
+def training_batches(run: Run, tokenizer: AnyTokenizer, rows: list[int] | None = None) -> Iterator[Batch]:
+    """Labelled training texts under `tokenizer`: those at `rows`, or all, in a seeded order."""
+    data = Rows(run.teacher.encoded(run.teacher.inputs.dataset.train, tokenizer), pad_id(tokenizer))
+    order = np.random.default_rng(run.recipe.seed).permutation(len(data) if rows is None else rows).tolist()
+    for begin in range(0, len(order), BATCH):
+        yield data.__getitems__(order[begin : begin + BATCH])
+
+
+def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:
+    """The smaller dense model whose measured speed-up over `model`, on the recipe's backend, is the target's.
+
+    Raises:
+        MillisError: a student without heads and neurons, or a speed-up that no structure reaches.
+    """
+    if "shape" not in model.spec:
+        raise MillisError(
+            f"pruning=to_latency removes heads and neurons, and a {model.spec['family']} student of this architecture "
+            "has none that millis knows. Choose student=transformer, or pruning=none"
+        )
+    teacher = run.teacher
+    rows = pruning.rows(len(teacher.inputs.dataset.train), run.recipe.seed)
+    batches = list(training_batches(run, teacher.tokenizer, rows))
+    importance = pruning.importance(model, batches)
+    dense = latency_of(run, _probe(teacher, model.spec))
+    table = latency_table(run, model.spec, dense, pruning.steps)
+    target_ms = pruning.first_target_ms(dense.metrics["latency_p50_ms"])
+    found: dict[float, Selection] = {}  # distance from the target → what to keep
+    for _ in range(1 + pruning.refine):
+        try:
+            kept = pruning.choose(table, importance, target_ms)
+        except MillisError:
+            if not found:
+                raise
+            break  # the corrected target is out of reach: the nearest choice so far stays
+        speedup = _speedup(run, selected_spec(model.spec, kept)) / dense.metrics["speedup"]
+        found.setdefault(abs(speedup / pruning.target_speedup - 1), kept)
+        if pruning.reached(speedup):
+            break
+        target_ms = pruning.next_target_ms(target_ms, speedup)
+    return pruning.apply(model, found[min(found)], batches)
+
+
+def unshrunk_speedup(run: Run) -> float:
+    """Over the teacher, of the student that is made smaller to a stated speed-up: what that speed-up is over."""
+    return _speedup(run, student_spec(run.teacher, run.recipe.student)[0])
+
+
+def latency_table(run: Run, spec: Spec, dense: Measurement, steps: int) -> LatencyTable:
+    """What heads and neurons cost on the recipe's backend: 2 · (steps + 1) models are timed, once.
+
+    Their speed-ups are what is read, not their milliseconds: the machine is another from minute to minute.
+    """
+    quick = _unstored(run)
+    # One process each: the fit over all of them evens out one process's luck.
+    quick = replace(quick, benchmark=replace(quick.benchmark, processes=1))
+    probes = latency.probe_specs(spec, latency.head_grid(spec, steps), latency.ffn_grid(spec, steps))
+    scale = dense.metrics["latency_p50_ms"] * dense.metrics["speedup"]
+    return LatencyTable.from_probes(spec, {name: scale / _speedup(quick, probe) for name, probe in probes.items()})
+
+
+def _speedup(run: Run, spec: Spec) -> float:
+    """Of an architecture over the teacher."""
+    return latency_of(run, _probe(run.teacher, spec)).metrics["speedup"]
+
+
+def _unstored(run: Run) -> Run:
+    """`run` without an archive: packing one takes seconds, and no request notices."""
+    return run.with_recipe(replace(run.recipe, storage=None))
+
+
+def _probe(teacher: Teacher, spec: Spec) -> Plan:
+    return Plan.probe(spec, teacher.tokenizer)

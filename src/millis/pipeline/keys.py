@@ -1,0 +1,167 @@
+"""Fingerprints: under which name each stage keeps its output, and what that depends on. All of them are here.
+
+A stage's key holds the keys of the stages before it and, described by the objects themselves (`millis.described`), its
+own settings. A group that is None is left out, so that a method which arrives does not orphan what lies trained; and so
+is what changes nothing, such as an exit's policy where weights are named.
+
+    teacher         model, fine-tuning, task, data
+    answers         teacher, texts
+    blend, linear   teacher; and texts
+    initial         teacher, recipe
+    student         teacher, recipe, blend, further texts
+    latency         architecture, tokenizer, what is deployed, benchmark and machine; and weights, where they decide
+    runtime         teacher, what is deployed, benchmark and machine
+    record          student, what is deployed, task, latency, how the runtime was chosen, what was noted of the data
+    together        records, benchmark and machine
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from millis import __version__
+from millis.benchmark.latency import NOT_HOW, Measurement, Options
+from millis.benchmark.where import site
+from millis.described import described
+from millis.early_exit.recipe import DEPLOYED
+from millis.models.tokenizer import longest
+from millis.pipeline.fine_tuning import FineTuning
+from millis.pipeline.inputs import Inputs
+from millis.pipeline.recipe import Recipe
+from millis.quantization.processor import reduces_range
+from millis.record import Record
+from millis.store import file_sha256, fingerprint
+from millis.types import Text
+
+APART = ("student", "distillation", "backend", "quantization", "storage")  # methods on which weights depend otherwise
+RUNTIME = ("backend", "quantization", "student", "storage", "early_exit", "tokens")  # that a choice of runtime does
+
+
+def teacher(tuning: FineTuning, inputs: Inputs) -> str:
+    """Of a teacher's weights."""
+    task = (inputs.task.name, inputs.task.metric, inputs.task.max_length, [list(one) for one in inputs.task.outputs])
+    training = {name: part for name, part in tuning.training.items() if name != "search" and part is not None}
+    model = described(tuning.model)
+    return fingerprint("teacher", _files(model), __version__, model, training, task, inputs.data_fingerprint)
+
+
+def _files(model: dict[str, Any]) -> list[str]:
+    """Checksums of a model that is a folder: its name says nothing of what lies there today."""
+    folder = Path(str(model.get("name", "")))
+    if not (model.get("name") and folder.is_dir()):
+        return []
+    return [file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()]
+
+
+def answers(of_teacher: str, texts: Sequence[Text]) -> str:
+    """Of what a teacher says of texts."""
+    return fingerprint(of_teacher, list(texts))
+
+
+def blend(of_teacher: str) -> str:
+    """Of how a teacher and a linear model are averaged."""
+    return fingerprint("blend", __version__, of_teacher)
+
+
+def linear(of_teacher: str, texts: Sequence[Text]) -> str:
+    """Of what the linear model beside a teacher says of texts."""
+    return fingerprint(blend(of_teacher), list(texts))
+
+
+def initial(of_teacher: str, recipe: Recipe, benchmark: Options) -> str:
+    """Of a student before training."""
+    return fingerprint("start", of_teacher, recipe.seed, weights(recipe, benchmark))
+
+
+def student(of_teacher: str, recipe: Recipe, benchmark: Options, blend_weight: float, further: Sequence[Text]) -> str:
+    """Of a trained student's weights.
+
+    Args:
+        blend_weight: Of the linear model in what it learns from.
+        further: Texts without labels that it learns from.
+    """
+    more = [*([blend_weight] if blend_weight else []), *([list(further)] if further else [])]
+    return fingerprint("student", of_teacher, weights(recipe, benchmark), recipe.seed, *more)
+
+
+def weights(recipe: Recipe, benchmark: Options) -> list[Any]:
+    """What a student's weights depend on, of a recipe."""
+    training = () if recipe.student.fits else (recipe.optimizer, recipe.trainer)
+    parts = [described(part) for part in (recipe.student, recipe.distillation, *training)]
+    methods = {name: made for name, made in recipe.methods.items() if name not in APART and made is not None}
+    chosen = {name: described(made) for name, made in methods.items()}
+    if recipe.early_exit is not None:  # another policy or threshold needs no other weights
+        chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
+    if recipe.quantization is not None and recipe.aware:
+        chosen["quantization"] = described(recipe.quantization)
+        if reduces_range(recipe.quantization):  # as this processor asks
+            chosen["quantization"]["reduce_range"] = True
+    if recipe.timed:  # the latencies that it goes by are of a backend
+        chosen["timed"] = [described(part) for part in (recipe.backend, recipe.quantization, benchmark)]
+    if recipe.ensemble:
+        chosen["ensemble"] = list(recipe.ensemble)
+    return [*parts, chosen] if chosen else parts
+
+
+def deployed(recipe: Recipe) -> list[Any]:
+    """How weights become an artifact."""
+    parts = [recipe.backend, recipe.quantization, *([] if recipe.storage is None else [recipe.storage])]
+    return [described(part) for part in parts]
+
+
+def benchmark(options: Options) -> str:
+    """Of how latency is measured and of the machine that measures; not of its address or of how long to wait."""
+    how = {name: value for name, value in described(options).items() if name not in NOT_HOW}
+    return fingerprint(how, site(options))
+
+
+def latency(run: Any, planned: Any, trained: bool) -> str:
+    """Of an architecture's latency.
+
+    Args:
+        run: A `millis.pipeline.run.Run`.
+        planned: A `millis.pipeline.plan.Plan`.
+        trained: Whether the weights decide it.
+    """
+    recipe, manifest = run.recipe, run.teacher.manifest
+    same: dict[str, Any] = {
+        "tokenizer": planned.tokenizer.to_str(),
+        "max_length": longest(planned.tokenizer, manifest.max_length),
+        "reference": manifest.spec,
+    }
+    if trained:
+        same["weights"] = planned.fingerprint
+        if recipe.early_exit is not None:
+            same["early_exit"] = described(recipe.early_exit)
+    how = [*deployed(recipe), benchmark(run.benchmark)]
+    return fingerprint("latency", __version__, planned.spec, how, same, run.teacher.inputs.data_fingerprint)
+
+
+def runtime(of_teacher: str, recipe: Recipe, options: Options) -> str:
+    """Of the choice that `backend=auto` makes."""
+    parts = [described(recipe.methods[name]) for name in RUNTIME]
+    return fingerprint("runtime", __version__, [*parts, benchmark(options)], of_teacher, recipe.seed)
+
+
+def record(run: Any, planned: Any, kind: str, measured: Measurement, choice: Any) -> str:
+    """Of a record.
+
+    Args:
+        run, planned: As for `latency`.
+        kind: Of the record.
+        choice: How the runtime was chosen (`millis.pipeline.runtime.Choice`), or None.
+    """
+    recipe = run.recipe
+    parts = [*deployed(recipe), described(run.tuning.task)]
+    if recipe.early_exit is not None:
+        parts.append(described(recipe.early_exit))
+    found = [] if choice is None else [asdict(choice)]
+    said = run.teacher.inputs.dataset.notes  # other files may hold the same rows, read otherwise
+    return fingerprint("record", __version__, kind, planned.fingerprint, parts, measured.latency_ms, *found, list(said))
+
+
+def together(records: Sequence[Record], options: Options) -> str:
+    """Of records that were measured side by side."""
+    names = sorted((one.id, one.name) for one in records)
+    return fingerprint("together", __version__, names, benchmark(options))

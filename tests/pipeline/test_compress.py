@@ -1,0 +1,49 @@
+"""What is refused before anything is trained, and what is skipped."""
+
+from types import SimpleNamespace
+
+import pytest
+from recipes import recipe
+
+from millis.backends.inductor import Inductor
+from millis.benchmark.latency import HERE, Measurement, Options
+from millis.errors import MillisError
+from millis.pipeline import compress as pipeline
+from millis.pipeline.compress import Skipped, check_request, compress
+
+
+def test_what_no_agent_takes_is_measured_here_only():
+    compiled = recipe(backend=Inductor())
+    check_request(compiled, Options(where=HERE), {})
+    check_request(recipe(), Options(where="http://phone:1"), {})
+    with pytest.raises(MillisError, match=r"'the student' is made by backend=inductor, .* an agent runs no code that"):
+        check_request(compiled, Options(where="http://phone:1"), {})
+
+
+def test_a_probability_that_is_none_is_refused():
+    with pytest.raises(MillisError, match=r"budget\.probability=2"):
+        check_request(recipe(), Options(), {"probability": 2.0})
+
+
+def test_what_is_over_a_limit_is_not_trained(asked, monkeypatch):
+    samples = [[3.0] * 4] * 12
+    measured = Measurement(
+        metrics={"latency_p50_ms": 3.0, "size_bytes": 50.0}, intervals={}, latency_ms=samples,
+        reference_latency_ms=samples, stages_ms={}, notes=[], environment={}, processes=[0, 1, 2, 3] * 3,
+    )  # fmt: skip
+    monkeypatch.setattr(pipeline, "judged_latency", lambda *_: measured)
+    monkeypatch.setattr(pipeline, "ensure_student", lambda *_: pytest.fail("a student was asked for"))
+    outcome = compress(asked("budget.latency_p50_ms=2", "budget.size_bytes=100", "quantization=dynamic"))
+    assert outcome == Skipped(
+        "transformer 2x32 f64 int8", measured, {"latency_p50_ms": 0.5, "size_bytes": -0.5}, pytest.approx(0, abs=1e-6)
+    )
+
+
+def test_an_archives_size_is_known_when_it_is_there(asked, monkeypatch):
+    record = SimpleNamespace(metrics={"size_bytes": 150.0}, name="archived")
+    measured = SimpleNamespace(metrics={"size_bytes": 500.0}, latency_ms=[], processes=[])
+    monkeypatch.setattr(pipeline, "judged_latency", lambda *_: measured)
+    monkeypatch.setattr(pipeline, "ensure_student", lambda *_: (None, SimpleNamespace(seconds=7.0)))
+    monkeypatch.setattr(pipeline, "ensure_record", lambda *_: record)
+    outcome = compress(asked("budget.size_bytes=100", "storage=archive"))
+    assert (outcome.record, outcome.excess, outcome.seconds) == (record, {"size_bytes": 0.5}, 7.0)
