@@ -5,15 +5,22 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas
 import pytest
 from tiny import write_slots
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from millis import functions
 from millis.benchmark.agent.server import Agent
+from millis.benchmark.latency import Options
 from millis.benchmark.rates import Rates
 from millis.cli.main import run
+from millis.models import wordpiece
+from millis.models.scratch import Scratch
 from millis.pipeline import analysis
 from millis.serving.runner import is_dynamic
 from millis.storage.manifest import Manifest, open_manifest
+from millis.training.fit import Fit
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,6 +65,44 @@ def place(tmp_path_factory):
     write_slots(folder / "my" / "slots")
     (folder / "texts.txt").write_text("where did my parcel go\nnobody answers the phone\n")
     return folder
+
+
+BLOCKS = [
+    (name, block)
+    for name in ("README.md", "docs/python.md")
+    for block in re.findall(r"```python\n(.*?)```", PAGES[name], re.DOTALL)
+]
+
+
+def test_python_of_the_pages_runs(place, monkeypatch, capsys):
+    """Block after block, as a reader would type them, with a teacher of a few weights."""
+    monkeypatch.chdir(place)
+    train = functions.train
+
+    def quick(data, **given):
+        small = Scratch(layers=4, hidden_size=32, heads=2, ffn_size=64, vocab_size=200)
+        brief = Options(rounds=3, requests=4, warmup_seconds=0.2, settle_ms=0, processes=1)
+        return train(data, benchmark=brief, outputs=place, **{"model": small, "trainer": Fit(1), **given})
+
+    monkeypatch.setattr(functions, "train", quick)
+    monkeypatch.setattr("millis.benchmark.latency.requests_for", lambda quantile: 20)
+    monkeypatch.setattr("millis.benchmark.extend.EXTENSIONS", 0)
+    texts, labels = [f"{word} {i}" for i in range(30) for word in ("good", "bad")], ["yes", "no"] * 30
+    classifier = BertForSequenceClassification(BertConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16,
+        id2label={0: "no", 1: "yes"},
+    ))  # fmt: skip
+    fast = PreTrainedTokenizerFast(tokenizer_object=wordpiece.train(texts, 60, lowercase=True), pad_token="[PAD]")
+    names = {
+        "texts_and_labels": {"train": (texts, labels)},
+        "frame": pandas.DataFrame({"review": texts, "stars": [float(i % 5) for i in range(60)]}),
+        "more_texts": ["quite good", "rather bad"], "classifier": classifier, "tokenizer": fast,
+    }  # fmt: skip
+    for _, block in BLOCKS:
+        if "classifier" in block:  # its labels are those of the lists
+            names["data"] = {"train": (texts, labels)}
+        exec(block.replace('"another/artifact"', "record.artifact"), names)
+    assert "budget" in capsys.readouterr().out
 
 
 def test_the_readme_shows_every_command():

@@ -18,13 +18,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from millis.benchmark.latency import Options
-from millis.cli.groups import option_of
-from millis.cli.hydra_app import composed
-from millis.cli.recipes import methods_of, training_of
-from millis.cli.targets import instantiate
+from millis.cli.recipes import beside, default, methods_of, training_of
 from millis.data.local import Local
 from millis.data.memory import Memory
 from millis.errors import MillisError, nearest
@@ -43,7 +38,6 @@ from millis.pipeline.study import Outcome, Study, conclude
 from millis.pipeline.teacher import Teacher, ensure_teacher
 from millis.record import Record
 from millis.store import fingerprint
-from millis.tasks.classification import Classification
 from millis.tasks.contract import Task
 
 QUALITY_AND_LATENCY = {"quality": "maximize", "latency_p50_ms": "minimize"}
@@ -84,7 +78,7 @@ class Trained:
         for name in methods:
             if name not in known:
                 raise MillisError(f"a recipe has no {name!r}{nearest(name, known)}: expected {', '.join(known)}")
-        recipe = Recipe(**{**methods_of(_defaults(methods)), **methods})
+        recipe = Recipe(**{**methods_of(beside(methods)), **methods})
         recipe.check(self.teacher.inputs.task.outputs, self.tuning.seed)
         one.check_request(recipe, self.benchmark, budget or {})
         return Run(recipe, self.tuning, self.teacher, self.place, self.benchmark, budget or {})
@@ -120,10 +114,10 @@ def train(
     """
     place = Place.under(outputs or os.environ.get("MILLIS_OUTPUTS", "outputs"))
     source = _model(model, tokenizer, place)
-    defaults = training_of(_defaults({} if source is None else {"model": source}))
-    chosen = source if source is not None else _default("model")
+    defaults = training_of(beside({} if source is None else {"model": source}))
+    chosen = source if source is not None else default("model")
     tuning = FineTuning(
-        **{**defaults, **training, "seed": seed}, data=_data(data), task=task or Classification(), model=chosen
+        **{**defaults, **training, "seed": seed}, data=_data(data), task=task or default("task"), model=chosen
     )
     return Trained(ensure_teacher(tuning, place), tuning, place, benchmark or Options())
 
@@ -207,21 +201,10 @@ def measure(
         raise MillisError("got no artifacts to measure: expected folders, such as [record.artifact]")
     found = named([Path(folder) for folder in artifacts])
     place = Place.under(os.environ.get("MILLIS_OUTPUTS", "outputs"))
-    inputs = read_inputs(_data(data), task or Classification(), place.cache)
+    inputs = read_inputs(_data(data), task or default("task"), place.cache)
     return measured_records(
         found, inputs, options or Options(), asked or Analysis(), reference_of(found, reference), trust_code=trust_code
     )
-
-
-def _defaults(objects: Mapping[str, Any]) -> DictConfig:
-    """The config of a command in which the options that make objects like these are chosen."""
-    options = {group: option_of(group, made) for group, made in objects.items()}
-    return composed("compress", [f"{group}={option}" for group, option in options.items() if option is not None])
-
-
-def _default(group: str) -> Any:
-    """What the commands have for `group`."""
-    return instantiate(composed("compress", [])[group])
 
 
 def _data(data: Any) -> Any:

@@ -1,11 +1,14 @@
 """Configs as the objects of the pipeline: the one door between the two."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from millis.cli.groups import option_of
+from millis.cli.hydra_app import composed
 from millis.cli.plain import plain
 from millis.cli.targets import instantiate
 from millis.cli.tracker import ConfiguredTracker
@@ -83,3 +86,18 @@ def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
     check_request(recipe, benchmark, budget)
     objectives = tuple(cfg.study.directions) if "study" in cfg else ()
     return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
+
+
+def beside(objects: Mapping[str, Any]) -> DictConfig:
+    """The config of `millis compress` with the options that make objects like these, and what they bring along.
+
+    Args:
+        objects: Group → what is chosen; one that no option makes leaves its group as it is.
+    """
+    options = {group: option_of(group, made) for group, made in objects.items()}
+    return composed("compress", [f"{group}={option}" for group, option in options.items() if option is not None])
+
+
+def default(group: str) -> Any:
+    """What the commands have for `group`."""
+    return instantiate(composed("compress", [])[group])
