@@ -15,27 +15,27 @@ def split(*counts):
 
 
 def test_one_row_in_ten_of_each_label_is_held_out():
-    kept, held = holdout("shop", split(20, 5, 1), 0, ONE_LABEL.stratum)
+    kept, held = holdout("shop", split(20, 5, 1), 0, ONE_LABEL)
     assert [held.references.count(label) for label in range(3)] == [2, 1, 0]  # one of 5, for it has two rows or more
     assert sorted([*kept.texts, *held.texts], key=int) == split(20, 5, 1).texts
 
 
 def test_nothing_can_be_held_out_of_single_rows():
     with pytest.raises(MillisError, match="shop: no split can be cut from train, for each label has one row there"):
-        holdout("shop", split(1, 1), 0, ONE_LABEL.stratum)
+        holdout("shop", split(1, 1), 0, ONE_LABEL)
 
 
 def test_many_labels_with_a_row_each_are_doubted():
     with pytest.raises(
         MillisError, match=r"has one row there; is it the column of labels \(data\.label=\)\?\. Add rows"
     ):
-        holdout("shop", split(*[1] * 21), 0, ONE_LABEL.stratum)
+        holdout("shop", split(*[1] * 21), 0, ONE_LABEL)
     with pytest.raises(MillisError, match=r"has one row there\. Add rows"):
-        holdout("shop", split(*[1] * 20), 0, ONE_LABEL.stratum)
+        holdout("shop", split(*[1] * 20), 0, ONE_LABEL)
 
 
 def test_a_sample_keeps_the_order_and_a_small_split_whole():
-    drawn = sample(split(50, 50), 10, seed=3)
+    drawn = sample(split(50, 50), 10, 3, ONE_LABEL)
     assert list(map(int, drawn.texts)) == sorted(map(int, drawn.texts))
-    assert len(drawn) == 10 and drawn == sample(split(50, 50), 10, seed=3)
-    assert sample(split(3), 3, seed=0) == split(3)
+    assert len(drawn) == 10 and drawn == sample(split(50, 50), 10, 3, ONE_LABEL)
+    assert sample(split(3), 3, 0, ONE_LABEL) == split(3)

@@ -27,6 +27,9 @@ class Amounts:
     def stratum(self, reference):
         return reference > 10
 
+    def group(self, reference):
+        return None
+
 
 def table(amounts):
     rows = [(f"text {i}", amount) for i, amount in enumerate(amounts)]

@@ -51,9 +51,8 @@ def run(cfg: DictConfig) -> list[Record]:
     answers = {name: answer(runner, inputs.dataset.test.texts) for name, runner in runners.items()}
     records = []
     for name, folder in artifacts.items():
-        found, predictions = measured[name], answers[name].predictions
-        references = inputs.dataset.test.references
-        judgement = judge(inputs.task, predictions, references)
+        found = measured[name]
+        judgement = judge(inputs.task, answers[name].predictions, inputs.dataset.test.references)
         records.append(
             Record(
                 id=fingerprint("benchmark", manifests[name].fingerprint, name, found.latency_ms),
@@ -65,8 +64,8 @@ def run(cfg: DictConfig) -> list[Record]:
                 config=manifests[name].recipe,
                 seed=int(manifests[name].recipe.get("seed", 0)),
                 artifact=str(folder.absolute()),
-                predictions=predictions,
-                references=references,
+                predictions=judgement.answers,
+                references=judgement.references,
                 latency_ms=found.latency_ms,
                 processes=found.processes,
                 reference_latency_ms=found.reference_latency_ms,

@@ -19,7 +19,7 @@ MAJORITY = "giving the most frequent answer"
 
 def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
     """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
-    the mean of numbers. [N] → [N]
+    the mean of numbers, one score for all candidates, which is worth what a random order is. [N] → [N]
 
     Args:
         kinds: What the references may be; sets of labels and tags of words look alike.
@@ -27,6 +27,8 @@ def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Item
     actual = items(references)
     if "number" in kinds:
         return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
+    if "scores" in kinds:
+        return items([(0.0,) * len(value) for value in actual])
     if actual.dtype != object:
         return np.full(len(actual), np.bincount(actual).argmax())
     if any(isinstance(part, tuple) for value in actual for part in value):

@@ -26,9 +26,10 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     The error is that of the share of the most frequent answer. True where that cannot be judged: fewer than
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
-    references = items(inputs.dataset.validation.references)
+    validation = inputs.dataset.validation.references
+    references = items(inputs.task.items(validation, validation, validation)[1])
     if references.dtype == float:  # as models learn them: training judges those
-        (learned_as,) = inputs.task.references.targets([], references.tolist(), [])
+        (learned_as,) = inputs.task.references.targets([], validation, [])
         references = learned_as.astype(float)
     constant = majority(references, kinds(inputs.task.metrics().values()))
     if len(references) < FEWEST_TEXTS:

@@ -233,7 +233,7 @@ class Lesson:
             print(f"  {taught.message}", flush=True)
         callbacks = [*self._methods(phase, model), *taught.callbacks]
         optimizer = instantiate(self.cfg.optimizer).over(inputs.dataset.pairs)
-        module = TextModule(model, objective, optimizer, inputs.score)
+        module = TextModule(model, objective, optimizer, inputs.validation_score)
         fitted = fit(
             module, rows.encoded, self.teacher.encoded(inputs.dataset.validation, self.tokenizer), rows.pad_id,
             folder=folder, seed=self.cfg.seed, title=title, logger=logger, callbacks=callbacks,

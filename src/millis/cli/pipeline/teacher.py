@@ -194,7 +194,7 @@ def _train(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, checkpoints:
         raise MillisError(f"teacher.objective.alpha={supervised.alpha}: a teacher has no teacher, expected 0")
     objective = supervised.objective(train)
     optimizer = instantiate(cfg.teacher.optimizer).over(dataset.pairs)
-    module = TextModule(model, objective, optimizer, inputs.score)
+    module = TextModule(model, objective, optimizer, inputs.validation_score)
     if cfg.teacher.trainer.max_epochs == 0:
         fitted = _as_it_is(model, Rows(validation, pad_id(tokenizer)), inputs)
         _write(cfg, inputs, folder, key, (model, tokenizer, length))
@@ -232,7 +232,7 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
     batches = map(rows.__getitem__, range(len(rows)))
     pairs = [answers(each(model(**model_inputs(batch))), batch) for batch in batches]
     found, right = ([answer for (answer,) in column] for column in zip(*pairs, strict=True))
-    return Fitted(inputs.score(found, right), 0, 0.0, [])
+    return Fitted(inputs.validation_score(found, right), 0, 0.0, [])
 
 
 def _write(cfg: DictConfig, inputs: Inputs, folder: Path, key: str, parts: tuple[Any, AnyTokenizer, int]) -> None:
