@@ -2,6 +2,7 @@
 
 import pytest
 
+from millis.data.candidates import Candidates, Graded
 from millis.data.cut import holdout, sample
 from millis.data.dataset import Split
 from millis.data.one_label import ONE_LABEL
@@ -39,3 +40,26 @@ def test_a_sample_keeps_the_order_and_a_small_split_whole():
     assert list(map(int, drawn.texts)) == sorted(map(int, drawn.texts))
     assert len(drawn) == 10 and drawn == sample(split(50, 50), 10, 3, ONE_LABEL)
     assert sample(split(3), 3, 0, ONE_LABEL) == split(3)
+
+
+def grouped(*sizes):
+    """Query i has `sizes[i]` candidates, rows of all queries in turn."""
+    rows = sorted((place, query) for query, size in enumerate(sizes) for place in range(size))
+    return Split([f"{query} {place}" for place, query in rows], [Graded(query, 0.0, 0.0) for _, query in rows])
+
+
+def test_groups_are_held_out_and_drawn_whole():
+    kept, held = holdout("shop", grouped(*[3, 2] * 10), 0, Candidates())
+    drawn = sample(grouped(*[3, 2] * 10), 10, 0, Candidates())
+    for part, other in ((held, kept), (drawn, Split([], []))):
+        queries = [reference.query for reference in part.references]
+        assert all(queries.count(query) == 3 - query % 2 for query in queries)
+        assert not set(queries) & {reference.query for reference in other.references}
+    assert len({reference.query for reference in held.references}) == 2 and 8 <= len(drawn) <= 10
+
+
+def test_one_group_is_neither_cut_nor_drawn_from():
+    with pytest.raises(MillisError, match=r"shop: no split can be cut from train, for all rows belong together\. Add"):
+        holdout("shop", grouped(4), 0, Candidates())
+    with pytest.raises(MillisError, match=r"data\.limit=3: expected 4 or more, for so many rows of the data belong"):
+        sample(grouped(4, 4), 3, 0, Candidates())

@@ -55,3 +55,11 @@ def test_pairs_are_compared_as_pairs():
         overlap_notes(train, test, test, cut=False, group=ONE_LABEL.group)[1] == "1 of 3 test texts also occur in train"
     )
     assert [has_words(text) for text in ("x", " ", ("", "x"), ("", "\t"))] == [True, False, True, False]
+
+
+def test_a_text_may_be_right_for_one_query_and_wrong_for_another():
+    train = Split(["x", "x", "x"], [(0, 1), (1, 0), (1, 2)])
+    notes = overlap_notes(train, Split([], []), Split([], []), cut=False, group=lambda reference: reference[0])
+    assert notes == ["texts that occur with two answers or more: 1"]
+    one_answer = Split(["x", "x"], [(0, 1), (1, 0)])
+    assert not overlap_notes(one_answer, Split([], []), Split([], []), cut=False, group=lambda reference: reference[0])

@@ -56,6 +56,17 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     )
 
 
+def test_reports_call_items_and_blind_answers_by_their_names() -> None:
+    assert [metrics.counted(name) for name in ("mrr", "accuracy", "a metric of others")] == [
+        "queries",
+        "texts",
+        "texts",
+    ]
+    assert [metrics.blind(name) for name in ("mrr", "accuracy", "a metric of others")] == [
+        "a random order", *["the most frequent answer to every text"] * 2,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", OF_LABELS)
 def test_load_score_and_named_are_the_same_metric(name: str) -> None:
     value = metrics.score(name, PREDICTIONS, REFERENCES, LABELS)

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from millis.metrics import kinds_of
+from millis.metrics import blind, kinds_of
 from millis.metrics._labels import LABEL, Kind
 from millis.metrics.bootstrap import paired_difference_interval
 from millis.metrics.contract import AnyMetric, Items, items, plain
 from millis.record import Record
-
-MAJORITY = "giving the most frequent answer"
 
 
 def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
@@ -58,7 +56,7 @@ def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:
     for record in records:
         constant = majority(record.references, kinds_of(record))
         if not _beats_constant(record, constant, metric):
-            found[record.id] = MAJORITY
+            found[record.id] = blind(record.quality)
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, metric):
             found[record.id] = linear.name
     return found

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from tiny import write_data
+from tiny import write_candidates, write_data
 
 from millis.cli.hydra_app import composed
 from millis.cli.pipeline.inputs import load_inputs
@@ -42,6 +42,21 @@ def test_more_of_a_score_is_better_whichever_way_the_metric_runs(config, monkeyp
     monkeypatch.setattr("millis.metrics.kind", lambda name: ErrorRate)
     assert inputs.metric.better == "lower"
     assert inputs.score([0, 1, 1, 1], [0, 0, 1, 1]) == -25.0
+
+
+def test_a_querys_candidates_are_validated_together(tmp_path):
+    write_candidates(tmp_path / "asked")
+    inputs = load_inputs(
+        composed("sweep", [
+            "task=ranking", "data=local", f"data.path={tmp_path / 'asked'}", "data.text=answer", "task.query=asked",
+            "task.metric=recall_at_1", "task.also=[]",
+        ])
+    )  # fmt: skip
+    grades = [reference.relevance for reference in inputs.dataset.validation.references]
+    unread = [0.0] * len(grades)  # targets are less their query's mean: they do not say which was the best
+    assert inputs.validation_score(grades, unread) == 100.0
+    assert inputs.validation_score([-grade for grade in grades], unread) == 0.0
+    assert inputs.validation_score(unread, unread) == pytest.approx(100 / 3)
 
 
 def test_a_search_for_the_worse_quality_is_refused(config):

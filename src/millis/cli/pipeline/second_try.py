@@ -54,7 +54,7 @@ def slower(cfg: DictConfig) -> DictConfig | None:
 def reason(first: Fitted, cfg: DictConfig) -> str:
     """What is said before the second training."""
     return (
-        f"  teacher: validation {first.quality:.1f} is no better than the most frequent answer: training again at "
+        f"  teacher: validation {first.quality:.1f} is no better than answering all texts alike: training again at "
         f"teacher.optimizer.lr={cfg.teacher.optimizer.lr * SLOWER:g}"
     )
 
@@ -65,6 +65,6 @@ def note(first: Fitted, second: Fitted, cfg: DictConfig) -> str:
     best = "the second is taken" if second.quality > first.quality else "the first is taken; do not trust its students"
     return (
         f"teacher: at teacher.optimizer.lr={lr:g} it learned nothing (validation {first.quality:.1f}, no better than "
-        f"the most frequent answer), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
+        f"answering all texts alike), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
         f"{best}"
     )
