@@ -54,6 +54,16 @@ def test_relevance_is_read_however_it_is_written(cells, names, expected):
     assert relevances(*cells, names=names) == expected
 
 
+def test_the_order_of_names_is_said():
+    # Where "yes" is index 0, as in QNLI, the most relevant would otherwise be last without a word.
+    said = "relevance is the place among the names of column 'label': yes is 0, no is 1"
+    for cells in (("no", "yes"), (0, 1)):
+        assert read(*rows_of("train", cells), names=("yes", "no")).notes == [said]
+    assert read(*rows_of("train", (0.5, 7)), names=("yes", "no")).notes == []  # of another column
+    tables = {split: [table(rows_of(split, (0, 1)), where=split, label=("yes", "no"))] for split in SPLITS}
+    assert dataset_from_tables("toy", tables, Columns(), references=Candidates(query="query")).notes == [said]
+
+
 @pytest.mark.parametrize(("cell", "names", "message"), [
     ("same", None, r"column 'label' holds 'same'; expected a number, or one of the names in labels.txt, from the "
      r"least relevant to the most \(there is no such file\)"),

@@ -38,6 +38,11 @@ def test_an_item_is_a_query():
     assert answers == [(0.1, 0.3), (0.2, 0.4, 0.5)] and right == [(2, 0), (0, 1, 0)]
 
 
+def test_every_candidate_is_answered():
+    with pytest.raises(MillisError, match="got 4 scores for 5 candidates: expected one each, in order"):
+        scores(TASK, [0.0] * 4, REFERENCES)
+
+
 def test_a_judgement_by_hand():
     # The first query's best candidate is second, of the second query's three the best is first.
     found = judge(TASK, [0.1, 0.2, 0.3, 0.4, 0.3], REFERENCES)

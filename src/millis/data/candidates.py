@@ -73,8 +73,8 @@ class Candidates:
     def read(self, source: Source) -> Read:
         """Relevance and queries; see `millis.data.references.References`.
 
-        Relevance is a number, a truth value or a name, whose index in `labels.txt` it then is. Queries that tell no
-        order from another are left out and counted: all candidates are equally relevant, or are one text.
+        Relevance is a number, a truth value, or the index of a name in `labels.txt`, which a note then says. Queries
+        that tell no order from another are left out and counted: all candidates are equally relevant, or are one text.
 
         Raises:
             MillisError: an empty split, a missing column or query, a cell that holds no relevance and is not to be left
@@ -84,8 +84,16 @@ class Candidates:
         index: dict[str, int] = {}
         for split, tables in source.tables.items():
             rows = rows_of(source.name, split, tables, source.columns, column)
-            values = [_relevance(row, column, source.given) for row in rows]
+            grades = source.given or rows[0].classes or ()
+            values = [_relevance(row, column, grades) for row in rows]
             names = self._queries(rows, tables)
+            if (
+                split == "train"
+                and grades
+                and {value for value in values if value is not None} <= {*range(len(grades))}
+            ):
+                said = ", ".join(f"{tidy(name)} is {place}" for place, name in enumerate(grades))
+                source.notes.append(f"relevance is the place among the names of column {column!r}: {said}")
             found = [Candidate(row.text, row.place, name) for row, name in zip(rows, names, strict=True)]
             if graded := numbered(split, found, values, column, source.unseen, source.notes):
                 splits[split] = self._split(split, graded, index, source.notes)
@@ -199,7 +207,7 @@ def _query(row: Row, cell: Any, column: str) -> str:
     return name if value is None else str(value)
 
 
-def _relevance(row: Row, column: str, names: Sequence[str] | None) -> float | None:
+def _relevance(row: Row, column: str, names: Sequence[str]) -> float | None:
     """How relevant a row is; None where its cell is empty.
 
     Args:
@@ -208,7 +216,7 @@ def _relevance(row: Row, column: str, names: Sequence[str] | None) -> float | No
     Raises:
         MillisError: neither a number of 0 or more nor one of `names`.
     """
-    cell, known = row.cell, list(map(tidy, names or row.classes or ()))
+    cell, known = row.cell, list(map(tidy, names))
     if isinstance(cell, bool):
         return float(cell)
     if isinstance(cell, str) and cell.strip() and number(cell.strip()) is None:

@@ -129,7 +129,14 @@ class Ranking:
 
         Args:
             right: Not read: only references tell relevance, for models learn it within its query.
+
+        Raises:
+            MillisError: more or fewer answers than references.
         """
+        if len(answers) != len(references):
+            raise MillisError(
+                f"got {len(answers)} scores for {len(references)} candidates: expected one each, in order"
+            )
         queries = together(references, self.references.group)
         scores = [tuple([answers[row] for row in rows]) for rows in queries]
         return scores, [tuple([references[row].relevance for row in rows]) for rows in queries]
