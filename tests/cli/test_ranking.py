@@ -59,6 +59,8 @@ def test_a_finished_artifact_is_measured_and_searched_for(place, capsys):
     assert millis(place, "benchmark", f"artifacts=[{student.artifact}]", "task=ranking", *BRIEF, *data) == 0
     assert millis(place, "sweep", *given(place, *SINGLE, "study.n_trials=2")) == 0
     capsys.readouterr()
+    assert millis(place, "predict", f"artifact={student.artifact}", "--", ANSWERS[2]) == 0
+    assert re.search(rf"ms  -?\d[\d.]*  {ANSWERS[2]}", capsys.readouterr().out)
     other = ["data=local", f"data.path={place / 'labels'}"]
     assert millis(place, "benchmark", f"artifacts=[{student.artifact}]", *BRIEF, *other) == 1
     fault = capsys.readouterr().err.replace("\n", " ")
