@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from tiny import write_slots
+from tiny import write_candidates, write_slots
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from millis import functions
@@ -63,6 +63,7 @@ def place(tmp_path_factory):
         rows = [{"text": f"{word} {i}", "label": word} for i in range(12) for word in ("good", "bad")]
         (folder / "my" / "folder" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_slots(folder / "my" / "slots")
+    write_candidates(folder / "my" / "answers")
     (folder / "texts.txt").write_text("where did my parcel go\nnobody answers the phone\n")
     return folder
 

@@ -82,7 +82,7 @@ class Record:
         artifact: Folder of the deployable artifact, relative to the records file where possible.
         predictions: What was answered to each text of the test split, in order, [N]: the index of its label, a list
             of those of several, a number, a list with the index of each word's tag, or a list of a label and such
-            a list.
+            a list. Where texts are a query's candidates, [queries]: a list of their scores.
         references: What is right, alike.
         latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
         reference_latency_ms: The reference's samples in the same rounds, [R][requests].

@@ -7,7 +7,7 @@ import pytest
 from millis.data.assemble import dataset_from_tables
 from millis.data.columns import Columns
 from millis.data.dataset import Split
-from millis.data.references import Read
+from millis.data.references import Read, together
 from millis.data.table import Table
 from millis.errors import MillisError
 
@@ -26,6 +26,9 @@ class Amounts:
 
     def stratum(self, reference):
         return reference > 10
+
+    def group(self, reference):
+        return None
 
 
 def table(amounts):
@@ -49,3 +52,7 @@ def test_amounts_are_cut_in_their_strata_and_have_no_labels():
 def test_strata_of_one_row_each_cannot_be_cut():
     with pytest.raises(MillisError, match=r"prices: no split can be cut from train"):
         dataset_from_tables("prices", {"train": [table([1, 20])]}, Columns(), references=Amounts())
+
+
+def test_rows_of_a_group_are_together_and_others_apart():
+    assert together(["b1", "a1", None, "b2", None], lambda name: name and name[0]) == [[0, 3], [1], [2], [4]]

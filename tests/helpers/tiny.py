@@ -55,6 +55,27 @@ def write_slots(folder: Path, rows: int = 48) -> None:
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+ANSWERS = {2: "your parcel is at the door", 1: "your parcel left our house", 0: "we sell shoes and hats"}
+CLERKS = ("anna says", "ben wrote", "the clerk said", "a note")
+
+
+def write_candidates(folder: Path, queries: int = 24) -> None:
+    """Questions with three answers each, of relevance 0, 1 and 2 by their words, in turning order."""
+    folder.mkdir(parents=True)
+    for split, count in (("train", queries), ("validation", 12), ("test", 12)):
+        lines = []
+        for i in range(count):
+            grades = [*ANSWERS][i % 3 :] + [*ANSWERS][: i % 3]
+            lines += [
+                json.dumps({
+                    "question": f"where is my order {split} {i}", "answer": f"{CLERKS[i % 4]} {ANSWERS[grade]}",
+                    "label": grade, "asked": f"{split} {i}",
+                })
+                for grade in grades
+            ]  # fmt: skip
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def millis(place: Path, command: str, *arguments: str) -> int:
     own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict", "agent") else []
     texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []

@@ -20,15 +20,16 @@ LABELS = ["book", "cancel", "oos", "pay"]
 TAGS = ["O", "B-city", "I-city", "B-day"]
 WORDS = 3  # of each text
 INDEX = st.integers(0, 3)
-OF_WORDS = st.tuples(*[INDEX] * WORDS)
+OF_WORDS = st.tuples(*[INDEX] * WORDS)  # and of candidates
 SET = st.sets(INDEX).map(lambda found: tuple(sorted(found)))
 NUMBER = st.integers(-8, 8).map(float)
 ITEM = {
     "label": INDEX, "labels": SET, "number": NUMBER, "tags": OF_WORDS, "label and tags": st.tuples(INDEX, OF_WORDS),
+    "scores": OF_WORDS,
 }  # fmt: skip
 RIGHT = {
     "label": [0, 1, 2, 3], "labels": [(0, 2), (), (1,), (1, 2, 3)], "number": [0.0, 1.0, -2.0, 4.0],
-    "tags": [(0, 0, 0), (1, 2, 0), (3, 1, 2), (0, 3, 0)],
+    "tags": [(0, 0, 0), (1, 2, 0), (3, 1, 2), (0, 3, 0)], "scores": [(0, 1, 0), (3, 2, 0), (1, 1, 2), (0, 0, 0)],
 }  # fmt: skip
 RIGHT["label and tags"] = list(zip(RIGHT["label"], RIGHT["tags"], strict=True))
 PAIRS = [(name, kind) for name in metrics.shipped() for kind in metrics.kind(name).judges]
@@ -55,8 +56,8 @@ def test_statistics_of_two_halves_add_up_to_those_of_the_whole(name, kind, data,
     halves = [(answers[part], references[part]) for part in (slice(at), slice(at, None))]
     whole, first, second = (metric.statistics(*some) for some in (both, *halves))
     assert whole.shape == (len(answers), first.shape[1])
-    np.testing.assert_array_equal(whole.sum(axis=0), first.sum(axis=0) + second.sum(axis=0))
-    np.testing.assert_array_equal(metric.value(whole.sum(axis=0)), plain(metric, *both))
+    np.testing.assert_allclose(whole.sum(axis=0), first.sum(axis=0) + second.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(metric.value(whole.sum(axis=0)), plain(metric, *both), rtol=1e-12)
 
 
 @EVERY
@@ -87,12 +88,19 @@ def test_items_of_many_parts_are_those_of_one(name, kind, monkeypatch):
     tags = rng.integers(4, size=(2, 60, WORDS)).tolist()
     both = [list(zip(*parts, strict=True)) for parts in zip(labels.tolist(), tags, strict=True)]
     sets = [[tuple(sorted(set(row))) for row in rows] for rows in tags]
-    drawn = {"label": labels, "labels": sets, "number": labels.astype(float), "tags": tags, "label and tags": both}
+    drawn = {
+        "label": labels,
+        "labels": sets,
+        "number": labels.astype(float),
+        "tags": tags,
+        "label and tags": both,
+        "scores": tags,
+    }
     answers, references = map(items, drawn[kind])
     metric = made(name, kind)
     whole = weighted(metric, answers, references, counts)
     monkeypatch.setattr(contract, "PART", 7)
-    np.testing.assert_array_equal(weighted(metric, answers, references, counts), whole)
+    np.testing.assert_allclose(weighted(metric, answers, references, counts), whole, rtol=1e-12)
 
 
 @EVERY

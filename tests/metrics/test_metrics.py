@@ -35,20 +35,36 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
         "exact_match",
+        "exponential_ndcg_at_10",
         "in_scope_accuracy",
         "intent_accuracy",
         "macro_accuracy",
         "macro_f1",
         "matthews",
         "micro_f1",
+        "mrr",
+        "ndcg_at_10",
         "out_of_scope_recall",
         "pearson",
+        "recall_at_1",
+        "recall_at_5",
         "rmse",
         "slot_f1",
         "span_f1",
         "spearman",
         "token_accuracy",
     )
+
+
+def test_reports_call_items_and_blind_answers_by_their_names() -> None:
+    assert [metrics.counted(name) for name in ("mrr", "accuracy", "a metric of others")] == [
+        "queries",
+        "texts",
+        "texts",
+    ]
+    assert [metrics.blind(name) for name in ("mrr", "accuracy", "a metric of others")] == [
+        "a random order", *["the most frequent answer to every text"] * 2,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OF_LABELS)
@@ -109,7 +125,10 @@ def test_a_misspelled_metric_is_told_the_nearest() -> None:
         metrics.load("acuracy")
     text = str(error.value)
     assert text.startswith("cannot load the metric 'acuracy' (Couldn't find")
-    assert "expected one that ships with millis (accuracy, exact_match, in_scope_accuracy, intent_accuracy, " in text
+    assert (
+        "expected one that ships with millis (accuracy, exact_match, exponential_ndcg_at_10, in_scope_accuracy, "
+        in text
+    )
     assert "did you mean 'accuracy'?" in text
     assert "run once with network access, or give the path of a folder with the metric's script" in text
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from recipes import tuning
-from tiny import write_data
+from tiny import write_candidates, write_data
 
 from millis.data.local import Local
 from millis.errors import MillisError
@@ -15,6 +15,7 @@ from millis.pipeline.inputs import read_inputs
 from millis.pipeline.place import Place
 from millis.pipeline.teacher import ensure_teacher
 from millis.tasks.classification import Classification
+from millis.tasks.ranking import Ranking
 
 
 @pytest.fixture
@@ -56,3 +57,14 @@ def test_more_of_a_score_is_better_whichever_way_the_metric_runs(data, tmp_path,
     monkeypatch.setattr("millis.metrics.kind", lambda name: ErrorRate)
     assert inputs.metric.better == "lower"
     assert inputs.score([0, 1, 1, 1], [0, 0, 1, 1]) == -25.0
+
+
+def test_a_querys_candidates_are_validated_together(tmp_path):
+    write_candidates(tmp_path / "asked")
+    source = Local(str(tmp_path / "asked"), text="answer")
+    inputs = read_inputs(source, Ranking(query="asked", metric="recall_at_1", also=[]), tmp_path)
+    grades = [reference.relevance for reference in inputs.dataset.validation.references]
+    unread = [0.0] * len(grades)  # targets are less their query's mean: they do not say which was the best
+    assert inputs.validation_score(grades, unread) == 100.0
+    assert inputs.validation_score([-grade for grade in grades], unread) == 0.0
+    assert inputs.validation_score(unread, unread) == pytest.approx(100 / 3)

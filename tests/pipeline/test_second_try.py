@@ -6,10 +6,13 @@ import pytest
 from recipes import tuning
 
 from millis.cli.recipes import fine_tuning_of, place_of
+from millis.data.candidates import Graded
 from millis.errors import MillisError
 from millis.pipeline import second_try
 from millis.pipeline.teacher import ensure_teacher
 from millis.tasks.classification import Classification
+from millis.tasks.judging import item_scores
+from millis.tasks.ranking import Ranking
 from millis.tasks.regression import Regression
 from millis.training.fit import Fit, Fitted
 from millis.training.optim import AdamW
@@ -40,6 +43,16 @@ def test_a_teacher_of_numbers_is_judged_as_it_learned_them():
     )
 
 
+def test_a_teacher_of_scores_has_to_beat_a_random_order():
+    # One right candidate of two: a random order finds it at place 1 in half of the queries.
+    found = inputs([Graded(row // 2, row % 2, 0.5) for row in range(200)], None)
+    found.task = Ranking(metric="recall_at_1", also=())
+    found.score = lambda ours, theirs: item_scores(found.task, ours, theirs)["recall_at_1"]
+    assert second_try.learned(Fitted(50.1, 2, 1.0, []), found) and not second_try.learned(
+        Fitted(50.0, 2, 1.0, []), found
+    )
+
+
 def test_few_texts_and_undefined_metrics_judge_nobody():
     def undefined(*_):
         raise MillisError("undefined")
@@ -52,7 +65,7 @@ def test_the_better_of_two_tries_is_the_teacher_and_its_note_says_so(config, mon
     monkeypatch.setattr(second_try, "learned", lambda *_: False)
     cfg = config("teacher.seed=11", "teacher.optimizer.lr=1e-3", "teacher.trainer.max_epochs=2")
     teacher = ensure_teacher(fine_tuning_of(cfg), place_of(cfg))
-    first, again = capfd.readouterr().err.split("is no better than the most frequent answer: ")
+    first, again = capfd.readouterr().err.split("is no better than answering all texts alike: ")
     assert "epoch 2/2" in first
     assert again.startswith("training again at teacher.optimizer.lr=0.00025\n")
     assert "epoch 2/2" in again

@@ -30,9 +30,9 @@ def dataset_from_tables(
 ) -> Dataset:
     """Check tables and make a `Dataset`.
 
-    A missing `validation` split is cut from `train` (one row in ten, stratified by label). A missing `test` split is
-    replaced by `validation`, whose place is then cut from `train`, so that no text both steers and judges. A split
-    without any label counts as missing.
+    A missing `validation` split is cut from `train` (one row in ten, stratified by label; rows that belong together
+    stay so). A missing `test` split is replaced by `validation`, whose place is then cut from `train`, so that no text
+    both steers and judges. A split without any label counts as missing.
 
     Args:
         tables: Tables of the splits `train`, and where they exist `validation` and `test`.
@@ -57,9 +57,9 @@ def dataset_from_tables(
     names, splits = references.read(Source(name, tables, columns, label_names, unseen_labels, notes))
     cut = len(splits) < len(("train", "validation", "test"))
     _complete(name, splits, references, seed, notes)
-    notes += overlap_notes(**splits, cut=cut)
+    notes += overlap_notes(**splits, cut=cut, group=references.group)
     if limit is not None:
-        splits = {split: sample(found, limit, seed) for split, found in splits.items()}
+        splits = {split: sample(found, limit, seed, references) for split, found in splits.items()}
     if empty := sum(not has_words(text) for split in splits.values() for text in split.texts):
         notes.append(f"{empty} empty texts kept")
     further: list[Text] = []
@@ -74,11 +74,11 @@ def _complete(name: str, splits: dict[str, Split], references: References, seed:
     """Cut the splits that are missing."""
     if "test" not in splits:
         if "validation" not in splits:
-            splits["train"], splits["test"] = holdout(name, splits["train"], seed + 1, references.stratum)
+            splits["train"], splits["test"] = holdout(name, splits["train"], seed + 1, references)
             notes.append("no test split: 10 % of train was set aside as the test split")
         else:
             splits["test"] = splits.pop("validation")
             notes.append("no test split: validation is the test split")
     if "validation" not in splits:
-        splits["train"], splits["validation"] = holdout(name, splits["train"], seed, references.stratum)
+        splits["train"], splits["validation"] = holdout(name, splits["train"], seed, references)
         notes.append("no validation split: 10 % of train was set aside")

@@ -55,6 +55,9 @@ class LabelAndTags:
         """The label."""
         return reference[0]
 
+    def group(self, reference: tuple[int, tuple[int, ...]]) -> None:
+        """None: each row stands for itself."""
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[tuple[int, tuple[int, ...]]], encodings: Sequence[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -103,6 +103,9 @@ class LabelSets:
         """The first label; -1 of a text that has none."""
         return reference[0] if reference else -1
 
+    def group(self, reference: tuple[int, ...]) -> None:
+        """None: each row stands for itself."""
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[tuple[int, ...]], encodings: Sequence[Any]
     ) -> tuple[NDArray[np.bool_]]:

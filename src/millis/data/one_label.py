@@ -46,6 +46,9 @@ class OneLabel:
         """The label."""
         return reference
 
+    def group(self, reference: int) -> None:
+        """None: each row stands for itself."""
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[int], encodings: Sequence[Any]
     ) -> tuple[NDArray[np.int64]]:

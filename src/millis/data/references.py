@@ -1,9 +1,8 @@
 """References: what a task reads from tables beside the texts, and which logits each of them is about."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from millis.data.classes import Tables
@@ -68,9 +67,13 @@ class References(Protocol):
         """A split that is cut from training keeps the share of each."""
         ...
 
+    def group(self, reference: Any) -> Hashable:
+        """Rows of one group stay in one split; None stands for itself."""
+        ...
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[Any], encodings: Sequence[Any]
-    ) -> tuple[NDArray[np.int64], ...]:
+    ) -> tuple[NDArray[Any], ...]:
         """What is learned of some texts: categories at positions.
 
         Where they stand depends on the text alone, not on the reference.
@@ -97,3 +100,12 @@ class References(Protocol):
             encoding: The text's tokens, where `reads_offsets`.
         """
         ...
+
+
+def together(references: Sequence[Any], group: Callable[[Any], Hashable]) -> list[list[int]]:
+    """Rows [N] by their groups, both in the order in which they come; a row without a group by itself."""
+    found: dict[Hashable, list[int]] = {}
+    for row, reference in enumerate(references):
+        key = group(reference)
+        found.setdefault((row,) if key is None else (None, key), []).append(row)
+    return list(found.values())

@@ -150,6 +150,9 @@ class Tags:
     def stratum(self, reference: tuple[int, ...]) -> None:
         """None: splits are cut at random."""
 
+    def group(self, reference: tuple[int, ...]) -> None:
+        """None: each row stands for itself."""
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[tuple[int, ...]], encodings: Sequence[Any]
     ) -> tuple[NDArray[np.int64]]:

@@ -152,6 +152,16 @@ def kinds_of(record: Record) -> frozenset[Kind]:
     return kinds(judged_by) if judged_by else frozenset(LABEL)
 
 
+def blind(name: str) -> str:
+    """What the best answers without a look at the texts are called, where the metric `name` judges them."""
+    return "a random order" if _judges_scores(name) else "the most frequent answer to every text"
+
+
+def counted(name: str) -> str:
+    """What the items are that the metric `name` judges."""
+    return "queries" if _judges_scores(name) else "texts"
+
+
 def completed(record: Record, labels: Sequence[str]) -> Record:
     """A record that may be older than `judged`, with what its metric has to know of the labels."""
     return (
@@ -187,6 +197,10 @@ def metric_of(records: Sequence[Record]) -> AnyMetric:
         return schema.checked(first.judged[name].settings, kind(name))
     except MillisError as error:
         raise MillisError(f"record {first.name!r} lacks what {name} has to know: {error}") from error
+
+
+def _judges_scores(name: str) -> bool:
+    return name in shipped() and "scores" in kind(name).judges
 
 
 def _class_name(name: str) -> str:

@@ -11,8 +11,8 @@ A metric is a frozen dataclass in a file of its name, whose fields are what it m
 texts, for records carry them (`millis.record.Judged`).
 
 What an item is depends on the task: the index of a label, those of several in a tuple, a number, a tuple with the
-index of each word's tag, or a tuple of a label and such a tuple.
-A metric says which of these it judges.
+index of each word's tag, a tuple of a label and such a tuple, or a tuple with the score (and relevance) of each of a
+query's candidates. A metric says which of these it judges.
 
 Axes here: N items, K statistics, R resamples.
 """
@@ -32,7 +32,7 @@ PART = 512  # items whose statistics are held at a time: of 151 classes 1.2 MB, 
 
 
 Items: TypeAlias = NDArray[Any]
-"""[N] integers or numbers, or [N] objects: tuples of integers, or of an integer and such a tuple."""
+"""[N] integers or numbers, or [N] objects: tuples of integers, of an integer and such a tuple, or of numbers."""
 
 
 class Metric(Protocol):

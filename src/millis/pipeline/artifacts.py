@@ -63,7 +63,6 @@ def measured_records(
             inputs,
             judge(inputs.task, answers[name].predictions, test.references),
             measured[name],
-            answers[name].predictions,
             id=fingerprint("benchmark", manifests[name].fingerprint, name, measured[name].latency_ms),
             name=name,
             kind="teacher" if name == reference else "student",

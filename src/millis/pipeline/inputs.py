@@ -12,7 +12,7 @@ from millis.data.references import References
 from millis.described import described
 from millis.metrics.contract import AnyMetric
 from millis.tasks.contract import Task
-from millis.tasks.judging import scores
+from millis.tasks.judging import item_scores
 from millis.units import SIGN
 
 
@@ -35,12 +35,21 @@ class Inputs:
         return self.task.metrics()[self.task.metric]
 
     def score(self, predictions: Any, references: Any) -> float:
-        """The task's metric, negated where lower is better: whatever selects models takes the largest.
+        """The task's metric of items, negated where lower is better: whatever selects models takes the largest.
 
         All of the task's metrics are taken, so that one that is undefined on this split is refused in the first epoch.
         """
-        values = scores(self.task, predictions, references)
+        values = item_scores(self.task, predictions, references)
         return SIGN[self.metric.better] * values[self.task.metric]
+
+    def validation_score(self, answers: Any, targets: Any) -> float:
+        """As `score`, of a model's answers to the whole validation split.
+
+        Args:
+            answers: In the split's order, as `millis.data.positions.answers` has them, [N].
+            targets: What is learned of each, alike, [N].
+        """
+        return self.score(*self.task.items(answers, targets, self.dataset.validation.references))
 
 
 def read_inputs(data: Any, task: Task, cache: Path) -> Inputs:

@@ -1,7 +1,7 @@
 """Records: an artifact written, judged on the very path it is deployed on, and put on paper once."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,13 +89,11 @@ def read_record(inputs: Inputs, id: str) -> Record:
         return completed(Record.from_json(path.read_text(encoding="utf-8")), inputs.dataset.labels)
 
 
-def assembled(
-    inputs: Inputs, judgement: Judgement, measured: Measurement, predictions: Sequence[Any], **rest: Any
-) -> Record:
+def assembled(inputs: Inputs, judgement: Judgement, measured: Measurement, **rest: Any) -> Record:
     """What was measured and what was judged, on one sheet.
 
     Args:
-        judgement: Of `predictions`, on the test split.
+        judgement: On the test split.
         measured: The artifact's latency, size and memory.
         rest: The other fields of `Record`; `metrics` and `environment` are added to what is known here.
     """
@@ -103,8 +101,8 @@ def assembled(
         metrics={**judgement.values, **measured.metrics, **rest.pop("metrics")},
         intervals={**judgement.intervals, **measured.intervals},
         quality=inputs.task.metric,
-        predictions=list(predictions),
-        references=inputs.dataset.test.references,
+        predictions=judgement.answers,
+        references=judgement.references,
         latency_ms=measured.latency_ms,
         reference_latency_ms=measured.reference_latency_ms,
         stages_ms=measured.stages_ms,
@@ -136,7 +134,6 @@ def _judged(run: Run, planned: Plan, made: Made, measured: Measurement, kind: st
         inputs,
         judge(inputs.task, tested.predictions, dataset.test.references),
         measured,
-        tested.predictions,
         id=key,
         name=name,
         kind=kind,

@@ -26,9 +26,10 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     The error is that of the share of the most frequent answer. True where that cannot be judged: fewer than
     `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
     """
-    references = items(inputs.dataset.validation.references)
+    validation = inputs.dataset.validation.references
+    references = items(inputs.task.items(validation, validation, validation)[1])
     if references.dtype == float:  # as models learn them: training judges those
-        (learned_as,) = inputs.task.references.targets([], references.tolist(), [])
+        (learned_as,) = inputs.task.references.targets([], validation, [])
         references = learned_as.astype(float)
     constant = majority(references, kinds(inputs.task.metrics().values()))
     if len(references) < FEWEST_TEXTS:
@@ -49,7 +50,7 @@ def slower(tuning: FineTuning) -> FineTuning | None:
 def reason(first: Fitted, tuning: FineTuning) -> str:
     """What is said before the second training."""
     return (
-        f"  teacher: validation {first.quality:.1f} is no better than the most frequent answer: training again at "
+        f"  teacher: validation {first.quality:.1f} is no better than answering all texts alike: training again at "
         f"teacher.optimizer.lr={tuning.optimizer.lr * SLOWER:g}"
     )
 
@@ -60,6 +61,6 @@ def note(first: Fitted, second: Fitted, tuning: FineTuning) -> str:
     best = "the second is taken" if second.quality > first.quality else "the first is taken; do not trust its students"
     return (
         f"teacher: at teacher.optimizer.lr={lr:g} it learned nothing (validation {first.quality:.1f}, no better than "
-        f"the most frequent answer), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
+        f"answering all texts alike), so it was trained again at {lr * SLOWER:g} (validation {second.quality:.1f}): "
         f"{best}"
     )

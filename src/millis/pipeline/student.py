@@ -235,7 +235,7 @@ class Lesson:
         if taught.message:
             print(f"  {taught.message}", flush=True)
         callbacks = [*self._methods(phase, model), *taught.callbacks]
-        module = TextModule(model, objective, recipe.optimizer.over(dataset.pairs), teacher.inputs.score)
+        module = TextModule(model, objective, recipe.optimizer.over(dataset.pairs), teacher.inputs.validation_score)
         fitted = fit(
             module, rows.encoded, teacher.encoded(dataset.validation, self.tokenizer), rows.pad_id,
             folder=folder, seed=recipe.seed, title=title, logger=logger, callbacks=callbacks,

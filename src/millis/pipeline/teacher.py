@@ -150,7 +150,7 @@ def _train(tuning: FineTuning, place: Place, inputs: Inputs, folder: Path, key: 
         encode(split, tokenizer, length, inputs.cache / "tokens", task) for split in (dataset.train, dataset.validation)
     )
     objective = tuning.objective.objective(train)
-    module = TextModule(model, objective, tuning.optimizer.over(dataset.pairs), inputs.score)
+    module = TextModule(model, objective, tuning.optimizer.over(dataset.pairs), inputs.validation_score)
     said = {**place.said, **tuning.described}
     manifest = Manifest(
         name=f"teacher {dataset.name}", backend=eager.Eager.name, spec=model.spec, task=task.described(),
@@ -191,7 +191,7 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
     batches = map(rows.__getitem__, range(len(rows)))
     pairs = [answers(each(model(**model_inputs(batch))), batch) for batch in batches]
     found, right = ([answer for (answer,) in column] for column in zip(*pairs, strict=True))
-    return Fitted(inputs.score(found, right), 0, 0.0, [])
+    return Fitted(inputs.validation_score(found, right), 0, 0.0, [])
 
 
 def tracked_model(folder: Path, key: str) -> Model:

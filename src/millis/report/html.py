@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from millis.budget import Choice, limits_of, pick
 from millis.frontier import Frontier, teacher_of
+from millis.metrics import counted
 from millis.record import Record
 from millis.report import analysis, figures, tables
 from millis.store import atomic_file
@@ -196,7 +197,7 @@ def _method(records: Sequence[Record], frontier: Frontier) -> str:
     requests = sorted({len(samples) for record in records for samples in record.latency_ms})
     objectives = ", ".join(f"{direction} {label(name)}" for name, direction in frontier.objectives.items())
     sentences = [
-        f"Quality is {label(teacher.quality)} on {len(teacher.references)} test texts.",
+        f"Quality is {label(teacher.quality)} on {len(teacher.references)} test {counted(teacher.quality)}.",
         f"Latency is end to end, one request at a time, in a process of its own: {_span(rounds)} interleaved rounds of "
         f"{_span(requests)} requests drawn from the test texts, the same for every model. Speed-up is the median over "
         f"rounds of the ratio to {teacher.name} in the same round.",

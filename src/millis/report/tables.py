@@ -12,6 +12,7 @@ import numpy as np
 from millis.benchmark.statistics import STAGES
 from millis.budget import Choice, describe_drop
 from millis.frontier import Frontier, teacher_of
+from millis.metrics import blind
 from millis.metrics.rounds import requests_for
 from millis.record import Judged, Record
 from millis.units import PERCENT, change, label, show
@@ -168,7 +169,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
     if any(RISE in row.metrics for row in shown):
         lines.append(f"{RISING} validation still rose when training ended: not finished.")
     if not isnan(rows[0].metrics["majority"]):
-        lines.append(f"The most frequent answer to every text: {rows[0].show('majority')}.")
+        lines.append(f"{blind(rows[0].quality).capitalize()}: {rows[0].show('majority')}.")
     return lines
 
 

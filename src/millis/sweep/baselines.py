@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from millis.metrics import kinds_of
+from millis.metrics import blind, kinds_of
 from millis.metrics._labels import LABEL, Kind
 from millis.metrics.bootstrap import paired_difference_interval
 from millis.metrics.contract import AnyMetric, Items, items, plain
 from millis.record import Record
 
-MAJORITY = "giving the most frequent answer"
-
 
 def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
     """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
-    the mean of numbers. [N] → [N]
+    the mean of numbers, one score for all candidates, which is worth what a random order is. [N] → [N]
 
     Args:
         kinds: What the references may be; sets of labels and tags of words look alike.
@@ -27,6 +25,8 @@ def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Item
     actual = items(references)
     if "number" in kinds:
         return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
+    if "scores" in kinds:
+        return items([(0.0,) * len(value) for value in actual])
     if actual.dtype != object:
         return np.full(len(actual), np.bincount(actual).argmax())
     if any(isinstance(part, tuple) for value in actual for part in value):
@@ -56,7 +56,7 @@ def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:
     for record in records:
         constant = majority(record.references, kinds_of(record))
         if not _beats_constant(record, constant, metric):
-            found[record.id] = MAJORITY
+            found[record.id] = blind(record.quality)
         elif linear is not None and record.kind not in ("linear", "baseline") and not _beats(record, linear, metric):
             found[record.id] = linear.name
     return found

@@ -14,7 +14,7 @@ from millis.data.one_label import ONE_LABEL, OneLabel
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
 from millis.models.outputs import LOGITS
-from millis.tasks.contract import LEARNED, check_length, check_names, few
+from millis.tasks.contract import LEARNED, EachText, check_length, check_names, few
 from millis.types import Output, Outputs
 
 WIDE = 32  # labels from which NumPy answers sooner than Python does
@@ -53,7 +53,7 @@ def read(described: Mapping[str, Any]) -> "Classification":
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(EachText):
     """What is predicted and how it is judged.
 
     Args:

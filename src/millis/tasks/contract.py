@@ -60,6 +60,16 @@ class Answer(Protocol):
         ...
 
 
+class EachText:
+    """Tasks whose answers are judged a text at a time."""
+
+    def items(
+        self, answers: Sequence[Any], right: Sequence[Any], references: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The answers and what is right, as they are."""
+        return answers, right
+
+
 class Task(Protocol):
     """What is predicted, and how it is judged.
 
@@ -121,6 +131,21 @@ class Task(Protocol):
         Args:
             outputs: One array for each of `outputs`, of one row.
             encoding: The request's tokens.
+        """
+        ...
+
+    def items(
+        self, answers: Sequence[Any], right: Sequence[Any], references: Sequence[Any]
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """What metrics judge: texts (`EachText`), or several of them together, such as the candidates of a query.
+
+        Args:
+            answers: To the texts of a split, in its order, [N].
+            right: What each should be, [N]: a reference or, while a model trains, what it learns.
+            references: Of the split, [N].
+
+        Returns:
+            Answers and what is right, an item each (`millis.metrics.contract`).
         """
         ...
 

@@ -18,7 +18,7 @@ from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
 from millis.tasks.classification import Classification, Label
-from millis.tasks.contract import LEARNED
+from millis.tasks.contract import LEARNED, EachText
 from millis.tasks.tagging import Found, Tagged, Tagging
 from millis.types import Output, Outputs
 
@@ -63,7 +63,7 @@ def read(described: Mapping[str, Any]) -> "IntentSlots":
 
 
 @dataclass(frozen=True)
-class IntentSlots:
+class IntentSlots(EachText):
     """What is predicted and how it is judged.
 
     Args:

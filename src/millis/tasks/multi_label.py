@@ -11,7 +11,7 @@ from millis.data.dataset import Dataset
 from millis.data.label_sets import LabelSets
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED, check_length, check_names, few
+from millis.tasks.contract import LEARNED, EachText, check_length, check_names, few
 from millis.types import Output, Outputs
 
 
@@ -55,7 +55,7 @@ def read(described: Mapping[str, Any]) -> "MultiLabel":
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultiLabel(EachText):
     """What is predicted and how it is judged. A label is answered where its probability is above one half.
 
     Args:

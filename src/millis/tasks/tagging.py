@@ -17,7 +17,7 @@ from millis.data.words import first_pieces, words
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
 from millis.metrics.tags import OUTSIDE, is_scheme, parted, spans
-from millis.tasks.contract import LEARNED, check_length, check_names, few
+from millis.tasks.contract import LEARNED, EachText, check_length, check_names, few
 from millis.types import Output, Outputs
 
 
@@ -73,7 +73,7 @@ def read(described: Mapping[str, Any]) -> "Tagging":
 
 
 @dataclass(frozen=True)
-class Tagging:
+class Tagging(EachText):
     """What is predicted and how it is judged.
 
     Args:

@@ -1,6 +1,7 @@
 """The LightningModule: a model, an objective and an optimizer. No compression method is named here."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from statistics import mean
 from typing import Any
 
@@ -20,7 +21,8 @@ from millis.training.optim import AdamW
 from millis.training.processes import Gathered
 
 Score = Callable[[Sequence[Any], Sequence[Any]], float]
-"""Predictions and references in, a quality out of which more is better."""
+"""Answers and targets of the whole validation split, in its order, in (`millis.data.positions.answers`); a quality out
+of which more is better."""
 
 VALIDATION = "validation/quality"
 
@@ -92,14 +94,15 @@ class TextModule(pl.LightningModule):
         objective = mean(gathered(float(objectives.mean())))
         self._objectives.clear()
         seen = [row for batches in gathered(self._seen) for batch in batches for row in zip(*batch, strict=True)]
-        rows, predictions, references = (list(column) for column in zip(*seen, strict=True))
+        ordered = sorted(seen, key=itemgetter(0))
+        _, predictions, references = (list(column) for column in zip(*ordered, strict=True))
         self._seen.clear()
         if not self.objective.answers:
             self.log(VALIDATION, -objective)
             return
         if not isinstance(references[0], float):  # a number is right or wrong by degrees alone
-            right = np.array([answer == reference for answer, reference in zip(predictions, references, strict=True)])
-            self.right = right[np.argsort(rows)]
+            pairs = zip(predictions, references, strict=True)
+            self.right = np.array([answer == reference for answer, reference in pairs])
         self.log(VALIDATION, self.score(predictions, references))
 
     def configure_optimizers(self) -> Any:
