@@ -23,8 +23,9 @@ the module with fresh weights; latency is a function of the spec, the backend an
 Per: TypeAlias = Literal["text", "token"]
 """What an output has a row of logits for: a text, [B, C], or each of its input tokens, [B, S, C]."""
 
-Choice: TypeAlias = Literal["one", "each", "value"]
-"""What a row of C logits says: one of C categories (softmax), which of them (a sigmoid each), or C numbers."""
+Choice: TypeAlias = Literal["one", "each", "value", "vector"]
+"""What a row of C logits says: one of C categories (softmax), which of them (a sigmoid each), C numbers, or a vector,
+whose direction alone counts."""
 
 Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 """What a model gives: one array of logits for each `Output` of its signature."""

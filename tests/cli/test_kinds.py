@@ -97,8 +97,8 @@ def test_the_key_its_value_and_what_was_expected(command, override, message):
 
 
 def test_what_a_constructor_refuses_is_refused_before_anything_is_trained():
-    with pytest.raises(Exception, match=r"trainer\.max_epochs=0") as caught:
-        check(composed("compress", ["trainer.max_epochs=0"]))
+    with pytest.raises(Exception, match=r"trainer\.batch_size=0") as caught:
+        check(composed("compress", ["trainer.batch_size=0"]))
     assert "expected at least 1" in f"{caught.value} {caught.value.__cause__}"
 
 

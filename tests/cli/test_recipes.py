@@ -22,6 +22,7 @@ from millis.pipeline.study import Study
     [
         (["pruning=heads", "adapter=lora"], "adapter and pruning in one training contradict each other"),
         (["pruning=heads", "pruning.sparsity=1"], "pruning.sparsity=1"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs=0: expected at least 1"),
         (["task=tagging", "student=static"], "student=static answers a text as a whole"),
         (["ensemble=[0]"], r"ensemble=\[0\] beside teacher.seed=0 hears the teacher of seed 0 twice"),
         (["teacher.objective.alpha=0.5"], r"teacher.objective.alpha=0.5: a teacher has no teacher, expected 0"),
@@ -82,12 +83,7 @@ def test_a_place_is_where_the_config_says(tmp_path, monkeypatch):
 
 
 def test_a_search_is_what_the_config_says():
-    asked = [
-        "study.name=mine",
-        "study.n_trials=7",
-        "study.timeout_s=60",
-        "study.minimum=2",
-        "study.enqueue=[{student: static}]",
-    ]
+    given = ("name=mine", "n_trials=7", "timeout_s=60", "minimum=2", "enqueue=[{student: a}]")
     aims = {"quality": "maximize", "latency_p50_ms": "minimize"}
-    assert study_of(composed("sweep", asked)) == Study("mine", aims, 7, 2, 60, [{"student": "a"}])
+    found = study_of(composed("sweep", [f"study.{key}" for key in given]))
+    assert found == Study("mine", aims, 7, 2, 60, [{"student": "a"}])

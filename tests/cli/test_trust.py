@@ -7,8 +7,8 @@ from tiny import millis, write_data
 from tokenizers import Tokenizer, models
 
 from millis.backends import inductor
-from millis.cli import benchmark
 from millis.errors import MillisError
+from millis.pipeline import artifacts
 from millis.serving import cascade
 from millis.storage.manifest import Manifest, open_manifest, seal
 
@@ -68,7 +68,7 @@ def test_benchmark_asks_before_code_runs(artifact, ran, tmp_path, capsys, monkey
     def measure(*_):
         raise MillisError("on to the processes that time it")
 
-    monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(artifacts, "measure", measure)
     assert millis(tmp_path, "benchmark", *asked, "trust_code=true") == 1
     assert "on to the processes that time it" in capsys.readouterr().err
 

@@ -68,7 +68,7 @@ def run(cfg: DictConfig) -> list[Record]:
         cfg.artifacts = [str(place) for place in (folders["accurate"], folders["fast"], folder)]
         cfg.reference = None
         cfg.limit = cfg.profile = cfg.curves = False  # what they tell is about one model
-        cfg.goal = None
+        cfg.goal = cfg.bound_ms = None
     records = benchmark.run(cfg)
     console = wide_console()
     console.print(

@@ -3,7 +3,8 @@
 A text has one row of logits for its label and one for each of its words. Which of several labels it has are so many
 questions of two categories: a logit z is the row (0, z), whose softmax is the sigmoid of z. Whatever compares logits
 (cross-entropy, divergences, Fisher information) takes the rows at the targets that are not ignored, [M, C], and need
-not know of which kind they are. A number is a row of one value, which is no logit: squared errors compare it.
+not know of which kind they are. A number is a row of one value, which is no logit: squared errors compare it. A vector
+is a row too, and its target another: angles compare them.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from millis.data.encode import TARGETS
 from millis.data.references import IGNORED
 from millis.types import Output
 
+TEMPERATURE = 0.05  # of cosines, as in SimCSE (Gao et al. 2021, 2104.08821)
+ALIKE = 1e-5  # by which the cosine of one target with itself may be off 1
+
 
 def targets_of(batch: Batch) -> dict[str, Tensor]:
     """Output → its targets, in order: [B] per text, [B, S] per token."""
@@ -32,26 +36,43 @@ def at_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: [B, C] per text, [B, S, C] per token.
-        targets: Integers [B] or [B, S]; truth values [B, C]; numbers [B].
+        targets: Integers [B] or [B, S]; truth values [B, C]; numbers [B]; vectors [B, C].
     """
     if targets.dtype == torch.bool:
         rows = logits.reshape(-1, 1)
         return torch.cat([torch.zeros_like(rows), rows], dim=1), targets.reshape(-1).long()
-    if targets.dim() == 1:
+    if targets.dim() == 1 or targets.is_floating_point():
         return logits, targets
     asked = targets != IGNORED
     return logits[asked], targets[asked]
 
 
 def loss_at(logits: Tensor, targets: Tensor, **settings: Any) -> Tensor:
-    """Cross-entropy of logits [M, C] with targets [M]; of numbers half the squared error.
+    """Cross-entropy of logits [M, C] with targets [M]; of numbers half the squared error, of vectors `contrast`.
 
     Args:
-        settings: As `torch.nn.functional.cross_entropy` takes them; of numbers `reduction` alone is read.
+        settings: As `torch.nn.functional.cross_entropy` takes them; of numbers and vectors `reduction` alone is read.
     """
+    if targets.dim() == 2:
+        return contrast(logits, targets, settings.get("reduction", "mean"))
     if targets.is_floating_point():
         return F.mse_loss(logits.squeeze(1), targets, reduction=settings.get("reduction", "mean")) / 2
     return F.cross_entropy(logits, targets, **settings)
+
+
+def contrast(vectors: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of picking a row's own target among those of all rows, by cosines over a temperature.
+
+    InfoNCE with the other rows' targets as negatives (van den Oord et al. 2018, 1807.03748; of texts, Henderson et al.
+    2017, 1705.00652). Rows of one target are no negatives of each other.
+
+    Args:
+        vectors, targets: [M, C].
+    """
+    ours, theirs = F.normalize(vectors.float(), dim=1), F.normalize(targets.float(), dim=1)
+    alike = (theirs @ theirs.T > 1 - ALIKE).fill_diagonal_(fill_value=False)
+    cosines = (ours @ theirs.T / TEMPERATURE).masked_fill(alike, float("-inf"))
+    return F.cross_entropy(cosines, torch.arange(len(ours), device=ours.device), reduction=reduction)
 
 
 def summed_loss(outputs: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -69,6 +90,9 @@ def answers(outputs: Sequence[Tensor], batch: Batch) -> tuple[list[Any], list[An
         if targets.dtype == torch.bool:
             found.append(_sets((logits > 0).cpu()))
             right.append(_sets(targets.cpu()))
+        elif targets.is_floating_point() and targets.dim() == 2:
+            found.append(list(map(tuple, logits.float().tolist())))
+            right.append(list(map(tuple, targets.tolist())))
         elif targets.dim() == 1:
             found.append(chosen.tolist())
             right.append(targets.tolist())
@@ -83,7 +107,7 @@ def likeliest(
     outputs: Sequence[Output], logits: Sequence[NDArray[np.float32]], positions: Sequence[NDArray[np.int64]]
 ) -> list[Any]:
     """The likeliest answer to each text: the index of a category, a tuple with one for each word, a tuple of the
-    categories that it has, or a number; of several outputs a tuple of these.
+    categories that it has, a number, or a vector as a tuple; of several outputs a tuple of these.
 
     Args:
         logits: Of each output, at its targets that are not ignored, [M, C].
@@ -94,6 +118,9 @@ def likeliest(
         if output.choice == "value":
             columns.append(rows[:, 0].tolist())
             continue
+        if output.choice == "vector":
+            columns.append(list(map(tuple, rows.astype(np.float32).tolist())))
+            continue
         found = rows.argmax(axis=1)
         if output.choice == "each":
             columns.append(_sets(found.reshape(-1, output.width).astype(bool)))
@@ -102,6 +129,11 @@ def likeliest(
         else:
             columns.append([tuple(found[start:end].tolist()) for start, end in pairwise(ends.tolist())])
     return joined(columns)
+
+
+def by_degrees(value: Any) -> bool:
+    """Whether a target is right or wrong by degrees alone: a number, or a vector."""
+    return isinstance(value[0] if isinstance(value, tuple) and value else value, float)
 
 
 def joined(columns: Sequence[list[Any]]) -> list[Any]:

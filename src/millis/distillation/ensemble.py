@@ -51,13 +51,13 @@ def ensemble_logits(
 
 
 def ensemble(teachers: Mapping[str, TeacherLogits], temperature: float = 1.0) -> TeacherLogits:
-    """Teachers' logits on the same rows as those of one: `ensemble_logits` of each output, of numbers the mean."""
+    """Teachers' logits on the same rows as those of one: `ensemble_logits`, or the mean of numbers and vectors."""
     first = next(iter(teachers.values()))
     mixed: list[NDArray[np.float32]] = []
     for index, output in enumerate(first.outputs):
         of_each = {name: teacher.logits[index] for name, teacher in teachers.items()}
         mean: NDArray[np.float32] = np.mean(list(of_each.values()), axis=0).astype(np.float32)
-        mixed.append(mean if output.choice == "value" else ensemble_logits(of_each, temperature))
+        mixed.append(mean if output.choice in ("value", "vector") else ensemble_logits(of_each, temperature))
     return replace(first, logits=tuple(mixed))
 
 

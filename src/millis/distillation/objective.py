@@ -13,7 +13,7 @@ from torch import Tensor
 
 from millis.data.batches import Batch
 from millis.data.encode import Encoded
-from millis.data.positions import at_targets, loss_at, targets_of
+from millis.data.positions import TEMPERATURE, at_targets, loss_at, targets_of
 from millis.data.references import IGNORED
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.logits import LogitLoss, softened_kl
@@ -21,8 +21,9 @@ from millis.distillation.term import answer_key
 from millis.distillation.weight import Weight, is_share, is_zero, rest, scaled
 from millis.distillation.weighted_terms import Objective, Term
 from millis.errors import MillisError
+from millis.models.outputs import CHOICES
 from millis.traits import SCHEDULED, Traits
-from millis.types import Output
+from millis.types import Choice, Output
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,14 @@ class Distillation:
             if not is_zero(labels := rest(self.alpha)):
                 weights = balanced_weights(rows.targets[output.name], output) if self.balanced else None
                 loss: Compare = partial(_cross_entropy, weights, self.label_smoothing)
-                terms[f"{'squared_error' if output.choice == 'value' else 'cross_entropy'}{after}"] = (
+                terms[f"{LABEL_TERMS.get(output.choice, 'cross_entropy')}{after}"] = (
                     scaled(labels, output.weight),
                     partial(_at_targets, index, loss),
                 )
             if self.needs_logits:
-                name, compare = self.answer_loss() if output.choice != "value" else ("teacher_error", _squared_error)
+                name, compare = (
+                    ("teacher_error", ERRORS[output.choice]) if output.choice in ERRORS else self.answer_loss()
+                )
                 term = partial(_at_targets, index, partial(_on_logits, compare, self.temperature))
                 terms[f"{name}{after}"] = (scaled(self.alpha, output.weight), term)
         return terms
@@ -113,10 +116,11 @@ def balanced_weights(targets: NDArray[Any], output: Output) -> Tensor:
     Where a text may have several labels, the two categories are to have one and to have it not.
 
     Raises:
-        MillisError: targets are numbers.
+        MillisError: targets are numbers or vectors.
     """
-    if output.choice == "value":
-        raise MillisError("distillation.balanced=true weighs labels, and the task asks for a number: expected false")
+    if output.choice in ERRORS:
+        asked = CHOICES[output.choice]
+        raise MillisError(f"distillation.balanced=true weighs labels, and the task asks for {asked}: expected false")
     width = 2 if output.choice == "each" else output.width
     counts = torch.from_numpy(np.bincount(targets[targets != IGNORED].astype(np.int64), minlength=width)).float()
     return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1)), torch.zeros(()))
@@ -145,6 +149,15 @@ def _cross_entropy(
 def _squared_error(student: Tensor, teacher: Tensor, _: float) -> Tensor:
     """Half the mean squared error between numbers, [M, 1] both."""
     return F.mse_loss(student, teacher) / 2
+
+
+def _angle(student: Tensor, teacher: Tensor, _: float) -> Tensor:
+    """1 - the mean cosine of vectors, [M, C] both, over the temperature at which the labels' loss compares them."""
+    return (1 - F.cosine_similarity(student.float(), teacher.float(), dim=1)).mean() / TEMPERATURE
+
+
+LABEL_TERMS: dict[Choice, str] = {"value": "squared_error", "vector": "contrast"}  # else `cross_entropy`
+ERRORS: dict[Choice, LogitLoss] = {"value": _squared_error, "vector": _angle}  # in place of a loss over logits
 
 
 def _on_logits(loss: LogitLoss, temperature: float, logits: Tensor, _: Tensor, teacher: Tensor | None) -> Tensor:

@@ -46,10 +46,12 @@ class Transformer(nn.Module):
         if "pooler" in spec:
             self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec["pooler"])
         self.dropout = nn.Dropout(spec["dropout"])
-        self.head = heads.head(self.encoder.config.hidden_size, outputs_of(spec))
-        for classifier in heads.classifiers(self.head):
-            nn.init.normal_(classifier.weight, std=HEAD_STD)
-            nn.init.zeros_(classifier.bias)
+        outputs = outputs_of(spec)
+        self.head = heads.head(self.encoder.config.hidden_size, outputs)
+        for classifier, output in zip(heads.classifiers(self.head), outputs, strict=True):
+            if output.choice != "vector":
+                nn.init.normal_(classifier.weight, std=HEAD_STD)
+                nn.init.zeros_(classifier.bias)
         low_rank.install(self, spec.get("ranks", {}))
         # RoBERTa has the parameter but one token type only: passing a pair's 1 would read past its table.
         self.takes_token_types = (

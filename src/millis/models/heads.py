@@ -20,14 +20,23 @@ class Heads(nn.ModuleDict):
     """
 
     def __init__(self, width: int, outputs: Sequence[Output]) -> None:
-        super().__init__({output.name: nn.Linear(width, output.width) for output in outputs})
+        super().__init__({output.name: _linear(width, output) for output in outputs})
         self.per = [output.per for output in outputs]
 
 
 def head(width: int, outputs: Sequence[Output]) -> nn.Linear | Heads:
     """The head of a model; what answers a text once is the bare linear layer."""
     once = [output.per for output in outputs] == ["text"]
-    return nn.Linear(width, outputs[0].width) if once else Heads(width, outputs)
+    return _linear(width, outputs[0]) if once else Heads(width, outputs)
+
+
+def _linear(width: int, output: Output) -> nn.Linear:
+    """A fresh classifier; what gives a vector starts with the text's own, as far as it goes."""
+    made = nn.Linear(width, output.width)
+    if output.choice == "vector":
+        nn.init.eye_(made.weight)
+        nn.init.zeros_(made.bias)
+    return made
 
 
 def classifiers(found: nn.Module) -> list[nn.Linear]:

@@ -10,7 +10,7 @@ from typing import Any
 from millis.errors import MillisError
 from millis.types import Output, Per, Spec
 
-CHOICES = {"each": "several labels a text", "value": "a number"}
+CHOICES = {"each": "several labels a text", "value": "a number", "vector": "a vector"}
 LOGITS = "logits"  # the output of a model that chooses one label a text
 WORDS: dict[Per, str] = {"text": "a text as a whole", "token": "each word of a text"}
 

@@ -1,15 +1,12 @@
 """Does an artifact answer as the model it was made from does? Compared on the same texts, request by request."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from millis.errors import MillisError
 from millis.serving.runner import Runner
 from millis.types import Outputs, Text
-
-NEAR = 0.05  # of the deviation of numbers over the texts
 
 
 def parity(
@@ -50,12 +47,7 @@ def parity(
         for pair in zip(got, expected, strict=True)
         for one, other in zip(*pair, strict=True)
     ]
-    return {"label_agreement": float(np.mean(_same(ours, theirs))), "max_abs_logit_difference": max(differences)}
-
-
-def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
-    """Which values are the same answer. Numbers are where they differ by a twentieth of their deviation at most."""
-    if isinstance(theirs[0], float):
-        near = NEAR * float(np.std(theirs))
-        return [abs(one - other) <= near for one, other in zip(ours, theirs, strict=True)]
-    return [one == other for one, other in zip(ours, theirs, strict=True)]
+    return {
+        "label_agreement": float(np.mean(runner.manifest.answers.same(ours, theirs))),
+        "max_abs_logit_difference": max(differences),
+    }

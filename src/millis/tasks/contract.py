@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
+
 from millis.data.dataset import Dataset
 from millis.data.references import References
 from millis.errors import MillisError
@@ -16,6 +18,7 @@ from millis.metrics.contract import AnyMetric
 from millis.types import Output, Outputs
 
 SHOWN = 3  # names in a summary
+NEAR = 0.05  # of the deviation of numbers over the texts
 LEARNED = {"learned": True, "described": False}  # metadata of a task's fields that data give, and no config
 
 
@@ -56,7 +59,7 @@ class Answer(Protocol):
         ...
 
     def value(self) -> Any:
-        """JSON-able: what records hold, and what says whether two answers are the same."""
+        """JSON-able: what records hold."""
         ...
 
 
@@ -68,6 +71,19 @@ class EachText:
     ) -> tuple[Sequence[Any], Sequence[Any]]:
         """The answers and what is right, as they are."""
         return answers, right
+
+    def same(self, ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
+        """Those that are equal."""
+        return [one == other for one, other in zip(ours, theirs, strict=True)]
+
+
+class Numeric:
+    """Tasks whose answers are numbers."""
+
+    def same(self, ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
+        """Those that differ by a twentieth of the others' deviation at most."""
+        near = NEAR * float(np.std(theirs))
+        return [abs(one - other) <= near for one, other in zip(ours, theirs, strict=True)]
 
 
 class Task(Protocol):
@@ -146,6 +162,14 @@ class Task(Protocol):
 
         Returns:
             Answers and what is right, an item each (`millis.metrics.contract`).
+        """
+        ...
+
+    def same(self, ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
+        """Which of two models' answers to the same texts are the same, by their values, [N].
+
+        Args:
+            ours, theirs: [N].
         """
         ...
 

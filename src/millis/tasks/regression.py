@@ -12,7 +12,7 @@ from millis.data.numbers import Numbers
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED, EachText, check_length
+from millis.tasks.contract import LEARNED, EachText, Numeric, check_length
 from millis.types import Output, Outputs
 
 
@@ -44,7 +44,7 @@ def read(described: Mapping[str, Any]) -> "Regression":
 
 
 @dataclass(frozen=True)
-class Regression(EachText):
+class Regression(Numeric, EachText):
     """What is predicted and how it is judged.
 
     Args:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.data.batches import Batch, model_inputs
-from millis.data.positions import answers
+from millis.data.positions import answers, by_degrees
 from millis.distillation.term import student_key
 from millis.distillation.weighted_terms import Objective
 from millis.models.features import capture
@@ -100,7 +100,7 @@ class TextModule(pl.LightningModule):
         if not self.objective.answers:
             self.log(VALIDATION, -objective)
             return
-        if not isinstance(references[0], float):  # a number is right or wrong by degrees alone
+        if not by_degrees(references[0]):
             pairs = zip(predictions, references, strict=True)
             self.right = np.array([answer == reference for answer, reference in pairs])
         self.log(VALIDATION, self.score(predictions, references))
