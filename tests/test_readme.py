@@ -64,6 +64,12 @@ def place(tmp_path_factory):
         (folder / "my" / "folder" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_slots(folder / "my" / "slots")
     write_candidates(folder / "my" / "answers")
+    (folder / "my" / "questions").mkdir()
+    entries = [{"id": i, "text": f"where is the {thing}"} for i, thing in enumerate(("parcel", "shop", "refund"))]
+    asked = [{"text": f"{one['text']} number {i}", "label": one["id"]} for one in entries for i in range(8)]
+    for name, rows in (("collection", entries), ("train", asked), ("validation", asked[::3]), ("test", asked[1::3])):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "my" / "questions" / f"{name}.jsonl").write_text(lines)
     (folder / "texts.txt").write_text("where did my parcel go\nnobody answers the phone\n")
     return folder
 
