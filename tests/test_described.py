@@ -66,7 +66,7 @@ def test_derived_fields_are_left_out():
 OPTIONS = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))
 ]  # fmt: skip
-MISSING = {"data": ["data.path=somewhere"], "model": ["model.name=somewhere"]}
+MISSING = {"data": ["data.path=somewhere"], "model": ["model.name=somewhere"], "task": ["task.collection=here"]}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)

@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millis.data.positions import answers, at_targets, likeliest, loss_at, summed_loss, targets_of
+from millis.data.positions import (
+    answers,
+    at_targets,
+    by_degrees,
+    contrast,
+    likeliest,
+    loss_at,
+    summed_loss,
+    targets_of,
+)
 from millis.data.references import IGNORED
 from millis.types import Output
 
@@ -97,3 +106,74 @@ def test_a_number_is_compared_by_half_the_squared_error():
     assert summed_loss((outputs,), {"target/number": wanted}).item() == pytest.approx((4 + 0.25) / 2)
     assert answers((outputs,), {"target/number": wanted}) == ([1.0, 4.0], [3.0, 4.5])
     assert likeliest((NUMBER,), [outputs.numpy()], [np.arange(3)]) == [1.0, 4.0]
+
+
+VECTOR = Output("vector", "text", 2, "vector")
+
+
+def test_a_vector_picks_its_target_among_those_of_all_rows():
+    # Both point at the first target, whose cosine is 1, and that of the second 3/5: 20 and 12 over the temperature.
+    ours, wanted = torch.tensor([[2.0, 0.0], [0.5, 0.0]]), torch.tensor([[5.0, 0.0], [3.0, 4.0]])
+    slack = np.log1p(np.exp(-8))
+    assert contrast(ours, wanted).item() == pytest.approx((slack + 8 + slack) / 2, rel=1e-5)
+    assert contrast(ours, wanted, "sum").item() == pytest.approx(8 + 2 * slack, rel=1e-5)
+    assert contrast(ours, wanted, "none").tolist() == pytest.approx([slack, 8 + slack], rel=1e-3)
+    rows, targets = at_targets(ours, wanted)
+    assert rows is ours and targets is wanted
+    assert loss_at(rows, targets) == contrast(ours, wanted)
+    assert loss_at(rows, targets, reduction="sum", label_smoothing=0.1) == contrast(ours, wanted, "sum")
+    assert summed_loss((ours,), {"target/vector": wanted}) == contrast(ours, wanted, "sum")
+
+
+def test_rows_of_one_target_are_no_negatives_of_each_other():
+    # The first two share a target; all look at the third's. It alone has negatives that are twice the same.
+    wanted, ours = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0]] * 3)
+    expected = [20 + np.log1p(np.exp(-20)), 20 + np.log1p(np.exp(-20)), np.log1p(2 * np.exp(-20))]
+    assert contrast(ours, wanted, "none").tolist() == pytest.approx(expected, abs=1e-5)
+    alike = contrast(ours, torch.tensor([[3.0, 4.0]] * 3), "none")
+    assert alike.tolist() == [0.0, 0.0, 0.0], "there is nothing to choose from"
+    assert contrast(ours[:1], wanted[:1]).item() == 0
+
+
+def test_targets_that_differ_a_little_are_negatives():
+    angles = torch.tensor([0.0, 0.01])
+    wanted = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert contrast(wanted, wanted).item() == pytest.approx(np.log(2), abs=1e-3)
+
+
+@given(st.integers(1, 6), st.integers(2, 5), st.integers(0, 99), st.booleans())
+def test_the_gradient_turns_vectors_and_leaves_their_length(rows, width, seed, twice):
+    generator = torch.Generator().manual_seed(seed)
+    ours, wanted = torch.randn(2, rows, width, generator=generator)
+    wanted = torch.cat([wanted, wanted]) if twice else wanted
+    ours = (torch.cat([ours, -ours]) if twice else ours).requires_grad_()
+    contrast(ours, wanted, "sum").backward()
+    assert torch.isfinite(ours.grad).all()
+    assert (ours.grad * ours.detach()).sum(dim=1).abs().max() < 1e-3
+    if rows > 1:
+        assert ours.grad.abs().max() > 0
+
+
+def test_a_step_along_the_gradient_makes_it_less():
+    ours = torch.tensor([[1.0, 0.2], [0.9, 0.3]], requires_grad=True)
+    wanted = torch.eye(2)
+    before = contrast(ours, wanted)
+    before.backward()
+    assert contrast(ours.detach() - 0.01 * ours.grad, wanted) < before
+
+
+def test_vectors_are_answers():
+    outputs, wanted = torch.tensor([[1.0, 2.5], [-4.0, 0.5]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    found, right = answers((outputs,), {"target/vector": wanted})
+    assert found == [(1.0, 2.5), (-4.0, 0.5)] and right == [(0.0, 1.0), (1.0, 0.0)]
+    assert likeliest((VECTOR,), [outputs.numpy()], [np.arange(3)]) == found
+    assert likeliest((VECTOR,), [outputs.numpy().astype(np.float16)], [np.arange(3)]) == found
+    beside = answers((OUTPUTS[0], outputs), {"target/intent": BATCH["target/intent"], "target/vector": wanted})
+    assert beside[0] == [(1, (1.0, 2.5)), (1, (-4.0, 0.5))]
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    (0.5, True), ((0.5, -1.0), True), ((0.0,), True), (1, False), ((0, 2), False), ((), False), ((1, (2, 0)), False),
+])  # fmt: skip
+def test_numbers_and_vectors_are_right_by_degrees(value, expected):
+    assert by_degrees(value) is expected

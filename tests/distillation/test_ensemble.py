@@ -80,3 +80,11 @@ def test_numbers_are_averaged_and_logits_mixed():
     assert mixed.logits[0].tolist() == [[1.5], [-3.0], [3.0]]
     probability = np.exp(mixed.logits[1]) / np.exp(mixed.logits[1]).sum(axis=1, keepdims=True)
     assert probability[:, 1] == pytest.approx([0.5, 0.5, 1 / (1 + np.exp(-1))])
+
+
+def test_vectors_are_averaged():
+    output, ends = (Output("vector", "text", 2, "vector"),), (np.arange(3),)
+    rows = [np.array([[1.0, 0.0], [0.0, -2.0]], np.float32), np.array([[0.0, 3.0], [4.0, 0.0]], np.float32)]
+    mixed = ensemble({name: TeacherLogits(output, (rows[i],), ends) for i, name in enumerate("ab")}, 4.0)
+    assert mixed.logits[0].tolist() == [[0.5, 1.5], [2.0, -1.0]] and mixed.logits[0].dtype == np.float32
+    assert mixed.outputs == output and mixed.categories == [(0.5, 1.5), (2.0, -1.0)]

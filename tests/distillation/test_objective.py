@@ -1,6 +1,7 @@
 """Distillation by logits, its terms by hand; the texts of what it refuses."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from labelled import counted, outputs
 from sklearn.utils.class_weight import compute_class_weight
 
+from millis.data.positions import contrast
 from millis.distillation import logits as logits_module
 from millis.distillation.logit_distillation import LogitDistillation
 from millis.distillation.logits import softened_kl
-from millis.distillation.objective import Distillation, balanced_weights
+from millis.distillation.objective import Distillation, _angle, balanced_weights
 from millis.distillation.weight import Linear
 from millis.errors import MillisError
+from millis.types import Output
 
 LN2, LN3 = math.log(2), math.log(3)
 # softmax(0, 0) = (1/2, 1/2) and softmax(ln 3, 0) = (3/4, 1/4).
@@ -147,3 +150,58 @@ def test_settings_without_sense(setting, message):
     with pytest.raises(MillisError) as caught:
         Distillation(**setting)
     assert str(caught.value) == message
+
+
+VECTOR = Output("vector", "text", 2, "vector")
+WANTED = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+# Cosines of student and teacher by hand: 3/5 and 1.
+STUDENT, TEACHER = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+OF_VECTORS = {"target/vector": WANTED, "teacher_logits/vector": TEACHER}
+
+
+def vectors(*others):
+    return replace(
+        ROWS,
+        outputs=(VECTOR, *others),
+        targets={"vector": WANTED.numpy()} | {one.name: LABELS.numpy() for one in others},
+    )
+
+
+def test_an_angle_by_hand():
+    # 1 - the mean of 3/5 and 1 is 1/5, over 0.05.
+    assert _angle(STUDENT, TEACHER, 2.0).item() == pytest.approx(4, rel=1e-5)
+    assert _angle(7 * STUDENT, TEACHER / 3, 1.0).item() == pytest.approx(4, rel=1e-5), "lengths are not compared"
+    assert _angle(TEACHER, TEACHER, 2.0).item() == pytest.approx(0, abs=1e-5)
+    assert _angle(-TEACHER, TEACHER, 2.0).item() == pytest.approx(40, rel=1e-5)
+
+
+@pytest.mark.parametrize("made", [Distillation, LogitDistillation], ids=["softened_kl", "others"])
+def test_vectors_are_contrasted_with_labels_and_turned_to_the_teachers(made):
+    settings = {} if made is Distillation else {"logit_loss": "reverse_kl"}
+    total, terms = made(alpha=0.25, **settings).objective(vectors())([STUDENT], OF_VECTORS)
+    assert list(terms) == ["contrast", "teacher_error"]
+    assert terms["contrast"] == contrast(STUDENT, WANTED)
+    assert terms["teacher_error"].item() == pytest.approx(4, rel=1e-5)
+    assert total.item() == pytest.approx(0.75 * terms["contrast"].item() + 0.25 * 4, rel=1e-5)
+
+
+def test_each_side_can_teach_vectors_alone():
+    labels, terms = Distillation(alpha=0.0).objective(vectors())([STUDENT], {"target/vector": WANTED})
+    assert list(terms) == ["contrast"] and labels.item() == pytest.approx(math.log1p(math.exp(-20)), abs=1e-7)
+    teacher, terms = Distillation(alpha=1.0).objective(vectors())([STUDENT], OF_VECTORS)
+    assert list(terms) == ["teacher_error"] and teacher.item() == pytest.approx(4, rel=1e-5)
+
+
+def test_terms_of_vectors_beside_labels_have_their_names():
+    beside = vectors(Output("intent", "text", 2))
+    batch = {**OF_VECTORS, "target/intent": LABELS, "teacher_logits/intent": LOGITS}
+    _, terms = Distillation(alpha=0.5).objective(beside)([STUDENT, LOGITS], batch)
+    assert list(terms) == ["contrast_vector", "teacher_error_vector", "cross_entropy_intent", "softened_kl_intent"]
+
+
+def test_vectors_are_not_balanced():
+    with pytest.raises(MillisError) as caught:
+        Distillation(balanced=True).objective(vectors())
+    assert str(caught.value) == (
+        "distillation.balanced=true weighs labels, and the task asks for a vector: expected false"
+    )

@@ -43,6 +43,7 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
         "matthews",
         "micro_f1",
         "mrr",
+        "mrr_at_10",
         "ndcg_at_10",
         "out_of_scope_recall",
         "pearson",

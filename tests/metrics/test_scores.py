@@ -14,12 +14,15 @@ from millis.errors import MillisError
 from millis.metrics.contract import items, plain
 from millis.metrics.exponential_ndcg_at_10 import ExponentialNdcgAt10
 from millis.metrics.mrr import Mrr
+from millis.metrics.mrr_at_10 import MrrAt10
 from millis.metrics.ndcg_at_10 import NdcgAt10
 from millis.metrics.recall_at_1 import RecallAt1
 from millis.metrics.recall_at_5 import RecallAt5
 
 EVERY = pytest.mark.parametrize(
-    "metric", [NdcgAt10(), ExponentialNdcgAt10(), Mrr(), RecallAt1(), RecallAt5()], ids=lambda one: type(one).__name__
+    "metric",
+    [NdcgAt10(), ExponentialNdcgAt10(), Mrr(), MrrAt10(), RecallAt1(), RecallAt5()],
+    ids=lambda one: type(one).__name__,
 )
 
 
@@ -55,10 +58,35 @@ def test_places_are_expected_over_every_order_of_ties(query):
     right = [value == max(relevance) for value in relevance]
     every = list(orders(scores))
     ranks = [1 / (1 + next(place for place, row in enumerate(order) if right[row])) for order in every]
-    assert of_one(Mrr(), *query) == pytest.approx(100 * np.mean(ranks))
+    assert of_one(Mrr(), *query) == of_one(MrrAt10(), *query) == pytest.approx(100 * np.mean(ranks))
     for metric, places in ((RecallAt1(), 1), (RecallAt5(), 5)):
         found = [sum(right[row] for row in order[:places]) / sum(right) for order in every]
         assert of_one(metric, *query) == pytest.approx(100 * np.mean(found))
+
+
+@given(st.integers(5, 12), queries(5))
+def test_the_first_ten_places_are_expected_over_every_order_of_ties(wrong, query):
+    scores, relevance = (*range(100, 100 - wrong, -1), *query[0]), (*[0] * wrong, *query[1])
+    right = [value == max(relevance) for value in relevance]
+    places = [1 + next(place for place, row in enumerate(order) if right[row]) for order in orders(scores)]
+    expected = np.mean([1 / place if place <= 10 else 0 for place in places])
+    assert of_one(MrrAt10(), scores, relevance) == pytest.approx(100 * expected)
+
+
+@pytest.mark.parametrize(("place", "expected"), [(1, 100), (9, 100 / 9), (10, 10), (11, 0), (12, 0)])
+def test_beyond_the_tenth_place_is_nothing(place, expected):
+    relevance = [0] * 12
+    relevance[place - 1] = 1
+    assert of_one(MrrAt10(), range(12, 0, -1), relevance) == pytest.approx(expected)
+    assert of_one(Mrr(), range(12, 0, -1), relevance) == pytest.approx(100 / place)
+
+
+def test_ties_across_the_tenth_place_by_hand():
+    # Nine are before two of one score, one of them right: at place 10 in half of the orders, else at 11.
+    assert of_one(MrrAt10(), (*range(20, 11, -1), 1, 1), (*[0] * 9, 0, 1)) == pytest.approx(100 / 10 / 2)
+    # All of 20 are tied: the mean of 1 / place, of ten places among 20.
+    harmonic = sum(1 / place for place in range(1, 11))
+    assert of_one(MrrAt10(), [0] * 20, (1, *[0] * 19)) == pytest.approx(100 * harmonic / 20)
 
 
 @EVERY

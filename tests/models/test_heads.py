@@ -95,3 +95,37 @@ def test_a_bilstm_reads_each_token_with_both_neighbourhoods():
         backwards = model.backwards(model.embedding(ids.flip(1)))[0].flip(1)
         expected = model.head["tags"](torch.cat([forwards, backwards], dim=2))
     torch.testing.assert_close(run(model, [4, 9, 2]), expected)
+
+
+def vector(width):
+    return Output("vector", "text", width, "vector")
+
+
+@pytest.mark.parametrize("width", [2, 4, 6])
+def test_a_vectors_head_starts_with_the_texts_own_as_far_as_it_goes(width):
+    found = head(4, (vector(width),))
+    assert isinstance(found, nn.Linear) and torch.equal(found.weight, torch.eye(width, 4))
+    assert torch.equal(found.bias, torch.zeros(width))
+    beside = head(4, (LABEL, vector(width)))
+    assert torch.equal(beside["vector"].weight, torch.eye(width, 4))
+
+
+@pytest.mark.parametrize("family", SPECS)
+@pytest.mark.parametrize("width", [8, 16, 20])
+def test_no_family_draws_it_again(family, width):
+    model = made(family, outputs=[["vector", "text", width, "vector"]])
+    (found,) = classifiers(model.head)
+    assert torch.equal(found.weight, torch.eye(*found.weight.shape)) and not found.bias.any()
+    both = made(family, outputs=[["intent", "text", 3, "one"], ["vector", "text", width, "vector"]])
+    label, own = classifiers(both.head)
+    assert torch.equal(own.weight, torch.eye(*own.weight.shape)) and label.weight.std() > 0.005
+
+
+@pytest.mark.parametrize("width", [8, 16, 20])
+def test_an_encoder_gives_its_pooled_states_before_it_is_trained(width):
+    model = made("transformer", outputs=[["vector", "text", width, "vector"]])
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.inference_mode():
+        pooled = model.pooled(ids, torch.ones_like(ids))
+    expected = torch.nn.functional.pad(pooled, (0, width - 16))
+    torch.testing.assert_close(run(model, [1, 2, 3, 4]), expected)

@@ -3,12 +3,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from millis.data.collection import Vectors
 from millis.errors import MillisError
 from millis.serving.parity import parity
 from millis.tasks.classification import Classification
 from millis.tasks.regression import Regression
+from millis.tasks.retrieval import Retrieval
 
-RUNNER = SimpleNamespace(tokenize=lambda text: None, decode=Classification(labels=("no", "yes", "perhaps")).answer)
+
+def runner(task):
+    """One of a task, whose texts need no tokens."""
+    return SimpleNamespace(tokenize=lambda text: None, decode=task.answer, manifest=SimpleNamespace(answers=task))
+
+
+RUNNER = runner(Classification(labels=("no", "yes", "perhaps")))
 
 
 def compared(ours, theirs):
@@ -24,14 +32,23 @@ def test_parity_by_hand():
     assert compared(ours, theirs) == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
 
 
-def test_numbers_are_the_same_within_a_twentieth_of_their_deviation():
-    # 0, 10, 20 have a deviation of 8.16: 0.4 off is the same answer, 0.5 off is another, wherever zero lies.
-    answer = Regression(mean=10.0, deviation=10.0).answer
-    runner = SimpleNamespace(tokenize=lambda text: None, decode=answer)
+def test_what_is_the_same_is_the_tasks_to_say():
+    # 0, 10, 20 have a deviation of 8.16: 0.4 off is the same answer, 0.5 off is another.
     theirs = [(np.array([[z]], np.float32),) for z in (-1.0, 0.0, 1.0)]
     for off, agreement in ((0.04, 1.0), (0.05, 0.0)):
         ours = [(array + np.float32(off),) for (array,) in theirs]
-        assert parity(runner, ["a"] * 3, ours, theirs)["label_agreement"] == agreement
+        found = parity(runner(Regression(mean=10.0, deviation=10.0)), ["a"] * 3, ours, theirs)
+        assert found == {"label_agreement": agreement, "max_abs_logit_difference": pytest.approx(off, abs=1e-6)}
+
+
+def test_vectors_agree_where_their_nearest_entries_do():
+    vectors = Vectors(np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32))
+    task = Retrieval("faq.jsonl", entries=("a", "b", "c"), vectors=vectors)
+    theirs = [(np.array([vector], np.float32),) for vector in ((1, 0), (0, 1), (3, 4), (1, 1))]
+    # Turned a little, or longer; the last is nearest to the first entry instead of the third.
+    ours = [(np.array([vector], np.float32),) for vector in ((1, 0.25), (0, 2), (3, 5), (2, 1))]
+    found = parity(runner(task), ["a"] * 4, ours, theirs)
+    assert found == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
 
 
 def test_parity_refuses_other_shapes_and_no_texts():

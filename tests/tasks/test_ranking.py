@@ -83,7 +83,7 @@ def test_models_of_other_rows_answer_the_same_question():
 @pytest.mark.parametrize(("settings", "message"), [
     ({"max_length": 1}, "task.max_length=1: expected at least 3"),
     ({"metric": "accuracy"}, "task.metric=accuracy judges label, and this task answers scores a text. Choose one of "
-     "exponential_ndcg_at_10, mrr, ndcg_at_10, recall_at_1, recall_at_5"),
+     "exponential_ndcg_at_10, mrr, mrr_at_10, ndcg_at_10, recall_at_1, recall_at_5"),
     ({"metric": "ndcg"}, "task.metric=ndcg is unknown to tasks that answer scores a text"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(settings, message):

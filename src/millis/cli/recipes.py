@@ -22,7 +22,6 @@ from millis.pipeline.study import Study
 from millis.pipeline.teacher import Teacher, ensure_teacher
 
 PLAIN = ("ensemble", "blend", "seed")  # fields of a recipe that are no objects
-TRAINING = ("objective", "optimizer", "trainer", "adapter", "search")
 
 
 def recipe_of(cfg: DictConfig) -> Recipe:
@@ -54,8 +53,8 @@ def fine_tuning_of(cfg: DictConfig) -> FineTuning:
 
 def training_of(cfg: DictConfig) -> dict[str, Any]:
     """The fields of the fine-tuning that a config describes, but for its inputs."""
-    made = {name: instantiate(cfg.teacher[name]) for name in TRAINING}
-    return {**made, "seed": cfg.teacher.seed}
+    names = [one.name for one in fields(FineTuning) if one.name not in INPUTS]
+    return {name: cfg.teacher.seed if name == "seed" else instantiate(cfg.teacher[name]) for name in names}
 
 
 def place_of(cfg: DictConfig) -> Place:

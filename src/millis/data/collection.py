@@ -6,7 +6,7 @@ of a collection are computed once, and no model that is trained changes them.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from millis.data.cells import CellError, label_of, listed, text_of, tidy
 from millis.data.dataset import Split
-from millis.data.formats import read_table
+from millis.data.formats import SUFFIXES, read_table
 from millis.data.labels import whole
 from millis.data.references import Read, Source
 from millis.data.texts import Row, rows_of
@@ -47,14 +47,23 @@ class Vectors:
 
         Args:
             found: Vectors of any length, [N, D].
+
+        Raises:
+            MillisError: they are no finite numbers.
         """
+        if not np.isfinite(found).all():
+            raise MillisError("got vectors that are no finite numbers: the model diverged, or its artifact is damaged")
         lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
         cosines = (found / lengths) @ self.values.T
-        most = min(most, len(self.values))
-        first = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
-        of_first = np.take_along_axis(cosines, first, axis=1)
-        order = np.argsort(-of_first, axis=1, kind="stable")
-        return np.take_along_axis(first, order, axis=1), np.take_along_axis(of_first, order, axis=1)
+        places = np.stack([_largest(row, min(most, len(self.values))) for row in cosines])
+        return places, np.take_along_axis(cosines, places, axis=1)
+
+
+def _largest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Places of the largest of [C], largest first, equal ones in their order, [most]."""
+    least = np.partition(values, -most)[-most]
+    places = np.flatnonzero(values >= least)
+    return places[np.argsort(-values[places], kind="stable")[:most]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Collection:
         vectors: Of the entries; None until they are computed.
     """
 
-    path: str
+    path: str = field(repr=False)  # equal collections are one wherever they lie
     column: str | None = None
     id: str = "id"
     text: str = "text"
@@ -114,6 +123,8 @@ class Collection:
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise MillisError(f"task.collection={self.path} is not a file; expected one with an entry a row")
+        if not path.name.endswith(SUFFIXES):
+            raise MillisError(f"task.collection={self.path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
         table = read_table(path)
         for name, key in ((self.id, "id"), (self.text, "text")):
             if table.columns and name not in table.columns:
@@ -124,10 +135,13 @@ class Collection:
         names, texts = [], []
         for number, (name, text) in enumerate(table.cells((self.id, self.text)), start=1):
             try:
-                names.append(_name(label_of(name, self.id)))
+                label = label_of(name, self.id)
                 texts.append(text_of(text, self.text))
             except CellError as error:
                 raise MillisError(f"{table.where}, row {number}: {error}") from error
+            if label is None:
+                raise MillisError(f"{table.where}, row {number}: column {self.id!r} is empty; expected a name")
+            names.append(_name(label))
         if len(texts) < 2:
             raise MillisError(f"{table.where} has {len(texts)} entries: expected at least two to choose from")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -179,7 +193,7 @@ def _names(row: Row, column: str) -> list[str]:
     return [_name(name) for name in names if name is not None]
 
 
-def _name(name: str | None) -> str:
-    """A name as it is compared: `7`, `7.0` and `07` are one."""
-    value = None if name is None else whole(name)
-    return tidy(name or "") if value is None else str(value)
+def _name(name: str) -> str:
+    """A name as it is compared: `7` and `7.0` are one; `07` is a code, and another."""
+    value = whole(name)
+    return tidy(name) if value is None else str(value)

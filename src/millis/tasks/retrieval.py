@@ -67,11 +67,14 @@ def read(described: Mapping[str, Any]) -> "Retrieval":
     """
     entries, width = tuple(described["entries"]), described["width"]
     try:
-        values = np.frombuffer(base64.b64decode(described["vectors"], validate=True), np.float16)
-        vectors = Vectors(values.astype(np.float32).reshape(len(entries), width))
+        values = np.frombuffer(base64.b64decode(described["vectors"], validate=True), np.float16).astype(np.float32)
     except ValueError as error:
-        raise MillisError(f"vectors are not {len(entries)} of {width} numbers each: {error}") from error
-    return Retrieval("", entries=entries, vectors=vectors)
+        raise MillisError(f"vectors are no numbers: {error}") from error
+    if not entries or width < 1 or len(values) != len(entries) * width or not np.isfinite(values).all():
+        raise MillisError(
+            f"vectors have {len(values)} numbers; expected {width} finite ones for each of {len(entries)}"
+        )
+    return Retrieval("", entries=entries, vectors=Vectors(values.reshape(len(entries), width)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class Retrieval:
 
     Args:
         collection: File of the entries, one a row, in any format that data may have.
-        encoder: Source of the model that makes the entries' vectors, once; teachers should start from the same.
+        encoder: Source of the model that makes the entries' vectors, once; teachers should start from the same. None is
+            all-MiniLM-L6-v2.
         column: Of the data: names of the entries that a query should find, one or a list; None is `data.label`.
         id, text: Columns of the collection: an entry's name and its text.
         metric: The quality metric: models are selected, compared and reported by it.
@@ -132,6 +136,7 @@ class Retrieval:
         Raises:
             MillisError: more entries than an artifact holds, queries that are pairs, or a metric that does not exist.
         """
+        from millis.models.load import Packaged
         from millis.models.sentence_vectors import sentence_vectors
 
         entries = dataset.names[ENTRY]
@@ -143,7 +148,9 @@ class Retrieval:
         if dataset.pairs:
             raise MillisError(f"{dataset.name} has pairs of texts, and a query is one: name its column with data.text=")
         found = replace(
-            self, entries=entries, vectors=Vectors(sentence_vectors(self.encoder, entries, self.max_length))
+            self,
+            entries=entries,
+            vectors=Vectors(sentence_vectors(self.encoder or Packaged(), entries, self.max_length)),
         )
         found.metrics()
         return found
@@ -182,8 +189,13 @@ class Retrieval:
         Args:
             answers: Places in the collection, or vectors, while a model trains.
             right: Not read: a vector does not tell all that is right.
+
+        Raises:
+            MillisError: no answers, more or fewer than references, or vectors that are no finite numbers.
         """
         assert self.vectors is not None, "as above"
+        if not answers or len(answers) != len(references):
+            raise MillisError(f"got {len(answers)} answers to {len(references)} queries: expected one each, in order")
         if isinstance(answers[0][0], float):
             answers = self.vectors.ranked(np.asarray(answers, np.float32), MOST)[0].tolist()
         pairs = [self._item(answer, wanted) for answer, wanted in zip(answers, references, strict=True)]
