@@ -43,12 +43,25 @@ def test_an_object_that_keeps_its_parameters_says_them():
     }  # fmt: skip
 
 
+class Several:
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+
+class Named:
+    def __init__(self, **sizes):
+        self.sizes = sizes
+
+
 class Forgetful:
     def __init__(self, size):
         self.double = 2 * size
 
 
-@pytest.mark.parametrize("silent", [Forgetful(1), number, Forgetful, object(), partial(number)])
+@pytest.mark.parametrize(
+    "silent",
+    [Forgetful(1), Several(1), Named(a=1), Forgetful(1).__init__, number, Forgetful, object(), partial(number)],
+)
 def test_what_does_not_say_what_it_was_made_of_is_refused(silent):
     with pytest.raises(MillisError, match="does not say what it was made of: expected a frozen dataclass, or an obj"):
         described(silent)

@@ -9,7 +9,7 @@ other class the parameters of its constructor are said, which it keeps under the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from inspect import Parameter, isfunction, signature
+from inspect import Parameter, isfunction, ismethod, signature
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,20 @@ def described(value: Any) -> Any:
 
 def _parameters(value: Any) -> list[str]:
     """Names of what `value` was made of."""
-    if isinstance(value, type) or not hasattr(value, "__dict__") or isfunction(value):
+    if isinstance(value, type) or not hasattr(value, "__dict__") or isfunction(value) or ismethod(value):
         raise _silent(value)
     if is_dataclass(value):
         return [field.name for field in fields(value) if field.init and field.metadata.get("described", True)]
     kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    if str(getattr(type(value).__init__, "__module__", "")).startswith("torch."):  # that of a module which takes nothing of its own
+        return []
     try:
-        names = [one.name for one in signature(type(value)).parameters.values() if one.kind in kinds]
+        found = signature(type(value)).parameters.values()
     except ValueError as error:  # a class that was not written in Python
         raise _silent(value) from error
-    if any(not hasattr(value, name) for name in names):
+    if any(one.kind not in kinds or not hasattr(value, one.name) for one in found):
         raise _silent(value)
-    return names
+    return [one.name for one in found]
 
 
 def _silent(value: Any) -> MillisError:

@@ -171,7 +171,7 @@ def search(
     outcomes = [one.compress(run) for run in runs]
     records = [outcome.record for outcome in outcomes if isinstance(outcome, Compressed)]
     trials = {"trained": len(records), "skipped": len(outcomes) - len(records)}
-    return conclude(runs[0], study, [*teacher.references, *records], [], trials)
+    return conclude(runs[0], study, [*one.reference_records(runs[0]), *records], [], trials)
 
 
 def measure(

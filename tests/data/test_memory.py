@@ -1,6 +1,7 @@
 """Rows in memory read as the same rows in files do."""
 
 import datasets
+import numpy as np
 import pandas
 import pyarrow
 import pytest
@@ -28,6 +29,26 @@ def test_every_kind_of_rows_gives_the_same_data_set(kind):
     assert found.train.texts == TEXTS and found.train.references == [1, 0, 1, 0]
     assert found.test.texts == TEXTS[2:]
     assert found.fingerprint == Memory({"train": ROWS, "validation": ROWS[:2], "test": ROWS[2:]})().fingerprint
+
+
+def test_any_sequence_of_texts_and_labels_is_read():
+    frame = pandas.DataFrame({"text": ["left out", *TEXTS], "number": [0, 1, 0, 1, 0]})[1:]  # no row has the index 0
+    splits = {
+        "train": (frame["text"], frame["number"]),
+        "validation": ((text for text in TEXTS), np.array([1, 0, 1, 0])),
+        "test": [{"text": text, "label": np.int64(label)} for text, label in zip(TEXTS, [1, 0, 1, 0], strict=True)],
+    }
+    with pytest.raises(MillisError, match=r"data.validation has 0 texts and 4 labels"):
+        Memory(splits)()  # a generator is empty the second time
+    found = Memory({**splits, "validation": (TEXTS, np.array([1, 0, 1, 0]))})()
+    assert found.labels == ("0", "1")
+    assert found.train.references == found.validation.references == found.test.references == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("first", [None, float("nan")])
+def test_a_missing_text_is_named(first):
+    with pytest.raises(MillisError, match=r"data.train, row 1: "):
+        Memory({"train": ([first, *TEXTS[1:]], LABELS)})()
 
 
 def test_pairs_are_two_columns():
@@ -70,7 +91,7 @@ def test_equal_rows_are_one_source_and_others_another():
         ({"train": []}, r"^data.train is builtins.list: expected a list of dictionaries, \(texts, labels\), a pandas"),
         ({"train": "train.csv"}, r"^data.train is builtins.str: expected a list of dictionaries"),
         ({"train": (TEXTS, LABELS[:3])}, r"^data.train has 4 texts and 3 labels: expected as many$"),
-        ({"train": ("text", LABELS)}, r"^data.train has 4 texts and 4 labels: expected as many$"),
+        ({"train": ("text", LABELS)}, r"^data.train has 0 texts and 4 labels: expected as many$"),
     ],
 )
 def test_what_is_no_data_set_is_refused(splits, message):

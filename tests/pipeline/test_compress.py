@@ -25,6 +25,14 @@ def test_a_probability_that_is_none_is_refused():
         check_request(recipe(), Options(), {"probability": 2.0})
 
 
+@pytest.mark.parametrize("name", ["latency_p50", "latency_p95_ms"])
+def test_a_limit_that_there_is_not_is_refused(name):
+    with pytest.raises(
+        MillisError, match=rf"^budget has '{name}'; did you mean 'latency_p\d\d_ms'\?: expected one of lat"
+    ):
+        check_request(recipe(), Options(), {name: 2.0})
+
+
 def test_what_is_over_a_limit_is_not_trained(asked, monkeypatch):
     samples = [[3.0] * 4] * 12
     measured = Measurement(

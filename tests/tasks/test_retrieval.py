@@ -123,9 +123,23 @@ def test_an_item_is_a_query():
     task = circle(12)
     answers = [[3, 0, 1, 2, 4, 5, 6, 7, 8, 9], [11, 10, 9, 8, 7, 6, 5, 4, 3, 2]]
     found, right = task.items(answers, [], [(0, 11), (11,)])
-    falling = tuple(range(10, 0, -1))
-    assert found == [(*falling, 0, 0), (*falling, 0, 0)]
-    assert right == [(0, 1, *[0] * 8, 1, 0), (1, *[0] * 11)]  # the entry 11 should have been found and was not
+    # The entry 0 was found second, 11 not at all; then 3, 1, 2, 4, ..., and one that was neither found nor right.
+    assert found == [(9, 0, 10, *range(8, 0, -1), 0), (*range(10, 0, -1), 0, 0)]
+    assert right == [(1, 1, *[0] * 10), (1, *[0] * 11)]
+
+
+def test_models_that_found_different_entries_are_judged_by_the_same_references():
+    references = [(0, 11), (5,)]
+    one, other = ([[*range(10)], [*range(10)]], [[11, 10, 9, 8, 7, 6, 5, 4, 3, 2], [*range(1, 11)]])
+    assert circle(12).items(one, [], references)[1] == circle(12).items(other, [], references)[1]
+
+
+@pytest.mark.parametrize(("answers", "references"), [([], [(0,)]), ([[0, 1]], [(0,), (1,)])])
+def test_an_answer_for_each_query_is_asked(answers, references):
+    with pytest.raises(
+        MillisError, match=rf"^got {len(answers)} answers to {len(references)} queries: expected one ea"
+    ):
+        circle(12).items(answers, [], references)
 
 
 def test_vectors_are_ranked_first():
@@ -148,7 +162,9 @@ def test_an_item_has_other_entries_for_what_a_random_order_is_worth(entries, wan
     answer = list(range(min(entries, 10)))
     (found,), (right,) = circle(entries).items([answer], [], [wanted])
     assert len(found) == len(right) == expected and sum(right) == len(wanted)
-    assert found[: len(answer)] == tuple(range(10, 10 - len(answer), -1)) and set(found[len(answer) :]) <= {0}
+    assert sorted(found, reverse=True)[: len(answer)] == list(range(10, 10 - len(answer), -1))
+    assert right == (1,) * len(wanted) + (0,) * (expected - len(wanted))
+    assert [found[place] for place in range(len(wanted))] == [max(0, 10 - entry) for entry in wanted]
 
 
 def test_perfect_vectors_are_worth_100_in_each_metric():

@@ -1,6 +1,6 @@
 """Rows that a program already holds, as a source: lists, pandas, Arrow or `datasets`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class Memory:
             found = ", ".join(map(str, self.splits)) or "nothing"
             raise MillisError(f"data has {found}: expected train and, where they exist, validation and test")
         tables = self._tables()
-        rows = {split: list(table.cells(table.columns)) for split, table in tables.items()}
+        rows = {split: [[*map(_plain, row)] for row in table.cells(table.columns)] for split, table in tables.items()}
         columns = {split: table.columns for split, table in tables.items()}
         object.__setattr__(self, "unlabelled", tuple(self.unlabelled))
         object.__setattr__(self, "content", fingerprint(columns, repr(rows), list(self.unlabelled)))
@@ -107,13 +107,15 @@ def table_of(where: str, rows: Any, label: str = "label") -> Table:
     raise MillisError(f"{where} is {kind}: {EXPECTED}")
 
 
-def _of_lists(where: str, texts: Sequence[Text], labels: Sequence[Any], label: str) -> Table:
-    if isinstance(texts, str) or len(texts) != len(labels):
+def _of_lists(where: str, given: Iterable[Text], named: Iterable[Any], label: str) -> Table:
+    texts, labels = [] if isinstance(given, str) else list(given), list(named)
+    if len(texts) != len(labels):
         raise MillisError(f"{where} has {len(texts)} texts and {len(labels)} labels: expected as many")
-    pairs = bool(len(texts)) and not isinstance(texts[0], str)
-    names = ("text_a", "text_b") if pairs else ("text",)
-    columns = list(zip(*texts, strict=True)) if pairs else [texts]
-    return _columns(where, {**dict(zip(names, columns, strict=True)), label: labels})
+    if any(isinstance(text, tuple | list) for text in texts):
+        pairs = [text if isinstance(text, tuple | list) and len(text) == 2 else (text, None) for text in texts]
+        first, second = (list(column) for column in zip(*pairs, strict=True))
+        return _columns(where, {"text_a": first, "text_b": second, label: labels})
+    return _columns(where, {"text": texts, label: labels})
 
 
 def _of_dictionaries(where: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -123,9 +125,15 @@ def _of_dictionaries(where: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _columns(where: str, columns: Mapping[str, Sequence[Any]]) -> Table:
     rows = len(next(iter(columns.values())))
+    columns = {name: [_plain(cell) for cell in column] for name, column in columns.items()}
 
     def cells(wanted: Sequence[str]) -> Iterator[Cells]:
         missing = [None] * rows
         yield from zip(*(columns.get(name, missing) for name in wanted), strict=True)
 
     return Table(where, tuple(columns), cells)
+
+
+def _plain(cell: Any) -> Any:
+    """Numbers and arrays of NumPy and PyTorch as Python's."""
+    return cell.tolist() if hasattr(cell, "tolist") else cell

@@ -69,9 +69,10 @@ def contrast(vectors: Tensor, targets: Tensor, reduction: str = "mean") -> Tenso
     Args:
         vectors, targets: [M, C].
     """
-    ours, theirs = F.normalize(vectors.float(), dim=1), F.normalize(targets.float(), dim=1)
-    alike = (theirs @ theirs.T > 1 - ALIKE).fill_diagonal_(fill_value=False)
-    cosines = (ours @ theirs.T / TEMPERATURE).masked_fill(alike, float("-inf"))
+    with torch.autocast(vectors.device.type, enabled=False):  # bf16 tells no cosines apart that are near 1
+        ours, theirs = F.normalize(vectors.float(), dim=1), F.normalize(targets.float(), dim=1)
+        alike = (theirs @ theirs.T > 1 - ALIKE).fill_diagonal_(fill_value=False)
+        cosines = (ours @ theirs.T / TEMPERATURE).masked_fill(alike, float("-inf"))
     return F.cross_entropy(cosines, torch.arange(len(ours), device=ours.device), reduction=reduction)
 
 

@@ -10,6 +10,7 @@ from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.budget import latency_probability, limits_of, required
 from millis.distillation.objective import Distillation
+from millis.errors import MillisError, nearest
 from millis.models.ngram_student import LinearBaseline
 from millis.models.outputs import is_one_text
 from millis.models.student import Teacher as Untouched
@@ -107,8 +108,12 @@ def check_request(recipe: Recipe, benchmark: Options, budget: Mapping[str, float
     """Refuse what cannot be measured, before anything is trained.
 
     Raises:
-        MillisError: a backend whose artifacts no agent takes, or a probability that is none.
+        MillisError: a backend whose artifacts no agent takes, a limit that there is not, or a probability that is none.
     """
+    limits = (*MEASURED, "quality_drop", "probability")
+    if unknown := [name for name in budget if name not in limits]:
+        near = nearest(unknown[0], limits)
+        raise MillisError(f"budget has {unknown[0]!r}{near}: expected one of {', '.join(limits)}")
     if benchmark.where != HERE:
         check_taken("the student", recipe.backend.name, {})
     required(budget)

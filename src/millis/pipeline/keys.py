@@ -43,8 +43,9 @@ def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     task = (inputs.task.name, inputs.task.metric, inputs.task.max_length, [list(one) for one in inputs.task.outputs])
     training = {name: part for name, part in tuning.training.items() if name != "search" and part is not None}
     model = described(tuning.model)
-    learned = repr(inputs.task.references)  # what targets are made with: the scale of numbers, the vectors of entries
-    return fingerprint("teacher", _files(model), __version__, model, training, task, learned, inputs.data_fingerprint)
+    other = described(tuning.task).get("encoder")  # that targets are made with
+    targets = [] if other is None else [other, _files(other)]
+    return fingerprint("teacher", _files(model), __version__, model, training, task, inputs.data_fingerprint, *targets)
 
 
 def _files(model: dict[str, Any]) -> list[str]:

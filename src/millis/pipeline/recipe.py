@@ -16,7 +16,7 @@ The order is fixed, for each step needs what the one before it leaves:
 What cannot be combined is said by the methods themselves (`millis.traits`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -37,6 +37,11 @@ from millis.types import Output
 SETTINGS = ("optimizer", "trainer", "ensemble", "blend", "seed")  # fields that are no method
 NOTHING = {TARGET: f"{none.__module__}.{none.__qualname__}"}
 ANSWERING = ("student", "early_exit", "tokens")  # groups whose methods may refuse outputs (`check_outputs`)
+
+
+def is_none(described: Any) -> bool:
+    """Whether a group's description is of `none`."""
+    return isinstance(described, Mapping) and str(described.get(TARGET, "")).endswith(f".{none.__name__}")
 
 
 @dataclass(frozen=True)

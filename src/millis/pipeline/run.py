@@ -9,7 +9,7 @@ from millis.budget import judged_quantile, latency_limits
 from millis.described import described
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.place import Place
-from millis.pipeline.recipe import Recipe
+from millis.pipeline.recipe import NOTHING, Recipe, is_none
 from millis.pipeline.teacher import Teacher
 
 
@@ -39,10 +39,13 @@ class Run:
     @property
     def described(self) -> dict[str, Any]:
         """All that a record needs to repeat it, JSON-able."""
+        said, recipe = self.place.said, self.recipe.described
+        none = {group: said[group] for group, made in recipe.items() if made == NOTHING and is_none(said.get(group))}
         return {
-            **self.place.said,
+            **said,
             **self.tuning.described,
-            **self.recipe.described,
+            **recipe,
+            **none,  # as its config says it
             "benchmark": described(self.benchmark),
             "budget": dict(self.budget),
         }

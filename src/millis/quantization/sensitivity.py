@@ -70,7 +70,8 @@ def compare(outputs: Sequence[Output], reference: Sequence[Tensor], rounded: Seq
 
     Args:
         outputs: What rows of logits say. Which of several labels a text has are so many questions of two answers;
-            numbers are taken for the means of normal distributions of variance 1, whose KL is half the squared error.
+            numbers are taken for the means of normal distributions of variance 1, whose KL is half the squared error;
+            of vectors it is 1 - their cosine, as of von Mises-Fisher distributions of concentration 1, to a constant.
         reference: fp32, [M, C] each.
         rounded: [M, C] each.
     """
@@ -79,6 +80,9 @@ def compare(outputs: Sequence[Output], reference: Sequence[Tensor], rounded: Seq
         if output.choice == "value":
             error = float((pair[0] - pair[1]).square().mean())
             found.append(Damage(error / 2, error, 0.0))
+        elif output.choice == "vector":
+            apart = 1 - float(torch.cosine_similarity(pair[0].double(), pair[1].double(), dim=-1).mean())
+            found.append(Damage(max(apart, 0.0), float((pair[0] - pair[1]).square().mean()), 0.0))
         elif output.choice == "each":
             found.append(_compare(*(torch.stack([torch.zeros_like(one), one], dim=-1).flatten(0, 1) for one in pair)))
         else:

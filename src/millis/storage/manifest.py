@@ -5,6 +5,7 @@ version and every file's checksum; nothing is ever unpickled. `Manifest`'s annot
 against (`millis.schema`).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,7 @@ from millis.store import file_sha256, write_json
 from millis.tasks.contract import Task
 from millis.types import Choice, Output, Per, Signature, Spec
 
+NAMES_BYTES = 2**16  # as much as some thousand names of labels take
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
@@ -151,8 +153,9 @@ def open_manifest(folder: Path, verify: bool = True) -> Manifest:
 
 
 def size_bytes(manifest: Manifest) -> int:
-    """Bytes of the artifact's files, without the manifest itself."""
-    return sum(entry["bytes"] for entry in manifest.files.values())
+    """Bytes of the artifact's files, and of what its task carries in the manifest where that is more than names."""
+    carried = len(json.dumps(manifest.task))
+    return sum(entry["bytes"] for entry in manifest.files.values()) + (carried if carried > NAMES_BYTES else 0)
 
 
 def parse(values: dict[str, Any]) -> Manifest:

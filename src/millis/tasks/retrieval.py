@@ -181,10 +181,11 @@ class Retrieval:
     def items(
         self, answers: Sequence[Any], right: Sequence[Any], references: Sequence[Any]
     ) -> tuple[list[Any], list[Any]]:
-        """Scores and relevances of entries, a query each: those that were found, 10 for the nearest to 1, then what
-        should have been found and was not, and others, all 0.
+        """Scores and relevances of entries, a query each: those that it should find, then others.
 
-        So many others that a random order is worth what it is among all entries, or among `STAND_FOR_ALL`.
+        What was found scores 10 for the nearest to 1 for the tenth, all else 0. There are so many others that a random
+        order is worth what it is among all entries, or among `STAND_FOR_ALL`; which entries stand where depends on the
+        references alone, so that models' answers can be compared.
 
         Args:
             answers: Places in the collection, or vectors, while a model trains.
@@ -202,11 +203,12 @@ class Retrieval:
         return [scores for scores, _ in pairs], [relevances for _, relevances in pairs]
 
     def _item(self, answer: Sequence[int], wanted: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        missing = len(set(wanted) - set(answer))
-        others = max(0, min(len(self.entries), STAND_FOR_ALL) - len(answer) - missing)
-        scores = [*range(MOST, MOST - len(answer), -1), *[0] * (missing + others)]
-        relevances = [*(int(place in wanted) for place in answer), *[1] * missing, *[0] * others]
-        return tuple(scores), tuple(relevances)
+        total = min(len(self.entries), max(STAND_FOR_ALL, len(wanted) + MOST))
+        found = {place: MOST - rank for rank, place in enumerate(answer)}
+        others = [score for place, score in found.items() if place not in wanted]
+        scores = [*(found.get(place, 0) for place in wanted), *others]
+        scores += [0] * (total - len(scores))
+        return tuple(scores), (1,) * len(wanted) + (0,) * (total - len(wanted))
 
     def same(self, ours: Sequence[Any], theirs: Sequence[Any]) -> list[bool]:
         """Those with the same nearest entry."""
