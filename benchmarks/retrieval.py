@@ -39,7 +39,6 @@ from millis.sweep.frontier import frontier
 from millis.units import half_width, percent, show
 
 RECIPES = (
-    ["student=teacher", "quantization=dynamic"],
     ["student.layers=3", "quantization=dynamic"],
     ["student.layers=2", "quantization=dynamic"],
     ["student=static"],

@@ -43,7 +43,8 @@ def _parameters(value: Any) -> list[str]:
     if is_dataclass(value):
         return [field.name for field in fields(value) if field.init and field.metadata.get("described", True)]
     kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    if str(getattr(type(value).__init__, "__module__", "")).startswith("torch."):  # that of a module which takes nothing of its own
+    constructor = str(getattr(type(value).__init__, "__module__", ""))
+    if constructor.startswith("torch."):  # that of a module which takes nothing of its own
         return []
     try:
         found = signature(type(value)).parameters.values()
