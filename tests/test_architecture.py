@@ -217,6 +217,7 @@ def test_the_pipeline_asks_methods_what_they_are_and_looks_at_no_class():
         ("forecast.py", "isinstance(kept, int)"),
         ("forecast.py", "isinstance(value, float)"),
         ("inputs.py", "isinstance(other, _Source)"),
+        ("recipe.py", "isinstance(described, Mapping)"),
         ("records.py", "isinstance(planned.tokenizer, NgramTokenizer)"),
         ("teacher_search.py", "isinstance(length, int)"),
     }

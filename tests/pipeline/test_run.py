@@ -12,7 +12,7 @@ from millis.quantization.spec import Quantization
 
 
 def test_it_says_all_that_repeats_it():
-    place = Place(Path("outputs"), Path("cache"), said={"paths": {"outputs": "outputs"}, "seed": "said elsewhere"})
+    place = Place(Path("outputs"), Path("cache"), said={"paths": {"outputs": "outputs"}, "task": "another", "seed": 1})
     said = run(
         recipe=recipe(student=Teacher(), seed=3), tuning=tuning(seed=5), place=place,
         benchmark=Options(rounds=60), budget={"latency_p50_ms": 2.0},
