@@ -1,18 +1,27 @@
 """Softened KL by hand, and the two limits of Hinton et al. 2015 (1503.02531)."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millis.distillation.logit_distillation import LOSSES
 from millis.distillation.logits import jensen_shannon, logit_mse, reverse_kl, softened_kl
 
 # p = softmax(ln 3, 0) = (3/4, 1/4) for the teacher, q = softmax(0, 0) = (1/2, 1/2) for the student:
 # KL(p ‖ q) = 3/4 ln((3/4) / (1/2)) + 1/4 ln((1/4) / (1/2)) = 3/4 ln 3 - ln 2 = 0.1308
 BY_HAND = 0.75 * math.log(3) - math.log(2)
 TEACHER, STUDENT = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
+
+
+def test_every_loss_is_an_option_and_has_a_config():
+    assert set(LOSSES) == {"softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"}
+    files = (Path(__file__).parents[2] / "conf" / "distillation").glob("*.yaml")
+    assert set(LOSSES) <= {yaml.safe_load(path.read_text()).get("logit_loss") for path in files}
 
 
 def test_by_hand():

@@ -1,14 +1,18 @@
 """Distilling logits by another divergence than forward KL."""
 
 from dataclasses import dataclass
+from inspect import getmembers, isfunction
 
-from millis.distillation.logits import LogitLoss, jensen_shannon, logit_mse, reverse_kl, softened_kl
+from millis.distillation import logits
+from millis.distillation.logits import LogitLoss, logit_mse
 from millis.distillation.objective import Distillation
 from millis.distillation.term import choose
 from millis.traits import LEVELS, Traits
 
 LOSSES: dict[str, LogitLoss] = {
-    function.__name__: function for function in (softened_kl, reverse_kl, jensen_shannon, logit_mse)
+    name: function
+    for name, function in getmembers(logits, isfunction)
+    if function.__module__ == logits.__name__ and not name.startswith("_")
 }
 
 
