@@ -13,7 +13,6 @@ SINGLE = ["data.text=answer", "task.query=asked"]
 PAIRS = ["data.text=question", "data.text_pair=answer"]
 METHODS = {
     "transformer": ["student.layers=1", "quantization=dynamic", *SINGLE],
-    "static": ["student=static", "student.source=encoder", *SINGLE],
     "bilstm, typos": ["student=bilstm", "augmentation=typos", *SINGLE],
     "pairs": ["student.layers=1", "distillation=tinybert", *PAIRS],
 }
