@@ -7,11 +7,10 @@ is of TF-IDF of words and pairs of words, on what models learn; its strength is 
 trained already is trained again, so a run that was broken off goes on.
 """
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
+from recipes import COLUMNS, cells, compressed, qualities
 from results import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
@@ -21,11 +20,9 @@ from millis.cli.recipes import inputs_of
 from millis.data.dataset import Split
 from millis.metrics import judged
 from millis.pipeline.inputs import Inputs
-from millis.record import Record, read_records
 from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
 from millis.tasks.judging import Judgement, judge
-from millis.units import half_width, percent, show
 
 RECIPES = (
     ["student.layers=3", "quantization=dynamic"],
@@ -42,29 +39,14 @@ def main() -> int:
     inputs = inputs_of(composed("compress", given))
     metrics = list(judged(inputs.task.metrics()))
     records = {record.id: record for recipe in RECIPES for record in compressed([*given, *recipe])}
-    columns = ("model", *(name.replace("_", " ") for name in metrics), "p50 ms", "speed-up", "size", "P")
+    columns = ("model", *(name.replace("_", " ") for name in metrics), *COLUMNS)
     with Table(*columns, title=inputs.dataset.name) as table:
         for name, judgement in (("random order", random_order(inputs)), ("ridge regression", ridge(inputs))):
             table.row(name, *qualities(metrics, judgement.values, judgement.intervals), "", "", "", "")
         found = list(records.values())
         for row in frontier_rows(found, frontier(found)):
-            p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
-            speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
-            shown = qualities(metrics, row.metrics, row.intervals)
-            table.row(row.marked_name, *shown, p50, speedup, size, percent(row.probability))
+            table.row(*cells(row, metrics))
     return 0
-
-
-def compressed(overrides: list[str]) -> list[Record]:
-    """The records of one recipe, in a process of its own, as a user runs it."""
-    run = subprocess.run(["millis", "compress", *overrides], stdout=subprocess.PIPE, text=True, check=True)
-    place = next(line.split(maxsplit=1)[1] for line in run.stdout.splitlines() if line.startswith("records:"))
-    return read_records(Path(place))
-
-
-def qualities(metrics: list[str], values: dict[str, float], intervals: dict[str, tuple[float, float]]) -> list[str]:
-    """Each metric with half of its interval."""
-    return [show(metric, values[metric], "%") + half_width(intervals[metric], "%") for metric in metrics]
 
 
 def random_order(inputs: Inputs) -> Judgement:

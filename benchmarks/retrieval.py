@@ -12,7 +12,6 @@ with Faiss: exactly, and by a graph (HNSW), in turns.
 import json
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from recipes import COLUMNS, cells, compressed, divided
 from results import Table
 
 import millis
@@ -33,10 +33,8 @@ from millis.cli.recipes import inputs_of
 from millis.metrics import judged
 from millis.models.load import Packaged
 from millis.models.sentence_vectors import sentence_vectors
-from millis.record import Record, read_records
 from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
-from millis.units import half_width, percent, show
 
 RECIPES = (
     ["student.layers=3", "quantization=dynamic"],
@@ -49,14 +47,7 @@ WORDS = 5  # that a sentence has at least
 
 
 def main() -> int:
-    own = {"unlabelled": "", "distractors": ""}
-    overrides = []
-    for argument in sys.argv[2:]:
-        key, _, value = argument.partition("=")
-        if key in own:
-            own[key] = value
-        else:
-            overrides.append(argument)
+    own, overrides = divided(sys.argv[2:], {"unlabelled": "", "distractors": ""})
     source = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / source.name
@@ -71,13 +62,10 @@ def main() -> int:
         task = inputs_of(composed("compress", given)).task
         records = {record.id: record for recipe in RECIPES for record in compressed([*given, *recipe])}
         metrics = list(judged(task.metrics()))
-        columns = ("model", *(name.replace("_", " ") for name in metrics), "p50 ms", "speed-up", "size", "P")
+        columns = ("model", *(name.replace("_", " ") for name in metrics), *COLUMNS)
         with Table(*columns, title=source.name) as table:
             for row in frontier_rows(list(records.values()), frontier(list(records.values()))):
-                shown = [show(one, row.metrics[one], "%") + half_width(row.intervals[one], "%") for one in metrics]
-                p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
-                speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
-                table.row(row.marked_name, *shown, p50, speedup, size, percent(row.probability))
+                table.row(*cells(row, metrics))
         queries = [json.loads(line)["text"] for line in (folder / "test.jsonl").read_text().splitlines()]
         if own["distractors"]:
             two = next(record for record in records.values() if record.name.startswith("transformer 2x"))
@@ -107,13 +95,6 @@ def cut(source: Path, folder: Path) -> None:
     for split, rows in splits.items():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
-
-
-def compressed(overrides: list[str]) -> list[Record]:
-    """The records of one recipe, in a process of its own, as a user runs it."""
-    run = subprocess.run(["millis", "compress", *overrides], stdout=subprocess.PIPE, text=True, check=True)
-    place = next(line.split(maxsplit=1)[1] for line in run.stdout.splitlines() if line.startswith("records:"))
-    return read_records(Path(place))
 
 
 def texts_of(folder: Path, distractors: list[str]) -> Iterator[str]:

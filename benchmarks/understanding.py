@@ -9,12 +9,12 @@ trained already is trained again, so a run that was broken off goes on.
 import sys
 from pathlib import Path
 
+from recipes import cells
 from results import Table
 from unseen import swept
 
 from millis.report.tables import frontier_rows
 from millis.sweep.frontier import frontier
-from millis.units import half_width, percent, show
 
 METRICS = ("exact_match", "intent_accuracy", "slot_f1")
 COLUMNS = ("data", "model", "exact match", "intent", "slot F1", "p50 ms", "speed-up", "size", "P")
@@ -30,13 +30,7 @@ def main() -> int:
             for row in frontier_rows(records, frontier(records)):
                 if not row.shown:
                     continue
-                qualities = [
-                    show(metric, row.metrics[metric], "%") + half_width(row.intervals[metric], "%")
-                    for metric in METRICS
-                ]
-                p50 = show("latency_p50_ms", row.metrics["latency_p50_ms"]).removesuffix(" ms")
-                speedup, size = show("speedup", row.metrics["speedup"]), show("size_bytes", row.metrics["size_bytes"])
-                table.row(name, row.marked_name, *qualities, p50, speedup, size, percent(row.probability))
+                table.row(name, *cells(row, METRICS))
                 name = ""
     return 0
 

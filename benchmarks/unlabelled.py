@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
+from recipes import divided
 from results import Table
 
 from millis.cli.hydra_app import composed
@@ -28,14 +29,7 @@ STUDENTS = {"2 layers": ["student.layers=2", "distillation.alpha=0.9", "distilla
 
 
 def main() -> int:
-    own = {"labelled": "1500", "counts": "0,5000", "seeds": "0,1,2"}
-    overrides = []
-    for argument in sys.argv[2:]:
-        key, _, value = argument.partition("=")
-        if key in own:
-            own[key] = value
-        else:
-            overrides.append(argument)
+    own, overrides = divided(sys.argv[2:], {"labelled": "1500", "counts": "0,5000", "seeds": "0,1,2"})
     seeds, counts = (list(map(int, own[name].split(","))) for name in ("seeds", "counts"))
     source = Path(sys.argv[1])
     title = f"{source.name}, {own['labelled']} labelled rows, validation, seeds {own['seeds']}"

@@ -27,4 +27,4 @@ class Bundled:
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Read it; see `Local`."""
-        return Local(str(FOLDER), self.name, limit=self.limit, unlabelled=self.unlabelled)(references)
+        return Local(str(FOLDER), name=self.name, limit=self.limit, unlabelled=self.unlabelled)(references)

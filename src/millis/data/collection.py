@@ -4,9 +4,11 @@ Where models learn, a text's target is the vector of what it should find (`milli
 of a collection are computed once, and no model that is trained changes them.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +33,11 @@ class Vectors:
 
     def __init__(self, values: NDArray[np.float32]) -> None:
         self.values = values
-        self.content = fingerprint(values.shape, values.astype(np.float16).tobytes().hex())
+
+    @cached_property
+    def content(self) -> str:
+        """Of the numbers, in half precision; serving never asks for it."""
+        return fingerprint(self.values.shape, hashlib.sha256(self.values.astype(np.float16).tobytes()).hexdigest())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vectors) and self.content == other.content

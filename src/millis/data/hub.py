@@ -4,54 +4,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from millis.data.assemble import dataset_from_tables
-from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats.arrow import dataset_table
 from millis.data.one_label import ONE_LABEL
-from millis.data.references import References, Unseen
+from millis.data.references import References
+from millis.data.stored import Stored
 from millis.errors import MillisError
 
 
 @dataclass(frozen=True)
-class Hub:
+class Hub(Stored):
     """`datasets.load_dataset(path, config)` with its `ClassLabel` names.
 
     Args:
         path: Name on the Hub, such as `nyu-mll/glue`.
         config: Configuration, such as `sst2`.
-        name: How runs on it are named.
-        text, text_pair, label: Columns; None finds the usual names.
-        train, validation, test: Names of the Hub's splits, slices such as `train[:10%]` allowed; null as in `Local`.
-        unseen_labels: `error`; `drop` rows without a label, and rows whose label no training row has; `keep` these.
-        limit: At most this many rows a split.
-        unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
+        train, validation, test, ...: As for `Stored`; slices such as `train[:10%]` are names too.
     """
 
     path: str
     config: str | None = None
-    name: str = ""
-    text: str | None = None
-    text_pair: str | None = None
-    label: str = "label"
-    train: str = "train"
-    validation: str | None = "validation"
-    test: str | None = "test"
-    unseen_labels: Unseen = "error"
-    limit: int | None = None
-    unlabelled: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.config or self.path.rsplit("/", 1)[-1])
-
-    @property
-    def columns(self) -> Columns:
-        """What is read."""
-        return Columns(self.text, self.text_pair, self.label)
-
-    @property
-    def stems(self) -> dict[str, str | None]:
-        """What each split is called."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Load the splits; one that is missing under its usual name is cut from train.

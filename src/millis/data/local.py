@@ -5,45 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from millis.data.assemble import dataset_from_tables
-from millis.data.columns import Columns
 from millis.data.dataset import Dataset
 from millis.data.formats import SUFFIXES, read_table
 from millis.data.formats.opened import opened, refuse_pointer
 from millis.data.layout import elsewhere, files_of, other_validation, root_of
 from millis.data.one_label import LABEL_NAMES, ONE_LABEL
-from millis.data.references import References, Unseen
+from millis.data.references import References
+from millis.data.stored import Stored
 from millis.data.table import Table
 from millis.errors import MillisError
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Stored):
     """Reads `<path>/<split>.{jsonl,json,csv,tsv,parquet,arrow}[.gz]`, or shards of it (`millis.data.layout`).
 
     `labels.txt` gives the names of labels, one a line, by index, where it exists.
 
     Args:
         path: The folder.
-        name: How runs on it are named; empty takes the folder's name.
-        text, text_pair, label: Columns; None finds the usual names (`text`, or `text_a` and `text_b`, ...).
-        train, validation, test: Stem or name of each split's file. `validation: null` cuts one row in ten from train;
-            `test: null` judges by validation and cuts another validation from train.
-        unseen_labels: `error`; `drop` rows without a label, and rows whose label no training row has; `keep` these.
-        limit: At most this many rows a split.
-        unlabelled: File or folder of texts without labels, for students to learn from as the teacher answers them.
+        train, validation, test, ...: As for `Stored`; a split's name is the stem or name of its file.
     """
 
     path: str
-    name: str = ""
-    text: str | None = None
-    text_pair: str | None = None
-    label: str = "label"
-    train: str = "train"
-    validation: str | None = "validation"
-    test: str | None = "test"
-    unseen_labels: Unseen = "error"
-    limit: int | None = None
-    unlabelled: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.folder.resolve().name)
@@ -52,16 +36,6 @@ class Local:
     def folder(self) -> Path:
         """The folder, `~` being the home folder."""
         return Path(self.path).expanduser()
-
-    @property
-    def columns(self) -> Columns:
-        """What is read."""
-        return Columns(self.text, self.text_pair, self.label)
-
-    @property
-    def stems(self) -> dict[str, str | None]:
-        """What each split is called."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __call__(self, references: References = ONE_LABEL) -> Dataset:
         """Read the splits.

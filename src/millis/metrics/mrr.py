@@ -6,13 +6,16 @@ and no those of yes, of grades those of the highest that the query has, of click
 
 from dataclasses import dataclass
 from math import comb
+from typing import ClassVar
 
 from millis.metrics._scores import Numbers, OverScores, Tiers, best
 
 
 @dataclass(frozen=True)
 class Mrr(OverScores):
-    """100 × mean of 1 / (place of the first right candidate), in percent."""
+    """100 × mean of 1 / (place of the first right candidate), in percent; 0 beyond `depth`, where there is one."""
+
+    depth: ClassVar[int | None] = None
 
     def quality(self, tiers: Tiers, relevance: Numbers) -> float:
         """Its expectation over the order of ties.
@@ -24,6 +27,7 @@ class Mrr(OverScores):
         for tier in tiers:
             n, r = len(tier), int(right[tier].sum())
             if r:
-                return sum(comb(n - j, r - 1) / comb(n, r) / (before + j) for j in range(1, n - r + 2))
+                last = n - r + 1 if self.depth is None else min(n - r + 1, self.depth - before)
+                return sum(comb(n - j, r - 1) / comb(n, r) / (before + j) for j in range(1, last + 1))
             before += n
         raise AssertionError("every query has a most relevant candidate")

@@ -4,24 +4,13 @@ As MS MARCO has it (Nguyen et al. 2016, 1611.09268): a query whose first right c
 """
 
 from dataclasses import dataclass
-from math import comb
+from typing import ClassVar
 
-from millis.metrics._scores import Numbers, OverScores, Tiers, best
-
-DEPTH = 10
+from millis.metrics.mrr import Mrr
 
 
 @dataclass(frozen=True)
-class MrrAt10(OverScores):
+class MrrAt10(Mrr):
     """100 × mean of 1 / (place of the first right candidate), 0 beyond the tenth, in percent."""
 
-    def quality(self, tiers: Tiers, relevance: Numbers) -> float:
-        """Its expectation over the order of ties; see `millis.metrics.mrr.Mrr`."""
-        right, before = best(relevance), 0
-        for tier in tiers:
-            n, r = len(tier), int(right[tier].sum())
-            if r:
-                places = range(1, min(n - r + 1, DEPTH - before) + 1)
-                return sum(comb(n - j, r - 1) / comb(n, r) / (before + j) for j in places)
-            before += n
-        raise AssertionError("every query has a most relevant candidate")
+    depth: ClassVar[int | None] = 10

@@ -23,28 +23,25 @@ def sentence_vectors(source: Any, texts: Sequence[str], longest: int) -> NDArray
         texts: N of them.
         longest: Tokens of a text that are read.
     """
-    return _computed(source, tuple(texts), longest)
+    found: NDArray[np.float32] = _computed(source, tuple(texts), longest)
+    return found
 
 
 @lru_cache(maxsize=2)
 @torch.inference_mode()
-def _computed(source: Any, texts: tuple[str, ...], longest: int) -> NDArray[np.float32]:
+def _computed(source: Any, texts: tuple[str, ...], longest: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # where the encoder is made of nothing
         model, tokenizer = source((Output(LOGITS, "text", 2),), texts)
     tokenizer.enable_truncation(min(longest, max_length(model.spec)))
-    encodings = tokenizer.encode_batch(list(texts))
-    order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
+    tokenizer.enable_padding()
     model.eval()
-    vectors: list[Any] = [None] * len(texts)
+    order = np.argsort([len(text) for text in texts], kind="stable")  # so that neighbours are of like length
+    parts = []
     for begin in range(0, len(order), TOGETHER):
-        rows = order[begin : begin + TOGETHER]
-        width = max(len(encodings[row].ids) for row in rows)
-        ids, mask = (torch.zeros(len(rows), width, dtype=torch.int64) for _ in range(2))
-        for place, row in enumerate(rows):
-            length = len(encodings[row].ids)
-            ids[place, :length], mask[place, :length] = torch.tensor(encodings[row].ids), 1
-        pooled = torch.nn.functional.normalize(model.pooled(ids, mask), dim=1)
-        for row, vector in zip(rows, pooled.numpy(), strict=True):
-            vectors[row] = vector
-    return np.stack(vectors).astype(np.float32)
+        encodings = tokenizer.encode_batch([texts[row] for row in order[begin : begin + TOGETHER]])
+        ids, mask = (torch.tensor([getattr(one, name) for one in encodings]) for name in ("ids", "attention_mask"))
+        parts.append(torch.nn.functional.normalize(model.pooled(ids, mask), dim=1).numpy())
+    vectors = np.concatenate(parts)
+    vectors[order] = vectors.copy()
+    return vectors

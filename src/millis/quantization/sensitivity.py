@@ -71,7 +71,7 @@ def compare(outputs: Sequence[Output], reference: Sequence[Tensor], rounded: Seq
     Args:
         outputs: What rows of logits say. Which of several labels a text has are so many questions of two answers;
             numbers are taken for the means of normal distributions of variance 1, whose KL is half the squared error;
-            of vectors it is 1 - their cosine, as of von Mises-Fisher distributions of concentration 1, to a constant.
+            of vectors it is 1 - their cosine, as of von Mises-Fisher distributions of one concentration, to a factor.
         reference: fp32, [M, C] each.
         rounded: [M, C] each.
     """
