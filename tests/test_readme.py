@@ -43,7 +43,7 @@ TINY_MODEL = [
     "model.vocab_size=400",
 ]  # fmt: skip
 WITH_MODEL = ("train", "compress", "sweep")
-SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=2"]}
+SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=1"]}
 SMALL["agent"] = ["port=0"]
 SMALL["benchmark"] = [
     "data.limit=64",
