@@ -86,7 +86,7 @@ class Record:
         references: What is right, alike.
         latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
         reference_latency_ms: The reference's samples in the same rounds, [R][requests].
-        stages_ms: Stage (`tokenize`, `feed`, `compute`, `decode`) → median milliseconds.
+        stages_ms: Stage of a request (`tokenize`, ...), in order → median milliseconds.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
         environment: Machine, threads, affinity, package versions, git commit, data fingerprint.
         analysis: What `millis benchmark` was asked for beyond latency: `limit`, `profile`, `curves`.

@@ -5,7 +5,7 @@ Axes (used in shapes everywhere):
     H heads    F feed-forward    C classes    V vocabulary    R rounds of a benchmark
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -89,6 +89,10 @@ class Answered(NamedTuple):
 
     outputs: Outputs
     steps: NDArray[np.int64]  # [B], 1 or more
+
+
+Stage: TypeAlias = tuple[str, Callable[[Any], Any]]
+"""A part of what a request passes through, by name: it takes what the part before returned."""
 
 
 class Session(Protocol):

@@ -112,7 +112,7 @@ def test_a_cascade_has_the_time_that_its_members_files_take(tmp_path, monkeypatc
 
     def heard(self, request, expected_s):
         expected.append(expected_s)
-        return 0
+        return {"waited_ns": 0, "stages": []}
 
     monkeypatch.setattr(Worker, "ask", heard)
     for name, size in {"manifest.json": 1000, "fast/model.onnx": 1_000_000, "accurate/model.onnx": 3_000_000}.items():

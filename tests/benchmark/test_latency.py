@@ -30,6 +30,7 @@ class Fake:
     def __init__(self, name, artifact, first, threads, cpus, timeout_s):
         self.name, self.ms = name, float(artifact.name)
         self.cold_start_ms = 100 * self.ms
+        self.stages = ("tokenize", "feed", "compute", "decode")
         Fake.alive += 1
 
     def ask(self, request, expected_s=0.0):
@@ -41,7 +42,7 @@ class Fake:
         if key == "burst":
             Fake.asked.append((self.name, value["order"]))
             end = int(1e6 * self.ms * (2 if self.slow else 1))
-            return [[0, 0, 0, end, end, 0]] * len(value["order"])
+            return [[0, 0, 0, end, end, 0, 0]] * len(value["order"])
         return None
 
     def __enter__(self):
@@ -112,7 +113,7 @@ def test_what_processes_differ_by_is_in_the_intervals(fake, monkeypatch):
         if "warm" in request and self.name == "small":
             born.append(self)
         slower = "burst" in request and self in born[1:]
-        return [[*[int(1.02 * reading) for reading in one[:5]], 0] for one in answer] if slower else answer
+        return [[*[int(1.02 * reading) for reading in one[:5]], 0, 0] for one in answer] if slower else answer
 
     monkeypatch.setattr(Fake, "ask", ask)
     small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]
@@ -161,7 +162,7 @@ def test_waits_are_noted(fake, monkeypatch):
 
     def ask(self, request, expected_s=0.0):
         answer = original(self, request)
-        return [[*reading[:5], 500_000] for reading in answer] if "burst" in request else answer
+        return [[*reading[:5], 500_000, 0] for reading in answer] if "burst" in request else answer
 
     monkeypatch.setattr(Fake, "ask", ask)
     small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", QUICK)["small"]

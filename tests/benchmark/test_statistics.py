@@ -15,12 +15,23 @@ from millis.benchmark.statistics import (
 )
 
 MS = 1_000_000
+FOUR = ("tokenize", "feed", "compute", "decode")
 
 
 def test_stages_are_the_differences_of_the_readings():
     # One round, one request: 1 ms to tokenize, 2 to feed, 3 to compute, 4 to decode.
     readings = [[[10 * MS, 11 * MS, 13 * MS, 16 * MS, 20 * MS, 0, 0]]]
     assert milliseconds(readings).tolist() == [[[1, 2, 3, 4]]]
+
+
+def test_a_runner_may_have_any_number_of_stages():
+    readings = [[[10 * MS, 15 * MS, 16 * MS, 2 * MS, 3 * MS]]]  # 5 and 1 ms; 2 waited for others, 3 for the quota
+    assert milliseconds(readings).tolist() == [[[3, 1]]]
+    assert (waiting_share(readings), throttled_share(readings)) == (2 / 6, 3 / 6)
+    metrics, _ = summarise(("read", "write"), milliseconds(readings), np.full((1, 1), 8.0))
+    assert {name: metrics[name] for name in ("read_p50_ms", "write_p50_ms", "model_p50_ms", "latency_p50_ms")} == {
+        "read_p50_ms": 3.0, "write_p50_ms": 1.0, "model_p50_ms": 1.0, "latency_p50_ms": 4.0
+    }  # fmt: skip
 
 
 def test_a_wait_comes_off_the_longest_stage():
@@ -48,7 +59,7 @@ def test_summary_by_hand():
     stages = np.ones((2, 3, 4))
     stages[:, :, 2] = compute
     reference = np.array([[20.0, 20.0, 20.0], [27.0, 27.0, 27.0]])
-    metrics, intervals = summarise(stages, reference)
+    metrics, intervals = summarise(FOUR, stages, reference)
     assert metrics["latency_p50_ms"] == 7.0  # of 4 5 6 8 9 10
     assert metrics["model_p50_ms"] == 6.0
     assert metrics["compute_p50_ms"] == 4.0  # of 1 2 3 5 6 7
@@ -64,7 +75,7 @@ def test_a_machine_that_slows_down_does_not_move_the_speedup():
     stages = np.full((4, 5, 4), 0.25)
     reference = np.full((4, 5), 3.0)
     slow = np.array([1.0, 2.0, 1.0, 2.0])
-    metrics, intervals = summarise(stages * slow[:, None, None], reference * slow[:, None])
+    metrics, intervals = summarise(FOUR, stages * slow[:, None, None], reference * slow[:, None])
     assert metrics["speedup"] == 3.0
     assert intervals["speedup"] == (3.0, 3.0)
     assert intervals["latency_p50_ms"][1] == 2.0  # the milliseconds do move

@@ -39,13 +39,24 @@ def test_a_batch_is_of_different_texts():
 
 def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
     runner = SimpleNamespace(tokenize=lambda text: SimpleNamespace(ids=text.split()))
-    runner.feed = runner.compute = lambda value: value
-    runner.decode = lambda outputs, encoding: outputs
+    runner.stages = (("tokenize", runner.tokenize), ("decode", lambda encoding: encoding))
     signs = []
     timer = worker._Timer(runner, alive=lambda: signs.append(1))
     timer.remember(["a", "a a", "b b", "a a a"])
     warm = timer.warm(window=[0, 1], tolerance=float("inf"), windows=2, seconds=60.0)
     assert warm["requests"] == 3 + 2 * 2 and len(signs) == 3 + 2
+
+
+def test_readings_stand_around_each_stage_and_the_first_answer_names_them():
+    passed = []
+    stages = (("read", lambda text: passed.append(text) or len(text)), ("write", passed.append))
+    timer = worker._Timer(SimpleNamespace(stages=stages, predict=stages[0][1]), alive=list)
+    timer.remember(["a", "bcd"])
+    readings = timer.stamps([1, 0])
+    assert passed == ["bcd", 3, "a", 1]
+    assert [len(one) for one in readings] == [5, 5] and all(sorted(one[:3]) == list(one[:3]) for one in readings)
+    first = timer.first("a")
+    assert first["stages"] == ["read", "write"] and first["waited_ns"] >= 0
 
 
 def test_what_a_command_has_let_through_is_loaded_as_trusted(monkeypatch):

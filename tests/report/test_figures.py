@@ -67,6 +67,16 @@ def test_stages_add_to_the_whole() -> None:
     assert figure.data[0].y[0] == "a &lt;b&gt;<br>4.00 ms"
 
 
+def test_stages_of_several_kinds_of_runners_stand_side_by_side() -> None:
+    figure = figures.stages_figure(
+        [("one", {"tokenize": 1.0, "compute": 3.0}), ("two", {"tokenize": 1.0, "write": 1.0})]
+    )
+    assert {bar.name: list(bar.x) for bar in figure.data} == {
+        "tokenize": [25.0, 50.0], "compute": [75.0, 0.0], "write": [0.0, 50.0]
+    }  # fmt: skip
+    assert len({bar.marker.color for bar in figure.data}) == 3
+
+
 def test_long_names_are_wrapped_and_many_settings_cut(rows: list[tables.Row]) -> None:
     assert figures._wrapped("transformer 3x384 int8 mse") == "transformer 3x384<br>int8 mse"
     assert len(figures._hover(rows[2], "latency_p50_ms").split("<br>")) <= figures.RECIPE_LINES + 4

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from threading import Lock, Thread
 from time import sleep
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -76,11 +77,24 @@ def test_an_empty_text_has_an_answer(echo):
     assert [part.tolist() for part in session.features] == [[[0]], [[0]], [[0]]]  # one masked position
 
 
-def test_predict_is_the_four_stages_in_turn(echo):
+def test_predict_is_the_stages_in_turn(echo):
     runner, _ = echo(special=False)
     text = "b"
     encoding = runner.tokenize(text)
     assert runner.predict(text) == runner.decode(runner.compute(runner.feed(encoding)), encoding)
+    given = text
+    for _, stage in runner.stages:
+        given = stage(given)
+    assert given == runner.predict(text)
+    assert [name for name, _ in runner.stages] == ["tokenize", "feed", "compute", "decode"]
+
+
+def test_a_runner_goes_when_it_is_let_go(echo):
+    runner, _ = echo()
+    gone = ref(runner)
+    runner.predict("a")
+    del runner
+    assert gone() is None
 
 
 def test_logits_of_several_texts_and_of_none(echo):

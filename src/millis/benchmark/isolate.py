@@ -82,11 +82,12 @@ class Worker:
         )
         try:
             size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file())
-            waited_ns = self.ask({"first": first}, expected_s=size / LOAD_BYTES_PER_S)
+            answered = self.ask({"first": first}, expected_s=size / LOAD_BYTES_PER_S)
         except BaseException:
             self.close()
             raise
-        self.cold_start_ms = (time.perf_counter_ns() - start - waited_ns) / 1e6
+        self.cold_start_ms = (time.perf_counter_ns() - start - answered["waited_ns"]) / 1e6
+        self.stages: tuple[str, ...] = tuple(answered["stages"])
 
     def ask(self, request: dict[str, Any], expected_s: float = 0.0) -> Any:
         """Send `request`, wait, and return the answer's value.

@@ -25,7 +25,7 @@ from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
 from millis.benchmark.sampling import stratified
-from millis.benchmark.statistics import STAGES, drift, milliseconds, summarise, throttled_share, waiting_share
+from millis.benchmark.statistics import drift, milliseconds, stage_metric, summarise, throttled_share, waiting_share
 from millis.benchmark.turn import my_turn
 from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
@@ -297,7 +297,7 @@ class Bench:
         return min(self.options.requests, max(FEWEST_REQUESTS, affordable, ceil(self.options.needed / turns)))
 
     def _take_turns(self, everyone: "list[_Ready]", requests: int) -> list[list[list[list[int]]]]:
-        """Readings [artifacts][R][requests][7], see `millis.benchmark.statistics.milliseconds`."""
+        """Readings [artifacts][R][requests][stages + 3], see `millis.benchmark.statistics.milliseconds`."""
         chance = random.Random(self.options.seed)
         taken: list[list[list[list[int]]]] = [[] for _ in everyone]
         for turn, order in enumerate(self._orders):
@@ -330,7 +330,8 @@ class Bench:
         taken: Sequence[Sequence[Sequence[int]]],
         quota: float | None,
     ) -> Measurement:
-        summary = summarise(stages, reference_ms, self._served_by)
+        names = one.workers[0].stages
+        summary = summarise(names, stages, reference_ms, self._served_by)
         waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:
@@ -346,7 +347,7 @@ class Bench:
             intervals=summary.intervals,
             latency_ms=stages.sum(axis=2).tolist(),
             reference_latency_ms=reference_ms.tolist(),
-            stages_ms={stage: summary.metrics[f"{stage}_p50_ms"] for stage in STAGES},
+            stages_ms={stage: summary.metrics[stage_metric(stage)] for stage in names},
             notes=notes,
             environment={
                 "warmup_requests": one.warm_requests,

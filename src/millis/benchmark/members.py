@@ -18,8 +18,10 @@ PASSES = 3  # over all texts, in turns; the median of a text's counts
 SLICE = 50  # texts of the first pass that are waited for together
 
 
-def stages_of(artifacts: Mapping[str, Path], texts: Sequence[Text], options: Options) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds of each text's four stages in each artifact, [N, 4]; a fresh process each, in turns.
+def stages_of(
+    artifacts: Mapping[str, Path], texts: Sequence[Text], options: Options
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Milliseconds of each text, [N], in each stage of each artifact; a fresh process each, in turns.
 
     Raises:
         MillisError: an artifact that does not load, or whose process died.
@@ -36,7 +38,8 @@ def stages_of(artifacts: Mapping[str, Path], texts: Sequence[Text], options: Opt
             for name, worker in workers.items():
                 burst = {"order": order, "settle_ms": options.settle_ms}
                 taken[name].append(worker.ask({"burst": burst}, expected_s=pass_s[name]))
-    return {name: np.median(milliseconds(stamps), axis=0) for name, stamps in taken.items()}
+    medians = {name: np.median(milliseconds(stamps), axis=0) for name, stamps in taken.items()}
+    return {name: dict(zip(workers[name].stages, medians[name].T, strict=True)) for name in workers}
 
 
 def _warm(worker: Worker, texts: Sequence[Text]) -> float:

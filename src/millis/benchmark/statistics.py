@@ -1,9 +1,9 @@
 """Clock readings to numbers: quantiles with intervals, stage by stage, and the speed-up over the reference.
 
-A request leaves five clock readings around its four stages, and the kernel's account of how long it waited for the CPU
-while another process had it, and while its own quota kept it away. Latency is the clock's last reading less its first
-less the wait for others: what the request takes where nobody else computes. What a quota costs stays in it. The stages
-add up to it, request by request (their medians need not).
+A request leaves a clock reading before and after each of its stages (`millis.serving.runner.Runner.stages`), and the
+kernel's account of how long it waited for the CPU while another process had it, and while its own quota kept it away.
+Latency is the clock's last reading less its first less the wait for others: what the request takes where nobody else
+computes. What a quota costs stays in it. The stages add up to it, request by request (their medians need not).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from millis.metrics.rounds import middle, quantile_draws, ratio_draws
 
-STAGES = ("tokenize", "feed", "compute", "decode")
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -27,53 +26,64 @@ class Summary(NamedTuple):
 
 
 def milliseconds(readings: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.float64]:
-    """Durations of the stages, [R, requests, 4], milliseconds, without the time other processes held the CPU.
+    """Durations of the K stages, [R, requests, K], milliseconds, without the time other processes held the CPU.
 
     Args:
-        readings: [R][requests][7], nanoseconds: five clock readings, how long the request waited for others, and how
-            long for its quota. The wait for others is taken off its longest stage, the likeliest to have been
+        readings: [R][requests][K + 3], nanoseconds: K + 1 clock readings, how long the request waited for others, and
+            how long for its quota. The wait for others is taken off its longest stage, the likeliest to have been
             interrupted. One longer than that stage fell between two requests, and is not taken off.
     """
     numbers = np.asarray(readings, dtype=np.int64)
-    stages = np.diff(numbers[:, :, :5], axis=2)
+    stages = np.diff(numbers[:, :, :-2], axis=2)
     longest = stages.argmax(axis=2)[:, :, None]
     before = np.take_along_axis(stages, longest, axis=2)
-    waited = numbers[:, :, 5:6]
+    waited = numbers[:, :, -2:-1]
     np.put_along_axis(stages, longest, np.where(waited < before, before - waited, before), axis=2)
     return np.asarray(stages / 1e6, dtype=np.float64)
 
 
 def waiting_share(readings: Sequence[Sequence[Sequence[int]]]) -> float:
     """Share of the wall clock time (0..1) in which requests waited for other processes to leave the CPU."""
-    return _share(readings, slice(5, 6))
+    return _share(readings, -2)
 
 
 def throttled_share(readings: Sequence[Sequence[Sequence[int]]]) -> float:
     """Share of the wall clock time (0..1) in which the quota of the processes' control group held requests back."""
-    return _share(readings, slice(6, 7))
+    return _share(readings, -1)
 
 
-def _share(readings: Sequence[Sequence[Sequence[int]]], columns: slice) -> float:
+def _share(readings: Sequence[Sequence[Sequence[int]]], column: int) -> float:
     numbers = np.asarray(readings, dtype=np.int64)
-    return float(numbers[:, :, columns].sum() / (numbers[:, :, 4] - numbers[:, :, 0]).sum())
+    return float(numbers[:, :, column].sum() / (numbers[:, :, -3] - numbers[:, :, 0]).sum())
 
 
-def summarise(stages: NDArray[np.float64], reference_ms: NDArray[np.float64], processes: Sequence[int] = ()) -> Summary:
+def summarise(
+    names: Sequence[str],
+    stages: NDArray[np.float64],
+    reference_ms: NDArray[np.float64],
+    processes: Sequence[int] = (),
+) -> Summary:
     """What is reported of one artifact: `end_to_end`, and medians of the stages.
 
     Args:
-        stages: [R, requests, 4], milliseconds, as from `milliseconds`.
+        names: Of the K stages.
+        stages: [R, requests, K], milliseconds, as from `milliseconds`.
         reference_ms: The reference's end-to-end latencies in the same rounds, [R, requests], milliseconds.
         processes: Which process served each round, [R].
     """
     whole = end_to_end(stages.sum(axis=2), reference_ms, processes)
-    model = stages[:, :, 1:].sum(axis=2)  # feed, compute, decode: all but the tokenizer
-    names = [*(f"{stage}_p50_ms" for stage in STAGES), "model_p50_ms"]
-    parts = np.stack([*np.moveaxis(stages, 2, 0), model])  # [5, R, requests]
+    model = stages[:, :, 1:].sum(axis=2)  # all but the first: the tokenizer
+    parts = np.stack([*np.moveaxis(stages, 2, 0), model])  # [K + 1, R, requests]
     draws = quantile_draws(parts, processes, [0.5])[:, :, 0]
-    metrics = {name: float(np.median(part)) for name, part in zip(names, parts, strict=True)}
-    intervals = {name: middle(draws[:, i]) for i, name in enumerate(names)}
+    measured = [stage_metric(name) for name in (*names, "model")]
+    metrics = {name: float(np.median(part)) for name, part in zip(measured, parts, strict=True)}
+    intervals = {name: middle(draws[:, i]) for i, name in enumerate(measured)}
     return Summary(whole.metrics | metrics, whole.intervals | intervals)
+
+
+def stage_metric(stage: str) -> str:
+    """The name of a stage's median."""
+    return f"{stage}_p50_ms"
 
 
 def end_to_end(latency: NDArray[np.float64], reference_ms: NDArray[np.float64], processes: Sequence[int]) -> Summary:

@@ -6,10 +6,11 @@ standard input ends. Between requests it blocks, so it costs its neighbours noth
 standard error.
 
 Requests, one key each:
-    first: text               answer it, ending the cold start; value: see `millis.waiting.waited_ns`
+    first: text               answer it, ending the cold start; value: {"waited_ns", "stages": [name]}, see
+                              `millis.waiting.waited_ns` and `millis.serving.runner.Runner.stages`
     texts: [text]             remember these; the numbers below are positions in this list
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
-    burst: {...}              see `_Timer.burst`; value: [requests][7], nanoseconds
+    burst: {...}              see `_Timer.burst`; value: [requests][stages + 3], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
     stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
     peak: null                value: peak resident memory, bytes
@@ -40,9 +41,9 @@ class _Timer:
         self.runner, self.alive = runner, alive
         self.texts: list[Text] = []
 
-    def first(self, text: Any) -> int:
+    def first(self, text: Any) -> dict[str, Any]:
         self.runner.predict(_text(text))
-        return waited_ns()
+        return {"waited_ns": waited_ns(), "stages": [name for name, _ in self.runner.stages]}
 
     def remember(self, texts: list[Any]) -> None:
         self.texts = [_text(text) for text in texts]
@@ -68,7 +69,7 @@ class _Timer:
             self.alive()
         requests, medians = len(one_each), []
         while True:
-            medians.append(median(stamp[4] - stamp[0] - stamp[5] for stamp in self.stamps(window)) / 1e6)
+            medians.append(median(stamp[-3] - stamp[0] - stamp[-2] for stamp in self.stamps(window)) / 1e6)
             requests += len(window)
             self.alive()
             last = medians[-windows:]
@@ -128,32 +129,28 @@ class _Timer:
         return {"seconds": now - begin, "latency_ms": taken}
 
     def stamps(self, order: Any) -> list[tuple[int, ...]]:
-        """Readings of each request, [requests][7], nanoseconds: five of the clock around the four stages, and how long
-        the request waited for other processes and for its quota (`millis.waiting.Waited`). No garbage collection
+        """Readings of each request, [requests][K + 3], nanoseconds: K + 1 of the clock around the K stages, and how
+        long the request waited for other processes and for its quota (`millis.waiting.Waited`). No garbage collection
         meanwhile."""
         import gc
         from time import perf_counter_ns as clock
 
-        runner = self.runner
         stamps: list[tuple[int, ...]] = []
-        tokenize, feed, compute, decode = runner.tokenize, runner.feed, runner.compute, runner.decode
+        stages = [stage for _, stage in self.runner.stages]
         texts = [self.texts[i] for i in order]
         gc.collect()
         gc.disable()
         after = waited()
         try:
             for text in texts:
-                before, start = after, clock()
-                encoding = tokenize(text)
-                tokenized = clock()
-                features = feed(encoding)
-                fed = clock()
-                outputs = compute(features)
-                computed = clock()
-                decode(outputs, encoding)
-                end, after = clock(), waited()
+                before, given = after, text
+                readings = [clock()]
+                for stage in stages:
+                    given = stage(given)
+                    readings.append(clock())
+                after = waited()
                 others, throttled = after.others - before.others, after.throttled - before.throttled
-                stamps.append((start, tokenized, fed, computed, end, others, throttled))
+                stamps.append((*readings, others, throttled))
         finally:
             gc.enable()
         return stamps

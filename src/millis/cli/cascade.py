@@ -1,18 +1,17 @@
 """`millis cascade`: a fast and an accurate artifact become one, which asks the second where the first is not sure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from omegaconf import DictConfig, open_dict
 
 from millis import __version__
 from millis.benchmark.latency import HERE
 from millis.benchmark.members import stages_of
 from millis.benchmark.quality import answer
-from millis.benchmark.statistics import STAGES
 from millis.budget import describe_budget, judged_quantile, latency_limits, latency_probability, quantile
 from millis.cli import benchmark
 from millis.cli.plain import plain
@@ -36,7 +35,8 @@ from millis.store import fingerprint
 from millis.units import percent
 
 LIMITS = ("quality_drop", "latency_p50_ms", "latency_p99_ms")
-TOKENIZE, COMPUTE, DECODE = map(STAGES.index, ("tokenize", "compute", "decode"))  # some are paid for twice
+ONCE = ("decode",)  # stages that a text sent on to the accurate member does not pay for twice
+ONCE_WHERE_READ_ALIKE = ("tokenize", "feed", *ONCE)
 
 
 def run(cfg: DictConfig) -> list[Record]:
@@ -102,16 +102,21 @@ def validated(cfg: DictConfig, inputs: Inputs, members: Mapping[str, tuple[Path,
     timed = np.unique(np.linspace(0, len(texts) - 1, min(wanted, len(texts))).astype(int))  # ranks
     folders = {name: folder for name, (folder, _) in members.items()}
     stages = stages_of(folders, [texts[by_length[rank]] for rank in timed], instantiate(cfg.benchmark))
-    first = COMPUTE if read_alike(members) else TOKENIZE
+    once = ONCE_WHERE_READ_ALIKE if read_alike(members) else ONCE
     nearest = np.searchsorted(timed, np.argsort(by_length))  # of each text, the timed one of its rank or the next
     logits = np.concatenate([outputs[0] for outputs in answers["fast"].outputs])
     return Validation(
         confidence=maximum_probability.score([logits]).astype(np.float64),
         fast=np.array(answers["fast"].predictions),
         accurate=np.array(answers["accurate"].predictions),
-        fast_ms=stages["fast"].sum(axis=1)[nearest],
-        accurate_ms=stages["accurate"][:, first:DECODE].sum(axis=1)[nearest],
+        fast_ms=_sum(stages["fast"])[nearest],
+        accurate_ms=_sum(stages["accurate"], without=once)[nearest],
     )
+
+
+def _sum(stages: Mapping[str, NDArray[np.float64]], without: Collection[str] = ()) -> NDArray[np.float64]:
+    """Milliseconds of each text, [N], in all stages but those."""
+    return np.asarray(np.stack([taken for name, taken in stages.items() if name not in without]).sum(axis=0))
 
 
 def _quality(inputs: Inputs, predictions: ArrayLike) -> float:

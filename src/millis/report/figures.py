@@ -7,13 +7,12 @@ nothing here paints a background.
 import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import cycle, pairwise
 from math import log10
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from millis.benchmark.statistics import STAGES
 from millis.report.tables import Row
 from millis.units import label, show_limit, significant, unit
 
@@ -25,7 +24,7 @@ COLOURS = {
     "dominated": "#9aa0a6",
     "budget": "#2e9e6b",
 }
-STAGE_COLOURS = dict(zip(STAGES, ("#e0a13c", "#8b6cc4", "#2f80c9", "#4fae8f"), strict=True))
+STAGE_COLOURS = ("#e0a13c", "#8b6cc4", "#2f80c9", "#4fae8f", "#c2553a", "#b08a2e")
 LINE_COLOURS = ("#2f80c9", "#c2553a", "#2e9e6b", "#8b6cc4", "#e0a13c", "#4fae8f")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 RECIPE_LINES = 10
@@ -108,17 +107,17 @@ def stages_figure(rows: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
     figure = go.Figure(layout=_layout(120 + 46 * len(rows)))
     totals = [sum(stages.values()) for _, stages in rows]
     names = [f"{_wrapped(name)}<br>{significant(total)} ms" for (name, _), total in zip(rows, totals, strict=True)]
-    for stage in STAGES:
-        shares = [
-            100 * stages[stage] / total if total else 0.0 for (_, stages), total in zip(rows, totals, strict=True)
-        ]
-        times = [significant(stages[stage]) for _, stages in rows]
+    found = dict.fromkeys(stage for _, stages in rows for stage in stages)  # in the order in which requests pass them
+    for stage, colour in zip(found, cycle(STAGE_COLOURS)):
+        taken = [stages.get(stage, 0.0) for _, stages in rows]
+        shares = [100 * time / total if total else 0.0 for time, total in zip(taken, totals, strict=True)]
+        times = [significant(time) for time in taken]
         figure.add_bar(
             name=stage,
             x=shares,
             y=names,
             orientation="h",
-            marker_color=STAGE_COLOURS[stage],
+            marker_color=colour,
             text=[time if share >= 12 else "" for time, share in zip(times, shares, strict=True)],
             textposition="inside",
             insidetextanchor="middle",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from millis.benchmark.statistics import STAGES
 from millis.budget import Choice, describe_drop
 from millis.frontier import Frontier, teacher_of
 from millis.metrics import blind
@@ -224,11 +223,7 @@ def comparison(records: Sequence[Record]) -> list[Comparison]:
 
 def stage_rows(records: Sequence[Record]) -> list[tuple[str, dict[str, float]]]:
     """(name, stage → median milliseconds) of every record that has stages: where the time goes."""
-    return [
-        (record.name, {stage: record.stages_ms.get(stage, 0.0) for stage in STAGES})
-        for record in records
-        if record.stages_ms
-    ]
+    return [(record.name, record.stages_ms) for record in records if record.stages_ms]
 
 
 def latency_rows(records: Sequence[Record]) -> list[tuple[str, dict[int, float]]]:
