@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import beside
 import labelled
 import pytest
 import torch
@@ -29,6 +31,11 @@ SLOW = (
     "sweep/test_sweep_on_postgresql.py", "backends/test_conformance", "backends/test_cuda.py",
     "backends/onnx/test_parameters.py", "pruning/test_shrink.py",
 )  # fmt: skip
+
+
+def pytest_sessionfinish():
+    if beside.NAME:
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from millis.distillation.blend import Blend, blended, choose
+from millis.distillation.blend import Blend, best_blend, blended
 from millis.metrics import score
 
 
@@ -30,7 +30,7 @@ def test_the_linear_model_is_heard_where_it_is_better_by_more_than_chance():
     references = np.zeros(100, int)
     teacher = np.where(np.arange(100)[:, None] < 20, logits([0.4, 0.6]), logits([0.9, 0.1]))
     linear = np.where(np.arange(100)[:, None] < 20, logits([0.9, 0.1]), logits([0.4, 0.6]))
-    found = choose(teacher, linear, references, lambda found, given: score("accuracy", found, given, ("a", "b")))
+    found = best_blend(teacher, linear, references, lambda found, given: score("accuracy", found, given, ("a", "b")))
     # 0.9 : 0.1 is 9 and 0.6 : 0.4 is 1.5: the texts turn where w ln 9 > (1 - w) ln 1.5, from w = 0.16 on.
     assert found == Blend(0.2, 100.0, 80.0)
     assert found.note() == (
@@ -43,7 +43,7 @@ def test_a_gain_within_the_standard_error_is_left():
     # One text of 100 turns: a gain of 1.0 point, its standard error 1.0.
     references = np.zeros(100, int)
     teacher = np.where(np.arange(100)[:, None] < 1, logits([0.4, 0.6]), logits([0.9, 0.1]))
-    found = choose(
+    found = best_blend(
         teacher,
         logits([0.9, 0.1]).repeat(100, 0),
         references,

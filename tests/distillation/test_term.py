@@ -8,7 +8,7 @@ from millis.distillation.term import (
     FeatureLoss,
     Match,
     answer_key,
-    choose,
+    check_choice,
     mean_over_tokens,
     projection,
     student_key,
@@ -80,7 +80,7 @@ def test_the_mean_leaves_padding_out():
 
 def test_a_choice_that_is_none():
     with pytest.raises(MillisError) as error:
-        choose("loss", "cosin", ["mse", "cosine"])
+        check_choice("loss", "cosin", ["mse", "cosine"])
     assert str(error.value) == (
         "distillation: loss='cosin' is unknown; expected one of mse, cosine; did you mean 'cosine'?"
     )

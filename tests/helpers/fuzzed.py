@@ -43,7 +43,7 @@ def archive(folder: Path, random: Random) -> Callable[[], Any]:
     import numpy as np
 
     from millis.storage.archive import PREFIX, Archive, write
-    from millis.storage.choose import Rule
+    from millis.storage.cheapest import Rule
 
     source, path = folder / "source.millis", folder / "a.millis"
     if not source.exists():

@@ -9,7 +9,7 @@ from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.errors import MillisError, Unavailable
 from millis.pipeline import runtime
-from millis.pipeline.runtime import Auto, Candidate, choose, with_runtime
+from millis.pipeline.runtime import Auto, Candidate, fastest, with_runtime
 
 FAST = Candidate("fast", "", 4.0, 2.0, 0.99)
 SLOW = Candidate("slow", "", 2.0, 4.0, 1.0)
@@ -18,7 +18,7 @@ GONE = Candidate("gone", "it is not installed: pip install 'millis[gone]'")
 
 
 def test_the_fastest_that_agrees_is_taken_and_the_others_are_told():
-    choice = choose((GONE, SLOW, WRONG, FAST))
+    choice = fastest((GONE, SLOW, WRONG, FAST))
     assert choice.name == "fast"
     assert choice.sentence() == (
         "backend=auto took fast 2.00 ms, 4.00×, 99.0% the same answer. Before training, beside it: "
@@ -29,14 +29,14 @@ def test_the_fastest_that_agrees_is_taken_and_the_others_are_told():
 
 
 def test_an_only_candidate_is_said_to_be_one():
-    assert choose((FAST,)).sentence().endswith("Before training, beside it: there was no other")
+    assert fastest((FAST,)).sentence().endswith("Before training, beside it: there was no other")
 
 
 def test_no_candidate_is_an_error_with_every_reason():
     with pytest.raises(
         MillisError, match=r"can take none of its candidates \(wrong .*less than 90%\); gone: it is not"
     ):
-        choose((WRONG, GONE))
+        fastest((WRONG, GONE))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.errors import MillisError
-from millis.pruning.choice import BINS, choose
+from millis.pruning.choice import BINS, kept_within
 from millis.pruning.latency import LatencyTable
 
 
@@ -50,7 +50,7 @@ def cases(draw):
 def test_nothing_within_the_target_loses_less(case):
     """Up to the rounding that is stated: what stays 2 L / BINS of the room below the target loses no less."""
     table, heads, ffn, target = case
-    kept = choose(table, heads, ffn, target)
+    kept = kept_within(table, heads, ffn, target)
     assert table.latency_ms([len(h) for h in kept.heads], [len(f) for f in kept.ffn]) <= target + 1e-9
     slack = 2 * len(heads) / BINS * (target - table.base_ms)
     lost = loss_of([*heads, *ffn], kept)
@@ -67,10 +67,10 @@ def test_by_hand():
     table = LatencyTable((0, 1, 2), (0, 1, 2), (0, 2, 4), (0, 2, 4), 1.0)
     heads = [torch.tensor([1.0, 5.0]), torch.tensor([3.0, 4.0])]
     ffn = [torch.tensor([0.5, 9.0, 1.0, 0.5]), torch.tensor([1.0, 2.0, 2.0, 1.0])]
-    kept = choose(table, heads, ffn, 7.01)
+    kept = kept_within(table, heads, ffn, 7.01)
     assert [h.tolist() for h in kept.heads] == [[0, 1], [0, 1]]
     assert [f.tolist() for f in kept.ffn] == [[1, 2], []]
-    kept = choose(table, heads, ffn, 8.01)
+    kept = kept_within(table, heads, ffn, 8.01)
     assert [h.tolist() for h in kept.heads] == [[1], [0, 1]]
     assert [f.tolist() for f in kept.ffn] == [[1, 2], [1, 2]]
 
@@ -78,20 +78,20 @@ def test_by_hand():
 def test_steps_in_latency_are_used():
     """2 heads cost no more than 1: a choice by a line through the table would not see it."""
     table = LatencyTable((0, 1, 2, 3), (0, 1, 1, 3), (0, 1), (0, 1), 0.0)
-    kept = choose(table, [torch.tensor([1.0, 3.0, 2.0])], [torch.tensor([0.1])], 1.0)
+    kept = kept_within(table, [torch.tensor([1.0, 3.0, 2.0])], [torch.tensor([0.1])], 1.0)
     assert [h.tolist() for h in kept.heads] == [[1, 2]]
     assert [f.tolist() for f in kept.ffn] == [[]]
 
 
 def test_everything_stays_where_the_target_is_met_already():
     table = LatencyTable((0, 2), (0, 1), (0, 2), (0, 1), 1.0)
-    kept = choose(table, [torch.ones(2)], [torch.ones(2)], 3.0)
+    kept = kept_within(table, [torch.ones(2)], [torch.ones(2)], 3.0)
     assert [len(part) for part in (*kept.heads, *kept.ffn)] == [2, 2]
 
 
 def test_equally_important_units_go_last_first():
     table = LatencyTable((0, 2, 4), (0, 2, 4), (0, 1), (0, 0), 0.0)
-    kept = choose(table, [torch.ones(4)], [torch.ones(1)], 2.0)
+    kept = kept_within(table, [torch.ones(4)], [torch.ones(1)], 2.0)
     assert kept.heads[0].tolist() == [0, 1]
 
 
@@ -102,7 +102,7 @@ def test_twelve_layers_keep_what_is_most_valuable_in_all():
     ffn = [torch.rand(12, generator=generator).double() for _ in range(12)]
     grid = tuple(range(13))
     table = LatencyTable(grid, tuple(map(float, grid)), grid, tuple(map(float, grid)), 7.0)
-    kept = choose(table, heads, ffn, 7.0 + 144 * (1 + 24 / BINS))
+    kept = kept_within(table, heads, ffn, 7.0 + 144 * (1 + 24 / BINS))
     values = torch.cat([*heads, *ffn]).sort(descending=True).values
     assert loss_of([*heads, *ffn], kept) == pytest.approx(float(values[144:].sum()), rel=1e-9)
 
@@ -110,13 +110,13 @@ def test_twelve_layers_keep_what_is_most_valuable_in_all():
 def test_a_target_out_of_reach_names_the_fastest():
     table = LatencyTable((0, 2), (0, 3), (0, 2), (0, 2), 1.0)
     with pytest.raises(MillisError) as error:
-        choose(table, [torch.ones(2)] * 2, [torch.ones(2)] * 2, 0.9)
+        kept_within(table, [torch.ones(2)] * 2, [torch.ones(2)] * 2, 0.9)
     assert str(error.value) == (
         "pruning heads and neurons cannot reach 0.9 ms: with the fewest of both a request takes 1 ms, 11.00 times as "
         "fast as the 11 ms of the unpruned model. Ask for a smaller pruning.target_speedup, or prune a student of "
         "fewer layers"
     )
-    kept = choose(table, [torch.ones(2)] * 2, [torch.ones(2)] * 2, 1.0)
+    kept = kept_within(table, [torch.ones(2)] * 2, [torch.ones(2)] * 2, 1.0)
     assert [len(part) for part in (*kept.heads, *kept.ffn)] == [0, 0, 0, 0]
 
 
@@ -124,4 +124,4 @@ def test_a_target_out_of_reach_names_the_fastest():
 def test_importance_that_cannot_be(value):
     table = LatencyTable((0, 2), (0, 3), (0, 2), (0, 2), 1.0)
     with pytest.raises(MillisError, match="the importance of a unit is negative or not finite; expected squared grad"):
-        choose(table, [torch.ones(2)], [torch.tensor([1.0, value])], 5.0)
+        kept_within(table, [torch.ones(2)], [torch.tensor([1.0, value])], 5.0)

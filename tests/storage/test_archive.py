@@ -12,7 +12,7 @@ from tensors import same_bits, tensors
 from millis.errors import MillisError
 from millis.storage import archive
 from millis.storage.archive import Archive, write
-from millis.storage.choose import Rule
+from millis.storage.cheapest import Rule
 
 pytest.importorskip("zstandard", reason="the storage extra is not installed")
 pytest.importorskip("lz4", reason="the storage extra is not installed")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.errors import MillisError
-from millis.storage.choose import Rule, store
+from millis.storage.cheapest import Rule, store
 from millis.storage.sharing import Sharing, k_means, relative_error, share
 
 

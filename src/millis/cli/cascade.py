@@ -28,8 +28,8 @@ from millis.record import Record
 from millis.report.text import wide_console
 from millis.serving import cascade
 from millis.serving.cascade import MEMBERS, check_members, read_alike
+from millis.serving.cascade_threshold import Validation, choose, describe, points
 from millis.serving.runner import bound_threads, check_trusted, load
-from millis.serving.threshold import Validation, choose, describe, points
 from millis.storage.manifest import Manifest, open_manifest
 from millis.store import fingerprint
 from millis.units import percent

@@ -11,7 +11,7 @@ from torch import Tensor
 from millis.distillation.contract import Pair
 from millis.distillation.layer_map import LayerMap, matched
 from millis.distillation.layer_map import check as check_layers
-from millis.distillation.term import FeatureLoss, Match, choose
+from millis.distillation.term import FeatureLoss, Match, check_choice
 from millis.distillation.weight import Weight
 from millis.distillation.weight import check as check_weight
 from millis.errors import MillisError
@@ -77,8 +77,8 @@ class Attention:
 
     def __post_init__(self) -> None:
         check_weight(self.weight)
-        choose("loss", self.loss, LOSSES)
-        choose("heads", self.heads, HEADS)
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("heads", self.heads, HEADS)
         check_layers(self.layers)
 
     def bind(self, pair: Pair) -> FeatureLoss:

@@ -45,7 +45,7 @@ class Blend:
         )
 
 
-def choose(
+def best_blend(
     teacher: Logits, linear: Logits, references: NDArray[np.int64], score: Callable[[list[int], list[int]], float]
 ) -> Blend:
     """The best weight on validation; 0 unless its gain is more than the standard error of the difference.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from millis.distillation.contract import Pair
 from millis.distillation.layer_map import LayerMap, matched
 from millis.distillation.layer_map import check as check_layers
-from millis.distillation.term import FeatureLoss, Match, choose, mean_over_tokens, projection
+from millis.distillation.term import FeatureLoss, Match, check_choice, mean_over_tokens, projection
 from millis.distillation.weight import Weight
 from millis.distillation.weight import check as check_weight
 from millis.models.features import Feature
@@ -48,7 +48,7 @@ class Hidden:
 
     def __post_init__(self) -> None:
         check_weight(self.weight)
-        choose("loss", self.loss, LOSSES)
+        check_choice("loss", self.loss, LOSSES)
         check_layers(self.layers)
 
     def bind(self, pair: Pair) -> FeatureLoss:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from millis.data.batches import Rows, model_inputs
 from millis.distillation.contract import Pair
-from millis.distillation.term import choose
+from millis.distillation.term import check_choice
 from millis.errors import MillisError
 from millis.models.features import Feature, capture
 from millis.models.student import uniform_layers
@@ -77,7 +77,7 @@ def check(layers: LayerMap) -> None:
         MillisError: an unknown name, or a list that does not hold pairs.
     """
     if isinstance(layers, str):
-        choose("layers", layers, MAPS)
+        check_choice("layers", layers, MAPS)
         return
     if not layers or any(isinstance(entry, str | int) or len(entry) != 2 for entry in layers):
         raise MillisError(

@@ -6,7 +6,7 @@ from inspect import getmembers, isfunction
 from millis.distillation import logits
 from millis.distillation.logits import LogitLoss, logit_mse
 from millis.distillation.objective import Distillation
-from millis.distillation.term import choose
+from millis.distillation.term import check_choice
 from millis.traits import LEVELS, Traits
 
 LOSSES: dict[str, LogitLoss] = {
@@ -29,7 +29,7 @@ class LogitDistillation(Distillation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choose("logit_loss", self.logit_loss, LOSSES)
+        check_choice("logit_loss", self.logit_loss, LOSSES)
 
     @property
     def traits(self) -> Traits:

@@ -15,7 +15,7 @@ from millis.distillation.attention import attention_kl
 from millis.distillation.contract import Pair
 from millis.distillation.layer_map import LayerMap, matched
 from millis.distillation.layer_map import check as check_layers
-from millis.distillation.term import FeatureLoss, Match, choose
+from millis.distillation.term import FeatureLoss, Match, check_choice
 from millis.distillation.weight import Weight
 from millis.distillation.weight import check as check_weight
 from millis.errors import MillisError
@@ -58,8 +58,8 @@ class Relation:
 
     def __post_init__(self) -> None:
         check_weight(self.weight)
-        choose("left", self.left, PROJECTIONS)
-        choose("right", self.right, PROJECTIONS)
+        check_choice("left", self.left, PROJECTIONS)
+        check_choice("right", self.right, PROJECTIONS)
         if self.heads is not None and self.heads < 1:
             raise MillisError(f"distillation: heads={self.heads} relation heads: expected at least 1, or null")
         check_layers(self.layers)

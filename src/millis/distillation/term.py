@@ -80,7 +80,7 @@ def mean_over_tokens(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum()
 
 
-def choose(name: str, value: str, choices: Collection[str]) -> None:
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Refuse a setting that is none of `choices`.
 
     Raises:

@@ -124,15 +124,15 @@ def with_runtime(run: Run) -> tuple[Run, Choice | None]:
     with locked(path, "the choice of a runtime, which another process makes"):
         if not path.is_file():
             compared = _compare(run)
-            choose(tuple(compared))  # that none can be taken is not kept: the cause may pass
+            fastest(tuple(compared))  # that none can be taken is not kept: the cause may pass
             write_json(path, [asdict(candidate) for candidate in compared])
     with cached(path):
         found = tuple(Candidate(**values) for values in json.loads(path.read_text()))
-    choice = choose(found)
+    choice = fastest(found)
     return _on(run, run.recipe.backend.candidates[choice.name]), choice
 
 
-def choose(candidates: tuple[Candidate, ...]) -> Choice:
+def fastest(candidates: tuple[Candidate, ...]) -> Choice:
     """The fastest that is not refused.
 
     Raises:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from millis.data.dataset import Split
 from millis.data.encode import encodings
-from millis.distillation.blend import Blend, blended, choose
+from millis.distillation.blend import Blend, best_blend, blended
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
 from millis.models.outputs import LOGITS, is_one_text
@@ -64,7 +64,7 @@ def _found(teacher: Teacher) -> Blend:
     tokenizer = student.tokenizer(dataset.train.texts)
     train, validation = (bags(teacher, split, tokenizer) for split in (dataset.train, dataset.validation))
     linear = student.scores(train, validation, (validation,), len(dataset.labels), tokenizer.get_vocab_size())[0]
-    return choose(teacher.logits(dataset.validation).logits[0], linear, validation.labels, teacher.inputs.score)
+    return best_blend(teacher.logits(dataset.validation).logits[0], linear, validation.labels, teacher.inputs.score)
 
 
 def _linear(teacher: Teacher, texts: Split) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class _Options(NamedTuple):
     losses: NDArray[np.float64]  # [n] importance removed
 
 
-def choose(
+def kept_within(
     table: LatencyTable, head_importance: Sequence[Tensor], neuron_importance: Sequence[Tensor], target_ms: float
 ) -> Kept:
     """The units whose removal loses least importance while the table's latency is at most `target_ms`.

@@ -27,7 +27,7 @@ from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.models.selection import Selection
 from millis.pruning import fisher_mask
-from millis.pruning.choice import choose
+from millis.pruning.choice import kept_within
 from millis.pruning.latency import STEPS, LatencyTable
 from millis.pruning.reconstruct import reconstruct
 from millis.pruning.shrink import shrink
@@ -96,9 +96,9 @@ class ToLatency:
         """The heads and neurons to keep for a latency of at most `target_ms` by the table; all layers and channels.
 
         Raises:
-            MillisError: as `choice.choose`; its message has the fastest speed-up there is.
+            MillisError: as `choice.kept_within`; its message has the fastest speed-up there is.
         """
-        kept = choose(table, *importance.fisher(), target_ms)
+        kept = kept_within(table, *importance.fisher(), target_ms)
         heads, ffn = kept
         if self.rearrange:
             heads = [fisher_mask.rearrange(*pair) for pair in zip(importance.heads, heads, strict=True)]

@@ -1,9 +1,9 @@
 """A cascade: a small model answers where it is sure, a larger one otherwise; two artifacts as one.
 
 A request goes to the fast member. Its answer stands if its largest softmax probability reaches the threshold, which was
-chosen on validation texts (`millis.serving.threshold`); else the accurate member is asked, with the same tokens where
-both read texts alike; where not, it reads the text for itself, and a sure answer does not wait for that. So a request
-costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
+chosen on validation texts (`millis.serving.cascade_threshold`); else the accurate member is asked, with the same tokens
+where both read texts alike; where not, it reads the text for itself, and a sure answer does not wait for that. So a
+request costs the fast member's time, and for a share of them the accurate member's on top: both the median and the tail
 are the cascade's own to measure. Deciding costs some 10 µs (151 labels, AMD EPYC).
 
 A request with a deadline goes on to the accurate member if all of that was measured to fit. Members with exits are

@@ -32,7 +32,7 @@ import numpy as np
 from millis import schema
 from millis.errors import MillisError, nearest
 from millis.schema import Count
-from millis.storage.choose import Rule, Stored, StoredPart, restore, store
+from millis.storage.cheapest import Rule, Stored, StoredPart, restore, store
 from millis.storage.encodings import Array
 from millis.storage.filters import Filter
 from millis.store import atomic_file

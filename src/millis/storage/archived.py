@@ -13,7 +13,7 @@ import numpy as np
 
 from millis.errors import MillisError
 from millis.storage.archive import Archive, write
-from millis.storage.choose import Rule
+from millis.storage.cheapest import Rule
 from millis.storage.encodings import Array
 
 FILE_NAME = "weights.millis"
@@ -38,7 +38,7 @@ class Archived:
 
     Args:
         bandwidth_mb_per_s: What is weighed against decode time: of the medium that artifacts are read from; see
-            `millis.storage.choose`.
+            `millis.storage.cheapest`.
         codecs: Compression that may be used.
         lossy: What is done to the tensors before, one after the other; nothing is exact.
 

@@ -5,7 +5,7 @@ where its idea does not apply; `decode(parts, shape, dtype)` puts the very same 
 NaNs included. Adding an encoding is adding a file: nothing here lists them.
 
 What an encoding leaves (values, positions, codes) is packed and compressed afterwards, part by part, by
-`millis.storage.filters` and `millis.storage.codecs`; `millis.storage.choose` picks among all of them.
+`millis.storage.filters` and `millis.storage.codecs`; `millis.storage.cheapest` picks among all of them.
 """
 
 import importlib

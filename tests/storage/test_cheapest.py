@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from tensors import same_bits, tensors
 
 from millis.errors import MillisError
-from millis.storage import choose
-from millis.storage.choose import Rule, restore, store
+from millis.storage import cheapest
+from millis.storage.cheapest import Rule, restore, store
 
 pytest.importorskip("zstandard", reason="the storage extra is not installed")
 pytest.importorskip("lz4", reason="the storage extra is not installed")
@@ -82,10 +82,10 @@ def test_for_seconds_alone_nothing_is_compressed():
 def test_a_sample_that_promises_too_much_is_not_believed():
     """The four sampled pieces are constant, all between is noise: compressed, the whole has nearly as many bytes."""
     flat = np.random.default_rng(3).integers(0, 2**32, 1 << 20, np.uint32)
-    piece = choose.SAMPLE_BYTES // choose.SAMPLE_PIECES // 4
-    for start in np.linspace(0, flat.size - piece, choose.SAMPLE_PIECES).astype(int):
+    piece = cheapest.SAMPLE_BYTES // cheapest.SAMPLE_PIECES // 4
+    for start in np.linspace(0, flat.size - piece, cheapest.SAMPLE_PIECES).astype(int):
         flat[start : start + piece] = 7
-    assert len(set(choose._sample(flat).tolist())) == 1
+    assert len(set(cheapest._sample(flat).tolist())) == 1
     stored = store(flat, Rule(bandwidth_mb_per_s=100))
     assert [(part.filter.name, part.codec) for part in stored.parts.values()] == [("plain", "raw")]
 
@@ -102,8 +102,8 @@ def test_codecs_that_may_not_be_used_are_not():
 
 def test_long_parts_are_sampled_from_end_to_end():
     flat = np.arange(1_000_000, dtype=np.uint16)
-    sample = choose._sample(flat)
-    assert sample.nbytes == choose.SAMPLE_BYTES
+    sample = cheapest._sample(flat)
+    assert sample.nbytes == cheapest.SAMPLE_BYTES
     assert (sample[0], sample[-1]) == (flat[0], flat[-1])
 
 

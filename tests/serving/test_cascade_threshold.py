@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.errors import MillisError
-from millis.serving.threshold import MOST, NEVER, Point, Validation, choose, describe, points
+from millis.serving.cascade_threshold import MOST, NEVER, Point, Validation, choose, describe, points
 
 # Four texts of label 1. The fast member is wrong where it is least sure; the accurate one is wrong on the third.
 FOUND = Validation(

@@ -1,0 +1,16 @@
+"""Importing this gives each of the processes that run tests beside each other a CPU and temporaries of its own.
+
+Else one that measures would wait for another that does (a machine measures one thing at a time), and both would be
+timed on the last CPU.
+"""
+
+import os
+import tempfile
+
+NAME = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, ...
+
+if NAME:
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"millis-tests-{NAME}-")
+    if hasattr(os, "sched_setaffinity"):
+        cpus = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cpus[int(NAME.removeprefix("gw")) % len(cpus)]})
