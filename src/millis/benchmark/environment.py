@@ -18,7 +18,8 @@ from millis.cpus import fields, processor, processor_name, quota
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 PACKAGES = (
-    "torch", "transformers", "tokenizers", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "safetensors"
+    "torch", "transformers", "tokenizers", "nanotoken", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
+    "safetensors",
 )  # fmt: skip
 GPUS = Path("/proc/driver/nvidia/gpus")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from millis.errors import MillisError
-from millis.models.tokenizer import AnyTokenizer
 from millis.serving import cascade
+from millis.serving.reader import Reader
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import TOKENIZER, Manifest
 from millis.types import Features, Output, Outputs, Session, Spec, Text
@@ -21,7 +21,7 @@ TEXTS: tuple[Text, ...] = ("a b c", ("a", "b"), "\u2603 \ue000")  # one, a pair,
 def check(
     folder: Path,
     manifest: Manifest,
-    tokenizer: AnyTokenizer,
+    reader: Reader,
     prepare: Callable[[Text], Features],
     session: Session,
 ) -> None:
@@ -33,7 +33,7 @@ def check(
     """
     texts = [text for text in TEXTS if isinstance(text, str) or not manifest.answers.reads_offsets]
     requests = [_guarded(f"{folder / TOKENIZER} cannot tokenize", prepare, text) for text in texts]
-    largest = max(max(tokenizer.get_vocab().values(), default=0), *(int(request.ids.max()) for request in requests))
+    largest = max(reader.largest_id, *(int(request.ids.max()) for request in requests))
     for rows in _tables(manifest):
         if largest >= rows:
             raise MillisError(

@@ -227,7 +227,7 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     session = _session(folder, manifest, threads)
     reader = Reader.of(folder, manifest)
     runner = Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session)
-    first_request.check(folder, manifest, reader.tokenizer, lambda text: runner.feed(runner.tokenize(text)), session)
+    first_request.check(folder, manifest, reader, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 
 
