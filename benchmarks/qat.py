@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from results import Table
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.benchmark.quality import answer
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import run_of
@@ -57,7 +58,7 @@ def simulated(run: Run, record: Record) -> float:
     teacher = run.teacher
     model = copy.deepcopy(ensure_student(run, plan(run))[0]).eval()
     on_grids = replace(run.recipe.quantization, aware=Aware(ranges="min_max"))  # its weights lie there already
-    prepare(model, on_grids)
+    prepare(model, on_grids, arithmetic(on_grids))
     set_phase(model, enabled=True, frozen=True)
     rows = Rows(teacher.encoded(teacher.inputs.dataset.test), teacher.pad_id)
     with torch.inference_mode():

@@ -33,7 +33,7 @@ LEVELS = "fits the level of logits"
 EXITS = "lets a text leave early"
 SEGMENTS = "runs a model in segments"
 DATA_SIZES = "runs sizes that depend on values"
-ONNX_INTEGERS = "computes ONNX Runtime's integers"
+IMITABLE = "says which integers it computes, so that training can imitate them"
 UNDECIDED = "is chosen among several by the clock"
 
 

@@ -160,6 +160,14 @@ class Backend(Protocol):
         ...
 
 
+class Imitable(Backend, Protocol):
+    """A backend whose integers training can imitate (`millis.traits.IMITABLE`)."""
+
+    def arithmetic(self, quantization: Any) -> Any:
+        """What it computes for a `Quantization`: a `millis.quantization.arithmetic.Arithmetic`."""
+        ...
+
+
 @runtime_checkable
 class Archivable(Backend, Protocol):
     """A backend that can also read its weights from an archive (`millis.storage.archived`)."""

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from millis import models
+from millis.backends.onnx.arithmetic import arithmetic
+from millis.quantization import rounding
 from millis.quantization.qat import Aware
-from millis.quantization.rounding import prepare
 from millis.quantization.spec import Calibration, Quantization
 from millis.types import Features
 
@@ -73,6 +74,11 @@ def model(kind="bert", seed=0):
 
 def quantization(recipe="dynamic", *, keep=(), **aware):
     return Quantization(**RECIPES[recipe], keep=keep, aware=Aware(**aware))
+
+
+def prepare(made, asked):
+    """As ONNX Runtime computes."""
+    rounding.prepare(made, asked, arithmetic(asked))
 
 
 def batch(seed=0, rows=8, length=6):

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from millis import models
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.pipeline import student
 from millis.pipeline.student import ensure_student, phases_of, plan, settled
-from millis.quantization.arithmetic import arithmetic
 from millis.quantization.qat import Aware
 from millis.quantization.spec import Quantization
 

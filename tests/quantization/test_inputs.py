@@ -10,7 +10,15 @@ from torch import nn
 
 from millis.errors import MillisError
 from millis.quantization.fake_quantize import UINT8
-from millis.quantization.inputs import BlockInput, DynamicInput, LearnedInput, SharedInput, StaticInput, Tokens
+from millis.quantization.inputs import (
+    BlockInput,
+    DynamicInput,
+    LearnedInput,
+    RowInput,
+    SharedInput,
+    StaticInput,
+    Tokens,
+)
 from millis.quantization.observers import Observer, full_extent, widest
 from millis.quantization.steps import LearnedSteps, affine
 
@@ -38,6 +46,18 @@ def test_every_row_has_its_own_range_and_padding_none():
 def test_without_a_mask_a_row_is_all_of_it():
     assert DynamicInput().grid_of(X, None)[0].flatten().tolist() == pytest.approx([0.02, 180 / 255])
     assert DynamicInput().grid_of(X[:, 0], None)[0].shape == (2, 1)
+
+
+def test_every_token_has_its_own_range():
+    # 5.1 / 255 = 0.02, z = 50; 0.03 / 255, z = 0; 0.01, z = 0; 180 / 255, z = 127.5 → 128: -90 is -127.5 → -128 steps.
+    rounded = RowInput()(X, REAL)
+    step = 180 / 255
+    assert rounded.flatten().tolist() == pytest.approx([-1, 4.1, 0.03, 0, 2, 2.55, -128 * step, 127 * step])
+    x = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(RowInput()(x, None)[1, 2], DynamicInput()(x[1, 2][None], None)[0])  # a token, as a text of one
+    quantizer = RowInput()
+    quantizer.enabled = False
+    assert quantizer(x, None) is x
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.quantization import processor
-from millis.quantization.arithmetic import arithmetic
 from millis.quantization.fake_quantize import INT8_NARROW, INT8_REDUCED
 from millis.quantization.qat import Aware
 from millis.quantization.spec import Calibration, Quantization

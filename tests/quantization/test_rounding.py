@@ -15,7 +15,7 @@ from millis.quantization.inputs import SharedInput
 from millis.quantization.parameters import load_parameters, save_parameters
 from millis.quantization.phase import moves, set_phase
 from millis.quantization.ranges import RANGES
-from millis.quantization.rounding import convert, is_prepared, prepare
+from millis.quantization.rounding import convert, is_prepared
 from millis.quantization.spec import Quantization
 from millis.quantization.weights import WeightQuantizer
 
@@ -34,7 +34,7 @@ def test_every_matrix_table_and_input_is_rounded(kind):
     model = rounded.model(kind)
     plain, names = rounded.answers(model, TEXTS), set(model.state_dict())
     weights = {name for name, p in model.named_parameters() if p.dim() > 1 and "norm" not in name.lower()}
-    prepare(model, rounded.quantization())
+    rounded.prepare(model, rounded.quantization())
     quantized = {
         f"{name.rsplit('.weight_quantizers', 1)[0]}.{name.rsplit('.', 1)[1]}"
         for name, module in model.named_modules()
@@ -50,7 +50,7 @@ def test_every_matrix_table_and_input_is_rounded(kind):
 @pytest.mark.parametrize("recipe", rounded.RECIPES)
 def test_everything_learns(recipe, ranges):
     model = rounded.model()
-    prepare(model, rounded.quantization(recipe, ranges=ranges, percentile=90))
+    rounded.prepare(model, rounded.quantization(recipe, ranges=ranges, percentile=90))
     found = gradients(model)
     assert all(gradient is not None and gradient.isfinite().all() for gradient in found.values())
     learned = [name for name in found if name.endswith("growth")]
@@ -87,7 +87,7 @@ def test_dropped_tokens_have_no_part_in_a_range():
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
-    prepare(model, rounded.quantization())
+    rounded.prepare(model, rounded.quantization())
     ids, mask, _ = rounded.batch()
     model.train()(ids, mask)  # ranges of weights are found in the first training step
     absent, masked = model.eval()(ids, mask), model.train()(ids, mask)
@@ -125,7 +125,7 @@ def test_a_converted_model_is_plain_and_lies_on_its_grids(kind, recipe, ranges):
 def test_preparing_a_converted_model_again_changes_nothing(recipe):
     model = rounded.trained(recipe=recipe, ranges="min_max")
     first = rounded.answers(model, TEXTS)
-    prepare(convert(model), rounded.quantization(recipe, ranges="min_max"))
+    rounded.prepare(convert(model), rounded.quantization(recipe, ranges="min_max"))
     # Integers are the same, a step may differ in its last bit, which may turn the rounding of an input.
     assert abs(rounded.answers(model, TEXTS) - first).max() < 0.01 * abs(first).max()
 
@@ -191,7 +191,7 @@ def test_a_model_without_parameters_has_none_to_keep():
 )
 def test_what_moves_must_come_to_rest(recipe, ranges, expected):
     model = rounded.model()
-    prepare(model, rounded.quantization(recipe, ranges=ranges))
+    rounded.prepare(model, rounded.quantization(recipe, ranges=ranges))
     assert moves(model) == expected
 
 
@@ -199,7 +199,7 @@ def test_what_moves_must_come_to_rest(recipe, ranges, expected):
 def test_rounding_can_wait(recipe):
     model = rounded.model()
     plain = rounded.answers(model, TEXTS)
-    prepare(model, rounded.quantization(recipe))
+    rounded.prepare(model, rounded.quantization(recipe))
     set_phase(model, enabled=False, frozen=False)
     assert abs(rounded.answers(model, TEXTS) - plain).max() < 1e-5
 
@@ -224,7 +224,7 @@ def test_a_mask_acts_before_the_rounding_and_outlives_it():
 
     model = rounded.model()
     parametrize.register_parametrization(model.head, "weight", Mask())
-    prepare(model, rounded.quantization(ranges="lsq"))
+    rounded.prepare(model, rounded.quantization(ranges="lsq"))
     rounded.train(model)
     expected = rounded_weights(model)["head", "weight"]
     convert(model)
@@ -252,7 +252,7 @@ def test_a_copy_is_independent():
 
 def test_layers_that_are_kept_stay_fp32():
     model = rounded.model()
-    prepare(model, rounded.quantization(keep=["head", "encoder.embeddings.*"]))
+    rounded.prepare(model, rounded.quantization(keep=["head", "encoder.embeddings.*"]))
     assert not hasattr(model.head, "weight_quantizers")
     assert not hasattr(model.encoder.embeddings.word_embeddings, "weight_quantizers")
     assert hasattr(model.encoder.encoder.layer[0].output.dense, "weight_quantizers")
@@ -260,14 +260,14 @@ def test_layers_that_are_kept_stay_fp32():
 
 def test_tables_can_be_left_out_of_training():
     model = rounded.model()
-    prepare(model, rounded.quantization(embeddings=False))
+    rounded.prepare(model, rounded.quantization(embeddings=False))
     assert not hasattr(model.encoder.embeddings.word_embeddings, "weight_quantizers")
 
 
 @pytest.mark.parametrize("recipe", ["dynamic", "static"])
 def test_bf16_autocast_trains(recipe):
     model = rounded.model()
-    prepare(model, rounded.quantization(recipe, ranges="lsq"))
+    rounded.prepare(model, rounded.quantization(recipe, ranges="lsq"))
     ids, mask, labels = rounded.batch()
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.train()(ids, mask)
@@ -288,12 +288,12 @@ def test_bf16_autocast_trains(recipe):
     ("act", "message"),
     [
         (
-            lambda: prepare(rounded.model(), Quantization()),
+            lambda: rounded.prepare(rounded.model(), Quantization()),
             "quantization-aware training got a quantization without `aware`. Choose a recipe that has it, such as "
             "quantization=qat",
         ),
         (
-            lambda: prepare(rounded.trained(), rounded.quantization()),
+            lambda: rounded.prepare(rounded.trained(), rounded.quantization()),
             "this model is prepared for quantization-aware training already: convert it first",
         ),
         (
@@ -301,13 +301,15 @@ def test_bf16_autocast_trains(recipe):
             "convert got a model that is not prepared for quantization-aware training",
         ),
         (
-            lambda: prepare(rounded.model("albert"), rounded.quantization("static")),
+            lambda: rounded.prepare(rounded.model("albert"), rounded.quantization("static")),
             "the layer encoder.encoder.albert_layer_groups.0.albert_layers.0.attention.query reads more than one "
             "tensor in a forward pass, and a static activation has one range for each layer. Choose "
             "quantization.activations=dynamic",
         ),
         (
-            lambda: prepare(rounded.model("static"), rounded.quantization(keep=["head", "vectors", "log_weights"])),
+            lambda: rounded.prepare(
+                rounded.model("static"), rounded.quantization(keep=["head", "vectors", "log_weights"])
+            ),
             "nothing in this Static can be quantized for quantization-aware training: it calls no linear layer. Choose "
             "another student, or a quantization without `aware`",
         ),
@@ -326,5 +328,5 @@ def test_what_cannot_be_prepared_or_converted_is_refused(act, message):
 
 def _untrained(recipe):
     model = rounded.model()
-    prepare(model, rounded.quantization(recipe))
+    rounded.prepare(model, rounded.quantization(recipe))
     return model

@@ -6,6 +6,7 @@ import torch
 from labelled import outputs
 from torch import nn
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.quantization.sensitivity import Ranking, compare, rank
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.types import Features, Output
@@ -64,7 +65,7 @@ def test_damage_of_other_answers_by_hand():
 def test_layers_are_ranked_by_what_rounding_them_costs():
     model = Sum().eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    table = rank(model, texts(), DYNAMIC)
+    table = rank(model, texts(), DYNAMIC, arithmetic(DYNAMIC))
     assert [row.name for row in table] == ["coarse", "fine", "exact"]
     coarse, fine, exact = (row.damage.kl for row in table)
     assert coarse > 10 * fine > 0
@@ -74,7 +75,7 @@ def test_layers_are_ranked_by_what_rounding_them_costs():
 
 
 def test_the_fewest_layers_are_kept():
-    ranking = Ranking(Sum().eval(), texts(), DYNAMIC)
+    ranking = Ranking(Sum().eval(), texts(), DYNAMIC, arithmetic(DYNAMIC))
     whole = ranking.damage(ranking.candidates).kl
     fine = ranking.damage(["fine", "exact"]).kl
     assert ranking.choose(Fallback(damage=whole)).names == ()
@@ -86,11 +87,11 @@ def test_the_fewest_layers_are_kept():
 
 
 def test_layers_that_stay_fp32_anyway_are_no_candidates():
-    ranking = Ranking(Sum().eval(), texts(), DYNAMIC, fixed=["coarse"])
+    ranking = Ranking(Sum().eval(), texts(), DYNAMIC, arithmetic(DYNAMIC), fixed=["coarse"])
     assert ranking.candidates == ["exact", "fine"]
     assert ranking.choose(Fallback(damage=0.0, layers=1)).names == ("fine",)
 
 
 def test_static_ranges_are_those_of_the_texts():
     static = Quantization(activations="static", calibration=Calibration())
-    assert next(row.name for row in rank(Sum().eval(), texts(), static)) == "coarse"
+    assert next(row.name for row in rank(Sum().eval(), texts(), static, arithmetic(static))) == "coarse"

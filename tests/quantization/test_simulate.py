@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from millis.quantization.simulate import Simulation, layer_inputs, logits, tensors
+from millis.backends.onnx.arithmetic import arithmetic
+from millis.quantization.simulate import Simulation, input_rounding, layer_inputs, logits, tensors
 from millis.quantization.spec import Calibration, Quantization
 from millis.types import Features
 
@@ -31,7 +34,7 @@ def request(*tokens):
 
 def test_a_dynamic_product_by_hand():
     model = Lookup().eval()
-    simulation = Simulation(model, Quantization(), [request(1)])
+    simulation = Simulation(model, Quantization(), arithmetic(Quantization()), [request(1)])
     with simulation.rounded(["head"]):
         # Row 1: range [0, 2.55], s = 0.01, z = 0: 255 and 120; 2.55 · 1.27 + 1.2 · 0.5 = 3.8385.
         # Row 2: range [-1, 1.55], s = 0.01, z = 100: -1 and 1.55 stay; -1.27 + 1.55 · 0.5 = -0.495.
@@ -45,15 +48,26 @@ def test_a_dynamic_product_by_hand():
 def test_a_static_range_is_that_of_the_calibration_texts():
     model = Lookup().eval()
     # Token 0 gives [0, 255] and s = 1: 2.55 → 3, 1.2 → 1; what exceeds it is clipped, here -1 → 0.
-    with Simulation(model, STATIC, [request(0)]).rounded(["head"]):
+    with Simulation(model, STATIC, arithmetic(STATIC), [request(0)]).rounded(["head"]):
         (found,) = logits(model, [request(1, 2)])
     assert found.flatten().tolist() == pytest.approx([3 * 1.27 + 0.5, 2 * 0.5], abs=1e-5)
+
+
+def test_rows_have_a_range_for_each_token():
+    by_rows = replace(arithmetic(Quantization()), activations="rows")
+    x = torch.tensor([[[0.0, 2.55], [-1.0, 1.55]]])  # two tokens of one text: steps of 0.01 each, and 0.0139 together
+    assert input_rounding(by_rows)(x).flatten().tolist() == pytest.approx([0, 2.55, -1, 1.55])
+    assert input_rounding(arithmetic(Quantization()))(x).flatten().tolist() != pytest.approx([0, 2.55, -1, 1.55])
+    model = Lookup().eval()
+    with Simulation(model, Quantization(), by_rows, [request(1)]).rounded(["head"]):
+        (found,) = logits(model, [request(1, 2)])  # of one vector a text, as a text's own range
+    assert found.flatten().tolist() == pytest.approx([3.8385, -0.495], abs=1e-5)
 
 
 def test_blocks_round_weights_alone():
     model = Lookup().eval()
     quantization = Quantization(weights=4, activations="none", block_size=32)
-    with Simulation(model, quantization, [request(1)]).rounded(["head"]):
+    with Simulation(model, quantization, arithmetic(quantization), [request(1)]).rounded(["head"]):
         # e = 1.27, s = 1.27 / -8: 1.27 is -8 of them, 0.504 is -3.17 → -3 of them.
         expected = 2.55 * 1.27 + 1.2 * (3 * 1.27 / 8)
         (found,) = logits(model, [request(1)])
@@ -63,7 +77,7 @@ def test_blocks_round_weights_alone():
 def test_weights_come_back_to_the_last_bit_even_after_an_error():
     model = Lookup().eval()
     before = model.head.weight.detach().clone()
-    simulation = Simulation(model, Quantization(), [request(1)])
+    simulation = Simulation(model, Quantization(), arithmetic(Quantization()), [request(1)])
     with pytest.raises(RuntimeError, match="stop"), simulation.rounded(["head"]):
         assert not torch.equal(model.head.weight, before)
         raise RuntimeError("stop")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from millis import models
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.quantization.simulate import Simulation, logits
 from millis.quantization.smooth import Divide, factors, smooth
 from millis.quantization.spec import Calibration, Quantization
@@ -70,7 +71,7 @@ def test_the_smoothed_product_is_the_product(largest, alpha):
 def test_the_smoothed_model_computes_the_same(alpha):
     model, requests = bert(outlier=30.0), texts()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    done = smooth(model, requests, STATIC, alpha)
+    done = smooth(model, requests, arithmetic(STATIC), alpha)
     assert done.smoothed > 0
     assert (
         done.tensors == 2 * 4 + 1
@@ -86,8 +87,8 @@ def test_outliers_cost_less_when_smoothed():
     model, requests = bert(outlier=30.0), texts()
     (reference,) = logits(model, requests)
     error = []
-    for candidate in (model, smooth(model, requests, STATIC, 0.5).model):
-        simulation = Simulation(candidate, STATIC, requests)
+    for candidate in (model, smooth(model, requests, arithmetic(STATIC), 0.5).model):
+        simulation = Simulation(candidate, STATIC, arithmetic(STATIC), requests)
         with simulation.rounded(simulation.layers):
             (found,) = logits(candidate, requests)
         error.append((found - reference).square().mean().item())
@@ -111,7 +112,7 @@ class OnGrid(nn.Module):
 def test_what_smoothing_would_harm_is_left_alone():
     model = OnGrid().eval()
     requests = [Features(np.array([[token]]), np.ones((1, 1), np.int64), None) for token in (0, 1)]
-    done = smooth(model, requests, STATIC, 0.5)
+    done = smooth(model, requests, arithmetic(STATIC), 0.5)
     assert (done.smoothed, done.tensors) == (0, 1)
     assert torch.equal(done.model.head.weight, model.head.weight)
 

@@ -20,7 +20,7 @@ from millis.backends.openvino import OpenVino
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError
 from millis.models.exits import with_exits
-from millis.quantization.rounding import convert, prepare
+from millis.quantization.rounding import convert
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.serving import cascade, stepwise
 from millis.serving.runner import load
@@ -260,7 +260,7 @@ def test_ranges_of_a_segment_are_those_of_what_it_gets(tmp_path, words):
 @pytest.mark.parametrize("recipe", ["dynamic", "static", "4 bits alone"])
 def test_exits_are_deployed_as_they_were_trained(tmp_path, words, recipe):
     model, quantization = exiting(), rounded.quantization(recipe, ranges="lsq")
-    prepare(model, quantization)
+    rounded.prepare(model, quantization)
     rounded.train(model)
     texts = rounded.requests()
     simulated = np.concatenate(

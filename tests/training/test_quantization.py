@@ -8,6 +8,7 @@ import torch
 from labelled import counted
 from signatures import TEXTS
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.backends.onnx.export import export
 from millis.backends.onnx.session import open_session
 from millis.distillation.objective import Distillation
@@ -67,7 +68,8 @@ def train(separable, tmp_path):
             AdamW(lr=0.01, head_lr=0.01),
             percent,
         )
-        callback, watch = QuantizationCallback(rounded.quantization(recipe, **aware)), Watch()
+        asked = rounded.quantization(recipe, **aware)
+        callback, watch = QuantizationCallback(asked, arithmetic(asked)), Watch()
         callbacks = [callback, watch, *([Stop(stop)] if stop else [])]
         Fit(max_epochs=epochs, batch_size=8, patience=10, accelerator="cpu", precision=precision)(
             module, separable(64), separable(32, seed=1), 0,
@@ -130,7 +132,7 @@ def test_without_moving_ranges_a_model_is_settled_as_soon_as_it_rounds(train):
 
 
 def test_settled_says_when_ranges_rest():
-    callback = QuantizationCallback(rounded.quantization("static"))
+    callback = QuantizationCallback(asked := rounded.quantization("static"), arithmetic(asked))
     assert not callback.settled
     module = pl.LightningModule()
     module.model = rounded.model()
@@ -160,7 +162,7 @@ def test_bf16_trains(train):
 
 def test_a_quantization_without_training_is_refused():
     with pytest.raises(MillisError) as error:
-        QuantizationCallback(Quantization())
+        QuantizationCallback(Quantization(), arithmetic(Quantization()))
     assert str(error.value) == (
         "quantization-aware training got a quantization without `aware`. Choose a recipe that has it, such as "
         "quantization=qat"

@@ -30,11 +30,12 @@ from millis.backends.onnx.session import (
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.temporaries import scratch_folder
-from millis.traits import DATA_SIZES, ONNX_INTEGERS, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
+    from millis.quantization.arithmetic import Arithmetic
     from millis.quantization.spec import Quantization
     from millis.storage.encodings import Array
     from millis.storage.manifest import Manifest
@@ -57,7 +58,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, ONNX_INTEGERS)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None
@@ -122,6 +123,12 @@ class OnnxRuntime:
     def options(self) -> Options:
         """What its graphs are opened with."""
         return Options(self.spinning, self.affinity, self.device)
+
+    def arithmetic(self, quantization: "Quantization") -> "Arithmetic":
+        """What training has to imitate."""
+        from millis.backends.onnx.arithmetic import arithmetic
+
+        return arithmetic(quantization)
 
     def _check_device(self, quantization: "Quantization | None") -> None:
         if absent := self.missing():

@@ -97,6 +97,7 @@ def weights(recipe: Recipe, benchmark: Options) -> list[Any]:
         chosen["early_exit"] = {name: v for name, v in chosen["early_exit"].items() if name not in DEPLOYED}
     if recipe.quantization is not None and recipe.aware:
         chosen["quantization"] = described(recipe.quantization)
+        chosen["imitated"] = recipe.backend.name
         if reduces_range(recipe.quantization):  # as this processor asks
             chosen["quantization"]["reduce_range"] = True
     if recipe.timed:  # the latencies that it goes by are of a backend

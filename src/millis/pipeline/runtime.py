@@ -29,7 +29,7 @@ from millis.pipeline.run import Run
 from millis.serving.parity import parity
 from millis.serving.runner import load
 from millis.store import cached, locked, write_json
-from millis.traits import DATA_SIZES, ONNX_INTEGERS, SEGMENTS, UNDECIDED, Traits, has
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, UNDECIDED, Traits, has
 from millis.units import show
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Auto:
     requests: int = 5
 
     name = "auto"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, ONNX_INTEGERS)  # candidates are asked one by one
+    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE)  # candidates are asked one by one
 
     def __post_init__(self) -> None:
         if not self.candidates:

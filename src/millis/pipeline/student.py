@@ -259,7 +259,8 @@ class Lesson:
             assert recipe.quantization is not None
             if recipe.growing is not None:
                 callbacks.append(KeepZeros(model))
-            callbacks.append(QuantizationCallback(recipe.quantization))
+            arithmetic = recipe.backend.arithmetic(recipe.quantization)
+            callbacks.append(QuantizationCallback(recipe.quantization, arithmetic))
         return callbacks
 
     def _finished(self, phase: Phase, model: Any) -> Any:

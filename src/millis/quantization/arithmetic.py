@@ -1,17 +1,16 @@
-"""What ONNX Runtime computes for a `Quantization`: which tensors become integers, on which grid, grouped how.
+"""What a backend computes for a `Quantization`: which tensors become integers, on which grid, grouped how.
 
-Read off onnxruntime 1.31 (`quantize_dynamic`, `MatMulNBits`) and off the graphs that `millis.backends.onnx.quantize`
-writes. Products of two activations (attention scores and contexts), layer norms, softmax and activation functions stay
-fp32 in all of them.
+Each backend that can, hands over its own (`millis.types.Imitable`), and training imitates that.
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8, Grid
-from millis.quantization.processor import reduces_range
-from millis.quantization.spec import Quantization
-from millis.quantization.steps import Rule, affine, extreme, symmetric
-from millis.quantization.weights import Grouping, PerBlock, PerRow, PerTensor
+from millis.quantization.fake_quantize import Grid
+from millis.quantization.steps import Rule
+from millis.quantization.weights import Grouping
+
+Activations: TypeAlias = Literal["dynamic", "rows", "static", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Arithmetic:
         kernel: Weights of convolutions.
         recurrent: Weights of LSTMs.
         table: Embedding tables.
-        activations: "dynamic", "static" or "none": the range of what those layers read.
+        activations: What shares a range of what those layers read: "dynamic", each text; "rows", each token; "static",
+            all there will ever be; "none", nothing.
         block_size: With "none", the kernel rounds its input all the same, this many values at a time.
     """
 
@@ -40,38 +40,5 @@ class Arithmetic:
     kernel: Stored | None
     recurrent: Stored | None
     table: Stored | None
-    activations: str
+    activations: Activations
     block_size: int | None = None
-
-
-TABLE = Stored(PerTensor(), affine, UINT8)  # one range with 0 in it; rows become floats again as they are read
-
-
-def arithmetic(quantization: Quantization) -> Arithmetic:
-    """What the deployed graph computes for `quantization`."""
-    return {"dynamic": _dynamic, "static": _static, "none": _weights_alone}[quantization.activations](quantization)
-
-
-def _dynamic(quantization: Quantization) -> Arithmetic:
-    """`MatMulInteger`, `ConvInteger` (one scale a convolution), `DynamicQuantizeLSTM` (one a gate's row), `Gather`."""
-    matrix = _matrix(quantization)
-    return Arithmetic(matrix, Stored(PerTensor(), symmetric, matrix.grid), matrix, TABLE, "dynamic")
-
-
-def _static(quantization: Quantization) -> Arithmetic:
-    """Products with a stored matrix between QuantizeLinear and DequantizeLinear, their results fp32."""
-    return Arithmetic(_matrix(quantization), None, None, TABLE, "static")
-
-
-def _weights_alone(quantization: Quantization) -> Arithmetic:
-    """`MatMulNBits` at accuracy level 4."""
-    assert quantization.block_size is not None  # `Quantization` refuses weights alone without
-    grid = INT4 if quantization.weights == 4 else INT8
-    matrix = Stored(PerBlock(quantization.block_size), extreme, grid)
-    return Arithmetic(matrix, None, None, TABLE, "none", quantization.block_size)
-
-
-def _matrix(quantization: Quantization) -> Stored:
-    """s = max|w| / 127; of 7 bits, / 64."""
-    grid = INT8_REDUCED if reduces_range(quantization) else INT8_NARROW
-    return Stored(PerRow() if quantization.per_channel else PerTensor(), symmetric, grid)

@@ -1,8 +1,8 @@
 """Activations on a grid: what enters a quantized layer, rounded as the deployed graph will round it.
 
 Dynamic: u8 with the range of the tensor at hand. A deployed request is one text without padding, so here every row of a
-batch has its own range, padded positions left out of it. Static: u8 with one range for good, observed or learned. In
-blocks: s8, for products whose weights lie in blocks.
+batch has its own range, padded positions left out of it; or each of its tokens has (rows). Static: u8 with one range
+for good, observed or learned. In blocks: s8, for products whose weights lie in blocks.
 
 Layers that read the same tensor (query, key and value) share one quantized copy of it when deployed, and here.
 """
@@ -70,6 +70,19 @@ class DynamicInput(Input):
         shape = (-1, *[1] * (x.dim() - 1))
         scale, zero_point = affine_scale(low, high, UINT8)
         return scale.view(shape), zero_point.view(shape)
+
+
+class RowInput(Input):
+    """A step and a zero point for each token, from the range of its numbers."""
+
+    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+        """As `Input.forward`."""
+        return round_to_grid(x, *self.grid_of(x, real), UINT8) if self.enabled else x
+
+    @torch.no_grad()
+    def grid_of(self, x: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Of the last axis of `x`; padding has ranges of its own."""
+        return affine_scale(x.amin(dim=-1, keepdim=True), x.amax(dim=-1, keepdim=True), UINT8)
 
 
 class TableInput(Input):

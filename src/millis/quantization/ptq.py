@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.calibration import requests
 from millis.quantization.keep import matching
 from millis.quantization.sensitivity import Chosen, Ranking
@@ -29,12 +30,15 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...]
 
 
-def prepare(model: nn.Module, quantization: Quantization, calibration: Sequence[Features]) -> Prepared:
+def prepare(
+    model: nn.Module, quantization: Quantization, arithmetic: Arithmetic, calibration: Sequence[Features]
+) -> Prepared:
     """Smooth a copy of `model` and choose the layers that stay fp32, as `quantization` asks.
 
     Args:
         model: In evaluation mode, on the CPU, in fp32; left as it was.
         quantization: The request.
+        arithmetic: The backend's answer to it.
         calibration: Texts, padded or not; read where the request needs them.
 
     Raises:
@@ -44,14 +48,14 @@ def prepare(model: nn.Module, quantization: Quantization, calibration: Sequence[
     kept = matching(model, quantization.keep)
     notes = [f"kept in fp32 by name: {', '.join(kept)}"] if kept else []
     if quantization.smooth is not None:
-        done = smooth(model, texts, quantization, quantization.smooth)
+        done = smooth(model, texts, arithmetic, quantization.smooth)
         model = done.model
         notes.append(
             f"smoothed {done.smoothed} of {done.tensors} activations (α = {quantization.smooth:g}); the rest round no "
             "better smoothed"
         )
     if quantization.fallback is not None:
-        chosen = Ranking(model, texts, quantization, fixed=kept).choose(quantization.fallback)
+        chosen = Ranking(model, texts, quantization, arithmetic, fixed=kept).choose(quantization.fallback)
         kept += chosen.names
         notes.append(_told(chosen, len(texts)))
     return Prepared(model, kept, texts, tuple(notes))

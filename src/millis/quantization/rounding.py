@@ -2,7 +2,8 @@
 
 `prepare` puts rounding into a model, training goes on as before (`millis.training.quantization` drives it), `convert`
 takes the rounding out and leaves plain weights on their grids, which the backend then stores as the integers they are.
-What is rounded, and how, is `millis.quantization.arithmetic`; how ranges are found, `millis.quantization.ranges`.
+What is rounded, and how, is a backend's `millis.quantization.arithmetic`; how ranges are found,
+`millis.quantization.ranges`.
 
 What is simulated is what is deployed: in evaluation a prepared model computes products of integers, as the runtime
 does. Of all-MiniLM-L6-v2 in dynamic int8, with a head fitted to the bundled corpus, 399 of 400 test texts get the label
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.quantization import layers
-from millis.quantization.arithmetic import Arithmetic, Stored, arithmetic
+from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calls import Call, by_tensor, calls
 from millis.quantization.inputs import (
     BlockInput,
     DynamicInput,
     Input,
     LearnedInput,
+    RowInput,
     SharedInput,
     StaticInput,
     TableInput,
@@ -43,16 +45,17 @@ from millis.quantization.steps import RangeSteps
 from millis.quantization.weights import Integers, WeightQuantizer
 
 
-def prepare(model: nn.Module, quantization: Quantization) -> None:
+def prepare(model: nn.Module, quantization: Quantization, arithmetic: Arithmetic) -> None:
     """Let `model` compute, from now on, what the backend will compute for `quantization`, with gradients.
 
-    Every layer that a forward pass calls is rounded as `millis.quantization.arithmetic` says. The names of parameters
+    Every layer that a forward pass calls is rounded as `arithmetic` says. The names of parameters
     change where a parametrization sits on a weight; `convert` restores them. Optimizers and checkpoints of a prepared
     model belong to a prepared model.
 
     Args:
         model: `forward(input_ids, attention_mask, ...)`, of any family.
         quantization: With `aware` set.
+        arithmetic: The backend's, for `quantization`.
 
     Raises:
         MillisError: no `aware`, a model that is prepared already or has nothing to quantize, or static activations of a
@@ -66,9 +69,7 @@ def prepare(model: nn.Module, quantization: Quantization) -> None:
         )
     if is_prepared(model):
         raise MillisError("this model is prepared for quantization-aware training already: convert it first")
-    plan = arithmetic(quantization)
-    if not aware.embeddings:
-        plan = replace(plan, table=None)
+    plan = arithmetic if aware.embeddings else replace(arithmetic, table=None)
     kept = matching(model, quantization.keep)
     found = [call for call in calls(model) if call.name not in kept]
     called = {call.name: call.layer for call in found}
@@ -149,6 +150,8 @@ def _maker(aware: Aware) -> layers.MakeQuantizer:
 def _input(plan: Arithmetic, aware: Aware, x: Tensor, rows: bool) -> Input:
     if plan.block_size is not None:
         return BlockInput(plan.block_size)
+    if plan.activations == "rows":
+        return RowInput()
     if plan.activations == "dynamic":
         return TableInput() if rows else DynamicInput()
     return RANGES[aware.ranges].input(aware, x.shape[-1]).to(x.device)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from millis.models.outputs import outputs_of
+from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.calibration import by_length
 from millis.quantization.simulate import Simulation, logits
 from millis.quantization.spec import Fallback, Quantization
@@ -104,13 +105,19 @@ class Ranking:
         model: In evaluation mode, on the CPU; left as it was.
         requests: Calibration texts, [1, S] each, without padding.
         quantization: What a backend would be asked for.
+        arithmetic: What it would compute then.
         fixed: Layers that stay fp32 whatever they cost.
     """
 
     def __init__(
-        self, model: nn.Module, requests: Sequence[Features], quantization: Quantization, fixed: Collection[str] = ()
+        self,
+        model: nn.Module,
+        requests: Sequence[Features],
+        quantization: Quantization,
+        arithmetic: Arithmetic,
+        fixed: Collection[str] = (),
     ) -> None:
-        self._simulation = Simulation(model, quantization, requests)
+        self._simulation = Simulation(model, quantization, arithmetic, requests)
         self._batches = by_length(requests)
         self._reference = logits(model, self._batches)
         self._outputs = outputs_of(cast(Any, model).spec)
@@ -143,6 +150,8 @@ class Ranking:
 
 
 @torch.no_grad()
-def rank(model: nn.Module, requests: Sequence[Features], quantization: Quantization) -> list[Sensitivity]:
+def rank(
+    model: nn.Module, requests: Sequence[Features], quantization: Quantization, arithmetic: Arithmetic
+) -> list[Sensitivity]:
     """`Ranking.table` of a model: what each linear layer costs, the most damaging first."""
-    return Ranking(model, requests, quantization).table()
+    return Ranking(model, requests, quantization, arithmetic).table()

@@ -1,6 +1,6 @@
 """Rounding for a moment: chosen linear layers compute with the integers that a backend would give them, then no more.
 
-The arithmetic is that of `millis.quantization.arithmetic`, the one that quantization-aware training trains with. Inputs
+The arithmetic is the backend's, the one that quantization-aware training trains with. Inputs
 are requests of equal length without padding, so a row's range is a request's range.
 """
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.models.outputs import each
-from millis.quantization.arithmetic import Arithmetic, Stored, arithmetic
+from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calibration import Range, ranges
 from millis.quantization.fake_quantize import UINT8, fake_quantize
-from millis.quantization.inputs import DynamicInput
+from millis.quantization.inputs import DynamicInput, RowInput
 from millis.quantization.keep import linears
 from millis.quantization.observers import full_extent
 from millis.quantization.spec import Quantization
@@ -36,19 +36,21 @@ class Simulation:
     Args:
         model: In evaluation mode, on the CPU; left as it is but inside `rounded`.
         quantization: What a backend would be asked for.
+        arithmetic: What it would compute then.
         requests: Calibration texts; read where activations are static.
     """
 
-    def __init__(self, model: nn.Module, quantization: Quantization, requests: Sequence[Features]) -> None:
+    def __init__(
+        self, model: nn.Module, quantization: Quantization, arithmetic: Arithmetic, requests: Sequence[Features]
+    ) -> None:
         self.model, self.layers = model, linears(model)
-        plan = arithmetic(quantization)
-        self._weight = weight_rounding(plan.matrix)
+        self._weight = weight_rounding(arithmetic.matrix)
         self._inputs: dict[str, Round] = {}
-        if plan.activations == "static" and quantization.calibration is not None:
+        if arithmetic.activations == "static" and quantization.calibration is not None:
             found = ranges(partial(layer_inputs, model, self.layers), requests, quantization.calibration)
             self._inputs = {name: partial(_static, found[name]) for name in found}
-        elif plan.activations == "dynamic":
-            self._inputs = dict.fromkeys(self.layers, input_rounding(plan))
+        elif arithmetic.activations in ("dynamic", "rows"):
+            self._inputs = dict.fromkeys(self.layers, input_rounding(arithmetic))
 
     @contextmanager
     def rounded(self, names: Collection[str]) -> Iterator[None]:
@@ -107,8 +109,10 @@ def weight_rounding(stored: Stored) -> Round:
 
 
 def input_rounding(plan: Arithmetic) -> Round:
-    """Rounds an activation [B, ...] on the range of each row; not at all where activations stay as they are."""
-    return partial(DynamicInput(), real=None) if plan.activations != "none" else torch.nn.Identity()
+    """Rounds an activation [B, ...] on the range of each text or token; not at all where it stays as it is."""
+    if plan.activations == "none":
+        return torch.nn.Identity()
+    return partial(RowInput() if plan.activations == "rows" else DynamicInput(), real=None)
 
 
 def _static(found: Range, x: Tensor) -> Tensor:

@@ -26,10 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from millis.quantization.arithmetic import Arithmetic, arithmetic
+from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.calls import by_tensor, calls
 from millis.quantization.simulate import input_rounding, layer_inputs, weight_rounding
-from millis.quantization.spec import Quantization
 from millis.types import Features
 
 ROWS = 1024  # tokens on which the error is judged
@@ -57,7 +56,7 @@ def factors(largest: Tensor, weights: Sequence[Tensor], alpha: float) -> Tensor:
 
 
 @torch.no_grad()
-def smooth(model: nn.Module, requests: Sequence[Features], quantization: Quantization, alpha: float) -> Smoothed:
+def smooth(model: nn.Module, requests: Sequence[Features], arithmetic: Arithmetic, alpha: float) -> Smoothed:
     """A copy of `model` that computes the same, with smoothed inputs where that makes rounding less harmful.
 
     Names of weights stay; each smoothed tensor is divided on its way into the layers that read it.
@@ -65,7 +64,7 @@ def smooth(model: nn.Module, requests: Sequence[Features], quantization: Quantiz
     Args:
         model: In evaluation mode, on the CPU; left as it was.
         requests: Calibration texts, [1, S] each, without padding.
-        quantization: The arithmetic that rounding is judged by.
+        arithmetic: The backend's, by which rounding is judged.
         alpha: α.
     """
     model = copy.deepcopy(model)
@@ -75,11 +74,11 @@ def smooth(model: nn.Module, requests: Sequence[Features], quantization: Quantiz
     ]
     groups = [group for group in groups if group]
     seen = _activations(model, groups, requests)
-    smoothed, plan = 0, arithmetic(quantization)
+    smoothed = 0
     for group, (largest, rows) in zip(groups, seen, strict=True):
         layers = list(group.values())
         s = factors(largest, [layer.weight for layer in layers], alpha)
-        if _error(layers, rows, s, plan) < _error(layers, rows, torch.ones_like(s), plan):
+        if _error(layers, rows, s, arithmetic) < _error(layers, rows, torch.ones_like(s), arithmetic):
             divide = Divide(1 / s)
             for layer in layers:
                 layer.weight.mul_(s)

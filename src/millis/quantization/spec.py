@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from millis.errors import MillisError, nearest
 from millis.quantization.qat import Aware
-from millis.traits import IN_TRAINING, MOVES_WEIGHTS, ONNX_INTEGERS, Reasons, Traits
+from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, Reasons, Traits
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
@@ -135,7 +135,7 @@ class Quantization:
     @property
     def needs(self) -> Reasons:
         """Training imitates the integers of one runtime."""
-        return {} if self.aware is None else {ONNX_INTEGERS: IMITATED}
+        return {} if self.aware is None else {IMITABLE: IMITATED}
 
     @property
     def calibrates(self) -> bool:

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from millis.errors import MillisError
+from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.phase import moves, set_phase
 from millis.quantization.rounding import is_prepared, prepare
 from millis.quantization.spec import Quantization
@@ -20,6 +21,7 @@ class QuantizationCallback(pl.Callback):
 
     Args:
         quantization: With `aware` set.
+        arithmetic: The backend's, for `quantization`.
 
     Members:
         settled: Whether the model rounds, and all ranges and learned steps are at rest.
@@ -28,19 +30,19 @@ class QuantizationCallback(pl.Callback):
         MillisError: no `aware`.
     """
 
-    def __init__(self, quantization: Quantization) -> None:
+    def __init__(self, quantization: Quantization, arithmetic: Arithmetic) -> None:
         if quantization.aware is None:
             raise MillisError(
                 "quantization-aware training got a quantization without `aware`. Choose a recipe that has it, such as "
                 "quantization=qat"
             )
-        self.quantization, self.aware = quantization, quantization.aware
+        self.quantization, self.arithmetic, self.aware = quantization, arithmetic, quantization.aware
         self.settled = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Put rounding into the model, before a checkpoint is restored into it and before there is an optimizer."""
         if stage == "fit" and not is_prepared(_model(pl_module)):
-            prepare(_model(pl_module), self.quantization)
+            prepare(_model(pl_module), self.quantization, self.arithmetic)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin, or go on where a resumed run stands."""

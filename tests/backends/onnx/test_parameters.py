@@ -15,7 +15,7 @@ from millis.backends.onnx.session import open_session
 from millis.data.bundled import Bundled
 from millis.errors import MillisError
 from millis.quantization.ranges import RANGES
-from millis.quantization.rounding import convert, prepare
+from millis.quantization.rounding import convert
 from millis.types import Features
 
 
@@ -80,7 +80,7 @@ def test_minilm_is_deployed_as_it_was_prepared(tmp_path):
     model, tokenizer = Packaged()(outputs(8), [])
     encoded = [np.array([encoding.ids]) for encoding in tokenizer.encode_batch(list(Bundled()().test.texts)[:40])]
     texts = [Features(ids, np.ones_like(ids), None) for ids in encoded]
-    prepare(model.eval(), rounded.quantization())
+    rounded.prepare(model.eval(), rounded.quantization())
     simulated = rounded.answers(model, texts)
     found = abs(deployed(convert(model), "dynamic", tmp_path / "model.onnx", texts) - simulated).max(1)
     assert np.median(found) < 1e-5 * simulated.std()

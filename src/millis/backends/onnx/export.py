@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.backends.onnx.quantize import quantize
 from millis.backends.onnx.session import feeds, open_session
 from millis.backends.scratch import fp32_bytes, is_machines, scratch
@@ -59,7 +60,7 @@ def export(
                 _export_checked(model, path, signature)
                 return ()
             plain = folder / "model.onnx"
-            prepared = prepare(model, quantization, calibration)
+            prepared = prepare(model, quantization, arithmetic(quantization), calibration)
             _export_checked(prepared.model, plain, signature)
             return quantize(plain, path, prepared, quantization, [feeds(text) for text in prepared.requests])
     finally:

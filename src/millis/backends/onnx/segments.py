@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from millis.backends.onnx.arithmetic import arithmetic
 from millis.backends.onnx.export import OPSET, keep_inputs, require
 from millis.backends.onnx.quantize import Feeds, quantize
 from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
@@ -57,7 +58,7 @@ def export_segments(
             for position, graph in enumerate(_graphs(model, signature.inputs)):
                 graph.export(segment_path(folder, position))
             return ()
-        prepared = prepare(model, quantization, calibration)
+        prepared = prepare(model, quantization, arithmetic(quantization), calibration)
         kept = [prepared.model.get_submodule(name) for name in prepared.kept]
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec["exits"]) + 1

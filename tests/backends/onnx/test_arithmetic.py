@@ -3,7 +3,8 @@
 import pytest
 import rounded
 
-from millis.quantization.arithmetic import TABLE, Stored, arithmetic
+from millis.backends.onnx.arithmetic import TABLE, arithmetic
+from millis.quantization.arithmetic import Stored
 from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8
 from millis.quantization.steps import affine, extreme, symmetric
 from millis.quantization.weights import PerBlock, PerRow, PerTensor
