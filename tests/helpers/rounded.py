@@ -1,5 +1,7 @@
 """Tiny models of every family, quantizations with a training to them, and what they answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -50,14 +52,17 @@ RECIPES = {
 
 def spec(kind="bert"):
     if kind in FAMILIES:
-        return {"family": kind, "vocab_size": VOCABULARY, "dropout": 0.0, "num_labels": 3, **FAMILIES[kind]}
+        return models.read(
+            {"family": kind, "vocab_size": VOCABULARY, "dropout": 0.0, "num_labels": 3, **FAMILIES[kind]}
+        )
     if kind == "low rank":
-        return spec("bert") | {"ranks": RANKS}
+        return replace(spec("bert"), ranks=RANKS)
     shape = {} if kind == "albert" else {"shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]}}
-    return {
+    said = {
         "family": "transformer", "encoder": ENCODERS[kind], "affixes": [[], []], "pooling": "mean", "dropout": 0.0,
         "num_labels": 3, **shape,
     }  # fmt: skip
+    return models.read(said)
 
 
 def model(kind="bert", seed=0):

@@ -3,13 +3,14 @@
 import pytest
 import rounded
 import torch
+from specs import transformer
 
 from millis import models
 from millis.errors import MillisError
 from millis.models.exits import Exiting, segments, spans, with_exits
 from millis.models.features import Feature, capture
 from millis.models.selection import whole
-from millis.models.transformer import without_part
+from millis.models.transformer import whole as without_exits
 from millis.pruning.shrink import shrink
 
 KINDS = ["bert", "roberta", "distilbert", "low rank"]
@@ -44,7 +45,7 @@ def test_segments_compute_what_the_model_does(kind):
 
 
 def test_spans_lie_between_the_exits():
-    spec = {"exits": [1, 3], "shape": {"heads": [2] * 6}}
+    spec = transformer([2] * 6, exits=[1, 3])
     assert spans(spec) == [range(0, 2), range(2, 4), range(4, 6)]
 
 
@@ -58,8 +59,8 @@ def test_a_spec_with_exits_is_built_and_filled():
 @torch.no_grad()
 def test_taking_the_exits_out_leaves_the_plain_model():
     ids, mask, _ = rounded.batch()
-    plain = without_part(exiting(), "exits")
-    assert "exits" not in plain.spec
+    plain = without_exits(exiting())
+    assert plain.spec.exits == ()
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
 
 

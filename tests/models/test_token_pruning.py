@@ -1,6 +1,7 @@
 """Dropped tokens are absent ones: soft, masked and really shorter passes agree where they should."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import rounded
@@ -14,7 +15,7 @@ from millis.models.token_pruning import (
     importance,
     with_token_pruning,
 )
-from millis.models.transformer import without_part
+from millis.models.transformer import whole as without_pruning
 from millis.pruning.shrink import shrink
 
 KINDS = ["bert", "roberta", "distilbert", "low rank"]
@@ -113,8 +114,8 @@ def test_specs_build_and_the_plain_model_comes_back():
     assert isinstance(again, TokenPruned)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(ids, mask), model(ids, mask))
-    plain = without_part(model, "tokens")
-    assert "tokens" not in plain.spec
+    plain = without_pruning(model)
+    assert plain.spec.tokens == ()
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
     small = shrink(model, whole(model.spec))
     assert torch.equal(small(ids, mask), model(ids, mask))
@@ -135,10 +136,10 @@ def test_layers_that_cannot_be_are_refused(layers, message):
 
 def test_a_layer_without_heads_is_refused():
     spec = rounded.spec()
-    spec = {**spec, "shape": {**spec["shape"], "heads": [0, 2]}, "tokens": [0, 1]}
+    spec = replace(spec, shape=replace(spec.shape, heads=(0, 2)), tokens=(0, 1))
     with pytest.raises(MillisError, match="layer 0 has no attention head left"):
         models.build(spec)
-    assert isinstance(models.build({**spec, "tokens": [1]}), TokenPruned)
+    assert isinstance(models.build(replace(spec, tokens=(1,))), TokenPruned)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "albert"])

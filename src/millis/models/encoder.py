@@ -1,7 +1,6 @@
 """An encoder of transformers with linear heads, of its pooled or of every state (Devlin et al. 2019, section 3.2).
 
-The spec that describes it is in `millis.models.transformer`, which builds it, and what is made of it by exits and by
-dropping tokens.
+`millis.models.transformer` builds it, and what is made of it by exits and by dropping tokens.
 """
 
 import inspect
@@ -14,8 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from millis.errors import MillisError, nearest
 from millis.models import anatomy, blocks, heads, low_rank, pooling
-from millis.models.outputs import outputs_of
-from millis.types import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 POOLING = {"mean": pooling.mean, "cls": pooling.cls}
 HEAD_STD = 0.02  # BERT's initializer_range
@@ -33,26 +31,25 @@ class Transformer(nn.Module):
         MillisError: an unknown pooling.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: TransformerSpec) -> None:
         super().__init__()
-        if spec["pooling"] not in POOLING:
+        if spec.pooling not in POOLING:
             raise MillisError(
-                f"model.pooling={spec['pooling']!r} is unknown; expected one of {', '.join(POOLING)}"
-                f"{nearest(str(spec['pooling']), POOLING)}"
+                f"model.pooling={spec.pooling!r} is unknown; expected one of {', '.join(POOLING)}"
+                f"{nearest(spec.pooling, POOLING)}"
             )
         self.spec = spec
         self.encoder = _encoder(spec)
-        self.pool: Callable[[Tensor, Tensor], Tensor] = POOLING[spec["pooling"]]
-        if "pooler" in spec:
-            self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec["pooler"])
-        self.dropout = nn.Dropout(spec["dropout"])
-        outputs = outputs_of(spec)
-        self.head = heads.head(self.encoder.config.hidden_size, outputs)
-        for classifier, output in zip(heads.classifiers(self.head), outputs, strict=True):
+        self.pool: Callable[[Tensor, Tensor], Tensor] = POOLING[spec.pooling]
+        if spec.pooler is not None:
+            self.pool = pooling.Pooler(self.pool, self.encoder.config.hidden_size, spec.pooler)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = heads.head(self.encoder.config.hidden_size, spec.outputs)
+        for classifier, output in zip(heads.classifiers(self.head), spec.outputs, strict=True):
             if output.choice != "vector":
                 nn.init.normal_(classifier.weight, std=HEAD_STD)
                 nn.init.zeros_(classifier.bias)
-        low_rank.install(self, spec.get("ranks", {}))
+        low_rank.install(self, spec.ranks)
         # RoBERTa has the parameter but one token type only: passing a pair's 1 would read past its table.
         self.takes_token_types = (
             "token_type_ids" in inspect.signature(self.encoder.forward).parameters
@@ -86,13 +83,13 @@ def grown(model: Transformer, larger: Grown) -> Grown:
     return larger.train(model.training)
 
 
-def _encoder(spec: Spec) -> Any:
-    values = dict(spec["encoder"])
-    if "shape" not in spec:
+def _encoder(spec: TransformerSpec) -> Any:
+    values, shape = dict(spec.encoder), spec.shape
+    if shape is None:
         return _from_config(values)
-    parts, shape = anatomy.find(values["model_type"]), spec["shape"]
+    parts = anatomy.find(spec.kind)
     # One head divides every hidden size, which the constructors ask for; `reshape` then gives each block its own.
-    narrow = {parts.keys.layers: len(shape["heads"]), parts.keys.heads: 1, parts.keys.ffn: 1}
+    narrow = {parts.keys.layers: len(shape.heads), parts.keys.heads: 1, parts.keys.ffn: 1}
     encoder = _from_config({**values, **narrow})
     parts.prepare(encoder)
     anatomy.reshape(encoder, parts, shape, std=values.get("initializer_range", HEAD_STD))

@@ -11,30 +11,33 @@ A model with exits computes its answer several times, each from a deeper state (
 after segment and stops where a policy is sure (`millis.early_exit.policy`).
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm, written_mask
+from millis.models.blocks import blocks_of, embedded, require_post_norm, written_mask
 from millis.models.encoder import HEAD_STD, Transformer, grown
-from millis.types import Spec
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 
-def spans(spec: Spec) -> list[range]:
+def spans(spec: TransformerSpec) -> list[range]:
     """The layers of each segment: exits after 1 and 3 of six layers give 0..1, 2..3, 4..5."""
-    ends = [layer + 1 for layer in spec["exits"]]
-    return [range(begin, end) for begin, end in zip([0, *ends], [*ends, layer_count(spec)], strict=True)]
+    ends = [layer + 1 for layer in spec.exits]
+    return [range(begin, end) for begin, end in zip([0, *ends], [*ends, spec.layers], strict=True)]
 
 
-def check_exits(spec: Spec, layers: list[int]) -> None:
-    """Refuse exits that a model of `spec` cannot have.
+def with_exits_after(spec: Spec, layers: Sequence[int]) -> TransformerSpec:
+    """`spec` with exits after `layers`.
 
     Raises:
         MillisError: no transformer that exits are known for, a layer that does not exist, the last one, or none.
     """
-    require_post_norm(spec, "early_exit", "early exits stand between the layers")
-    last = layer_count(spec) - 1
+    whole = require_post_norm(spec, "early_exit", "early exits stand between the layers")
+    last, layers = whole.layers - 1, list(layers)
     if outside := [layer for layer in layers if not 0 <= layer < last]:
         after = f"an exit may stand after layer {last - 1} or before" if last else "so no exit comes before its last"
         raise MillisError(
@@ -46,22 +49,23 @@ def check_exits(spec: Spec, layers: list[int]) -> None:
             f"early_exit.layers={layers}: expected at least one layer, each once, ascending; or null for every layer "
             "but the last"
         )
+    return replace(whole, exits=tuple(layers))
 
 
 class Exiting(Transformer):
-    """A transformer whose `spec["exits"]` names the layers after which a classifier may answer.
+    """A transformer whose `spec.exits` names the layers after which a classifier may answer.
 
     `exits` holds them by layer, each [D] → [C]; the last answer is `head`'s, as in the model without exits.
 
     Raises:
-        MillisError: as `check_exits`.
+        MillisError: as `with_exits_after`.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        check_exits(spec, spec["exits"])
+    def __init__(self, spec: TransformerSpec) -> None:
+        with_exits_after(spec, spec.exits)
         super().__init__(spec)
-        hidden, labels = self.encoder.config.hidden_size, spec["num_labels"]
-        self.exits = nn.ModuleDict({str(layer): nn.Linear(hidden, labels) for layer in spec["exits"]})
+        hidden, labels = self.encoder.config.hidden_size, spec.outputs[0].width
+        self.exits = nn.ModuleDict({str(layer): nn.Linear(hidden, labels) for layer in spec.exits})
         for classifier in self.exits.values():
             nn.init.normal_(cast(nn.Linear, classifier).weight, std=HEAD_STD)
             nn.init.zeros_(cast(nn.Linear, classifier).bias)
@@ -83,7 +87,7 @@ class Exiting(Transformer):
 
     def classifier(self, layer: int) -> nn.Module:
         """What answers from the output of `layer`."""
-        return self.exits[str(layer)] if layer in self.spec["exits"] else self.head
+        return self.exits[str(layer)] if layer in self.spec.exits else self.head
 
 
 class Segment(nn.Module):
@@ -143,11 +147,10 @@ def through(config: Any, blocks: list[nn.Module], states: Tensor, mask: Tensor) 
     return states
 
 
-def with_exits(model: Transformer, layers: list[int]) -> Exiting:
+def with_exits(model: Transformer, layers: Sequence[int]) -> Exiting:
     """`model` with fresh exits after `layers`; every other weight is copied.
 
     Raises:
-        MillisError: as `check_exits`.
+        MillisError: as `with_exits_after`.
     """
-    check_exits(model.spec, layers)
-    return grown(model, Exiting({**model.spec, "exits": layers}))
+    return grown(model, Exiting(with_exits_after(model.spec, layers)))

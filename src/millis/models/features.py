@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.types import Spec
+from millis.models.spec import Spec
+from millis.models.transformer_spec import known
 
 PROJECTIONS = ("query", "key", "value")
 
@@ -73,16 +74,13 @@ def sizes(spec: Spec, owner: str) -> Sizes:
     Raises:
         MillisError: a family without layers, or an architecture whose parts are not known.
     """
-    if spec.get("family") != "transformer" or "shape" not in spec:
-        found = spec["encoder"]["model_type"] if "encoder" in spec else spec.get("family")
+    if (found := known(spec)) is None:
         raise MillisError(
-            f"the {owner} is a {found!r} model: it has no layers whose hidden states or attention could be matched. "
-            f"Feature terms need a transformer ({', '.join(anatomy.supported())}) on both sides; choose "
+            f"the {owner} is a {spec.kind!r} model: it has no layers whose hidden states or attention could be "
+            f"matched. Feature terms need a transformer ({', '.join(anatomy.supported())}) on both sides; choose "
             "distillation=logits, or student=transformer"
         )
-    config, shape = spec["encoder"], spec["shape"]
-    hidden = int(config[anatomy.find(config["model_type"]).keys.hidden])
-    return Sizes(hidden, tuple(int(heads) for heads in shape["heads"]), int(shape["head_size"]))
+    return Sizes(anatomy.hidden_size(found), found.known_shape.heads, found.known_shape.head_size)
 
 
 @contextmanager
@@ -102,7 +100,7 @@ def capture(model: Any, wanted: Collection[Feature]) -> Iterator[dict[Feature, T
     if not wanted:
         yield found
         return
-    parts = anatomy.find(model.spec["encoder"]["model_type"])
+    parts = anatomy.find(model.spec.kind)
     layers = parts.layers(model.encoder)
     names = {id(module): name for name, module in model.encoder.named_modules()}
     with ExitStack() as hooks:

@@ -16,6 +16,8 @@ multiplies states by the gate and compares without logarithms, which make one te
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -23,28 +25,29 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm
+from millis.models.blocks import blocks_of, embedded, require_post_norm
 from millis.models.encoder import Transformer, grown
-from millis.types import Spec
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 START = 1e-4  # of every θ: in a text of some hundred tokens nearly all stay
 TINY = torch.finfo(torch.float32).tiny  # its logarithm, -87, is far below any score, in half precision too
 
 
-def check_tokens(spec: Spec, layers: list[int]) -> None:
-    """Refuse layers after whose attention a model of `spec` cannot drop tokens.
+def with_tokens_dropped(spec: Spec, layers: Sequence[int]) -> TransformerSpec:
+    """`spec` whose `layers` drop tokens after their attention.
 
     Raises:
         MillisError: no transformer that this is known for, a layer that does not exist or has no heads, or none.
     """
-    require_post_norm(spec, "tokens", "tokens are dropped inside the layers")
-    count = layer_count(spec)
+    whole = require_post_norm(spec, "tokens", "tokens are dropped inside the layers")
+    count, layers = whole.layers, list(layers)
     if outside := [layer for layer in layers if not 0 <= layer < count]:
         raise MillisError(
             f"tokens.layers={layers} asks for layer {outside[0]}: the student has {count} layers, counted from 0. "
             "Choose among these, or null for all"
         )
-    if headless := [layer for layer in layers if spec["shape"]["heads"][layer] == 0]:
+    if headless := [layer for layer in layers if whole.known_shape.heads[layer] == 0]:
         raise MillisError(
             f"tokens.layers={layers}: layer {headless[0]} has no attention head left that could tell which tokens "
             "matter. Leave it out"
@@ -53,6 +56,7 @@ def check_tokens(spec: Spec, layers: list[int]) -> None:
         raise MillisError(
             f"tokens.layers={layers}: expected at least one layer, each once, ascending; or null for every layer"
         )
+    return replace(whole, tokens=tuple(layers))
 
 
 class Thresholds(nn.Module):
@@ -65,21 +69,21 @@ class Thresholds(nn.Module):
 
 
 class TokenPruned(Transformer):
-    """A transformer whose `spec["tokens"]` names the layers between whose halves tokens are dropped.
+    """A transformer whose `spec.tokens` names the layers between whose halves tokens are dropped.
 
     Three ways to run it. In evaluation, sequences really get shorter: of one text to the tokens that stay, of a batch
     to the positions at which any text's token stays, the others' masked. In training, dropped tokens are masked. While
     thresholds are learned (`temperature` is not None, in training), tokens have weights between 0 and 1.
 
     Raises:
-        MillisError: as `check_tokens`.
+        MillisError: as `with_tokens_dropped`.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        check_tokens(spec, spec["tokens"])
+    def __init__(self, spec: TransformerSpec) -> None:
+        with_tokens_dropped(spec, spec.tokens)
         super().__init__(spec)
         self.encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
-        self.thresholds = Thresholds(len(spec["tokens"]))
+        self.thresholds = Thresholds(len(spec.tokens))
         self.remaining = nn.Identity()  # what is told of the weights of the tokens that are left hooks on to it
         self.temperature: float | None = None
         self.seen: list[tuple[Tensor, Tensor]] = []  # of the latest soft pass: weights before, log s, both [B, S]
@@ -106,8 +110,8 @@ class TokenPruned(Transformer):
         """
         first = self.seen[0][0]
         place, weights, shares = 0, first, []
-        for layer in range(layer_count(self.spec)):
-            if layer in self.spec["tokens"]:
+        for layer in range(self.spec.layers):
+            if layer in self.spec.tokens:
                 weights = weights * self._gate(self.seen[place][1], place)
                 place += 1
             shares.append(weights.sum() / first.sum())
@@ -123,16 +127,16 @@ class TokenPruned(Transformer):
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """States [B, S', D] and weights [B, S'] of what is left, and the weights that each feed-forward saw."""
-        parts = cast(anatomy.Bert, anatomy.find(self.spec["encoder"]["model_type"]))
+        parts = cast(anatomy.Bert, anatomy.find(self.spec.kind))
         states = embedded(self, input_ids, token_type_ids)
         weights, found = attention_mask.float(), []
         self.seen = []
         for layer, block in enumerate(blocks_of(self)):
             bias = weights.clamp(min=TINY).log()[:, None, None, :].to(states.dtype)
             states, attention = parts.attend(block, states, bias)
-            if layer in self.spec["tokens"]:
+            if layer in self.spec.tokens:
                 assert attention is not None, "it has heads"
-                place = self.spec["tokens"].index(layer)
+                place = self.spec.tokens.index(layer)
                 states, weights = self._drop(states, weights, importance(attention, weights), place)
             found.append(weights)
             states = parts.feed(block, states)
@@ -178,11 +182,10 @@ def _sparing_first(gates: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(gates[:, :1]), gates[:, 1:]], dim=1)
 
 
-def with_token_pruning(model: Transformer, layers: list[int]) -> TokenPruned:
+def with_token_pruning(model: Transformer, layers: Sequence[int]) -> TokenPruned:
     """`model` with fresh thresholds in `layers`; every weight is copied.
 
     Raises:
-        MillisError: as `check_tokens`.
+        MillisError: as `with_tokens_dropped`.
     """
-    check_tokens(model.spec, layers)
-    return grown(model, TokenPruned({**model.spec, "tokens": layers}))
+    return grown(model, TokenPruned(with_tokens_dropped(model.spec, layers)))

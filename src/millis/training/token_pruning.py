@@ -64,7 +64,7 @@ class TokenPruningCallback(pl.Callback):
         """Log the thresholds."""
         if not trainer.sanity_checking:
             model = _model(pl_module)
-            for layer, value in zip(model.spec["tokens"], model.thresholds.logarithms.exp().tolist(), strict=True):
+            for layer, value in zip(model.spec.tokens, model.thresholds.logarithms.exp().tolist(), strict=True):
                 pl_module.log(f"tokens/threshold/{layer}", value)
 
     def _advance(self, model: TokenPruned) -> None:
