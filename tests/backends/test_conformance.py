@@ -22,6 +22,7 @@ from millis import backends
 from millis.backends.artifact import write_artifact
 from millis.errors import MillisError
 from millis.models import build
+from millis.models.token_pruning import tokens_left
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving import cascade
 from millis.serving import runner as runners
@@ -176,7 +177,7 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
     for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6, 9, 10], [7], [8, 9]), ids([2, 4, 5, 11, 6])):
         inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
         assert (
-            any((left < inputs[1].sum(1)).any() for left in dropping.tokens_left(*inputs)) or len(features.ids[0]) < 3
+            any((left < inputs[1].sum(1)).any() for left in tokens_left(dropping, *inputs)) or len(features.ids[0]) < 3
         )
         with torch.inference_mode():
             assert runner.compute(features)[0] == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 
 from millis import models
+from millis.models.encoder import grown
+from millis.models.exits import with_exits_after
+from millis.models.token_pruning import with_tokens_dropped
 from millis.quantization.qat import Aware
 from millis.quantization.rounding import prepare
 from millis.quantization.spec import Calibration, Quantization
@@ -74,6 +77,16 @@ def model(kind="bert", seed=0):
             if parameter.dim() > 1:
                 parameter.normal_(std=0.3)
     return made.eval()
+
+
+def with_exits(made, layers):
+    """`made` with fresh exits."""
+    return grown(made, with_exits_after(made.spec, layers))
+
+
+def with_tokens_pruned(made, layers):
+    """`made` with fresh thresholds."""
+    return grown(made, with_tokens_dropped(made.spec, layers))
 
 
 def quantization(recipe="dynamic", *, keep=(), **aware):

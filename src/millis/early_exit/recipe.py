@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from millis.early_exit import policy as policies
 from millis.early_exit.training import Training
 from millis.errors import MillisError
-from millis.models.exits import Exiting, with_exits, with_exits_after
+from millis.models.encoder import Transformer, grown
+from millis.models.exits import with_exits_after
 from millis.models.outputs import require_one_text
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
@@ -82,13 +83,13 @@ class EarlyExit:
         self.check_outputs(spec.outputs)
         return with_exits_after(spec, self._chosen(spec))
 
-    def attach(self, model: Any) -> Exiting:
+    def attach(self, model: Transformer) -> Transformer:
         """`model` with fresh exits.
 
         Raises:
             MillisError: as `spec`.
         """
-        return with_exits(model, self._chosen(model.spec))
+        return grown(model, self.spec(model.spec))
 
     def _chosen(self, spec: Spec) -> list[int]:
         if self.layers is not None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
-from millis.models.heads import classifiers
 from millis.models.spec import Shape
 from millis.models.transformer_spec import TransformerSpec
 
@@ -105,18 +104,10 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
     _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
     if large.spec.pooler is not None:
         anatomy.copy_linear(cast(Any, small.pool).dense, cast(Any, large.pool).dense, keep.hidden, keep.hidden)
-    for classifier, larger in zip(_classifiers(small), _classifiers(large), strict=True):
+    for classifier, larger in zip(small.classifiers(), large.classifiers(), strict=True):
         anatomy.copy_linear(classifier, larger, columns=keep.hidden)
-    for threshold, found in zip(_thresholds(small), _thresholds(large), strict=True):
+    for threshold, found in zip(small.between.thresholds, large.between.thresholds, strict=True):
         threshold.copy_(found)
-
-
-def _classifiers(model: Any) -> list[nn.Linear]:
-    return [*classifiers(model.head), *getattr(model, "exits", {}).values()]
-
-
-def _thresholds(model: Any) -> list[Tensor]:
-    return [model.thresholds.logarithms] if model.spec.tokens else []
 
 
 def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:

@@ -16,17 +16,17 @@ multiplies states by the gate and compares without logarithms, which make one te
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models import anatomy
+from millis.models import anatomy, heads
+from millis.models.between import Between
 from millis.models.blocks import blocks_of, embedded, require_post_norm
-from millis.models.encoder import Transformer, grown
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
 
@@ -68,40 +68,44 @@ class Thresholds(nn.Module):
         self.own_lr: float | None = None  # a rate of its own, while it is learned
 
 
-class TokenPruned(Transformer):
-    """A transformer whose `spec.tokens` names the layers between whose halves tokens are dropped.
+class Remaining(nn.Identity):
+    """Called with the weights of the tokens that are left: who has to know of them hooks on to it."""
 
-    Three ways to run it. In evaluation, sequences really get shorter: of one text to the tokens that stay, of a batch
-    to the positions at which any text's token stays, the others' masked. In training, dropped tokens are masked. While
-    thresholds are learned (`temperature` is not None, in training), tokens have weights between 0 and 1.
 
-    Raises:
-        MillisError: as `with_tokens_dropped`.
+class TokenDropping(Between):
+    """Tokens dropped between the halves of the layers that `spec.tokens` names.
+
+    Three ways to run a model. In evaluation, sequences really get shorter: of one text to the tokens that stay, of a
+    batch to the positions at which any text's token stays, the others' masked. In training, dropped tokens are masked.
+    While thresholds are learned (`temperature` is not None, in training), tokens have weights between 0 and 1.
     """
 
-    def __init__(self, spec: TransformerSpec) -> None:
-        with_tokens_dropped(spec, spec.tokens)
-        super().__init__(spec)
-        self.encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
-        self.thresholds = Thresholds(len(spec.tokens))
-        self.remaining = nn.Identity()  # what is told of the weights of the tokens that are left hooks on to it
+    def __init__(self, spec: TransformerSpec, encoder: Any) -> None:
+        super().__init__(spec, encoder)
+        encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
+        self.learned = Thresholds(len(spec.tokens))
+        self.remaining = Remaining()
         self.temperature: float | None = None
         self.seen: list[tuple[Tensor, Tensor]] = []  # of the latest soft pass: weights before, log s, both [B, S]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits [B, C] of token ids [B, S]."""
-        states, weights, _ = self._run(input_ids, attention_mask, token_type_ids)
-        logits: Tensor = self.head(self.dropout(self.pool(states, weights)))
-        return logits
+    @staticmethod
+    def check(spec: Spec) -> None:
+        """As `with_tokens_dropped`."""
+        with_tokens_dropped(spec, spec.tokens)
 
-    @torch.no_grad()
-    def tokens_left(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> list[Tensor]:
-        """How many tokens of each text every layer's feed-forward takes, [B] a layer."""
-        return [
-            weights.sum(dim=1).round().long() for weights in self._run(input_ids, attention_mask, token_type_ids)[2]
-        ]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"thresholds": self.learned, "remaining": self.remaining}
+
+    @property
+    def thresholds(self) -> tuple[Tensor, ...]:
+        return (self.learned.logarithms,)
+
+    def answers(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> heads.Answers:
+        """Logits [B, C]."""
+        states, weights, _ = self.run(model, ids, mask, types)
+        logits: Tensor = model.head(model.dropout(model.pool(states, weights)))
+        return logits
 
     def soft_share(self) -> Tensor:
         """Weight of the tokens that the feed-forwards of the latest soft pass took, over that of all; a scalar.
@@ -121,42 +125,51 @@ class TokenPruned(Transformer):
         """Thresholds are learned: from now on they decide."""
         self.temperature = None
         self.seen = []
-        self.thresholds.requires_grad_(False)
+        self.learned.requires_grad_(False)
 
-    def _run(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def run(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         """States [B, S', D] and weights [B, S'] of what is left, and the weights that each feed-forward saw."""
         parts = cast(anatomy.Bert, anatomy.find(self.spec.kind))
-        states = embedded(self, input_ids, token_type_ids)
-        weights, found = attention_mask.float(), []
+        states = embedded(model, ids, types)
+        weights, found = mask.float(), []
         self.seen = []
-        for layer, block in enumerate(blocks_of(self)):
+        for layer, block in enumerate(blocks_of(model)):
             bias = weights.clamp(min=TINY).log()[:, None, None, :].to(states.dtype)
             states, attention = parts.attend(block, states, bias)
             if layer in self.spec.tokens:
                 assert attention is not None, "it has heads"
-                place = self.spec.tokens.index(layer)
-                states, weights = self._drop(states, weights, importance(attention, weights), place)
+                received, place = importance(attention, weights), self.spec.tokens.index(layer)
+                states, weights = self._drop(states, weights, received, place, model.training)
             found.append(weights)
             states = parts.feed(block, states)
         return states, weights, found
 
-    def _drop(self, states: Tensor, weights: Tensor, received: Tensor, place: int) -> tuple[Tensor, Tensor]:
-        if self.training and self.temperature is not None:
+    def _drop(
+        self, states: Tensor, weights: Tensor, received: Tensor, place: int, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        if training and self.temperature is not None:
             logarithm = received.clamp(min=TINY).log()
             self.seen.append((weights.detach(), logarithm.detach()))
             return states, self.remaining(weights * self._gate(logarithm, place))
-        stays = (received >= self.thresholds.logarithms[place].exp()).to(weights.dtype)
+        stays = (received >= self.learned.logarithms[place].exp()).to(weights.dtype)
         weights = weights * _sparing_first(stays)
-        if self.training:
+        if training:
             return states, self.remaining(weights)
         places = weights.amax(dim=0).nonzero().squeeze(1)
         return states[:, places], self.remaining(weights[:, places])
 
     def _gate(self, logarithm: Tensor, place: int) -> Tensor:
         assert self.temperature is not None
-        return _sparing_first(torch.sigmoid((logarithm - self.thresholds.logarithms[place]) / self.temperature))
+        return _sparing_first(torch.sigmoid((logarithm - self.learned.logarithms[place]) / self.temperature))
+
+
+@torch.no_grad()
+def tokens_left(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+) -> list[Tensor]:
+    """How many tokens of each text every layer's feed-forward takes in a model that drops some, [B] a layer."""
+    _, _, found = model.between.run(model, input_ids, attention_mask, token_type_ids)
+    return [weights.sum(dim=1).round().long() for weights in found]
 
 
 def importance(attention: Tensor, weights: Tensor) -> Tensor:
@@ -180,12 +193,3 @@ def importance(attention: Tensor, weights: Tensor) -> Tensor:
 def _sparing_first(gates: Tensor) -> Tensor:
     """`gates` [B, S] with 1 for the first token."""
     return torch.cat([torch.ones_like(gates[:, :1]), gates[:, 1:]], dim=1)
-
-
-def with_token_pruning(model: Transformer, layers: Sequence[int]) -> TokenPruned:
-    """`model` with fresh thresholds in `layers`; every weight is copied.
-
-    Raises:
-        MillisError: as `with_tokens_dropped`.
-    """
-    return grown(model, TokenPruned(with_tokens_dropped(model.spec, layers)))

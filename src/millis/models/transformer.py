@@ -7,17 +7,11 @@ import torch
 
 from millis.models import anatomy
 from millis.models.encoder import Transformer
-from millis.models.exits import Exiting
-from millis.models.token_pruning import TokenPruned
 from millis.models.transformer_spec import TransformerSpec
 
 
 def build(spec: TransformerSpec) -> Transformer:
     """Make the module with fresh weights, on the sizes of `spec.shape`."""
-    if spec.exits:
-        return Exiting(spec)
-    if spec.tokens:
-        return TokenPruned(spec)
     return Transformer(spec)
 
 

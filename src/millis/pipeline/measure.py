@@ -29,6 +29,7 @@ from millis.budget import open_question
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving
+from millis.models.token_pruning import tokens_left
 from millis.models.tokenizer import longest
 from millis.models.transformer import whole
 from millis.pipeline import keys
@@ -189,7 +190,7 @@ def tokens_kept(teacher: Teacher, model: Any, planned: Plan, split: Split) -> fl
     model.eval()
     for begin in range(0, len(split), COUNTED):  # who is beside a text in a batch changes nothing
         inputs = model_inputs(rows.__getitems__(list(range(begin, min(begin + COUNTED, len(split))))))
-        kept += float(torch.stack(model.tokens_left(**inputs)).float().mean(dim=0).sum())
+        kept += float(torch.stack(tokens_left(model, **inputs)).float().mean(dim=0).sum())
         all_tokens += int(inputs["attention_mask"].sum())
     return kept / all_tokens
 

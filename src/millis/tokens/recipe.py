@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from millis.errors import MillisError
+from millis.models.encoder import Transformer, grown
 from millis.models.outputs import require_one_text
 from millis.models.spec import Spec
-from millis.models.token_pruning import TokenPruned, with_token_pruning, with_tokens_dropped
+from millis.models.token_pruning import with_tokens_dropped
 from millis.models.transformer_spec import TransformerSpec
 from millis.traits import CUTS_HEADS, DATA_SIZES, EXITS, FEATURES, FREEZES, IN_TRAINING, Reasons, Traits
 from millis.types import Output
@@ -96,13 +97,13 @@ class TokenPruning:
             )
         return dropping
 
-    def attach(self, model: Any) -> TokenPruned:
+    def attach(self, model: Transformer) -> Transformer:
         """`model` with fresh thresholds.
 
         Raises:
             MillisError: as `spec`.
         """
-        return with_token_pruning(model, self.spec(model.spec).tokens)
+        return grown(model, self.spec(model.spec))
 
     def rate(self, soft_steps: int) -> float:
         """Peak rate of log θ, for so many steps."""
