@@ -25,12 +25,13 @@ from millis.benchmark.where import measure
 from millis.data.bundled import Bundled
 from millis.errors import MillisError
 from millis.models.load import Packaged
+from millis.models.spec import Spec
 from millis.models.student import TransformerStudent
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving.runner import load
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
-from millis.types import Features, Spec
+from millis.types import Features
 
 CALIBRATION = Calibration()
 DYNAMIC = Quantization()

@@ -59,7 +59,7 @@ def write_graphs(model: object, signature: Signature, folder: Path) -> tuple[dic
         with patch.object(exports, "spelled_out", attention):
             exports.export(model, graphs[f"{prefix}fp32"], signature, None)
             exports.export(model, graphs[f"{prefix}int8"], signature, Quantization())
-    config = model.spec["encoder"]
+    config = model.spec.encoder
     fused = optimizer.optimize_model(
         str(graphs["fp32"]),
         model_type="bert",

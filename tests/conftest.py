@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from specs import static
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import beside
@@ -51,7 +53,7 @@ class BagOfTokens(nn.Module):
 
     def __init__(self, vocabulary, size, num_labels):
         super().__init__()
-        self.spec = {"num_labels": num_labels}
+        self.spec = static(vocab_size=vocabulary, size=size, num_labels=num_labels)
         self.embedding = nn.Embedding(vocabulary, size)
         self.head = nn.Linear(size, num_labels)
 

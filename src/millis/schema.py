@@ -35,8 +35,11 @@ def parsed(text: str) -> Any:
         raise MillisError(f"no JSON: {error}") from error
 
 
-def checked(value: Any, kind: type[Checked]) -> Checked:
+def checked(value: Any, kind: type[Checked], within: str = "") -> Checked:
     """`value`, made of JSON, as a `kind`; what a dataclass has no field for is passed over.
+
+    Args:
+        within: The field that `value` was read from, where it is a part of something, for the message.
 
     Raises:
         MillisError: one line: the field, what was got, what was expected.
@@ -46,7 +49,7 @@ def checked(value: Any, kind: type[Checked]) -> Checked:
     except RecursionError as error:
         raise MillisError("got lists or objects nested too deep, expected a few levels") from error
     except msgspec.ValidationError as error:
-        raise MillisError(_told(str(error), value, kind)) from error
+        raise MillisError(_told(str(error), value, kind, within)) from error
 
 
 def decoded(text: bytes, kind: type[Checked]) -> Checked:
@@ -64,13 +67,13 @@ def decoded(text: bytes, kind: type[Checked]) -> Checked:
         raise MillisError(f"{place}: {what}" if place else what) from error
 
 
-def _told(message: str, value: Any, kind: Any) -> str:
+def _told(message: str, value: Any, kind: Any, within: str) -> str:
     """msgspec's message, which names neither a mapping's key nor the value that was got, with both."""
     what, _, place = message.replace("`", "").partition(" - at ")
     what = what[0].lower() + what[1:]
     if not place.startswith("$"):  # a key of the wrong kind, which JSON cannot have
-        return message.replace("`", "")
-    at, where = value, ""
+        return f"{what} in {within}" if within else message.replace("`", "")
+    at, where = value, f".{within}" if within else ""
     for name, index in _STEP.findall(place):
         if name:
             at, where = at[name], f"{where}.{name}"

@@ -15,11 +15,6 @@ from numpy.typing import NDArray
 Text: TypeAlias = str | tuple[str, str]
 """What a request carries: one text, or a pair."""
 
-Spec: TypeAlias = dict[str, Any]
-"""JSON-able description of an architecture: `{"family": "transformer", ...}`. `millis.models.build(spec)` makes
-the module with fresh weights; latency is a function of the spec, the backend and the tokenizer alone."""
-
-
 Per: TypeAlias = Literal["text", "token"]
 """What an output has a row of logits for: a text, [B, C], or each of its input tokens, [B, S, C]."""
 

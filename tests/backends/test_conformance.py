@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 from signatures import answering
+from specs import static, transformer
 from torch import nn
 
 from millis import backends
 from millis.backends.artifact import write_artifact
 from millis.errors import MillisError
 from millis.models import build
+from millis.models.token_pruning import tokens_left
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving import cascade
 from millis.serving import runner as runners
@@ -29,16 +31,9 @@ from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, open_manifes
 from millis.traits import DATA_SIZES, SEGMENTS, has
 from millis.types import Features
 
-SPEC = {"family": "static", "vocab_size": 12, "size": 32, "dropout": 0.0, "num_labels": 3}
-DROPPING = {
-    "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 3, "affixes": [[], []], "tokens": [0, 1],
-    "encoder": {
-        "model_type": "bert", "vocab_size": 12, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "intermediate_size": 32, "max_position_embeddings": 16, "type_vocab_size": 2, "pad_token_id": 0,
-    },
-    "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]},
-}  # fmt: skip
-EXITING = {**{key: value for key, value in DROPPING.items() if key != "tokens"}, "exits": [0]}
+SPEC = static(size=32, num_labels=3)
+DROPPING = transformer(tokens=[0, 1], num_labels=3)
+EXITING = transformer(exits=[0], num_labels=3)
 load = partial(runners.load, trust_code=True)  # of artifacts that these tests write themselves
 LABELS = ("a", "b", "c")
 INPUTS = ("input_ids", "attention_mask")
@@ -182,7 +177,7 @@ def test_a_model_that_drops_tokens_computes_on_shorter_sequences_or_is_refused(b
     for features in (ids([2]), ids([2, 4, 5, 3]), ids([4, 5, 6, 9, 10], [7], [8, 9]), ids([2, 4, 5, 11, 6])):
         inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
         assert (
-            any((left < inputs[1].sum(1)).any() for left in dropping.tokens_left(*inputs)) or len(features.ids[0]) < 3
+            any((left < inputs[1].sum(1)).any() for left in tokens_left(dropping, *inputs)) or len(features.ids[0]) < 3
         )
         with torch.inference_mode():
             assert runner.compute(features)[0] == pytest.approx(dropping(*inputs).numpy(), abs=1e-4)

@@ -8,7 +8,7 @@ import torch
 
 from millis.backends.artifact import write_artifact
 from millis.errors import MillisError
-from millis.models import build
+from millis.models import build, read
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving import runner as runners
 from millis.storage.manifest import Manifest
@@ -44,7 +44,7 @@ load = partial(runners.load, trust_code=True)
 def model(family):
     """Weights wide enough for tokens to differ."""
     torch.manual_seed(0)
-    made = build({**SPECS[family], "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]]})
+    made = build(read({**SPECS[family], "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]]}))
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.dim() > 1:

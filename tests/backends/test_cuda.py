@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from signatures import PAIRS, TEXTS
+from specs import transformer
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from millis.backends.cuda import Cuda, CudaSession, buckets
 from millis.errors import MillisError
-from millis.models import build
+from millis.models import build, read
 from millis.quantization.spec import Quantization
 from millis.traits import DATA_SIZES, has
 from millis.types import Features, Output, Signature
@@ -60,7 +61,7 @@ class Tape:
 
 def model(family, dtype=torch.float32):
     torch.manual_seed(0)
-    return build(FAMILIES[family]).to(dtype).eval()
+    return build(read(FAMILIES[family])).to(dtype).eval()
 
 
 def request(*ids, types=None):
@@ -150,7 +151,7 @@ def test_what_it_cannot_do_is_refused_with_advice(tmp_path):
     with pytest.raises(MillisError, match=r"backend=cuda got quantization .*, expected none"):
         Cuda().write(model("static"), tmp_path, TEXTS, Quantization())
     dropping = model("static")
-    dropping.spec = {**dropping.spec, "tokens": [0]}
+    dropping.spec = transformer(tokens=[0])
     with pytest.raises(
         MillisError, match=r"backend=cuda records computations of fixed sizes.* Set backend.graphs=false"
     ):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from specs import static
 from torch import nn
 
 from millis import models
@@ -17,7 +18,7 @@ class Tied(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.spec = {"family": "tied"}
+        self.spec = static()
         self.first = nn.Linear(4, 4, bias=False)
         self.second = nn.Linear(4, 4)
         self.second.weight = self.first.weight
@@ -30,7 +31,6 @@ class Tied(nn.Module):
 @pytest.fixture
 def tied(monkeypatch):
     monkeypatch.setattr(models, "build", lambda spec: Tied())
-    monkeypatch.setattr(models, "is_family", lambda name: True)
     return Tied()
 
 

@@ -6,6 +6,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from specs import static
 from torch import nn
 
 pytest.importorskip("openvino")
@@ -82,7 +83,7 @@ def test_dynamic_int8_stores_bytes_and_is_told_to_round_activations(write):
     class Wide(nn.Module):
         def __init__(self):
             super().__init__()
-            self.spec = {"family": "static", "vocab_size": 12, "size": 64, "dropout": 0.0, "num_labels": 2}
+            self.spec = static(size=64)
             self.table, self.inner, self.head = nn.Embedding(12, 64), nn.Linear(64, 256), nn.Linear(256, 2)
 
         def forward(self, input_ids, attention_mask, token_type_ids=None):

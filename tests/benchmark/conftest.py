@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from signatures import answering
+from specs import static
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from millis.storage.manifest import Manifest, seal
@@ -41,7 +42,7 @@ def artifact(tmp_path):
         tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         tokenizer.save(str(folder / "tokenizer.json"))
-        seal(folder, Manifest(name, "onnxruntime", {}, answering("few", "many"), inputs, max_length=8))
+        seal(folder, Manifest(name, "onnxruntime", static(), answering("few", "many"), inputs, max_length=8))
         return folder
 
     return make

@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import pytest
 from signatures import answering
+from specs import static
 
 from millis.benchmark.limit import bytes_read, limit_of, precision_of
 from millis.benchmark.rates import Rates
 from millis.models.work import Work
 from millis.storage.manifest import Manifest
 
-SPEC = {"family": "static", "vocab_size": 50, "size": 8, "dropout": 0.0, "num_labels": 3}
+SPEC = static(vocab_size=50, size=8, num_labels=3)
 FP32 = Manifest("tiny", "onnxruntime", SPEC, answering("a", "b", "c"), ("input_ids",), 16)
 INT8 = replace(FP32, quantization={"weights": 8, "activations": "dynamic"})
 STAGES = {"tokenize": 0.020, "feed": 0.002, "compute": 0.012, "decode": 0.001}

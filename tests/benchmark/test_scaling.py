@@ -1,6 +1,7 @@
 import pytest
 from filelock import FileLock, Timeout
 from signatures import answering
+from specs import static
 
 from millis.benchmark import scaling
 from millis.benchmark.scaling import Point, scale, stream_grid, thread_grid, tune
@@ -8,7 +9,7 @@ from millis.errors import MillisError
 from millis.storage.manifest import Manifest
 from millis.temporaries import private_folder
 
-MANIFEST = Manifest("tiny", "onnxruntime", {}, answering("a", "b"), ("input_ids",), 8)
+MANIFEST = Manifest("tiny", "onnxruntime", static(), answering("a", "b"), ("input_ids",), 8)
 
 
 def point(axis, threads, streams, p50, p99, rate):
@@ -53,7 +54,7 @@ def test_threads_double_up_to_all_cpus(cpus, threads):
 
 
 def test_code_for_a_number_of_threads_is_timed_on_that():
-    compiled = Manifest("tiny", "inductor", {}, answering("a", "b"), ("input_ids",), 8, options={"threads": 2})
+    compiled = Manifest("tiny", "inductor", static(), answering("a", "b"), ("input_ids",), 8, options={"threads": 2})
     assert thread_grid(8, compiled) == [2]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from signatures import answering
+from specs import static
 from tiny import TINY, millis, write_data
 
 import millis as package
@@ -17,7 +18,8 @@ from millis.benchmark.agent.server import Agent
 from millis.errors import MillisError
 from millis.pipeline.analysis import Analysis, check
 from millis.record import read_records
-from millis.storage.manifest import CASCADE, Manifest
+from millis.storage.cascade_spec import CASCADE, CascadeSpec
+from millis.storage.manifest import Manifest
 
 TOKEN = "a-token-of-the-tests"
 SERVE = "import sys; sys.argv[1:] = ['agent', 'port=0']; from millis.cli.main import main; main()"
@@ -72,8 +74,11 @@ def test_a_sweep_measures_there_and_its_records_say_so(address, tmp_path):
 @pytest.mark.parametrize(
     ("backend", "spec"),
     [
-        ("inductor", {}),
-        (CASCADE, {"members": {"fast": {"backend": "eager"}, "accurate": {"backend": "inductor"}}}),
+        ("inductor", static()),
+        (
+            CASCADE,
+            CascadeSpec(threshold=0.5, members={"fast": {"backend": "eager"}, "accurate": {"backend": "inductor"}}),
+        ),
     ],
     ids=["alone", "member"],
 )

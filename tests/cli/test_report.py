@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from signatures import answering
+from specs import static
 
 from millis.cli.hydra_app import composed
 from millis.cli.report import read_all, run
@@ -53,7 +54,7 @@ def test_older_records_need_no_artifact_unless_their_metric_knows_names(tmp_path
     with pytest.raises(MillisError, match=r"artifacts/a"):
         run(composed("report", [f"records={tmp_path / 'records.jsonl'}"]))
     (tmp_path / "artifacts" / "a").mkdir(parents=True)
-    manifest = Manifest("a", "eager", {"family": "static"}, answering(*labels), ("input_ids", "attention_mask"), 12)
+    manifest = Manifest("a", "eager", static(num_labels=3), answering(*labels), ("input_ids", "attention_mask"), 12)
     seal(tmp_path / "artifacts" / "a", manifest)
     for source in ("records.jsonl", ""):
         run(composed("report", [f"records={tmp_path / source}"]))

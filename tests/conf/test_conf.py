@@ -5,7 +5,7 @@ resolves and takes exactly the keys beside it; every searched key exists; a miss
 """
 
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -231,13 +231,13 @@ def test_what_a_search_draws_is_never_refused(study):
     cfg = composed("sweep", f"study={study}")
     space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    teacher, rows = models.build(TEACHER), Rows(encoded([[2, 5, 3]], [0], 3), 0)
+    teacher, rows = models.build(models.read(TEACHER)), Rows(encoded([[2, 5, 3]], [0], 3), 0)
     for _ in range(25):
         drawn = space.sample(asked.ask())
         recipe = recipe_of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
         spec = recipe.student.spec(teacher.spec)
         if recipe.student.fits:  # to texts: they say how many n-grams there are
-            spec = {**spec, "vocab_size": 12}
+            spec = replace(spec, vocab_size=12)
         for method in (recipe.early_exit, recipe.tokens):
             spec = spec if method is None else method.spec(spec)
         student = models.build(spec)

@@ -47,7 +47,7 @@ def build(model_type="bert", layers=4, heads=4, hidden=16, seed=0):
         "shape": {"head_size": 4, "heads": counts, "ffn": [32] * layers}, "num_labels": 3,
     }  # fmt: skip
     torch.manual_seed(seed)
-    model = models.build(spec).eval()
+    model = models.build(models.read(spec)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)

@@ -8,6 +8,7 @@ import torch
 from hydra.utils import instantiate
 from labelled import counted
 from omegaconf import OmegaConf
+from specs import static
 
 from millis.cli.hydra_app import conf_dir
 from millis.data.batches import Rows
@@ -117,7 +118,7 @@ def test_texts_that_are_cut_differently_are_refused(pair, rows, encoded, encoder
 
 def test_a_student_without_layers_is_refused(pair):
     class Static(torch.nn.Module):
-        spec = {"family": "static"}  # noqa: RUF012
+        spec = static()
 
     with pytest.raises(MillisError, match="the student is a 'static' model: it has no layers whose hidden states"):
         FeatureDistillation(terms={"states": HIDDEN}).objective(counted([3, 3, 2]), pair(Static()))

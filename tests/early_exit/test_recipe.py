@@ -1,15 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import rounded
 
 from millis.early_exit.recipe import EarlyExit
 from millis.early_exit.training import Joint
 from millis.errors import MillisError
+from millis.models.spec import Shape
 
 
 def test_every_layer_but_the_last_by_default():
     spec = rounded.spec()
-    deeper = {**spec, "shape": {"head_size": 8, "heads": [2] * 4, "ffn": [32] * 4}}
-    assert EarlyExit(Joint()).spec(deeper)["exits"] == [0, 1, 2]
+    deeper = replace(spec, shape=Shape(8, (2,) * 4, (32,) * 4))
+    assert EarlyExit(Joint()).spec(deeper).exits == (0, 1, 2)
 
 
 def test_the_foretold_architecture_is_the_one_that_is_made():

@@ -1,8 +1,9 @@
 import pytest
+from specs import transformer
 
 from millis.early_exit.saving import depths, exit_metrics, measured_saving
 
-SPEC = {"exits": [1, 3], "shape": {"heads": [2] * 6}}
+SPEC = transformer([2] * 6, exits=[1, 3])
 
 
 def test_depths_count_layers():

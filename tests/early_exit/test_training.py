@@ -1,5 +1,6 @@
 """Stages: what is trained when, by which terms."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from millis.early_exit.loss import EveryOther, ExitLoss, FromLast
 from millis.early_exit.training import Alternating, Joint, SelfDistillation, TwoStage
 from millis.errors import MillisError
 
-PAIR = SimpleNamespace(student=SimpleNamespace(spec=spec() | {"exits": [0]}))
+PAIR = SimpleNamespace(student=SimpleNamespace(spec=replace(spec(), exits=(0,))))
 PLAIN = Distillation(alpha=0.5)
 
 

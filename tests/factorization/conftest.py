@@ -29,7 +29,7 @@ def spec(tokenizer):
         "type_vocab_size": 2,
         "pad_token_id": 0,
     }
-    return {
+    said = {
         "family": "transformer",
         "encoder": config,
         "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]},
@@ -38,6 +38,7 @@ def spec(tokenizer):
         "dropout": 0.1,
         "num_labels": 3,
     }
+    return models.read(said)
 
 
 @pytest.fixture

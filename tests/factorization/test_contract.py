@@ -48,7 +48,7 @@ def test_spec_foretells_apply_and_restores_the_model(method, model, spec, tokeni
     small, same = method.apply(model, tokenizer, TEXTS, batches)
     assert foretold in (None, small.spec)
     assert same.to_str() == changed.to_str()
-    restored = models.build(json.loads(json.dumps(small.spec))).eval()
+    restored = models.build(models.read(json.loads(json.dumps(small.spec.to_json())))).eval()
     restored.load_state_dict(small.state_dict())
     ids = torch.tensor([same.encode(TEXTS[0]).ids])
     assert torch.equal(restored(ids, torch.ones_like(ids)), small(ids, torch.ones_like(ids)))

@@ -104,7 +104,7 @@ def test_fwsvd_keeps_what_the_loss_feels(model, tokenizer, batches):
         Svd(["query", "ffn_in"], Fixed(2), weights).apply(model, tokenizer, [], batches)[0]
         for weights in (Fisher(99), None)
     )
-    names = list(fwsvd.spec["ranks"])
+    names = list(fwsvd.spec.ranks)
     weights = Fisher(99)(model, names, batches, tokenizer)
 
     def measure(small, name):

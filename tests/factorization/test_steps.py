@@ -21,7 +21,7 @@ def test_each_takes_what_the_last_one_left(model, spec, tokenizer):
     size = same.get_vocab_size()
     assert size < tokenizer.get_vocab_size()
     assert small.encoder.embeddings.word_embeddings.table.weight.shape == (size, 4)
-    assert sorted(small.spec["ranks"].values()) == [3, 3, 4]
+    assert sorted(small.spec.ranks.values()) == [3, 3, 4]
     models.build(small.spec).load_state_dict(small.state_dict())
     assert steps.describe() == "vocabulary 0, svd r4, svd r3"
 

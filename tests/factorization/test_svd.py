@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 from signatures import TEXTS
+from specs import static, transformer
 
 from millis import models
 from millis.backends.onnx.export import export
@@ -91,14 +92,14 @@ def test_the_spec_foretells_the_model(model, spec, tokenizer, batches):
         small = apply(method, model, tokenizer, batches)
         assert small.spec == foretold
         assert same is tokenizer
-        assert json.loads(json.dumps(foretold)) == foretold
-        assert "ranks" not in spec and "ranks" not in model.spec
+        assert models.read(json.loads(json.dumps(foretold.to_json()))) == foretold
+        assert spec.ranks == {} and model.spec.ranks == {}
 
 
 def test_energy_is_known_with_the_weights_only(model, spec, tokenizer):
     method = Svd(ALL, Energy(0.6))
     assert method.spec(spec, tokenizer, []) == (None, tokenizer)
-    ranks = apply(method, model, tokenizer).spec["ranks"]
+    ranks = apply(method, model, tokenizer).spec.ranks
     for name, rank in ranks.items():
         values = torch.linalg.svdvals(model.get_submodule(name).weight)
         share = values.square().cumsum(0) / values.square().sum()
@@ -108,7 +109,7 @@ def test_energy_is_known_with_the_weights_only(model, spec, tokenizer):
 def test_a_rank_that_saves_nothing_leaves_the_matrix_whole(model, spec, tokenizer):
     """Break-even of 16 x 16 is 8, of 32 x 16 it is 10.67: rank 8 is smaller for the second kind only."""
     small = apply(Svd(["query", "ffn_in", "ffn_out"], Fixed(8)), model, tokenizer)
-    assert sorted(small.spec["ranks"]) == [
+    assert sorted(small.spec.ranks) == [
         f"encoder.encoder.layer.{i}.{part}.dense" for i in (0, 1) for part in ("intermediate", "output")
     ]
     whole = apply(Svd(ALL, Fixed(99)), model, tokenizer)
@@ -119,10 +120,11 @@ def test_a_rank_that_saves_nothing_leaves_the_matrix_whole(model, spec, tokenize
 def test_ranks_of_two_factorizations_add_up(model, tokenizer):
     first = apply(Svd(["word_embeddings"], Fixed(4)), model, tokenizer)
     both = apply(Svd(["ffn_in"], Fixed(3)), first, tokenizer)
-    assert sorted(both.spec["ranks"].values()) == [3, 3, 4]
+    assert sorted(both.spec.ranks.values()) == [3, 3, 4]
     again = Svd(["*dense*"], Fixed(2)).apply(both, tokenizer, [], None)[0]  # the factors themselves are not taken apart
-    assert not [name for name in again.spec["ranks"] if name.endswith(("down", "up"))]
-    assert with_ranks({"ranks": {"a": 1}}, {"b": 9, "c": 1}, {"b": (4, 4), "c": (4, 4)})["ranks"] == {"a": 1, "c": 1}
+    assert not [name for name in again.spec.ranks if name.endswith(("down", "up"))]
+    two = with_ranks(transformer(ranks={"a": 1}), {"b": 9, "c": 1}, {"b": (4, 4), "c": (4, 4)})
+    assert two.ranks == {"a": 1, "c": 1}
 
 
 def test_almost_full_rank_answers_almost_alike(model, tokenizer, batches):
@@ -149,7 +151,7 @@ def _of_rank(model, rank):
 
 def test_saved_and_restored_by_its_spec(model, tokenizer, batches):
     small = apply(Svd([*ALL, "word_embeddings"], Fixed(4)), model, tokenizer)
-    restored = models.build(json.loads(json.dumps(small.spec))).eval()
+    restored = models.build(models.read(json.loads(json.dumps(small.spec.to_json())))).eval()
     restored.load_state_dict(load(save(small.state_dict())))
     batch = next(iter(batches(tokenizer)))
     assert torch.equal(
@@ -205,7 +207,7 @@ def test_a_pattern_that_names_nothing(spec, tokenizer):
 
 
 def test_a_student_without_such_matrices(tokenizer):
-    spec = {"family": "static", "vocab_size": 9, "size": 4, "dropout": 0.0, "num_labels": 2}
+    spec = static(vocab_size=9, size=4)
     message = "got a 'static' student. Choose factorization=vocabulary, which serves every student"
     with pytest.raises(MillisError, match=message):
         Svd(ALL, Ratio(0.5)).spec(spec, tokenizer, [])

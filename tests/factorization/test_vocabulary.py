@@ -1,5 +1,7 @@
 """A task's vocabulary as a recipe's stage; how pieces are chosen is tested in tests/models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -25,7 +27,7 @@ def test_the_spec_foretells_the_model(model, spec, tokenizer):
     small, same = Vocabulary().apply(model, tokenizer, TEXTS, None)
     assert small.spec == foretold
     assert same.to_str() == smaller.to_str()
-    assert foretold["encoder"]["vocab_size"] == smaller.get_vocab_size() < tokenizer.get_vocab_size()
+    assert foretold.encoder["vocab_size"] == smaller.get_vocab_size() < tokenizer.get_vocab_size()
     models.build(foretold).load_state_dict(small.state_dict())
 
 
@@ -59,10 +61,10 @@ def test_other_words_come_apart_and_are_still_answered(model, tokenizer):
 )
 def test_students_of_every_family(tokenizer, spec_of):
     torch.manual_seed(0)
-    spec = {**spec_of(tokenizer.get_vocab_size()), "dropout": 0.0, "num_labels": 2}
+    spec = models.read({**spec_of(tokenizer.get_vocab_size()), "dropout": 0.0, "num_labels": 2})
     model = models.build(spec).eval()
     small, smaller = Vocabulary().apply(model, tokenizer, TEXTS, None)
-    assert small.spec == {**spec, "vocab_size": smaller.get_vocab_size()}
+    assert small.spec == replace(spec, vocab_size=smaller.get_vocab_size())
     assert torch.equal(logits(small, smaller, TEXTS[0]), logits(model, tokenizer, TEXTS[0]))
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
 

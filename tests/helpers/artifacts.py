@@ -5,11 +5,12 @@ from itertools import pairwise
 import pytest
 import torch
 from signatures import answering
+from specs import static as static_spec
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from millis import backends
 from millis.backends.artifact import write_artifact
-from millis.models import build
+from millis.models import build, read
 from millis.models.ngrams import NgramTokenizer
 from millis.storage.manifest import Manifest
 
@@ -53,7 +54,7 @@ def manifest():
         values = {
             "name": "tiny",
             "backend": "",
-            "spec": {},
+            "spec": static_spec(),
             "task": answering("no", "yes"),
             "inputs": ("input_ids", "attention_mask"),
             "max_length": 8,
@@ -67,8 +68,7 @@ def manifest():
 def static():
     """A model of family `static` with wide-apart random weights, so that int8 cannot change its mind by chance."""
     torch.manual_seed(0)
-    spec = {"family": "static", "vocab_size": len(WORDS), "size": 16, "dropout": 0.0, "num_labels": 2}
-    model = build(spec)
+    model = build(static_spec())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
@@ -84,7 +84,7 @@ def ngrams():
         tokenizer = NgramTokenizer.learn([*texts, *pairwise(texts), *zip(texts, texts, strict=True)], bits=14, least=1)
         student = {"family": "static", "size": labels, "norm": "l2", "dropout": 0.0, "num_labels": labels}
         torch.manual_seed(seed)
-        model = build({**student, "vocab_size": tokenizer.get_vocab_size()})
+        model = build(read({**student, "vocab_size": tokenizer.get_vocab_size()}))
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_()
@@ -97,7 +97,7 @@ def ngrams():
 def large():
     """As `static`, with a table whose integers are past what a graph keeps to itself."""
     torch.manual_seed(0)
-    model = build({"family": "static", "vocab_size": len(WORDS), "size": 128, "dropout": 0.0, "num_labels": 2})
+    model = build(static_spec(size=128))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()

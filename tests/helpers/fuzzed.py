@@ -242,7 +242,7 @@ def _write_artifacts(made: Path) -> None:
     from millis.backends.artifact import write_artifact
     from millis.backends.eager import Eager
     from millis.backends.onnxruntime import OnnxRuntime
-    from millis.models import build
+    from millis.models import build, read
     from millis.quantization.spec import Quantization
     from millis.serving import cascade
     from millis.storage.archived import Archived
@@ -270,10 +270,10 @@ def _write_artifacts(made: Path) -> None:
         ("int8-eager", static, Eager(), Quantization(), None), ("archived", static, Eager(), None, rule),
         ("archived-onnx", static, OnnxRuntime(), None, rule), ("exits", exits, Eager(), None, None),
     ):  # fmt: skip
-        described = Manifest(name, "", spec, answering("no", "yes"), ("input_ids", "attention_mask"), 12)
+        described = Manifest(name, "", read(spec), answering("no", "yes"), ("input_ids", "attention_mask"), 12)
         if spec is exits:
             described = replace(described, early_exit={"policy": "entropy", "threshold": 0.5})
-        write_artifact(made / name, build(spec), written, backend, described, quantization, storage=storage)
+        write_artifact(made / name, build(read(spec)), written, backend, described, quantization, storage=storage)
     members = {
         member: (made / name, open_manifest(made / name))
         for member, name in (("fast", "static-eager"), ("accurate", "static-onnx"))

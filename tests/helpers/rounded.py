@@ -1,10 +1,15 @@
 """Tiny models of every family, quantizations with a training to them, and what they answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from millis import models
 from millis.backends.onnx.arithmetic import arithmetic
+from millis.models.encoder import grown
+from millis.models.exits import with_exits_after
+from millis.models.token_pruning import with_tokens_dropped
 from millis.quantization import rounding
 from millis.quantization.qat import Aware
 from millis.quantization.spec import Calibration, Quantization
@@ -51,14 +56,17 @@ RECIPES = {
 
 def spec(kind="bert"):
     if kind in FAMILIES:
-        return {"family": kind, "vocab_size": VOCABULARY, "dropout": 0.0, "num_labels": 3, **FAMILIES[kind]}
+        return models.read(
+            {"family": kind, "vocab_size": VOCABULARY, "dropout": 0.0, "num_labels": 3, **FAMILIES[kind]}
+        )
     if kind == "low rank":
-        return spec("bert") | {"ranks": RANKS}
+        return replace(spec("bert"), ranks=RANKS)
     shape = {} if kind == "albert" else {"shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]}}
-    return {
+    said = {
         "family": "transformer", "encoder": ENCODERS[kind], "affixes": [[], []], "pooling": "mean", "dropout": 0.0,
         "num_labels": 3, **shape,
     }  # fmt: skip
+    return models.read(said)
 
 
 def model(kind="bert", seed=0):
@@ -70,6 +78,16 @@ def model(kind="bert", seed=0):
             if parameter.dim() > 1:
                 parameter.normal_(std=0.3)
     return made.eval()
+
+
+def with_exits(made, layers):
+    """`made` with fresh exits."""
+    return grown(made, with_exits_after(made.spec, layers))
+
+
+def with_tokens_pruned(made, layers):
+    """`made` with fresh thresholds."""
+    return grown(made, with_tokens_dropped(made.spec, layers))
 
 
 def quantization(recipe="dynamic", *, keep=(), **aware):

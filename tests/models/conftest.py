@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from specs import changed
 
 from millis import models
 
@@ -58,7 +59,7 @@ def make_spec(model_type="bert", **changes):
         "dropout": 0.1,
         "num_labels": 3,
     }
-    return {**spec, **changes}
+    return changed(models.read(spec), **changes)
 
 
 def make_model(spec, seed=0):

@@ -9,11 +9,11 @@ from millis.models import anatomy
 
 @pytest.mark.parametrize("model_type", anatomy.supported())
 def test_full_shape_comes_from_the_config(spec, model_type):
-    assert anatomy.full_shape(spec(model_type)["encoder"]) == spec(model_type)["shape"]
+    assert anatomy.full_shape(spec(model_type).encoder) == spec(model_type).shape
 
 
 def test_gpt2_that_names_no_ffn_has_four_times_its_width(spec):
-    assert anatomy.full_shape({**spec("gpt2")["encoder"], "n_inner": None})["ffn"] == [128] * 4
+    assert anatomy.full_shape({**spec("gpt2").encoder, "n_inner": None}).ffn == (128,) * 4
 
 
 @pytest.mark.parametrize("model_type", anatomy.supported())
@@ -74,7 +74,7 @@ def test_copy_linear_takes_rows_and_columns():
 
 
 def test_electra_without_projection_narrows_and_with_projection_says_why_not(spec):
-    parts, config = anatomy.find("electra"), spec("electra")["encoder"]
+    parts, config = anatomy.find("electra"), spec("electra").encoder
     assert parts.with_hidden(config, 16)["embedding_size"] == 16
     with pytest.raises(MillisError) as error:
         parts.with_hidden({**config, "embedding_size": 8}, 16)

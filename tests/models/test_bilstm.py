@@ -32,5 +32,5 @@ def test_student_reads_the_teachers_vocabulary(teacher):
     model = models.build(spec)
     student.initialise(model, teacher)
     assert torch.equal(model.embedding.weight, embeddings.word_vectors(teacher, 8, "size"))
-    assert spec["num_labels"] == 3
+    assert spec.outputs[0].width == 3
     assert student.describe(spec) == "bilstm 6 e8"

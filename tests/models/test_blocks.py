@@ -5,7 +5,7 @@ import rounded
 import torch
 
 from millis.models.blocks import FAR, post_norm_types, spelled_out, written_mask
-from millis.models.exits import with_exits
+from millis.models.exits import exit_logits
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "low rank"])
@@ -24,10 +24,10 @@ def test_spelled_out_attention_is_the_fused_one(kind):
 @torch.no_grad()
 def test_segments_are_spelled_out_with_their_model():
     ids, mask, _ = rounded.batch()
-    model = with_exits(rounded.model(), [0]).eval()
-    fused = model.exit_logits(ids, mask)
+    model = rounded.with_exits(rounded.model(), [0]).eval()
+    fused = exit_logits(model, ids, mask)
     with spelled_out(model):
-        spelled = model.exit_logits(ids, mask)
+        spelled = exit_logits(model, ids, mask)
     assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(spelled, fused, strict=True))
 
 

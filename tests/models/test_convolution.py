@@ -13,7 +13,7 @@ def test_logits_by_hand():
     """One channel, token i has vector i. Width 1 times 2: max(2, 6, 4) = 6. Width 3, sums: 4, 6, 5, so max 6 - 1 = 5.
     Logit = 6 + 10 * 5 = 56. The padding's 9 is in no window."""
     spec = {"family": "convolution", "vocab_size": 10, "embedding_size": 1, "filters": 1, "widths": [1, 3]}
-    model = models.build({**spec, "dropout": 0.5, "num_labels": 1}).eval()
+    model = models.build(models.read({**spec, "dropout": 0.5, "num_labels": 1})).eval()
     with torch.no_grad():
         model.embedding.weight.copy_(torch.arange(10.0)[:, None])
         model.windows[0].weight.fill_(2.0), model.windows[0].bias.fill_(0.0)
@@ -28,7 +28,7 @@ def test_student_reads_the_teachers_vocabulary(teacher):
     model = models.build(spec)
     student.initialise(model, teacher)
     assert torch.equal(model.embedding.weight, embeddings.word_vectors(teacher, 8, "size"))
-    assert spec["num_labels"] == 3
+    assert spec.outputs[0].width == 3
     assert student.describe(spec) == "convolution 16x2 e8"
 
 

@@ -11,7 +11,7 @@ from millis.models import anatomy
 
 def reference(spec, model):
     """BertForSequenceClassification with our weights, its pooler fed with our pooling."""
-    config = BertConfig(**{k: v for k, v in spec["encoder"].items() if k != "model_type"}, num_labels=3)
+    config = BertConfig(**{k: v for k, v in spec.encoder.items() if k != "model_type"}, num_labels=3)
     hf = BertForSequenceClassification(config).eval()
     missing, unexpected = hf.bert.load_state_dict(model.encoder.state_dict(), strict=False)
     assert [name for name in missing if "pooler" not in name] == unexpected == []
@@ -64,8 +64,8 @@ def test_architecture_without_anatomy_is_built_from_its_config(batch):
         "max_position_embeddings": 42,
     }
     spec = {"family": "transformer", "encoder": config, "pooling": "mean", "dropout": 0.1, "num_labels": 3}
-    assert models.build(spec).eval()(*batch(2, 5)).shape == (2, 3)
-    assert models.max_length(spec) == 40
+    assert models.build(models.read(spec)).eval()(*batch(2, 5)).shape == (2, 3)
+    assert models.max_length(models.read(spec)) == 40
 
 
 def test_unknown_pooling(spec):

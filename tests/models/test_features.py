@@ -3,7 +3,9 @@
 import math
 
 import pytest
+import rounded
 import torch
+from specs import transformer
 from torch import nn
 
 from millis.errors import MillisError
@@ -68,7 +70,7 @@ def test_attention_and_value_give_the_heads_output(spec, model, batch):
 
 
 def test_a_projected_embedding_is_what_enters_the_first_block(spec, model, batch):
-    config = {**spec("electra")["encoder"], "embedding_size": 8}
+    config = {**spec("electra").encoder, "embedding_size": 8}
     built, (ids, mask) = model(spec("electra", encoder=config)), padded(batch)
     with torch.no_grad(), capture(built, [Feature("embedding", 0)]) as found:
         built(ids, mask)
@@ -145,10 +147,10 @@ def test_sizes_come_from_the_spec(spec):
 @pytest.mark.parametrize(
     ("broken", "name"),
     [
-        ({"family": "static"}, "static"),
-        ({"family": "bilstm"}, "bilstm"),
-        ({"family": "convolution"}, "convolution"),
-        ({"family": "transformer", "encoder": {"model_type": "deberta"}}, "deberta"),
+        (rounded.spec("static"), "static"),
+        (rounded.spec("bilstm"), "bilstm"),
+        (rounded.spec("convolution"), "convolution"),
+        (transformer(encoder={"model_type": "deberta"}, shape=None), "deberta"),
     ],
 )
 def test_a_model_without_layers_says_what_to_choose(broken, name):

@@ -15,7 +15,7 @@ from millis.models.student import TransformerStudent
 def reference(spec):
     """transformers' own, as it would come from a file."""
     torch.manual_seed(1)
-    config = {name: value for name, value in spec("gpt2")["encoder"].items() if name != "model_type"}
+    config = {name: value for name, value in spec("gpt2").encoder.items() if name != "model_type"}
     encoder = AutoModel.from_config(GPT2Config(**config)).eval()
     with torch.no_grad():
         for parameter in encoder.parameters():

@@ -1,10 +1,12 @@
 """Heads of texts and of tokens, on every family that gives them."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 from torch import nn
 
-from millis.models import build
+from millis.models import build, read
 from millis.models.anatomy import full_shape
 from millis.models.heads import Heads, answers, classifiers, head
 from millis.types import Output
@@ -17,7 +19,8 @@ CONFIG = {
 }  # fmt: skip
 SPECS = {
     "transformer": {
-        "family": "transformer", "encoder": CONFIG, "shape": full_shape(CONFIG), "pooling": "mean", "dropout": 0.1,
+        "family": "transformer", "encoder": CONFIG, "shape": asdict(full_shape(CONFIG)), "pooling": "mean",
+        "dropout": 0.1,
     },
     "bilstm": {"family": "bilstm", "vocab_size": 20, "embedding_size": 8, "hidden_size": 6, "dropout": 0.1},
     "convolution": {
@@ -28,7 +31,7 @@ SPECS = {
 
 def made(family, **outputs):
     torch.manual_seed(0)
-    return build({**SPECS[family], **(outputs or BOTH)}).eval()
+    return build(read({**SPECS[family], **(outputs or BOTH)})).eval()
 
 
 def run(model, *rows):

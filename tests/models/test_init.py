@@ -60,7 +60,7 @@ BUILT = {}
 def built(family):
     if family not in BUILT:
         torch.manual_seed(0)
-        BUILT[family] = models.build(SPECS[family]).eval()
+        BUILT[family] = models.build(models.read(SPECS[family])).eval()
     return BUILT[family]
 
 
@@ -72,7 +72,8 @@ def test_every_family_has_a_spec_here():
 def test_spec_is_kept_and_rebuilds_the_same_shapes(family):
     model = built(family)
     again = models.build(model.spec)
-    assert model.spec == SPECS[family]
+    assert model.spec.to_json() == SPECS[family]
+    assert models.read(SPECS[family]) == model.spec
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
 
 
@@ -93,7 +94,7 @@ def test_logits_do_not_depend_on_padding(family, lengths, padding, seed):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_text_without_tokens_gives_finite_logits_and_gradients(family):
-    model = models.build(SPECS[family])
+    model = models.build(models.read(SPECS[family]))
     logits = model(torch.full((2, 3), 5), torch.tensor([[0, 0, 0], [1, 1, 0]]))
     logits.sum().backward()
     assert torch.isfinite(logits).all()
@@ -102,7 +103,7 @@ def test_text_without_tokens_gives_finite_logits_and_gradients(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_parameter_learns(family):
-    model = models.build(SPECS[family]).eval()
+    model = models.build(models.read(SPECS[family])).eval()
     model(torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.long))[0, 0].backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().sum() == 0]
     # A key's bias shifts every score of a query alike, which softmax does not see; it never learns.
@@ -142,7 +143,7 @@ def test_torchscript_onnx_export_agrees_at_other_shapes(family, pair):
 
 def test_unknown_family_names_the_nearest():
     with pytest.raises(MillisError) as error:
-        models.build({"family": "transfomer"})
+        models.build(models.read({"family": "transfomer"}))
     assert str(error.value) == (
         "model family 'transfomer' is unknown; expected one of bilstm, convolution, static, transformer; did you mean "
         "'transformer'?. Mend `family` in the spec, or load the artifact with the millis that wrote it"
@@ -152,11 +153,14 @@ def test_unknown_family_names_the_nearest():
 @pytest.mark.parametrize("name", [None, "../errors", "anatomy", "os"])
 def test_family_is_never_another_module(name):
     with pytest.raises(MillisError, match="is unknown; expected one of"):
-        models.build({"family": name})
+        models.build(models.read({"family": name}))
 
 
-def test_importing_the_package_imports_neither_torch_nor_transformers():
-    script = "import sys, millis.models as m; m.families(); print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+def test_the_package_and_specs_import_neither_torch_nor_transformers():
+    script = (
+        f"import sys, millis.models as m; [m.read(spec) for spec in {list(SPECS.values())}]; m.families(); "
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -165,4 +169,4 @@ def test_importing_the_package_imports_neither_torch_nor_transformers():
     ("family", "expected"), [("transformer", 40), ("convolution", 512), ("bilstm", 512), ("static", 512)]
 )
 def test_max_length(family, expected):
-    assert models.max_length(SPECS[family]) == expected
+    assert models.max_length(models.read(SPECS[family])) == expected

@@ -10,9 +10,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
+from millis import models
 from millis.errors import MillisError
 from millis.models import anatomy, load, wordpiece
 from millis.models.load import Packaged, Pretrained
+from millis.models.spec import Shape
 
 TEXTS = ["the cat sat on the mat", "a dog barked at the cat"]
 
@@ -23,7 +25,7 @@ def saved(tmp_path, spec):
 
     def make(model_type="bert"):
         torch.manual_seed(0)
-        encoder = AutoModel.from_config(AutoConfig.for_model(**spec(model_type)["encoder"])).eval()
+        encoder = AutoModel.from_config(AutoConfig.for_model(**spec(model_type).encoder)).eval()
         encoder.save_pretrained(tmp_path)
         tokenizer = wordpiece.train(TEXTS, 100, lowercase=True)
         tokenizer.enable_padding(length=30)
@@ -42,9 +44,9 @@ def test_saved_encoder_comes_back(saved, tmp_path, spec, model_type):
     with torch.no_grad():
         expected = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.mean(dim=1)
         torch.testing.assert_close(model.eval().pooled(ids, torch.ones_like(ids)), expected, atol=1e-5, rtol=0)
-    assert model.spec["shape"] == spec(model_type)["shape"]
-    assert model.spec["dropout"] == 0.2 and model.spec["num_labels"] == 5
-    assert json.loads(json.dumps(model.spec)) == model.spec
+    assert model.spec.shape == spec(model_type).shape
+    assert model.spec.dropout == 0.2 and model.spec.outputs[0].width == 5
+    assert models.read(json.loads(json.dumps(model.spec.to_json()))) == model.spec
 
 
 def test_tokenizer_comes_without_padding_and_truncation(saved, tmp_path):
@@ -53,7 +55,7 @@ def test_tokenizer_comes_without_padding_and_truncation(saved, tmp_path):
     assert isinstance(tokenizer, Tokenizer)
     assert tokenizer.padding is None and tokenizer.truncation is None
     assert len(tokenizer.encode(" ".join(["cat"] * 50)).ids) == 52
-    assert model.spec["affixes"] == [[tokenizer.token_to_id("[CLS]")], [tokenizer.token_to_id("[SEP]")]]
+    assert model.spec.affixes == ((tokenizer.token_to_id("[CLS]"),), (tokenizer.token_to_id("[SEP]"),))
 
 
 def test_half_precision_checkpoint_is_read_as_fp32(saved, tmp_path):
@@ -131,7 +133,7 @@ def test_package_missing_falls_back_to_the_hub(monkeypatch, saved, tmp_path):
     saved()
     monkeypatch.setitem(sys.modules, load.PACKAGE, None)
     monkeypatch.setattr(load, "PACKAGE_HUB_NAME", str(tmp_path))
-    assert Packaged(pooling="cls")(outputs(2), [])[0].spec["pooling"] == "cls"
+    assert Packaged(pooling="cls")(outputs(2), [])[0].spec.pooling == "cls"
 
 
 def test_package_with_other_weights(monkeypatch, saved, tmp_path):
@@ -149,8 +151,8 @@ def test_packaged_minilm():
     """Its own training made paraphrases near: cosine of mean-pooled vectors, with margin."""
     pytest.importorskip(load.PACKAGE)
     model, tokenizer = Packaged()(outputs(2), [])
-    assert model.spec["shape"] == {"head_size": 32, "heads": [12] * 6, "ffn": [1536] * 6}
-    assert model.spec["affixes"] == [[101], [102]]
+    assert model.spec.shape == Shape(32, (12,) * 6, (1536,) * 6)
+    assert model.spec.affixes == ((101,), (102,))
     vectors = []
     for text in ("A man is eating food.", "Someone eats a meal.", "The stock market fell."):
         ids = torch.tensor([tokenizer.encode(text).ids])
@@ -172,7 +174,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows(saved, tmp_path, spec
 
 
 def test_a_folder_without_a_tokenizer(tmp_path, spec):
-    config = AutoConfig.for_model(**spec("bert")["encoder"])
+    config = AutoConfig.for_model(**spec("bert").encoder)
     AutoModel.from_config(config).save_pretrained(tmp_path)
     message = r"has 5 tokens, the model 100 rows: .* files are missing \(tokenizer.json or vocab.txt\). Save it beside"
     with pytest.raises(MillisError, match=message):

@@ -36,7 +36,7 @@ def test_names_serve_where_nobody_described_the_architecture():
         "max_position_embeddings": 42,
     }
     spec = {"family": "transformer", "encoder": config, "pooling": "mean", "dropout": 0.1, "num_labels": 3}
-    model = models.build(spec)
+    model = models.build(models.read(spec))
     assert len(find(model, ["*.intermediate.dense"], "x")) == 2
     assert list(find(model, ["word_embeddings"], "x")) == ["encoder.embeddings.word_embeddings"]
     with pytest.raises(MillisError, match="holds 'ffn_in', which names no matrix"):

@@ -1,11 +1,14 @@
 """Linear models of n-grams: tf-idf and its fits against scikit-learn, as the module computes them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
+from specs import static
 
 from millis import models
 from millis.models.ngram_student import (
@@ -45,7 +48,7 @@ def counts(found, size=40):
 
 
 def module(student, size=40):
-    return models.build({**student.spec({"num_labels": CLASSES}), "vocab_size": size}).eval()
+    return models.build(replace(student.spec(static(num_labels=CLASSES)), vocab_size=size)).eval()
 
 
 def logits(model, found):
@@ -112,8 +115,8 @@ def test_two_labels_and_a_label_without_rows(problem):
 
 
 def test_its_name_says_how_many_n_grams_it_tells_apart():
-    assert NgramStudent().describe({"vocab_size": 51_234}) == "ngrams 51k"
-    assert LinearBaseline().describe({"vocab_size": 900}) == "linear 1k"
+    assert NgramStudent().describe(static(vocab_size=51_234)) == "ngrams 51k"
+    assert LinearBaseline().describe(static(vocab_size=900)) == "linear 1k"
 
 
 def test_rows_are_taken_out_of_bags():

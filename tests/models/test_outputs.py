@@ -3,15 +3,15 @@
 import pytest
 
 from millis.errors import MillisError
-from millis.models.outputs import described, each, is_one_text, outputs_of, require, require_one_text
+from millis.models.outputs import described, each, is_one_text, read, require, require_one_text
 from millis.types import Output
 
 LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
 
 
 def test_a_spec_says_its_outputs():
-    assert outputs_of({"num_labels": 3}) == (Output("logits", "text", 3),)
-    assert outputs_of({"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}) == (LABEL, TAGS)
+    assert read({"num_labels": 3}) == (Output("logits", "text", 3),)
+    assert read({"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}) == (LABEL, TAGS)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_spec_says_its_outputs():
     ],
 )
 def test_what_is_described_is_read(outputs):
-    assert outputs_of(described(outputs)) == outputs
+    assert read(described(outputs)) == outputs
 
 
 def test_one_text_is_one_row_a_text():

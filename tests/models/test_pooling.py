@@ -23,3 +23,7 @@ def test_maximum_is_over_tokens():
 def test_no_tokens_give_zeros_or_the_floor():
     assert pooling.mean(STATES, 0 * MASK).tolist() == [[0.0, 0.0]]
     assert pooling.maximum(STATES, 0 * MASK, floor=-4.0).tolist() == [[-4.0, -4.0]]
+
+
+def test_a_spec_chooses_among_those_that_need_nothing_else():
+    assert {"mean": pooling.mean, "cls": pooling.cls} == pooling.POOLINGS

@@ -15,8 +15,8 @@ def test_model_and_tokenizer_fit():
     model, tokenizer = Scratch(2, 16, 2, 32, vocab_size=120, max_length=20)(outputs(3), ENGLISH)
     encoding = tokenizer.encode("the cat sat")
     assert encoding.tokens[0] == "[CLS]" and encoding.tokens[-1] == "[SEP]"
-    assert model.spec["affixes"] == [[tokenizer.token_to_id("[CLS]")], [tokenizer.token_to_id("[SEP]")]]
-    assert model.spec["encoder"]["vocab_size"] == tokenizer.get_vocab_size() <= 120
+    assert model.spec.affixes == ((tokenizer.token_to_id("[CLS]"),), (tokenizer.token_to_id("[SEP]"),))
+    assert model.spec.encoder["vocab_size"] == tokenizer.get_vocab_size() <= 120
     assert models.max_length(model.spec) == 20
     ids = torch.tensor([encoding.ids])
     assert model(ids, torch.ones_like(ids)).shape == (1, 3)

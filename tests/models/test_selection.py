@@ -7,6 +7,7 @@ import torch
 
 from millis.models import anatomy
 from millis.models.selection import selected_spec, whole
+from millis.models.spec import Shape
 
 
 @pytest.mark.parametrize("model_type", anatomy.supported())
@@ -21,6 +22,6 @@ def test_sizes_follow_the_indices(spec, model_type):
         heads=[torch.tensor([1]), torch.arange(0)], ffn=[torch.arange(0), torch.tensor([0, 63])],
     )  # fmt: skip
     small, keys = selected_spec(spec(model_type), keep), anatomy.find(model_type).keys
-    assert small["shape"] == {"head_size": 8, "heads": [1, 0], "ffn": [0, 2]}
-    assert (small["encoder"][keys.layers], small["encoder"][keys.hidden]) == (2, 20)
-    assert {**small, "encoder": 0, "shape": 0} == {**spec(model_type), "encoder": 0, "shape": 0}
+    assert small.shape == Shape(8, (1, 0), (0, 2))
+    assert (small.encoder[keys.layers], small.encoder[keys.hidden]) == (2, 20)
+    assert replace(small, encoder={}, shape=None) == replace(spec(model_type), encoder={}, shape=None)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from specs import static as static_spec
 
 from millis import models
 from millis.errors import MillisError
@@ -13,7 +14,7 @@ from millis.models.static import StaticStudent
 
 def test_logits_by_hand():
     """Vectors 2 and 8 with weights 1 and 3: (2 + 24) / 4 = 6.5, times 2, plus 1 = 14. Padding counts nothing."""
-    model = models.build({"family": "static", "vocab_size": 3, "size": 1, "dropout": 0.1, "num_labels": 1}).eval()
+    model = models.build(static_spec(vocab_size=3, size=1, dropout=0.1, num_labels=1)).eval()
     with torch.no_grad():
         model.vectors.weight.copy_(torch.tensor([[2.0], [8.0], [99.0]]))
         model.log_weights.weight.copy_(torch.tensor([[0.0], [math.log(3)], [5.0]]))

@@ -1,5 +1,7 @@
 """Students: exact copies, layers dropped, and the most important parts kept."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from millis import models
 from millis.errors import MillisError
 from millis.models import anatomy, student
+from millis.models.spec import Shape
 from millis.models.student import Teacher, TransformerStudent, uniform_layers
 
 
@@ -53,7 +56,7 @@ def test_full_size_student_has_exactly_the_teachers_logits(spec, model, batch, m
 
 
 def test_electra_with_projection_is_copied_exactly(spec, model, batch):
-    config = {**spec("electra")["encoder"], "embedding_size": 16}
+    config = {**spec("electra").encoder, "embedding_size": 16}
     teacher = model(spec("electra", encoder=config))
     small = cut(TransformerStudent(), teacher)
     with torch.no_grad():
@@ -150,22 +153,22 @@ def test_fresh_student_may_be_larger_and_copies_nothing(teacher, batch):
 def test_student_of_a_cut_teacher_keeps_its_uneven_sizes(spec, model):
     teacher = model(spec(shape={"head_size": 8, "heads": [4, 2, 3, 1], "ffn": [64, 8, 16, 24]}))
     small = cut(TransformerStudent(2), teacher)
-    assert small.spec["shape"] == {"head_size": 8, "heads": [2, 1], "ffn": [8, 24]}
+    assert small.spec.shape == Shape(8, (2, 1), (8, 24))
     assert TransformerStudent().describe(small.spec) == "transformer 2x32 h1-2 f8-24"
 
 
 def test_describe_a_usual_shape(teacher):
-    config = {**teacher.spec["encoder"], "hidden_size": 384}
-    spec = {**teacher.spec, "encoder": config, "shape": {"head_size": 32, "heads": [12] * 3, "ffn": [1536] * 3}}
+    config = {**teacher.spec.encoder, "hidden_size": 384}
+    spec = replace(teacher.spec, encoder=config, shape=Shape(32, (12,) * 3, (1536,) * 3))
     assert TransformerStudent().describe(spec) == "transformer 3x384"
     assert Teacher().describe(spec) == "teacher"
 
 
 def test_shares_are_counts_of_the_teachers(teacher):
-    whole = teacher.spec["shape"]
+    whole = teacher.spec.shape
     shares = TransformerStudent(layers=0.5, heads=0.5, ffn_size=0.25).spec(teacher.spec)
     counts = TransformerStudent(
-        layers=len(whole["heads"]) // 2, heads=whole["heads"][0] // 2, ffn_size=whole["ffn"][0] // 4
+        layers=len(whole.heads) // 2, heads=whole.heads[0] // 2, ffn_size=whole.ffn[0] // 4
     ).spec(teacher.spec)
     assert shares == counts
     assert TransformerStudent(layers=1.0, heads=1.0).spec(teacher.spec) == TransformerStudent().spec(teacher.spec)
@@ -201,6 +204,6 @@ def test_faults(teacher, settings, message):
 
 
 def test_teacher_of_an_unknown_architecture_cannot_be_cut(teacher):
-    spec = {**teacher.spec, "encoder": {"model_type": "mpnet"}}
+    spec = replace(teacher.spec, encoder={"model_type": "mpnet"})
     with pytest.raises(MillisError, match="cannot cut a 'mpnet' model"):
         TransformerStudent(2).spec(spec)

@@ -1,6 +1,7 @@
 """Dropped tokens are absent ones: soft, masked and really shorter passes agree where they should."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import rounded
@@ -10,18 +11,18 @@ from millis import models
 from millis.errors import MillisError
 from millis.models.selection import whole
 from millis.models.token_pruning import (
-    TokenPruned,
+    TokenDropping,
     importance,
-    with_token_pruning,
+    tokens_left,
 )
-from millis.models.transformer import without_part
+from millis.models.transformer import whole as without_pruning
 from millis.pruning.shrink import shrink
 
 KINDS = ["bert", "roberta", "distilbert", "low rank"]
 
 
 def pruned(kind="bert", thresholds=(0.14, 0.2), layers=(0, 1)):
-    made = with_token_pruning(rounded.model(kind), list(layers)).eval()
+    made = rounded.with_tokens_pruned(rounded.model(kind), list(layers)).eval()
     with torch.no_grad():
         made.thresholds.logarithms.copy_(torch.tensor(thresholds[: len(layers)]).log())
     return made
@@ -40,7 +41,7 @@ def test_thresholds_below_all_attention_change_nothing(kind):
     ids, mask, _ = rounded.batch()
     model = pruned(kind, thresholds=(1e-9, 1e-9))
     assert torch.allclose(model(ids, mask), rounded.model(kind)(ids, mask), atol=1e-5)
-    assert all(torch.equal(left, mask.sum(1)) for left in model.tokens_left(ids, mask))
+    assert all(torch.equal(left, mask.sum(1)) for left in tokens_left(model, ids, mask))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,7 +58,7 @@ def test_a_text_is_answered_the_same_whoever_is_in_the_batch(kind):
 def test_masking_is_removing():
     ids, mask, _ = rounded.batch()
     model = without_dropout(pruned())
-    left = model.tokens_left(ids, mask)
+    left = tokens_left(model, ids, mask)
     assert (left[0] < mask.sum(1)).any() and (left[1] <= left[0]).all() and (left[1] >= 1).all()
     shorter = model(ids, mask)
     assert torch.allclose(model.train()(ids, mask), shorter, atol=1e-5)
@@ -68,18 +69,19 @@ def test_a_sharp_gate_is_the_step():
     ids, mask, _ = rounded.batch()
     model = without_dropout(pruned())
     hard = model(ids, mask)
-    left = torch.stack(model.tokens_left(ids, mask)).sum() / (2 * mask.sum())
-    model.train().temperature = 1e-4
+    left = torch.stack(tokens_left(model, ids, mask)).sum() / (2 * mask.sum())
+    model.train().between.temperature = 1e-4
     assert torch.allclose(model(ids, mask), hard, atol=1e-4)
-    assert model.soft_share() == pytest.approx(float(left), abs=1e-4)
+    assert model.between.soft_share() == pytest.approx(float(left), abs=1e-4)
 
 
 def test_the_share_by_hand_and_its_gradient_are_the_thresholds_alone():
     model = pruned(layers=[0]).train()
-    model.temperature = 1.0
+    model.between.temperature = 1.0
     weights, log_scores = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[-9.0, math.log(0.14), -80.0]])
-    model.seen = [(weights, log_scores)]
-    share = model.soft_share()  # the first token stays, the second lies on the threshold: (1.5 / 2), in both layers
+    model.between.seen = [(weights, log_scores)]
+    # The first token stays, the second lies on the threshold: (1.5 / 2), in both layers.
+    share = model.between.soft_share()
     assert share.item() == pytest.approx(0.75)
     share.backward()
     touched = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
@@ -91,18 +93,18 @@ def test_the_share_by_hand_and_its_gradient_are_the_thresholds_alone():
 def test_the_first_token_always_stays():
     ids, mask, _ = rounded.batch()
     model = pruned(thresholds=(2.0, 2.0))
-    assert all((left == 1).all() for left in model.tokens_left(ids, mask))
+    assert all((left == 1).all() for left in tokens_left(model, ids, mask))
     assert model(ids, mask).isfinite().all()
 
 
 def test_a_gradient_reaches_thresholds_and_weights_through_the_gate():
     ids, mask, labels = rounded.batch()
     model = pruned().train()
-    model.temperature = 0.5
+    model.between.temperature = 0.5
     torch.nn.functional.cross_entropy(model(ids, mask), labels).backward()
     assert (model.thresholds.logarithms.grad != 0).all()
-    model.harden()
-    assert model.temperature is None and not model.thresholds.logarithms.requires_grad
+    model.between.harden()
+    assert model.between.temperature is None and not model.thresholds.logarithms.requires_grad
 
 
 @torch.no_grad()
@@ -110,11 +112,11 @@ def test_specs_build_and_the_plain_model_comes_back():
     ids, mask, _ = rounded.batch()
     model = pruned()
     again = models.build(model.spec).eval()
-    assert isinstance(again, TokenPruned)
+    assert isinstance(again.between, TokenDropping)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again(ids, mask), model(ids, mask))
-    plain = without_part(model, "tokens")
-    assert "tokens" not in plain.spec
+    plain = without_pruning(model)
+    assert plain.spec.tokens == ()
     assert torch.equal(plain(ids, mask), rounded.model()(ids, mask))
     small = shrink(model, whole(model.spec))
     assert torch.equal(small(ids, mask), model(ids, mask))
@@ -130,21 +132,21 @@ def test_specs_build_and_the_plain_model_comes_back():
 )
 def test_layers_that_cannot_be_are_refused(layers, message):
     with pytest.raises(MillisError, match=message):
-        with_token_pruning(rounded.model(), layers)
+        rounded.with_tokens_pruned(rounded.model(), layers)
 
 
 def test_a_layer_without_heads_is_refused():
     spec = rounded.spec()
-    spec = {**spec, "shape": {**spec["shape"], "heads": [0, 2]}, "tokens": [0, 1]}
+    spec = replace(spec, shape=replace(spec.shape, heads=(0, 2)), tokens=(0, 1))
     with pytest.raises(MillisError, match="layer 0 has no attention head left"):
         models.build(spec)
-    assert isinstance(models.build({**spec, "tokens": [1]}), TokenPruned)
+    assert isinstance(models.build(replace(spec, tokens=(1,))).between, TokenDropping)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "albert"])
 def test_architectures_whose_blocks_are_not_known_are_refused(kind):
     with pytest.raises(MillisError, match=f"the student is a '{kind}' model. Choose .* or tokens=none"):
-        with_token_pruning(rounded.model(kind), [0])
+        rounded.with_tokens_pruned(rounded.model(kind), [0])
 
 
 def without_dropout(model):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from millis.errors import MillisError
-from millis.models import pieces, wordpiece
+from millis.models import pieces, read, wordpiece
 from millis.models.vocabulary import kept_ids, trim, trim_model, trimmed_spec
 
 LEARNED = ["low lower lowest slow slower newest widest new wide", "the newer the wider the lower", "tests testing"] * 4
@@ -179,7 +179,7 @@ def test_the_model_keeps_the_rows_of_its_tokens(spec, model, model_type):
     whole = model(spec(model_type))
     kept = torch.tensor([0, 1, 2, 3, 7, 50, 99])
     small = trim_model(whole, kept)
-    assert small.spec["encoder"]["vocab_size"] == 7
+    assert small.spec.encoder["vocab_size"] == 7
     new = torch.tensor([[2, 4, 6, 5, 3]])
     mask = torch.ones_like(new)
     with torch.no_grad():
@@ -189,12 +189,12 @@ def test_the_model_keeps_the_rows_of_its_tokens(spec, model, model_type):
 
 
 def test_special_ids_follow(spec):
-    config = {**spec()["encoder"], "eos_token_id": 50, "bos_token_id": None, "sep_token_id": 60}
+    config = {**spec().encoder, "eos_token_id": 50, "bos_token_id": None, "sep_token_id": 60}
     trimmed = trimmed_spec(spec(encoder=config, affixes=[[50], [99, 7]]), torch.tensor([0, 7, 50, 99]))
-    assert trimmed["affixes"] == [[2], [3, 1]]
-    values = {name: trimmed["encoder"][name] for name in trimmed["encoder"] if name.endswith("_token_id")}
+    assert trimmed.affixes == ((2,), (3, 1))
+    values = {name: value for name, value in trimmed.encoder.items() if name.endswith("_token_id")}
     assert values == {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": None, "sep_token_id": None}
-    assert json.loads(json.dumps(trimmed)) == trimmed
+    assert read(json.loads(json.dumps(trimmed.to_json()))) == trimmed
 
 
 def test_a_tokenizer_of_another_kind():

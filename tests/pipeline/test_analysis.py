@@ -2,14 +2,19 @@
 
 import pytest
 from signatures import answering
+from specs import transformer
 
 from millis.benchmark.latency import HERE
 from millis.errors import MillisError
 from millis.pipeline.analysis import Analysis, check
-from millis.storage.manifest import CASCADE, Manifest
+from millis.storage.cascade_spec import CASCADE, CascadeSpec
+from millis.storage.manifest import Manifest
+
+BOTH = CascadeSpec(threshold=0.5, members={"fast": {"backend": "eager"}, "accurate": {"backend": "eager"}})
 
 
 def manifest(backend="onnxruntime", options=(), **spec):
+    spec = BOTH if backend == CASCADE else transformer(**spec)
     return Manifest("tiny", backend, spec, answering("no", "yes"), ("input_ids",), 8, options=dict(options))
 
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from specs import transformer
 
 from millis.pipeline.forecast import forecast
 from millis.pipeline.study import Study
@@ -23,7 +24,7 @@ SPACE = Space.parse({"student": {"choice": ["ngrams", "transformer", "convolutio
 def teacher():
     return SimpleNamespace(
         fitted=Fitted(90.0, 2, 24.0, []),
-        manifest=SimpleNamespace(spec={"shape": {"heads": [12] * 6}}),
+        manifest=SimpleNamespace(spec=transformer([12] * 6)),
         inputs=SimpleNamespace(dataset=SimpleNamespace(train=range(320))),
     )
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from specs import static
 
 from millis import models
 from millis.errors import MillisError
@@ -29,7 +30,7 @@ def test_a_student_that_keeps_the_vocabulary_shares_the_teachers_tokenizer(asked
 def test_a_student_without_heads_cannot_be_pruned_to_a_latency():
     message = "pruning=to_latency removes heads and neurons, and a static student of this architecture has none"
     with pytest.raises(MillisError, match=message):
-        initial.prune_to_latency(None, None, SimpleNamespace(spec={"family": "static"}))
+        initial.prune_to_latency(None, None, SimpleNamespace(spec=static()))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def clock(monkeypatch):
     timed = []
 
     def latency_of(run, planned, model=None):
-        heads, ffn = planned.spec["shape"]["heads"], planned.spec["shape"]["ffn"]
+        heads, ffn = planned.spec.shape.heads, planned.spec.shape.ffn
         ms = 1 + sum(0.1 * count for count in heads) + sum(0.02 * count + 3e-4 * count**2 for count in ffn)
         timed.append((tuple(heads), tuple(ffn)))
         return SimpleNamespace(metrics={"latency_p50_ms": ms, "speedup": 20 / ms})
@@ -71,7 +72,7 @@ def test_a_rank_is_found_by_timing_models_of_that_rank(asked, teacher, monkeypat
 
     def latency_of(run, planned, model=None):
         assert run.recipe.storage is None, "storing takes seconds, and no request notices"
-        timed.append(planned.spec.get("ranks", {}))
+        timed.append(planned.spec.ranks)
         return SimpleNamespace(metrics={"speedup": 20 / milliseconds(planned.spec)})
 
     def milliseconds(spec):
@@ -84,5 +85,5 @@ def test_a_rank_is_found_by_timing_models_of_that_rank(asked, teacher, monkeypat
     found = initial.factorization(run, spec)
     assert len(timed) == 6  # the whole model, the smallest, four halvings of 16
     chosen, _ = found.spec(spec, teacher.tokenizer, [])
-    assert chosen["ranks"] in timed
+    assert chosen.ranks in timed
     assert milliseconds(spec) / milliseconds(chosen) >= 1.2

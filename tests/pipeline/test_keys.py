@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from recipes import TEACHER, recipe, run, tuning
+from specs import static, transformer
 
 from millis.backends.eager import Eager
 from millis.benchmark.latency import HERE, Measurement, Options
@@ -193,7 +194,7 @@ class Vocabularied:
 def asked(data="rows", notes=(), benchmark=None, task=None, **parts):
     """A run under a teacher that is made up as far as keys go."""
     inputs = SimpleNamespace(data_fingerprint=data, dataset=SimpleNamespace(notes=list(notes)))
-    manifest = SimpleNamespace(spec={"family": "transformer"}, max_length=8)
+    manifest = SimpleNamespace(spec=transformer(), max_length=8)
     teacher = SimpleNamespace(**vars(TEACHER), fingerprint="teacher", manifest=manifest, inputs=inputs)
     return run(
         recipe=recipe(**parts), teacher=teacher, benchmark=benchmark or Options(),
@@ -201,14 +202,14 @@ def asked(data="rows", notes=(), benchmark=None, task=None, **parts):
     )  # fmt: skip
 
 
-PLANNED = Plan({"family": "static"}, Vocabularied(), "static", trains=True, settled=True, fingerprint="weights")
+PLANNED = Plan(static(), Vocabularied(), "static", trains=True, settled=True, fingerprint="weights")
 RETRAINED = replace(PLANNED, fingerprint="other weights")
 
 
 def test_a_latency_is_of_an_architecture_and_not_of_its_weights():
     plain = keys.latency(asked(), PLANNED, False)
     assert keys.latency(asked(seed=1, blend=False), RETRAINED, False) == plain
-    assert keys.latency(asked(), replace(PLANNED, spec={"family": "bilstm"}), False) != plain
+    assert keys.latency(asked(), replace(PLANNED, spec=static(size=8)), False) != plain
     assert keys.latency(asked(), replace(PLANNED, tokenizer=Vocabularied("fewer pieces")), False) != plain
 
 

@@ -26,7 +26,7 @@ def made(asked, *overrides):
 
 def matrices(model):
     """The linear layers' weights of the encoder's blocks."""
-    layers = anatomy.find(model.spec["encoder"]["model_type"]).layers(model.encoder)
+    layers = anatomy.find(model.spec.kind).layers(model.encoder)
     names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
     return [getattr(layer, name).weight for layer in layers for name in names]
 
@@ -56,7 +56,7 @@ def test_rounding_that_follows_pruning_keeps_the_zeros_and_ends_on_the_grid(aske
 
 def test_neurons_that_were_pruned_are_gone(asked):
     model, planned = made(asked, "pruning=neurons", "pruning.sparsity=0.5")
-    assert sum(model.spec["shape"]["ffn"]) == FFN  # half of two layers of 64
+    assert sum(model.spec.shape.ffn) == FFN  # half of two layers of 64
     assert planned.settled
     assert planned.spec == model.spec
     assert "pruned 50%" in planned.name
@@ -64,14 +64,14 @@ def test_neurons_that_were_pruned_are_gone(asked):
 
 def test_neurons_of_a_student_with_its_own_vocabulary_are_pruned(asked, teacher):
     model, _ = made(asked, "factorization=vocabulary", "pruning=neurons", "pruning.sparsity=0.5")
-    assert sum(model.spec["shape"]["ffn"]) == FFN
-    assert model.spec["encoder"]["vocab_size"] <= teacher.manifest.spec["encoder"]["vocab_size"]
+    assert sum(model.spec.shape.ffn) == FFN
+    assert model.spec.encoder["vocab_size"] <= teacher.manifest.spec.encoder["vocab_size"]
 
 
 def test_equal_shares_are_known_before_training(asked):
     planned = plan(asked("pruning=neurons", "pruning.sparsity=0.5", "pruning.allocation=local"))
     assert planned.settled
-    assert planned.spec["shape"]["ffn"] == [FFN // 2, FFN // 2]
+    assert planned.spec.shape.ffn == (FFN // 2, FFN // 2)
     assert not plan(asked("pruning=neurons", "pruning.sparsity=0.5")).settled
 
 
@@ -157,7 +157,7 @@ def test_a_run_broken_off_between_phases_goes_on(asked, monkeypatch):
 
 def test_what_is_kept_is_built_from_its_own_spec(asked):
     model, _ = made(asked, "factorization=svd")
-    assert model.spec["ranks"]
+    assert model.spec.ranks
     twin = models.build(model.spec)
     twin.load_state_dict(model.state_dict())
 

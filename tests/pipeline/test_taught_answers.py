@@ -18,7 +18,7 @@ from millis.serving.runner import load
 @pytest.fixture
 def half(monkeypatch):
     """Both have a half of the answers, whatever validation says; nothing that was kept before is read."""
-    monkeypatch.setattr(taught_answers, "choose", lambda *_: Blend(0.5, 90.0, 80.0))
+    monkeypatch.setattr(taught_answers, "best_blend", lambda *_: Blend(0.5, 90.0, 80.0))
     monkeypatch.setattr(keys, "blend", lambda of_teacher: f"half-{of_teacher}")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from specs import changed
 from torch import nn
 
 from millis import models
@@ -50,7 +51,7 @@ def tiny_spec(model_type="bert", layers=2, **changes):
     rest = {"n_positions": 20} if model_type == "gpt2" else {"max_position_embeddings": 20, "pad_token_id": 0}
     rest |= NO_DROPOUT.get(model_type, {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
     rest |= {"embedding_size": 16} if model_type == "electra" else {}
-    return {
+    said = {
         "family": "transformer",
         "encoder": {"model_type": model_type, "vocab_size": 50, **sizes, **rest},
         "shape": {"head_size": 4, "heads": [4] * layers, "ffn": [12] * layers},
@@ -58,8 +59,8 @@ def tiny_spec(model_type="bert", layers=2, **changes):
         "pooling": "mean",
         "dropout": 0.0,
         "num_labels": 3,
-        **changes,
     }
+    return changed(models.read(said), **changes)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import copy
 import runpy
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_no_examples():
 
 def test_an_architecture_without_anatomy():
     model = copy.copy(make_model())
-    model.spec = {**model.spec, "encoder": {"model_type": "mpnet"}}
+    model.spec = replace(model.spec, encoder={"model_type": "mpnet"})
     with pytest.raises(MillisError, match="cannot cut a 'mpnet' model"):
         gate_gradients(model, [make_batch()])
 

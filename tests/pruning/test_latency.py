@@ -2,7 +2,7 @@
 
 import json
 import runpy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
+from specs import changed
 from torch.utils.flop_counter import FlopCounterMode
 
 from millis import models
 from millis.errors import MillisError
+from millis.models.spec import Shape
 from millis.pruning.latency import LatencyTable, ffn_grid, head_grid, probe_specs, rising
 
 SPEC = runpy.run_path(str(Path(__file__).parents[1] / "models" / "conftest.py"))["make_spec"]()  # 4 layers, 4 x 8, 64
@@ -24,7 +26,7 @@ HEADS, FFN = [0, 1, 2, 4], [0, 32, 64]
 def timed(table, spec, heads=HEADS, ffn=FFN):
     """What the probes would take if the table were right."""
     probes = probe_specs(spec, heads, ffn)
-    return {name: table.latency_ms(p["shape"]["heads"], p["shape"]["ffn"]) for name, p in probes.items()}
+    return {name: table.latency_ms(p.shape.heads, p.shape.ffn) for name, p in probes.items()}
 
 
 def test_probes_are_models_whose_layers_are_alike():
@@ -34,17 +36,17 @@ def test_probes_are_models_whose_layers_are_alike():
         "4 heads, 32 neurons", "4 heads, 0 neurons", "0 heads, 0 neurons",
     ]  # fmt: skip
     assert probes["4 heads, 64 neurons"] == SPEC
-    assert probes["1 heads, 64 neurons"]["shape"] == {"head_size": 8, "heads": [1] * 4, "ffn": [64] * 4}
+    assert probes["1 heads, 64 neurons"].shape == Shape(8, (1,) * 4, (64,) * 4)
     for spec in probes.values():
         assert models.build(spec).eval()(torch.tensor([[4, 5]]), torch.ones(1, 2)).shape == (1, 3)
 
 
 def test_grids_are_even_steps_down_to_nothing():
-    shape = {"head_size": 32, "heads": [12] * 6, "ffn": [1536] * 6}
-    assert head_grid({"shape": shape}) == list(range(13))
-    assert ffn_grid({"shape": shape}) == list(range(0, 1537, 128))
-    assert head_grid({"shape": {**shape, "heads": [2, 3]}}) == [0, 1, 2, 3]
-    assert head_grid({"shape": {**shape, "heads": [16]}}) == [0, 1, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16]
+    spec = replace(SPEC, shape=Shape(32, (12,) * 6, (1536,) * 6))
+    assert head_grid(spec) == list(range(13))
+    assert ffn_grid(spec) == list(range(0, 1537, 128))
+    assert head_grid(replace(SPEC, shape=Shape(32, (2, 3), (8, 8)))) == [0, 1, 2, 3]
+    assert head_grid(replace(SPEC, shape=Shape(32, (16,), (8,)))) == [0, 1, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16]
 
 
 def test_a_table_by_hand():
@@ -94,7 +96,7 @@ def test_noisy_probes_make_a_table_that_rises_and_errs_like_the_noise(table, noi
 
 def test_where_the_sum_does_not_hold_the_error_is_shared():
     """One layer, 1 head, 1 neuron, with 4 ms more than the sum when both are there: each probe is missed by 1 ms."""
-    spec = {**SPEC, "shape": {"head_size": 8, "heads": [1], "ffn": [1]}}
+    spec = replace(SPEC, shape=Shape(8, (1,), (1,)))
     probes = {
         "1 heads, 1 neurons": 10.0, "0 heads, 1 neurons": 4.0, "1 heads, 0 neurons": 4.0, "0 heads, 0 neurons": 2.0,
     }  # fmt: skip
@@ -123,7 +125,7 @@ def test_macs_by_hand():
 @pytest.mark.parametrize("heads", [[4, 4, 4, 4], [4, 0, 1, 2]])
 def test_macs_are_those_that_torch_counts(heads):
     shape = {"head_size": 8, "heads": heads, "ffn": [64, 32, 0, 64]}
-    model = models.build({**SPEC, "shape": shape}).eval()
+    model = models.build(changed(SPEC, shape=shape)).eval()
     model.encoder.set_attn_implementation("eager")  # the counter sees products, not what fused attention does
     with FlopCounterMode(display=False) as counter:
         model(torch.full((1, 10), 5), torch.ones(1, 10, dtype=torch.long))

@@ -140,7 +140,7 @@ def test_the_final_architecture_is_told_where_it_is_known(spec, part, allocation
         Hidden: (8, [4, 4], [12, 12]), Layer: (16, [4], [12]),
     }  # fmt: skip
     if final is not None:
-        found = (final["encoder"]["hidden_size"], final["shape"]["heads"], final["shape"]["ffn"])
+        found = (final.encoder["hidden_size"], list(final.shape.heads), list(final.shape.ffn))
         assert found == expected[type(part)]
 
 

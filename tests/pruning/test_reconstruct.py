@@ -46,7 +46,7 @@ def logits(model, batches):
 
 def ffn_stream(model, layer, batches):
     """What enters the output of a post-norm layer's feed-forward, and the stream after it, token by token."""
-    parts = anatomy.find(model.spec["encoder"]["model_type"]).layers(model.encoder)[layer]
+    parts = anatomy.find(model.spec.kind).layers(model.encoder)[layer]
     found = {"z": [], "stream": []}
     handles = [
         parts.ffn_out.register_forward_pre_hook(lambda _, inputs: found["z"].append(inputs[0])),

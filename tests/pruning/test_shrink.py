@@ -24,6 +24,7 @@ from millis.backends.openvino import OpenVino
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.selection import whole
+from millis.models.spec import Shape
 from millis.models.student import TransformerStudent
 from millis.pruning.shrink import shrink
 from millis.quantization.spec import Quantization
@@ -55,7 +56,7 @@ class NormOverKept(nn.Module):
 def masked(model, keep):
     """The same sizes as `model`, with all that `keep` leaves out silenced by hand."""
     model = copy.deepcopy(model)
-    parts = anatomy.find(model.spec["encoder"]["model_type"])
+    parts = anatomy.find(model.spec.kind)
     layers = parts.layers(model.encoder)
     for index, heads, ffn in zip(keep.layers, keep.heads, keep.ffn, strict=True):
         output, last = layers[index].attention_output, layers[index].ffn_out
@@ -126,9 +127,7 @@ def test_masked_and_shrunk_logits_agree(model_type, keep):
     before = {name: value.clone() for name, value in full.state_dict().items()}
     small = shrink(full, keep)
     agree(small, masked(full, keep))
-    assert small.spec["shape"] == {
-        "head_size": HEAD_SIZE, "heads": [len(h) for h in keep.heads], "ffn": [len(f) for f in keep.ffn]
-    }  # fmt: skip
+    assert small.spec.shape == Shape(HEAD_SIZE, tuple(map(len, keep.heads)), tuple(map(len, keep.ffn)))
     assert all(torch.equal(before[name], value) for name, value in full.state_dict().items())
 
 
@@ -283,7 +282,7 @@ def test_an_electra_with_projection_keeps_its_hidden_size():
 
 def test_a_factorized_model_cannot_be_shrunk():
     name = "encoder.encoder.layer.0.intermediate.dense"
-    full = models.build({**FULL["bert"].spec, "ranks": {name: 4}})
+    full = models.build(replace(FULL["bert"].spec, ranks={name: 4}))
     with pytest.raises(MillisError) as error:
         shrink(full, whole(full.spec))
     assert str(error.value) == (
@@ -294,6 +293,6 @@ def test_a_factorized_model_cannot_be_shrunk():
 
 def test_an_architecture_without_anatomy_cannot_be_shrunk():
     full = copy.copy(FULL["bert"])
-    full.spec = {**full.spec, "encoder": {"model_type": "mpnet"}}
+    full.spec = replace(full.spec, encoder={"model_type": "mpnet"})
     with pytest.raises(MillisError, match="cannot cut a 'mpnet' model"):
         shrink(full, whole(FULL["bert"].spec))

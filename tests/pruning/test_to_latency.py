@@ -40,8 +40,8 @@ def batches():
 
 def machine_ms(spec):
     """A machine on which layers speed each other up: no sum of sublayers explains it exactly."""
-    shape = spec["shape"]
-    work = sum(0.3 * heads + 0.02 * ffn for heads, ffn in zip(shape["heads"], shape["ffn"], strict=True))
+    shape = spec.shape
+    work = sum(0.3 * heads + 0.02 * ffn for heads, ffn in zip(shape.heads, shape.ffn, strict=True))
     return 1.0 + work**0.9
 
 

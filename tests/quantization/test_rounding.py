@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from millis import models
 from millis.errors import MillisError
-from millis.models.token_pruning import with_token_pruning
+from millis.models.token_pruning import tokens_left
 from millis.quantization.inputs import SharedInput
 from millis.quantization.parameters import load_parameters, save_parameters
 from millis.quantization.phase import moves, set_phase
@@ -82,7 +82,7 @@ def test_padding_and_neighbours_change_nothing(kind):
 @torch.no_grad()
 def test_dropped_tokens_have_no_part_in_a_range():
     """Masked as in training or absent as when deployed: the rounding is the same."""
-    model = with_token_pruning(rounded.model(), [0, 1])
+    model = rounded.with_tokens_pruned(rounded.model(), [0, 1])
     model.thresholds.logarithms.copy_(torch.tensor([0.14, 0.2]).log())
     for part in model.modules():
         if isinstance(part, nn.Dropout):
@@ -91,7 +91,7 @@ def test_dropped_tokens_have_no_part_in_a_range():
     ids, mask, _ = rounded.batch()
     model.train()(ids, mask)  # ranges of weights are found in the first training step
     absent, masked = model.eval()(ids, mask), model.train()(ids, mask)
-    assert (model.eval().tokens_left(ids, mask)[1] < mask.sum(1)).any()
+    assert (tokens_left(model.eval(), ids, mask)[1] < mask.sum(1)).any()
     assert (absent - masked).abs().max() < 2e-5
     alone = [model.eval()(i[None, : m.sum()], m[None, : m.sum()]) for i, m in zip(ids, mask, strict=True)]
     assert (absent - torch.cat(alone)).abs().max() < 2e-5

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from labelled import outputs
+from specs import static
 from torch import nn
 
 from millis.backends.onnx.arithmetic import arithmetic
@@ -19,7 +20,7 @@ class Sum(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.spec = {"num_labels": 2}
+        self.spec = static(num_labels=2)
         self.table = nn.Embedding.from_pretrained(torch.tensor([[255.0, 128.0], [0.0, 255.0], [255.0, 77.0]]))
         self.exact, self.fine, self.coarse = (nn.Linear(2, 2, bias=False) for _ in range(3))
         with torch.no_grad():

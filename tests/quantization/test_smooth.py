@@ -30,7 +30,8 @@ def bert(outlier=1.0):
     """Two layers of 16; channel 3 of what the layer norms give is `outlier` times as large as the others."""
     torch.manual_seed(0)
     spec = {"family": "transformer", "encoder": BERT, "affixes": [[], []], "pooling": "mean", "dropout": 0.1}
-    model = models.build({**spec, "shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]}, "num_labels": 3}).eval()
+    spec |= {"shape": {"head_size": 8, "heads": [2, 2], "ffn": [32, 32]}, "num_labels": 3}
+    model = models.build(models.read(spec)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

@@ -95,12 +95,12 @@ def test_more_tokens_than_rows(artifact):
     [
         (lambda spec: {**spec, "vocab_size": 10**12}, r"vectors.weight is \(12, 16\), expected \(1000000000000, 16\)"),
         (lambda spec: {**spec, "size": 17}, r"is \(12, 16\), expected \(12, 17\)"),
-        (lambda spec: {**spec, "size": "17"}, "do not fit the architecture in its manifest"),
+        (lambda spec: {**spec, "size": "17"}, r"manifest.json is damaged: spec.size is '17': expected int, got str"),
         (
             lambda spec: {"family": "static", "num_labels": 2},
-            "do not fit the architecture in its manifest: 'vocab_size'",
+            "manifest.json is damaged: object missing required field vocab_size in spec",
         ),
-        (lambda spec: {**spec, "size": -1}, "do not fit the architecture in its manifest"),
+        (lambda spec: {**spec, "size": -1}, "manifest.json is damaged: spec.size is -1: expected int >= 0"),
     ],
 )
 @pytest.mark.parametrize("artifact", [Eager()], ids=["eager"], indirect=True)

@@ -19,7 +19,7 @@ from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.early_exit.threshold import leaving
 from millis.errors import MillisError
-from millis.models.exits import with_exits
+from millis.models.exits import exit_logits
 from millis.quantization.rounding import convert
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.serving import cascade, stepwise
@@ -152,7 +152,7 @@ CASES = [
 
 
 def exiting(kind="bert"):
-    made = with_exits(rounded.model(kind), [0])
+    made = rounded.with_exits(rounded.model(kind), [0])
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in made.exits.parameters():
@@ -191,7 +191,7 @@ def test_every_architecture_is_exported(kind, tmp_path, words):
     session = stepwise.load(importlib.import_module("millis.backends.onnxruntime"), tmp_path / "artifact", manifest, 1)
     ids, mask, _ = rounded.batch(rows=3)
     with torch.no_grad():
-        expected = np.stack([logits.numpy() for logits in model.exit_logits(ids, mask)])
+        expected = np.stack([logits.numpy() for logits in exit_logits(model, ids, mask)])
     assert np.allclose(session.every(Features(ids.numpy(), mask.numpy(), None)), expected, atol=1e-4)
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from signatures import answering
+from specs import static
 
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
@@ -15,7 +16,7 @@ def artifact(tmp_path):
     manifest = Manifest(
         name="tiny",
         backend="eager",
-        spec={"family": "static"},
+        spec=static(),
         task=answering("no", "yes"),
         inputs=("input_ids", "attention_mask"),
         max_length=16,
@@ -72,7 +73,7 @@ def test_a_folder_that_is_no_artifact(tmp_path):
         ({"task": TASK | {"labels": [1, 2]}}, r"is damaged: in task, labels\[0\] is 1: expected str, got int"),
         ({"task": TASK | {"labels": ["no", "no"]}}, r"is damaged: in task, labels has 'no' twice: expected names that"),
         (
-            {"task": TASK | {"labels": ["no"]}, "spec": {"family": "static", "num_labels": 2}},
+            {"task": TASK | {"labels": ["no"]}, "spec": static(num_labels=2).to_json()},
             r"is damaged: task answers 1 labels \(no\): expected 2, one for each of the model's outputs",
         ),
         ({"inputs": ["input_ids", "pixels"]}, r"is damaged: inputs\[1\] is 'pixels': expected str matching"),

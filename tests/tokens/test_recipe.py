@@ -1,15 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import rounded
 import torch
 
 from millis.errors import MillisError
+from millis.models.spec import Shape
 from millis.tokens.recipe import COLD, HOT, PRESSURE, TokenPruning
 
 
 def test_every_layer_with_heads_by_default():
     spec = rounded.spec()
-    deeper = {**spec, "shape": {"head_size": 8, "heads": [2, 0, 2], "ffn": [32] * 3}}
-    assert TokenPruning().spec(deeper)["tokens"] == [0, 2]
+    deeper = replace(spec, shape=Shape(8, (2, 0, 2), (32,) * 3))
+    assert TokenPruning().spec(deeper).tokens == (0, 2)
 
 
 def test_the_foretold_architecture_is_the_one_that_is_made():
@@ -27,7 +30,7 @@ def test_the_share_falls_to_the_target_and_the_gates_cool():
 
 
 def test_a_share_that_the_layers_before_exceed_is_refused():
-    assert TokenPruning(kept=0.6, layers=[1]).spec(rounded.spec())["tokens"] == [1]
+    assert TokenPruning(kept=0.6, layers=[1]).spec(rounded.spec()).tokens == (1,)
     with pytest.raises(MillisError, match=r"tokens.kept=0.5 cannot be reached from layer 1 on: .* are 0.50 of all"):
         TokenPruning(kept=0.5, layers=[1]).attach(rounded.model())
 

@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from labelled import counted
 from omegaconf import OmegaConf
+from specs import changed
 
 from millis import models
 from millis.cli.hydra_app import conf_dir
@@ -52,7 +53,7 @@ def model():
         "dropout": 0.0,
         "num_labels": 2,
     }
-    return models.build(spec)
+    return models.build(models.read(spec))
 
 
 def percent(predictions, references):
@@ -310,7 +311,7 @@ def test_matrices_that_cannot_have_one(model, matrices, message):
 
 def test_the_heads_of_several_outputs_are_refused_too(model):
     outputs = {"outputs": [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]}
-    tagger = models.build({**{name: value for name, value in model.spec.items() if name != "num_labels"}, **outputs})
+    tagger = models.build(changed(model.spec, **outputs))
     with pytest.raises(MillisError, match="names the head, which is trained whole"):
         Lora(["head.tags"]).wrap(tagger)
     Lora(["query"]).wrap(tagger)

@@ -9,7 +9,6 @@ from labelled import counted
 from millis.distillation.contract import Pair
 from millis.distillation.objective import Distillation
 from millis.early_exit.training import TwoStage
-from millis.models.exits import with_exits
 from millis.training.fit import Fit
 from millis.training.freezing import TrainOnly
 from millis.training.module import TextModule
@@ -17,7 +16,7 @@ from millis.training.optim import AdamW
 
 
 def test_exits_alone_are_trained(separable, tmp_path):
-    model = with_exits(rounded.model(), [0])
+    model = rounded.with_exits(rounded.model(), [0])
     before = copy.deepcopy(model.state_dict())
     stage = TwoStage().stages(Distillation(alpha=0.0).stages())[-1]
     objective = stage.distillation.objective(counted([1, 1, 1]), Pair(model, None, None, None))

@@ -131,6 +131,19 @@ def test_the_schedule_by_hand():
     assert rates(0.4, 10) == pytest.approx(expected)
 
 
+def test_what_starts_beside_a_model_goes_by_the_heads_rate():
+    model, beside = Toy(), nn.ModuleDict({"projection": nn.Linear(1, 1), "scores": nn.Linear(1, 1, bias=False)})
+    beside["scores"].own_lr = 0.3
+    optimizer, _ = AdamW(lr=0.1, head_lr=0.2, layer_decay=0.5, weight_decay=0.01)(model, 10, beside=beside)
+    of = {
+        id(p): (group["initial_lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]
+    }
+    assert of[id(beside["projection"].weight)] == of[id(model.head.weight)] == (0.2, 0.01)
+    assert of[id(beside["projection"].bias)] == (0.2, 0.0)
+    assert of[id(beside["scores"].weight)] == (0.3, 0.0)
+    assert len(of) == len([*model.parameters(), *beside.parameters()])
+
+
 @pytest.mark.parametrize(("warmup", "total"), [(0.0, 4), (0.1, 4)])
 def test_no_warm_up_starts_at_the_peak(warmup, total):
     assert rates(warmup, total) == pytest.approx([1, 3 / 3, 2 / 3, 1 / 3, 0])

@@ -41,12 +41,11 @@ def encoder(layers=4, hidden=16, heads=4, seed=0, vocabulary=50):
         "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
     }  # fmt: skip
     torch.manual_seed(seed)
-    return models.build(
-        {
-            "family": "transformer", "encoder": config, "affixes": [[2], [3]], "pooling": "mean", "dropout": 0.0,
-            "shape": {"head_size": 4, "heads": [heads] * layers, "ffn": [32] * layers}, "num_labels": 2,
-        }
-    )  # fmt: skip
+    said = {
+        "family": "transformer", "encoder": config, "affixes": [[2], [3]], "pooling": "mean", "dropout": 0.0,
+        "shape": {"head_size": 4, "heads": [heads] * layers, "ffn": [32] * layers}, "num_labels": 2,
+    }  # fmt: skip
+    return models.build(models.read(said))
 
 
 @pytest.fixture

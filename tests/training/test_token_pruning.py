@@ -8,6 +8,7 @@ from labelled import counted
 
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
+from millis.models.token_pruning import tokens_left
 from millis.tokens.recipe import TokenPruning
 from millis.training.fit import Fit
 from millis.training.module import TextModule
@@ -61,12 +62,12 @@ def fit(encoded, tmp_path):
 def share_left(model):
     ids, mask, _ = rounded.batch(seed=9, rows=64, length=8)
     ids, mask = ids.clamp(min=4), torch.ones_like(mask)
-    return float(torch.stack(model.tokens_left(ids, mask)).float().mean() / 8)
+    return float(torch.stack(tokens_left(model, ids, mask)).float().mean() / 8)
 
 
 def test_the_share_asked_for_is_the_share_that_stays(fit):
     model, callback = fit()
-    assert callback.settled and model.temperature is None
+    assert callback.settled and model.between.temperature is None
     assert not model.thresholds.logarithms.requires_grad
     assert share_left(model) == pytest.approx(SHARE, abs=0.08)
 

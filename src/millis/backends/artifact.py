@@ -52,13 +52,13 @@ def write_artifact(
             f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
             "or eager"
         )
-    if manifest.spec.get("tokens") and not has(backend, DATA_SIZES):
+    if manifest.spec.tokens and not has(backend, DATA_SIZES):
         raise MillisError(
             f"the model drops tokens by what is in them, and backend={backend.name} has no sizes that depend on "
             "values. Choose backend=onnxruntime, openvino or eager"
         )
     with atomic_folder(folder) as temporary:
-        write = _segmented(backend) if manifest.spec.get("exits") else backend.write
+        write = _segmented(backend) if manifest.spec.exits else backend.write
         notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ class Cuda:
                 f"backend=cuda got quantization {quantization.describe()}, expected none: it computes in fp32, fp16 or "
                 "bf16. Set quantization=none, or use backend=onnxruntime"
             )
-        if self.graphs and getattr(model, "spec", {}).get("tokens"):
+        if self.graphs and cast(Any, model).spec.tokens:
             raise MillisError(
                 "backend=cuda records computations of fixed sizes, and this model's depend on its input. Set "
                 "backend.graphs=false, or use backend=onnxruntime"

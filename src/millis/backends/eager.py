@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.models.outputs import each
+from millis.models.spec import Spec
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
 from millis.traits import DATA_SIZES, SEGMENTS, Traits
-from millis.types import Features, Outputs, Signature, Spec
+from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[Onnx
     Raises:
         MillisError: as `load`.
     """
-    count = len(manifest.spec["exits"]) + 1
+    count = len(manifest.spec.exits) + 1
     options = backends.options(OnnxRuntime, manifest).options
     opened = (open_inference(segment_path(folder, position), threads, options) for position in range(count))
     return [OnnxSegment(*one) for one in opened]

@@ -114,7 +114,7 @@ class OpenVino:
         from millis.backends.onnx.segments import export_segments
 
         group, quantization = _grouped(model, quantization)
-        count = len(model.spec["exits"]) + 1
+        count = len(model.spec.exits) + 1
         with scratch(fp32_bytes(model)) as place:
             notes = export_segments(model, place, signature, quantization, calibration)
             for position in range(count):
@@ -211,7 +211,7 @@ def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[Open
     Raises:
         MillisError: as `load`.
     """
-    return _segments(folder, len(manifest.spec["exits"]) + 1, backends.options(OpenVino, manifest), threads)
+    return _segments(folder, len(manifest.spec.exits) + 1, backends.options(OpenVino, manifest), threads)
 
 
 def segment_graph(folder: Path, position: int) -> Path:

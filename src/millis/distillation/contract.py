@@ -53,12 +53,11 @@ class Pair:
             MillisError: a model is causal.
         """
         for owner, model in (("student", self.student), ("teacher", self.teacher)):
-            model_type = model.spec["encoder"]["model_type"]
-            layers = anatomy.find(model_type).layers(model.encoder)
+            layers = anatomy.find(model.spec.kind).layers(model.encoder)
             if any(getattr(layer.attention, "is_causal", False) for layer in layers):
                 raise MillisError(
-                    f"the {owner} is a {model_type!r} model, whose tokens see only those before them: {term} would "
-                    "teach nothing there. Take hidden states or relations instead (distillation=hidden, minilmv2)"
+                    f"the {owner} is a {model.spec.kind!r} model, whose tokens see only those before them: {term} "
+                    "would teach nothing there. Take hidden states or relations instead (distillation=hidden, minilmv2)"
                 )
 
     def check_targets(self) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from millis.early_exit import policy as policies
 from millis.early_exit.training import Training
 from millis.errors import MillisError
-from millis.models.blocks import layer_count
-from millis.models.exits import Exiting, check_exits, with_exits
-from millis.models.outputs import outputs_of, require_one_text
+from millis.models.encoder import Transformer, grown
+from millis.models.exits import with_exits_after
+from millis.models.outputs import require_one_text
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 from millis.traits import CUTS_LAYERS, EXITS, FREEZES, IN_TRAINING, SCHEDULED, SEGMENTS, Reasons, Traits
-from millis.types import Output, Spec
+from millis.types import Output
 
 DEPLOYED = ("policy", "quality_drop", "confidence")  # decided after training, which they leave as it is
 
@@ -72,29 +74,27 @@ class EarlyExit:
         """
         require_one_text(outputs, "early_exit", "Choose early_exit=none")
 
-    def spec(self, spec: Spec) -> Spec:
+    def spec(self, spec: Spec) -> TransformerSpec:
         """The student's architecture with exits.
 
         Raises:
             MillisError: an exit layer that does not exist, or a student that can have none.
         """
-        self.check_outputs(outputs_of(spec))
-        layers = self._chosen(spec)
-        check_exits(spec, layers)
-        return {**spec, "exits": layers}
+        self.check_outputs(spec.outputs)
+        return with_exits_after(spec, self._chosen(spec))
 
-    def attach(self, model: Any) -> Exiting:
+    def attach(self, model: Transformer) -> Transformer:
         """`model` with fresh exits.
 
         Raises:
             MillisError: as `spec`.
         """
-        return with_exits(model, self._chosen(model.spec))
+        return grown(model, self.spec(model.spec))
 
     def _chosen(self, spec: Spec) -> list[int]:
         if self.layers is not None:
             return [int(layer) for layer in self.layers]
-        return list(range(layer_count(spec) - 1)) if "shape" in spec else []
+        return [] if spec.shape is None else list(range(len(spec.shape.heads) - 1))
 
 
 def none() -> None:

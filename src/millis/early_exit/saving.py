@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.types import Spec
+from millis.models.spec import Spec
 
 
 def depths(spec: Spec) -> list[int]:
     """Layers computed up to each exit, the last included: exits after layers 1 and 3 of six give 2, 4, 6."""
-    return [*(layer + 1 for layer in spec["exits"]), len(spec["shape"]["heads"])]
+    assert spec.shape is not None, "exits stand between layers"
+    return [*(layer + 1 for layer in spec.exits), len(spec.shape.heads)]
 
 
 def exit_metrics(spec: Spec, steps: Sequence[int] | NDArray[np.int64]) -> dict[str, float]:

@@ -14,7 +14,6 @@ from millis.distillation.weight import Weight
 from millis.distillation.weighted_terms import Objective, Term
 from millis.early_exit.loss import EveryOther, ExitLoss, FromLast, depth_weights
 from millis.errors import MillisError
-from millis.models.blocks import layer_count
 
 ExitTerms = Mapping[str, tuple[Weight, Term]]
 
@@ -157,8 +156,8 @@ class _WithExits(_Wrapped):
     def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """The method's terms, then one an exit."""
         assert pair is not None, "exits are those of a student"
-        layers, answers = pair.student.spec["exits"], self.method.answer_terms(rows)
-        weights = depth_weights(layers, layer_count(pair.student.spec))
+        layers, answers = pair.student.spec.exits, self.method.answer_terms(rows)
+        weights = depth_weights(layers, pair.student.spec.layers)
         exits = {
             f"exit_{layer}": self.weighed(ExitLoss(layer, answers), weight)
             for layer, weight in zip(layers, weights, strict=True)
@@ -177,4 +176,4 @@ class _ExitsAlone(_Wrapped):
     def objective(self, rows: Encoded, pair: Pair | None = None) -> Objective:
         """One term an exit."""
         assert pair is not None, "exits are those of a student"
-        return Objective(self.terms(self.method, rows, pair.student.spec["exits"]), answers=False)
+        return Objective(self.terms(self.method, rows, pair.student.spec.exits), answers=False)

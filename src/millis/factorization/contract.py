@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeAlias
 from tokenizers import Tokenizer
 
 from millis.data.batches import Batch
+from millis.models.spec import Spec
 from millis.traits import Traits
-from millis.types import Spec, Text
+from millis.types import Text
 
 Speedup: TypeAlias = Callable[[Spec], float]
 """A model of a spec, measured on the backend: latency of the model before factorization / its own."""

@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Factorization, Speedup
+from millis.models.spec import Spec
 from millis.traits import Traits
-from millis.types import Spec, Text
+from millis.types import Text
 
 
 @dataclass(frozen=True)

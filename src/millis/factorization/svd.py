@@ -22,8 +22,10 @@ from millis.factorization.contract import Batches, Speedup
 from millis.factorization.rank import Latency, RankRule, Ratio
 from millis.models.low_rank import break_even
 from millis.models.matrices import Matrix, find
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 from millis.traits import MIXES, RESHAPES, Traits
-from millis.types import Spec, Text
+from millis.types import Text
 
 OPTION = "factorization.matrices"
 
@@ -96,7 +98,7 @@ class Svd:
         shapes = self._shapes(spec)
 
         def measured(rule: Ratio) -> float:
-            return speedup(with_ranks(spec, _ranks(rule, shapes), shapes))
+            return speedup(with_ranks(_transformer(spec), _ranks(rule, shapes), shapes))
 
         return replace(self, rank=self.rank.choose(measured))
 
@@ -109,7 +111,7 @@ class Svd:
         shapes = self._shapes(spec)
         if self.rank.needs_weights:
             return None, tokenizer
-        return with_ranks(spec, _ranks(self.rank, shapes), shapes), tokenizer
+        return with_ranks(_transformer(spec), _ranks(self.rank, shapes), shapes), tokenizer
 
     def apply(self, model: Any, tokenizer: Tokenizer, texts: Sequence[Text], batches: Batches) -> tuple[Any, Tokenizer]:
         """The model with its matrices factorized.
@@ -134,10 +136,12 @@ class Svd:
             return _shapes(find(models.build(_transformer(spec)), self.matrices, OPTION))
 
 
-def with_ranks(spec: Spec, ranks: Mapping[str, int], shapes: Mapping[str, tuple[int, int]]) -> Spec:
+def with_ranks(
+    spec: TransformerSpec, ranks: Mapping[str, int], shapes: Mapping[str, tuple[int, int]]
+) -> TransformerSpec:
     """`spec` with those of `ranks` that make a matrix of its shape [O, I] smaller, beside the ranks it has already."""
     smaller = {name: rank for name, rank in ranks.items() if rank < break_even(*shapes[name])}
-    return {**spec, "ranks": {**spec.get("ranks", {}), **smaller}} if smaller else dict(spec)
+    return replace(spec, ranks={**spec.ranks, **smaller})
 
 
 def _ranks(rule: RankRule, shapes: Mapping[str, tuple[int, int]]) -> dict[str, int]:
@@ -148,9 +152,9 @@ def _shapes(found: Mapping[str, Matrix]) -> dict[str, tuple[int, int]]:
     return {name: (len(matrix.weight), matrix.weight.shape[1]) for name, matrix in found.items()}
 
 
-def _factorized(model: Any, found: dict[str, Matrix], parts: dict[str, Decomposition], spec: Spec) -> Any:
+def _factorized(model: Any, found: dict[str, Matrix], parts: dict[str, Decomposition], spec: TransformerSpec) -> Any:
     small = models.build(spec)
-    chosen = {name: rank for name, rank in spec.get("ranks", {}).items() if name in found}
+    chosen = {name: rank for name, rank in spec.ranks.items() if name in found}
     replaced = tuple(f"{name}." for name in chosen)
     whole = {name: value for name, value in model.state_dict().items() if not name.startswith(replaced)}
     small.load_state_dict(whole, strict=False)
@@ -160,10 +164,10 @@ def _factorized(model: Any, found: dict[str, Matrix], parts: dict[str, Decomposi
     return small.train(model.training)
 
 
-def _transformer(spec: Spec) -> Spec:
-    if spec["family"] != "transformer":
+def _transformer(spec: Spec) -> TransformerSpec:
+    if not isinstance(spec, TransformerSpec):
         raise MillisError(
-            f"factorization holds the matrices of student=transformer at low rank; got a {spec['family']!r} student. "
+            f"factorization holds the matrices of student=transformer at low rank; got a {spec.family!r} student. "
             "Choose factorization=vocabulary, which serves every student, or factorization=none"
         )
     return spec

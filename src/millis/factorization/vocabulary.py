@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Speedup
+from millis.models.spec import Spec
 from millis.models.vocabulary import kept_ids, trim, trim_model, trimmed_spec
 from millis.traits import RESHAPES, Traits
-from millis.types import Spec, Text
+from millis.types import Text
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from millis.errors import MillisError, nearest
 from millis.models import gpt2
 from millis.models.empty import Empty, NoHeads, replace_module
-from millis.types import Spec
+from millis.models.spec import Shape
+from millis.models.transformer_spec import TransformerSpec
 
 
 class Keys(NamedTuple):
@@ -309,15 +310,24 @@ def find(model_type: str) -> Anatomy:
     )
 
 
-def full_shape(config: dict[str, Any]) -> Spec:
-    """The shape of an uncut model: `{"head_size": int, "heads": [H] * L, "ffn": [F] * L}` from its config."""
+def hidden_size(spec: TransformerSpec) -> int:
+    """D of an architecture whose parts are known.
+
+    Raises:
+        MillisError: as `find`.
+    """
+    return int(spec.encoder[find(spec.kind).keys.hidden])
+
+
+def full_shape(config: dict[str, Any]) -> Shape:
+    """The shape of an uncut model, from its config."""
     keys = find(config["model_type"]).keys
     layers, hidden, heads = (int(config[key]) for key in keys[:3])
     ffn = int(config.get(keys.ffn) or 4 * hidden)  # GPT-2 leaves it out: 4 D
-    return {"head_size": hidden // heads, "heads": [heads] * layers, "ffn": [ffn] * layers}
+    return Shape(hidden // heads, (heads,) * layers, (ffn,) * layers)
 
 
-def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Spec, std: float) -> None:
+def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Shape, std: float) -> None:
     """Give every block the number of heads and neurons that `shape` states, in place.
 
     A linear that changes size gets fresh weights, N(0, std²) and bias 0, as BERT initialises them.
@@ -325,17 +335,17 @@ def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Spec, std: float) -> No
     Args:
         encoder: A prepared encoder with at least one head and one neuron in each block.
         anatomy: Of its architecture.
-        shape: `{"head_size": int, "heads": [H of each layer], "ffn": [F of each layer]}`; H or F may be 0.
+        shape: H or F of a layer may be 0.
         std: Standard deviation of fresh weights.
     """
-    for layer, heads, ffn in zip(anatomy.layers(encoder), shape["heads"], shape["ffn"], strict=True):
-        hidden, width = layer.ffn_out.out_features, heads * shape["head_size"]
+    for layer, heads, ffn in zip(anatomy.layers(encoder), shape.heads, shape.ffn, strict=True):
+        hidden, width = layer.ffn_out.out_features, heads * shape.head_size
         for linear in (layer.query, layer.key, layer.value):
             _resize(encoder, linear, width, hidden, std)
         _resize(encoder, layer.attention_output, hidden, width, std)
         _resize(encoder, layer.ffn_in, ffn, hidden, std)
         _resize(encoder, layer.ffn_out, hidden, ffn, std)
-        anatomy.set_heads(layer.attention, heads, shape["head_size"])
+        anatomy.set_heads(layer.attention, heads, shape.head_size)
         if heads == 0:
             replace_module(encoder, layer.attention, NoHeads(layer.attention, anatomy.after_heads))
 

@@ -5,8 +5,7 @@ Tang et al. 2019 (1903.12136), section 3.2, who distil BERT into it. Departures:
 product less; word vectors come from the teacher. Outputs per token read the two directions' outputs at the token,
 as taggers do (Huang et al. 2015, 1508.01991).
 
-Spec: family "bilstm", vocab_size V, embedding_size E, hidden_size D (of each direction), dropout; what it
-gives as `millis.models.outputs` has it.
+Spec: `millis.models.bilstm_spec`.
 """
 
 from dataclasses import dataclass
@@ -16,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from millis.models import embeddings, heads, pooling
-from millis.models.outputs import described, outputs_of
+from millis.models.bilstm_spec import BilstmSpec
 from millis.models.sizes import Size, check_size, count
-from millis.types import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 
 
-def build(spec: Spec) -> "BiLstm":
+def build(spec: BilstmSpec) -> "BiLstm":
     """Make the module with fresh weights."""
     return BiLstm(spec)
 
 
-def max_length(spec: Spec) -> int:
+def max_length(spec: BilstmSpec) -> int:
     """Longest token sequence taken."""
     return MAX_LENGTH
 
@@ -42,18 +41,18 @@ class BiLstm(nn.Module):
     token do.
 
     Args:
-        spec: As above.
+        spec: Of the family.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: BilstmSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embedding = nn.Embedding(spec["vocab_size"], spec["embedding_size"])
-        self.forwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
-        self.backwards = nn.LSTM(spec["embedding_size"], spec["hidden_size"], batch_first=True)
-        self.tokens = any(output.per == "token" for output in outputs_of(spec))
-        self.dropout = nn.Dropout(spec["dropout"])
-        self.head = heads.head(2 * spec["hidden_size"], outputs_of(spec))
+        self.embedding = nn.Embedding(spec.vocab_size, spec.embedding_size)
+        self.forwards = nn.LSTM(spec.embedding_size, spec.hidden_size, batch_first=True)
+        self.backwards = nn.LSTM(spec.embedding_size, spec.hidden_size, batch_first=True)
+        self.tokens = any(output.per == "token" for output in spec.outputs)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = heads.head(2 * spec.hidden_size, spec.outputs)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
         """Logits of token ids [B, S], padded on the right. `token_type_ids` are not read: a pair is one text."""
@@ -94,23 +93,22 @@ class BiLstmStudent:
     def __post_init__(self) -> None:
         check_size("student.embedding_size", self.embedding_size)
 
-    def spec(self, teacher_spec: Spec) -> Spec:
+    def spec(self, teacher_spec: TransformerSpec) -> BilstmSpec:
         """The student's architecture."""
-        return {
-            "family": "bilstm",
-            "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "embedding_size": count(self.embedding_size, embeddings.dimensions(teacher_spec)),
-            "hidden_size": self.hidden_size,
-            "dropout": self.dropout,
-            **described(outputs_of(teacher_spec)),
-        }
+        return BilstmSpec(
+            vocab_size=embeddings.vocabulary_size(teacher_spec),
+            embedding_size=count(self.embedding_size, embeddings.dimensions(teacher_spec)),
+            hidden_size=self.hidden_size,
+            dropout=self.dropout,
+            outputs=teacher_spec.outputs,
+        )
 
     def initialise(self, model: Any, teacher: Any) -> None:
         """Word vectors from the teacher; the rest stays fresh."""
         model.embedding.weight.data.copy_(
-            embeddings.word_vectors(teacher, model.spec["embedding_size"], "student.embedding_size")
+            embeddings.word_vectors(teacher, model.spec.embedding_size, "student.embedding_size")
         )
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: BilstmSpec) -> str:
         """`bilstm 128 e128`: hidden size of each direction, embedding size."""
-        return f"bilstm {spec['hidden_size']} e{spec['embedding_size']}"
+        return f"bilstm {spec.hidden_size} e{spec.embedding_size}"

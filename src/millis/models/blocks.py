@@ -10,13 +10,8 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.types import Spec
-
-
-def layer_count(spec: Spec) -> int:
-    """L of a transformer's spec."""
-    return len(spec["shape"]["heads"])
-
+from millis.models.spec import Spec, kind_of
+from millis.models.transformer_spec import TransformerSpec, known
 
 FAR = -3e4  # added to the scores of padding, whose exponential is then 0; float16 holds it
 
@@ -26,22 +21,25 @@ def post_norm_types() -> list[str]:
     return [name for found in anatomy.ANATOMIES if isinstance(found, anatomy.Bert) for name in found.model_types]
 
 
-def require_post_norm(spec: Spec, group: str, what: str) -> None:
+def require_post_norm(spec: Spec, group: str, what: str) -> TransformerSpec:
     """Refuse a model whose blocks cannot be run one by one here.
 
     Args:
         group: The config group that asks, for the message.
         what: What it puts where, such as "early exits stand between the layers".
 
+    Returns:
+        `spec`.
+
     Raises:
         MillisError: no transformer, or one whose blocks are not post-norm.
     """
-    kind = spec["encoder"]["model_type"] if "encoder" in spec else spec.get("family")
-    if kind not in post_norm_types() or "shape" not in spec:
+    if (found := known(spec)) is None or spec.kind not in post_norm_types():
         raise MillisError(
             f"{what} of a transformer with post-norm blocks ({', '.join(post_norm_types())}), and the student is a "
-            f"{kind!r} model. Choose student=transformer of a teacher among these, or {group}=none"
+            f"{spec.kind!r} model. Choose student=transformer of a teacher among these, or {group}=none"
         )
+    return found
 
 
 def embedded(model: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
@@ -54,7 +52,7 @@ def embedded(model: Any, input_ids: Tensor, token_type_ids: Tensor | None) -> Te
 
 def blocks_of(model: Any) -> list[nn.Module]:
     """The blocks, first to last."""
-    return anatomy.find(model.spec["encoder"]["model_type"]).blocks(model.encoder)
+    return anatomy.find(model.spec.kind).blocks(model.encoder)
 
 
 def written_mask(config: Any, mask: Tensor) -> Tensor:
@@ -78,8 +76,7 @@ def spelled_out(model: Any) -> Iterator[None]:
     The fused operator is exported as more operators than its parts: on ONNX Runtime all-MiniLM-L6-v2 in int8 takes 1.09
     times as long with it, in fp32 as long (`benchmarks/session_options.py`).
     """
-    spec = getattr(model, "spec", {})
-    if spec.get("family") != "transformer" or spec["encoder"]["model_type"] not in post_norm_types():
+    if kind_of(model) not in post_norm_types():
         yield
         return
     before = model.encoder.config._attn_implementation

@@ -3,8 +3,7 @@
 Kim 2014 (1408.5882), section 2. Departures: windows reach over the text's ends (zero padding, so that a text shorter
 than the widest window has an answer), hence odd widths; word vectors come from the teacher.
 
-Spec: family "convolution", vocab_size V, embedding_size E, filters (of each width), widths, dropout; what it
-gives as `millis.models.outputs` has it. An output per token reads the windows around it (Collobert et al. 2011,
+Spec: `millis.models.convolution_spec`. An output per token reads the windows around it (Collobert et al. 2011,
 1103.0398).
 """
 
@@ -17,19 +16,19 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import embeddings, heads, pooling
-from millis.models.outputs import described, outputs_of
+from millis.models.convolution_spec import ConvolutionSpec
 from millis.models.sizes import Size, check_size, count
-from millis.types import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 
 
-def build(spec: Spec) -> "Convolution":
+def build(spec: ConvolutionSpec) -> "Convolution":
     """Make the module with fresh weights."""
     return Convolution(spec)
 
 
-def max_length(spec: Spec) -> int:
+def max_length(spec: ConvolutionSpec) -> int:
     """Longest token sequence taken."""
     return MAX_LENGTH
 
@@ -38,18 +37,18 @@ class Convolution(nn.Module):
     """Kim's network: for each width, maximum over time of ReLU(convolution), joined, then linear.
 
     Args:
-        spec: As above.
+        spec: Of the family.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: ConvolutionSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.embedding = nn.Embedding(spec["vocab_size"], spec["embedding_size"])
+        self.embedding = nn.Embedding(spec.vocab_size, spec.embedding_size)
         self.windows = nn.ModuleList(
-            nn.Conv1d(spec["embedding_size"], spec["filters"], width, padding=width // 2) for width in spec["widths"]
+            nn.Conv1d(spec.embedding_size, spec.filters, width, padding=width // 2) for width in spec.widths
         )
-        self.dropout = nn.Dropout(spec["dropout"])
-        self.head = heads.head(spec["filters"] * len(spec["widths"]), outputs_of(spec))
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = heads.head(spec.filters * len(spec.widths), spec.outputs)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
         """Logits of token ids [B, S]. `token_type_ids` are not read: a pair is one text with a separator."""
@@ -92,24 +91,23 @@ class ConvolutionStudent:
                 "use for example [1, 3, 5]"
             )
 
-    def spec(self, teacher_spec: Spec) -> Spec:
+    def spec(self, teacher_spec: TransformerSpec) -> ConvolutionSpec:
         """The student's architecture."""
-        return {
-            "family": "convolution",
-            "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "embedding_size": count(self.embedding_size, embeddings.dimensions(teacher_spec)),
-            "filters": self.filters,
-            "widths": list(self.widths),
-            "dropout": self.dropout,
-            **described(outputs_of(teacher_spec)),
-        }
+        return ConvolutionSpec(
+            vocab_size=embeddings.vocabulary_size(teacher_spec),
+            embedding_size=count(self.embedding_size, embeddings.dimensions(teacher_spec)),
+            filters=self.filters,
+            widths=tuple(self.widths),
+            dropout=self.dropout,
+            outputs=teacher_spec.outputs,
+        )
 
     def initialise(self, model: Any, teacher: Any) -> None:
         """Word vectors from the teacher; the rest stays fresh."""
         model.embedding.weight.data.copy_(
-            embeddings.word_vectors(teacher, model.spec["embedding_size"], "student.embedding_size")
+            embeddings.word_vectors(teacher, model.spec.embedding_size, "student.embedding_size")
         )
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: ConvolutionSpec) -> str:
         """`convolution 128x3 e128`: filters x widths, embedding size."""
-        return f"convolution {spec['filters']}x{len(spec['widths'])} e{spec['embedding_size']}"
+        return f"convolution {spec.filters}x{len(spec.widths)} e{spec.embedding_size}"

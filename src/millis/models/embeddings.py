@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from millis.errors import MillisError
-from millis.types import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 
 class Components(NamedTuple):
@@ -21,14 +21,14 @@ class Components(NamedTuple):
     axes: Tensor  # [E, D], orthonormal columns
 
 
-def vocabulary_size(teacher_spec: Spec) -> int:
-    """V of a teacher of the family `transformer`."""
-    return int(teacher_spec["encoder"]["vocab_size"])
+def vocabulary_size(teacher_spec: TransformerSpec) -> int:
+    """V of a teacher."""
+    return int(teacher_spec.encoder["vocab_size"])
 
 
-def dimensions(teacher_spec: Spec) -> int:
+def dimensions(teacher_spec: TransformerSpec) -> int:
     """Width of a transformer teacher's vectors; where word vectors and hidden ones differ, of the narrower."""
-    config = teacher_spec["encoder"]
+    config = teacher_spec.encoder
     return min(int(config[name]) for name in ("hidden_size", "dim", "n_embd", "embedding_size") if name in config)
 
 

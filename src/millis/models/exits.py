@@ -7,34 +7,38 @@ A model with exits computes its answer several times, each from a deeper state (
     segment i      states → blocks up to the next exit → states, logits
     last segment   states → the remaining blocks → states, the model's own logits
 
-`Exiting.forward` runs all of them, so that what is trained is what is deployed; whoever answers requests runs segment
+A forward pass runs all of them, so that what is trained is what is deployed; whoever answers requests runs segment
 after segment and stops where a policy is sure (`millis.early_exit.policy`).
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm, written_mask
-from millis.models.encoder import HEAD_STD, Transformer, grown
-from millis.types import Spec
+from millis.models import heads
+from millis.models.between import Between
+from millis.models.blocks import blocks_of, embedded, require_post_norm, written_mask
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 
-def spans(spec: Spec) -> list[range]:
+def spans(spec: TransformerSpec) -> list[range]:
     """The layers of each segment: exits after 1 and 3 of six layers give 0..1, 2..3, 4..5."""
-    ends = [layer + 1 for layer in spec["exits"]]
-    return [range(begin, end) for begin, end in zip([0, *ends], [*ends, layer_count(spec)], strict=True)]
+    ends = [layer + 1 for layer in spec.exits]
+    return [range(begin, end) for begin, end in zip([0, *ends], [*ends, spec.layers], strict=True)]
 
 
-def check_exits(spec: Spec, layers: list[int]) -> None:
-    """Refuse exits that a model of `spec` cannot have.
+def with_exits_after(spec: Spec, layers: Sequence[int]) -> TransformerSpec:
+    """`spec` with exits after `layers`.
 
     Raises:
         MillisError: no transformer that exits are known for, a layer that does not exist, the last one, or none.
     """
-    require_post_norm(spec, "early_exit", "early exits stand between the layers")
-    last = layer_count(spec) - 1
+    whole = require_post_norm(spec, "early_exit", "early exits stand between the layers")
+    last, layers = whole.layers - 1, list(layers)
     if outside := [layer for layer in layers if not 0 <= layer < last]:
         after = f"an exit may stand after layer {last - 1} or before" if last else "so no exit comes before its last"
         raise MillisError(
@@ -46,61 +50,70 @@ def check_exits(spec: Spec, layers: list[int]) -> None:
             f"early_exit.layers={layers}: expected at least one layer, each once, ascending; or null for every layer "
             "but the last"
         )
+    return replace(whole, exits=tuple(layers))
 
 
-class Exiting(Transformer):
-    """A transformer whose `spec["exits"]` names the layers after which a classifier may answer.
+class Exits(Between):
+    """Classifiers after the layers that `spec.exits` names, each [D] → [C].
 
-    `exits` holds them by layer, each [D] → [C]; the last answer is `head`'s, as in the model without exits.
-
-    Raises:
-        MillisError: as `check_exits`.
+    The last answer is the head's, as in the model without exits.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        check_exits(spec, spec["exits"])
-        super().__init__(spec)
-        hidden, labels = self.encoder.config.hidden_size, spec["num_labels"]
-        self.exits = nn.ModuleDict({str(layer): nn.Linear(hidden, labels) for layer in spec["exits"]})
-        for classifier in self.exits.values():
-            nn.init.normal_(cast(nn.Linear, classifier).weight, std=HEAD_STD)
-            nn.init.zeros_(cast(nn.Linear, classifier).bias)
+    def __init__(self, spec: TransformerSpec, encoder: Any) -> None:
+        super().__init__(spec, encoder)
+        self.early = heads.Early(encoder.config.hidden_size, spec.outputs[0].width, spec.exits)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+    @staticmethod
+    def check(spec: Spec) -> None:
+        """As `with_exits_after`."""
+        with_exits_after(spec, spec.exits)
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"exits": self.early}
+
+    @property
+    def classifiers(self) -> Mapping[int, nn.Linear]:
+        return {int(layer): cast(nn.Linear, classifier) for layer, classifier in self.early.items()}
+
+    def answers(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> heads.Answers:
         """The last exit's logits [B, C]."""
-        return self.exit_logits(input_ids, attention_mask, token_type_ids)[-1]
+        return exit_logits(model, ids, mask, types)[-1]
 
-    def exit_logits(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> list[Tensor]:
-        """Logits [B, C] of every exit, first to last; the last ones are the model's own."""
-        states = embedded(self, input_ids, token_type_ids)
-        blocks, found = blocks_of(self), []
-        for span in spans(self.spec):
-            states = through(self.encoder.config, [blocks[layer] for layer in span], states, attention_mask)
-            found.append(self.classifier(span[-1])(self.dropout(self.pool(states, attention_mask))))
-        return found
 
-    def classifier(self, layer: int) -> nn.Module:
-        """What answers from the output of `layer`."""
-        return self.exits[str(layer)] if layer in self.spec["exits"] else self.head
+def exit_logits(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+) -> list[Tensor]:
+    """Logits [B, C] of every exit of `model`, first to last; the last ones are its own."""
+    states = embedded(model, input_ids, token_type_ids)
+    blocks, found = blocks_of(model), []
+    for span in spans(model.spec):
+        states = through(model.encoder.config, [blocks[layer] for layer in span], states, attention_mask)
+        found.append(_classifier(model, span[-1])(model.dropout(model.pool(states, attention_mask))))
+    return found
+
+
+def _classifier(model: Any, layer: int) -> nn.Module:
+    """What answers from the output of `layer`."""
+    found: nn.Module = model.between.classifiers.get(layer, model.head)
+    return found
 
 
 class Segment(nn.Module):
     """Some blocks and the classifier after them; parts are shared with `model`, not copied.
 
     Args:
-        model: In evaluation mode.
+        model: With exits, in evaluation mode.
         span: Its layers that this segment runs.
     """
 
-    def __init__(self, model: Exiting, span: range) -> None:
+    def __init__(self, model: Any, span: range) -> None:
         super().__init__()
         blocks = blocks_of(model)
         self.config = model.encoder.config
         self.pool = model.pool
         self.blocks = nn.ModuleList([blocks[layer] for layer in span])
-        self.classifier = model.classifier(span[-1])
+        self.classifier = _classifier(model, span[-1])
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """States [B, S, D] and mask [B, S] to the states after this segment and logits [B, C]."""
@@ -111,7 +124,7 @@ class Segment(nn.Module):
 class Opening(nn.Module):
     """The first segment, from token ids."""
 
-    def __init__(self, model: Exiting, span: range) -> None:
+    def __init__(self, model: Any, span: range) -> None:
         super().__init__()
         self.encoder = nn.Module()
         self.encoder.embeddings = model.encoder.embeddings
@@ -128,7 +141,7 @@ class Opening(nn.Module):
         return found
 
 
-def segments(model: Exiting) -> list[nn.Module]:
+def segments(model: Any) -> list[nn.Module]:
     """`model` in pieces: an `Opening`, then `Segment`s."""
     first, *others = spans(model.spec)
     return [Opening(model, first), *(Segment(model, span) for span in others)]
@@ -141,13 +154,3 @@ def through(config: Any, blocks: list[nn.Module], states: Tensor, mask: Tensor) 
         output = block(states, attention_mask=written)
         states = output[0] if isinstance(output, tuple) else output
     return states
-
-
-def with_exits(model: Transformer, layers: list[int]) -> Exiting:
-    """`model` with fresh exits after `layers`; every other weight is copied.
-
-    Raises:
-        MillisError: as `check_exits`.
-    """
-    check_exits(model.spec, layers)
-    return grown(model, Exiting({**model.spec, "exits": layers}))

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.types import Spec
+from millis.models.blocks import blocks_of
+from millis.models.spec import Spec
+from millis.models.transformer_spec import known
 
 PROJECTIONS = ("query", "key", "value")
 
@@ -73,16 +75,47 @@ def sizes(spec: Spec, owner: str) -> Sizes:
     Raises:
         MillisError: a family without layers, or an architecture whose parts are not known.
     """
-    if spec.get("family") != "transformer" or "shape" not in spec:
-        found = spec["encoder"]["model_type"] if "encoder" in spec else spec.get("family")
+    if (found := known(spec)) is None:
         raise MillisError(
-            f"the {owner} is a {found!r} model: it has no layers whose hidden states or attention could be matched. "
-            f"Feature terms need a transformer ({', '.join(anatomy.supported())}) on both sides; choose "
+            f"the {owner} is a {spec.kind!r} model: it has no layers whose hidden states or attention could be "
+            f"matched. Feature terms need a transformer ({', '.join(anatomy.supported())}) on both sides; choose "
             "distillation=logits, or student=transformer"
         )
-    config, shape = spec["encoder"], spec["shape"]
-    hidden = int(config[anatomy.find(config["model_type"]).keys.hidden])
-    return Sizes(hidden, tuple(int(heads) for heads in shape["heads"]), int(shape["head_size"]))
+    return Sizes(anatomy.hidden_size(found), found.known_shape.heads, found.known_shape.head_size)
+
+
+class Place(NamedTuple):
+    """Where features of a kind are caught.
+
+    Args:
+        module: Of a model and a layer.
+        enters: Whether a feature is what enters the module, not what leaves it.
+    """
+
+    module: Callable[[Any, int], nn.Module]
+    enters: bool = False
+
+
+def _block(model: Any, layer: int) -> nn.Module:
+    return blocks_of(model)[layer]
+
+
+def _projection(name: str, model: Any, layer: int) -> nn.Module:
+    found: nn.Module = getattr(anatomy.find(model.spec.kind).layers(model.encoder)[layer], name)
+    return found
+
+
+def _exit(model: Any, layer: int) -> nn.Module:
+    found: nn.Module = model.between.classifiers[layer]
+    return found
+
+
+PLACES = {
+    "embedding": Place(_block, enters=True),
+    "hidden": Place(_block),
+    **{name: Place(partial(_projection, name)) for name in PROJECTIONS},
+    "exit": Place(_exit),
+}
 
 
 @contextmanager
@@ -102,21 +135,14 @@ def capture(model: Any, wanted: Collection[Feature]) -> Iterator[dict[Feature, T
     if not wanted:
         yield found
         return
-    parts = anatomy.find(model.spec["encoder"]["model_type"])
-    layers = parts.layers(model.encoder)
-    names = {id(module): name for name, module in model.encoder.named_modules()}
     with ExitStack() as hooks:
         for feature in wanted:
-            layer = layers[feature.layer]
-            if feature.kind in PROJECTIONS:
-                hook = getattr(layer, feature.kind).register_forward_hook(_keep_output(found, feature))
-            elif feature.kind == "exit":
-                hook = model.exits[str(feature.layer)].register_forward_hook(_keep_output(found, feature))
-            elif feature.kind == "hidden":
-                hook = _block(model.encoder, names, layer).register_forward_hook(_keep_output(found, feature))
+            place = PLACES[feature.kind]
+            module = place.module(model, feature.layer)
+            if place.enters:
+                hook = module.register_forward_pre_hook(_keep_input(found, feature), with_kwargs=True)
             else:
-                block = _block(model.encoder, names, layer)
-                hook = block.register_forward_pre_hook(_keep_input(found, feature), with_kwargs=True)
+                hook = module.register_forward_hook(_keep_output(found, feature))
             hooks.callback(hook.remove)
         yield found
     if missing := sorted(str(feature) for feature in set(wanted) - set(found)):
@@ -135,13 +161,6 @@ def _keep_input(found: dict[Feature, Tensor], feature: Feature) -> Callable[...,
         found[feature] = inputs[0] if inputs else named["hidden_states"]
 
     return hook
-
-
-def _block(encoder: nn.Module, names: dict[int, str], layer: anatomy.Layer) -> nn.Module:
-    """The block that a layer's parts make up: the innermost module that holds both of its norms."""
-    paths = [names[id(norm)].split(".") for norm in (layer.attention_norm, layer.ffn_norm)]
-    shared = takewhile(lambda steps: steps[0] == steps[1], zip(*paths, strict=False))
-    return encoder.get_submodule(".".join(step for step, _ in shared))
 
 
 def split_heads(features: Tensor, heads: int) -> Tensor:

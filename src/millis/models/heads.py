@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from millis.types import Output
 
+STD = 0.02  # BERT's initializer_range
 Answers: TypeAlias = Tensor | tuple[Tensor, ...]
 """Of one output its logits, of several a tuple: [B, C] per text, [B, S, C] per token."""
 
@@ -22,6 +23,33 @@ class Heads(nn.ModuleDict):
     def __init__(self, width: int, outputs: Sequence[Output]) -> None:
         super().__init__({output.name: _linear(width, output) for output in outputs})
         self.per = [output.per for output in outputs]
+
+
+class Early(nn.ModuleDict):
+    """Classifiers that stand before the head, by layer.
+
+    Args:
+        width: D.
+        classes: C.
+        layers: After which they stand.
+    """
+
+    def __init__(self, width: int, classes: int, layers: Sequence[int]) -> None:
+        super().__init__({str(layer): nn.Linear(width, classes) for layer in layers})
+        for classifier in self.values():
+            start(classifier)
+
+
+def start(classifier: nn.Module) -> None:
+    """Fresh weights as BERT has them, N(0, STD²), and bias 0."""
+    assert isinstance(classifier, nn.Linear)
+    nn.init.normal_(classifier.weight, std=STD)
+    nn.init.zeros_(classifier.bias)
+
+
+def classifying(model: nn.Module) -> tuple[str, ...]:
+    """Names of the modules of a model of any family that classify: its head, and early ones."""
+    return tuple(name for name, module in model.named_modules() if name == "head" or isinstance(module, Early))
 
 
 def head(width: int, outputs: Sequence[Output]) -> nn.Linear | Heads:

@@ -20,10 +20,11 @@ from transformers.utils import logging as transformers_logging
 from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, finished
 from millis.models.encoder import Transformer, without_pooler
-from millis.models.outputs import described, is_one_text
+from millis.models.outputs import is_one_text, plain
+from millis.models.transformer_spec import Ids, TransformerSpec
 from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
-from millis.types import Output, Spec, Text
+from millis.types import Output, Text
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +85,15 @@ class Pretrained:
             warn_of_unknown(self.name, tokenizer, texts)
             around = affixes(tokenizer)
         config = _own_values(encoder.config)
-        spec: Spec = {"family": "transformer", "encoder": config}
-        if config["model_type"] in anatomy.supported():
-            spec["shape"] = anatomy.full_shape(config)
-        spec |= {
-            "affixes": around,
-            "pooling": self.pooling if own is None else "cls",
-            "dropout": self.dropout,
-            **described(outputs),
-        }
-        if own is not None:
-            spec["pooler"] = own.activation
+        spec = TransformerSpec(
+            encoder=config,
+            shape=anatomy.full_shape(config) if config["model_type"] in anatomy.supported() else None,
+            affixes=around,
+            pooling=self.pooling if own is None else "cls",
+            dropout=self.dropout,
+            outputs=plain(outputs),
+            pooler=None if own is None else own.activation,
+        )
         model = Transformer(spec)
         model.encoder.load_state_dict(encoder.state_dict())
         if own is not None:
@@ -216,13 +215,13 @@ class Packaged:
         return Pretrained(str(folder), self.pooling, self.dropout)(outputs, texts)
 
 
-def affixes(tokenizer: Tokenizer) -> list[list[int]]:
-    """The special token ids that `tokenizer` puts before and after a text, such as [[101], [102]]."""
+def affixes(tokenizer: Tokenizer) -> tuple[Ids, Ids]:
+    """The special token ids that `tokenizer` puts before and after a text, such as ((101,), (102,))."""
     encoding = tokenizer.encode("a")
     special = encoding.special_tokens_mask
     first = special.index(0) if 0 in special else len(special)
     last = len(special) - special[::-1].index(0) if 0 in special else len(special)
-    return [encoding.ids[:first], encoding.ids[last:]]
+    return tuple(encoding.ids[:first]), tuple(encoding.ids[last:])
 
 
 def _own_values(config: Any) -> dict[str, Any]:

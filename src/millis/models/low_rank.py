@@ -1,7 +1,7 @@
 """Low rank: a matrix W [O, I] as the product of a tall and a wide one, W ≈ U V with U [O, r] and V [r, I].
 
 It holds r (O + I) weights in place of O I and costs as many multiplications, so it is smaller below the break-even rank
-O I / (O + I). `spec["ranks"] = {dotted module name: r}` says which matrices of a model are built so; what
+O I / (O + I). A spec's `ranks`, {dotted module name: r}, say which matrices of a model are built so; what
 `millis.factorization` computes is loaded into them. An ALBERT-style word table (Lan et al. 2020, 1909.11942, section
 3.1: V x E and E x D in place of V x D) is the same thing on an embedding.
 """

@@ -63,7 +63,7 @@ def _roles(model: Any) -> dict[str, str]:
     if encoder is None:
         return {}
     parts = {id(encoder.get_input_embeddings()): WORDS}
-    if "shape" in model.spec:
-        for layer in anatomy.find(model.spec["encoder"]["model_type"]).layers(encoder):
+    if model.spec.shape is not None:
+        for layer in anatomy.find(model.spec.kind).layers(encoder):
             parts |= {id(getattr(layer, role, None)): role for role in ROLES if role != WORDS}
     return {name: parts[id(module)] for name, module in model.named_modules() if id(module) in parts}

@@ -24,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from millis.models.ngrams import NgramTokenizer
-from millis.models.outputs import outputs_of, require_one_text
+from millis.models.outputs import require_one_text
+from millis.models.spec import Spec
+from millis.models.static_spec import StaticSpec
 from millis.traits import FEATURES, IN_TRAINING, RESHAPES, SCHEDULED, Reasons
-from millis.types import Output, Spec, Text
+from millis.types import Output, Text
 
 ABSENT = -20.0  # score of a label without a training text
 TEMPERATURES = np.geomspace(0.5, 32, 25)
@@ -73,19 +75,19 @@ class NgramStudent:
         """Learned from the training texts."""
         return NgramTokenizer.learn(texts, self.bits, self.least)
 
-    def spec(self, teacher_spec: Spec) -> Spec:
-        """The architecture, but for `vocab_size`, which the tokenizer knows.
+    def spec(self, teacher_spec: Spec) -> StaticSpec:
+        """The architecture, over an empty vocabulary: the size of its own the tokenizer knows.
 
         Raises:
             MillisError: as `check_outputs`.
         """
-        self.check_outputs(outputs_of(teacher_spec))
-        classes = teacher_spec["num_labels"]
-        return {"family": "static", "size": classes, "norm": "l2", "dropout": 0.0, "num_labels": classes}
+        self.check_outputs(teacher_spec.outputs)
+        [output] = teacher_spec.outputs
+        return StaticSpec(vocab_size=0, size=output.width, norm="l2", dropout=0.0, outputs=(output,))
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: StaticSpec) -> str:
         """`ngrams 51k`: how many are told apart."""
-        return f"ngrams {round(spec['vocab_size'] / 1000)}k"
+        return f"ngrams {round(spec.vocab_size / 1000)}k"
 
     def fit(
         self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32] | None, alpha: float
@@ -96,11 +98,11 @@ class NgramStudent:
             teacher: Its logits on the training rows, [N, C]; None where labels alone are learned.
             alpha: The teacher's share.
         """
-        targets = 2 * np.eye(model.spec["num_labels"], dtype=np.float32)[train.labels] - 1
+        targets = 2 * np.eye(model.spec.outputs[0].width, dtype=np.float32)[train.labels] - 1
         if teacher is not None:
             centred = teacher - teacher.mean(axis=1, keepdims=True)
             targets = (1 - alpha) * targets + alpha * centred / max(float(centred.max(axis=1).mean()), 1e-6)
-        idf = inverse_frequencies(train, model.spec["vocab_size"])
+        idf = inverse_frequencies(train, model.spec.vocab_size)
         rows, held_out = train.matrix(idf), validation.matrix(idf)
         _install(model, idf, _ridge(rows, targets, PENALTY), held_out, validation.labels)
 
@@ -115,15 +117,15 @@ class LinearBaseline(NgramStudent):
 
     cost: float = 1.0
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: StaticSpec) -> str:
         """`linear 51k`."""
-        return f"linear {round(spec['vocab_size'] / 1000)}k"
+        return f"linear {round(spec.vocab_size / 1000)}k"
 
     def fit(
         self, model: Any, train: "Bags", validation: "Bags", teacher: NDArray[np.float32] | None, alpha: float
     ) -> None:
         """Set the weights; `teacher` and `alpha` are not read."""
-        idf, found = self._fitted(train, model.spec["num_labels"], model.spec["vocab_size"])
+        idf, found = self._fitted(train, model.spec.outputs[0].width, model.spec.vocab_size)
         _install(model, idf, found, validation.matrix(idf), validation.labels)
 
     def scores(

@@ -1,32 +1,56 @@
-"""What a model gives, as its spec says it: torch-free, for manifests are held against it.
+"""What a model gives, and the JSON of it: torch-free, for manifests are held against it.
 
-A spec has `num_labels` C where the model chooses one of C labels a text, as classifiers do; else `outputs`, a list of
-[name, "text" or "token", C, what a row says] (`millis.types.Choice`).
+In JSON a spec has `num_labels` C where the model chooses one of C labels a text, as classifiers do; else `outputs`, a
+list of [name, "text" or "token", C, what a row says] (`millis.types.Choice`).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
+from millis import schema
 from millis.errors import MillisError
-from millis.types import Output, Per, Spec
+from millis.schema import Count
+from millis.types import Choice, Output, Per
 
 CHOICES = {"each": "several labels a text", "value": "a number", "vector": "a vector"}
 LOGITS = "logits"  # the output of a model that chooses one label a text
 WORDS: dict[Per, str] = {"text": "a text as a whole", "token": "each word of a text"}
 
 
-def outputs_of(spec: Spec) -> tuple[Output, ...]:
-    """The outputs of the model that `spec` describes, in order."""
-    if "outputs" in spec:
-        return tuple(Output(*output) for output in spec["outputs"])
-    return (Output(LOGITS, "text", spec["num_labels"]),)
+class _Said(TypedDict, total=False):
+    """One of them."""
+
+    num_labels: Count
+    outputs: list[tuple[str, Per, Count, Choice]]
 
 
-def described(outputs: Sequence[Output]) -> Spec:
-    """The part of a spec that says them."""
+def read(values: Mapping[str, Any], within: str = "") -> tuple[Output, ...]:
+    """The outputs that a spec in JSON says, in order.
+
+    Args:
+        within: Where `values` stand, for messages.
+
+    Raises:
+        MillisError: none, or none of this form.
+    """
+    said = schema.checked(dict(values), _Said, within)
+    if "outputs" in said:
+        return tuple(Output(*output) for output in said["outputs"])
+    if "num_labels" in said:
+        return (Output(LOGITS, "text", said["num_labels"]),)
+    raise MillisError(f"{within or 'the spec'} has neither num_labels nor outputs: what the model gives is not known")
+
+
+def described(outputs: Sequence[Output]) -> dict[str, Any]:
+    """The part of a spec in JSON that says them."""
     if is_one_text(outputs):
         return {"num_labels": outputs[0].width}
     return {"outputs": [list(output[:4]) for output in outputs]}
+
+
+def plain(outputs: Sequence[Output]) -> tuple[Output, ...]:
+    """A task's outputs as a spec has them: without weights of losses, a classifier's by its usual name."""
+    return read(described(outputs))
 
 
 def is_one_text(outputs: Sequence[Output]) -> bool:

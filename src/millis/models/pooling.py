@@ -4,6 +4,7 @@ Written with products and sums alone, so that a traced graph holds for every bat
 """
 
 from collections.abc import Callable
+from inspect import isfunction, signature
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,14 @@ def maximum(states: Tensor, mask: Tensor, floor: float) -> Tensor:
     """
     keep = mask.to(states.dtype).unsqueeze(-1)
     return ((states - floor) * keep).amax(dim=1) + floor
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    name: found
+    for name, found in list(globals().items())
+    if isfunction(found) and list(signature(found).parameters) == ["states", "mask"]
+}
+"""The functions here that need nothing but states and mask, by name: what a spec's `pooling` may be."""
 
 
 class Pooler(nn.Module):

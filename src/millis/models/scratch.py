@@ -13,8 +13,9 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models import anatomy, wordpiece
 from millis.models.encoder import Transformer
-from millis.models.outputs import described
-from millis.types import Output, Spec, Text
+from millis.models.outputs import plain
+from millis.models.transformer_spec import TransformerSpec
+from millis.types import Output, Text
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,12 @@ class Scratch:
             "hidden_dropout_prob": self.dropout,
             "attention_probs_dropout_prob": self.dropout,
         }
-        spec: Spec = {
-            "family": "transformer",
-            "encoder": config,
-            "shape": anatomy.full_shape(config),
-            "affixes": [[tokenizer.token_to_id("[CLS]")], [tokenizer.token_to_id("[SEP]")]],
-            "pooling": self.pooling,
-            "dropout": self.dropout,
-            **described(outputs),
-        }
+        spec = TransformerSpec(
+            encoder=config,
+            shape=anatomy.full_shape(config),
+            affixes=((wordpiece.SPECIAL_TOKENS.index("[CLS]"),), (wordpiece.SPECIAL_TOKENS.index("[SEP]"),)),
+            pooling=self.pooling,
+            dropout=self.dropout,
+            outputs=plain(outputs),
+        )
         return Transformer(spec), tokenizer

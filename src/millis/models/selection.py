@@ -1,7 +1,7 @@
 """Selection: which layers, channels, heads and neurons of a transformer are kept; copying them into a smaller one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
-from millis.models.heads import classifiers
-from millis.types import Spec
+from millis.models.spec import Shape
+from millis.models.transformer_spec import TransformerSpec
 
 
 @dataclass(frozen=True)
@@ -32,42 +32,49 @@ class Selection:
     ffn: list[Tensor]
 
 
-def whole(spec: Spec) -> Selection:
+def whole(spec: TransformerSpec) -> Selection:
     """The selection that keeps everything of a model of `spec`."""
-    config, shape = spec["encoder"], spec["shape"]
     return Selection(
-        layers=list(range(len(shape["heads"]))),
-        hidden=torch.arange(config[anatomy.find(config["model_type"]).keys.hidden]),
-        heads=[torch.arange(heads) for heads in shape["heads"]],
-        ffn=[torch.arange(neurons) for neurons in shape["ffn"]],
+        layers=list(range(spec.layers)),
+        hidden=torch.arange(anatomy.hidden_size(spec)),
+        heads=[torch.arange(heads) for heads in spec.known_shape.heads],
+        ffn=[torch.arange(neurons) for neurons in spec.known_shape.ffn],
     )
 
 
-def selected_spec(spec: Spec, keep: Selection) -> Spec:
+def resized(spec: TransformerSpec, shape: Shape, hidden: int) -> TransformerSpec:
+    """`spec` with the layers of `shape` and another hidden size.
+
+    Raises:
+        MillisError: hidden channels of an architecture that cannot lose any.
+    """
+    parts = anatomy.find(spec.kind)
+    encoder = {**spec.encoder, parts.keys.layers: len(shape.heads)}
+    if hidden != encoder[parts.keys.hidden]:
+        encoder = parts.with_hidden(encoder, hidden)
+    return replace(spec, encoder=encoder, shape=shape)
+
+
+def selected_spec(spec: TransformerSpec, keep: Selection) -> TransformerSpec:
     """The architecture that `keep` leaves of the one of `spec`.
 
     Raises:
         MillisError: indices that are not ascending or name parts that are not there; no layer or no hidden channel
             left; hidden channels of an architecture that cannot lose any.
     """
-    config, shape = spec["encoder"], spec["shape"]
-    parts = anatomy.find(config["model_type"])
-    hidden = config[parts.keys.hidden]
-    _check("layers", keep.layers, len(shape["heads"]), at_least=1)
-    _check("hidden", keep.hidden.tolist(), hidden, at_least=1)
-    for name, chosen in (("heads", keep.heads), ("ffn", keep.ffn)):
+    shape = spec.known_shape
+    _check("layers", keep.layers, spec.layers, at_least=1)
+    _check("hidden", keep.hidden.tolist(), anatomy.hidden_size(spec), at_least=1)
+    for name, chosen, sizes in (("heads", keep.heads, shape.heads), ("ffn", keep.ffn, shape.ffn)):
         if len(chosen) != len(keep.layers):
             raise MillisError(
                 f"a selection keeps {len(keep.layers)} layers but has {name} for {len(chosen)}: give each kept layer "
                 "its own"
             )
         for layer, indices in zip(keep.layers, chosen, strict=True):
-            _check(f"{name} of layer {layer}", indices.tolist(), shape[name][layer], at_least=0)
-    encoder = {**config, parts.keys.layers: len(keep.layers)}
-    if len(keep.hidden) != hidden:
-        encoder = parts.with_hidden(encoder, len(keep.hidden))
-    sizes = {"heads": [len(heads) for heads in keep.heads], "ffn": [len(ffn) for ffn in keep.ffn]}
-    return {**spec, "encoder": encoder, "shape": {**shape, **sizes}}
+            _check(f"{name} of layer {layer}", indices.tolist(), sizes[layer], at_least=0)
+    kept = Shape(shape.head_size, tuple(map(len, keep.heads)), tuple(map(len, keep.ffn)))
+    return resized(spec, kept, len(keep.hidden))
 
 
 @torch.no_grad()
@@ -77,10 +84,10 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
     Weights are copied as they are. A layer norm over fewer channels takes its mean and variance from those that are
     left, so nothing is rescaled; with everything kept the two models compute the same logits to the last bit.
     """
-    parts = anatomy.find(large.spec["encoder"]["model_type"])
+    parts = anatomy.find(large.spec.kind)
     _copy_embeddings(parts.embeddings(small.encoder), parts.embeddings(large.encoder), keep.hidden)
     sources = parts.layers(large.encoder)
-    head_size = large.spec["shape"]["head_size"]
+    head_size = large.spec.known_shape.head_size
     for target, index, heads, ffn in zip(parts.layers(small.encoder), keep.layers, keep.heads, keep.ffn, strict=True):
         source, rows = sources[index], anatomy.head_rows(heads, head_size)
         anatomy.copy_linear(target.query, source.query, rows, keep.hidden)
@@ -95,20 +102,12 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
             target.query.weight.mul_(ratio)
             target.query.bias.mul_(ratio)
     _copy_norm(parts.final_norm(small.encoder), parts.final_norm(large.encoder), keep.hidden)
-    if "pooler" in large.spec:
+    if large.spec.pooler is not None:
         anatomy.copy_linear(cast(Any, small.pool).dense, cast(Any, large.pool).dense, keep.hidden, keep.hidden)
-    for classifier, larger in zip(_classifiers(small), _classifiers(large), strict=True):
+    for classifier, larger in zip(small.classifiers(), large.classifiers(), strict=True):
         anatomy.copy_linear(classifier, larger, columns=keep.hidden)
-    for threshold, found in zip(_thresholds(small), _thresholds(large), strict=True):
+    for threshold, found in zip(small.between.thresholds, large.between.thresholds, strict=True):
         threshold.copy_(found)
-
-
-def _classifiers(model: Any) -> list[nn.Linear]:
-    return [*classifiers(model.head), *getattr(model, "exits", {}).values()]
-
-
-def _thresholds(model: Any) -> list[Tensor]:
-    return [model.thresholds.logarithms] if model.spec.get("tokens") else []
 
 
 def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:

@@ -9,8 +9,7 @@ carried through the projection:
 
 so before any training the student is the teacher's opinion of each token, averaged.
 
-Spec: family "static", vocab_size V, size D, dropout, num_labels C; `norm`, "mean" where it is left out, or "l2", which
-divides by the length of the weights, sqrt(sum_s w_s^2), and so gives bags of words the rows of tf-idf.
+Spec: `millis.models.static_spec`.
 """
 
 from collections.abc import Sequence
@@ -23,21 +22,23 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import embeddings, heads
-from millis.models.outputs import described, outputs_of, require
+from millis.models.outputs import require
 from millis.models.sizes import Size, check_size, count
-from millis.types import Output, Spec
+from millis.models.static_spec import StaticSpec
+from millis.models.transformer_spec import TransformerSpec
+from millis.types import Output
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 SOURCES = ("encoder", "embeddings")
 OTHERS = "Choose student=transformer, bilstm or convolution"
 
 
-def build(spec: Spec) -> "Static":
+def build(spec: StaticSpec) -> "Static":
     """Make the module with fresh weights."""
     return Static(spec)
 
 
-def max_length(spec: Spec) -> int:
+def max_length(spec: StaticSpec) -> int:
     """Longest token sequence taken."""
     return MAX_LENGTH
 
@@ -46,17 +47,17 @@ class Static(nn.Module):
     """logits = head(sum_s w_s v_s / sum_s w_s) with w = exp(log weight) of each token, v its vector.
 
     Args:
-        spec: As above.
+        spec: Of the family.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: StaticSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.vectors = nn.Embedding(spec["vocab_size"], spec["size"])
-        self.log_weights = nn.Embedding(spec["vocab_size"], 1)
+        self.vectors = nn.Embedding(spec.vocab_size, spec.size)
+        self.log_weights = nn.Embedding(spec.vocab_size, 1)
         nn.init.zeros_(self.log_weights.weight)  # every token counts the same
-        self.dropout = nn.Dropout(spec["dropout"])
-        self.head = heads.head(spec["size"], outputs_of(spec))
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = heads.head(spec.size, spec.outputs)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Logits [B, C] of token ids [B, S]. `token_type_ids` are not read: a pair is one bag of tokens."""
@@ -69,7 +70,7 @@ class Static(nn.Module):
 
     def _norm(self, weights: Tensor) -> Tensor:
         """What the sum is divided by, [B, 1]."""
-        if self.spec.get("norm") == "l2":
+        if self.spec.norm == "l2":
             return (weights * weights).sum(dim=1, keepdim=True).sqrt()
         return weights.sum(dim=1, keepdim=True)
 
@@ -113,35 +114,34 @@ class StaticStudent:
         require(outputs, ("text",), "student=static", OTHERS)
         assert len(outputs) == 1, "no task asks two things of a text as a whole"
 
-    def spec(self, teacher_spec: Spec) -> Spec:
+    def spec(self, teacher_spec: TransformerSpec) -> StaticSpec:
         """The student's architecture.
 
         Raises:
             MillisError: as `check_outputs`.
         """
-        self.check_outputs(outputs_of(teacher_spec))
-        return {
-            "family": "static",
-            "vocab_size": embeddings.vocabulary_size(teacher_spec),
-            "size": count(self.size, embeddings.dimensions(teacher_spec)),
-            "dropout": self.dropout,
-            **described(outputs_of(teacher_spec)),
-        }
+        self.check_outputs(teacher_spec.outputs)
+        return StaticSpec(
+            vocab_size=embeddings.vocabulary_size(teacher_spec),
+            size=count(self.size, embeddings.dimensions(teacher_spec)),
+            dropout=self.dropout,
+            outputs=teacher_spec.outputs,
+        )
 
     @torch.no_grad()
     def initialise(self, model: Any, teacher: Any) -> None:
         """Token vectors from the teacher and, with `source="encoder"`, the head (module docstring)."""
         if self.source == "embeddings":
-            model.vectors.weight.copy_(embeddings.word_vectors(teacher, model.spec["size"], "student.size"))
+            model.vectors.weight.copy_(embeddings.word_vectors(teacher, model.spec.size, "student.size"))
             return
-        components = embeddings.principal_components(token_outputs(teacher), model.spec["size"], "student.size")
+        components = embeddings.principal_components(token_outputs(teacher), model.spec.size, "student.size")
         model.vectors.weight.copy_(components.projected)
         model.head.weight.copy_(teacher.head.weight @ components.axes)
         model.head.bias.copy_(teacher.head.weight @ components.mean + teacher.head.bias)
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: StaticSpec) -> str:
         """`static 256`."""
-        return f"static {spec['size']}"
+        return f"static {spec.size}"
 
 
 _outputs: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()  # a sweep asks for its teacher's again and again
@@ -159,7 +159,7 @@ def token_outputs(teacher: Any, batch_size: int = 256) -> Tensor:
     """
     if teacher in _outputs:
         return _outputs[teacher]
-    before, after = teacher.spec.get("affixes", [[], []])
+    before, after = teacher.spec.around
     tokens = range(embeddings.vocabulary_size(teacher.spec))
     ids = torch.tensor([[*before, token, *after] for token in tokens], device=teacher.head.weight.device)
     training = teacher.training

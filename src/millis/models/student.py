@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import anatomy
-from millis.models.selection import Selection, copy_selected
+from millis.models.selection import Selection, copy_selected, resized
 from millis.models.sizes import Size, check_size, count
+from millis.models.spec import Shape, Spec
+from millis.models.transformer_spec import TransformerSpec
 from millis.traits import IN_TRAINING, Reasons
-from millis.types import Spec
 
 INITS = ("teacher", "fresh")
 
@@ -51,7 +52,7 @@ class Teacher:
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The teacher's spec."""
-        return dict(teacher_spec)
+        return teacher_spec
 
     def initialise(self, model: nn.Module, teacher: nn.Module) -> None:
         """Copy every weight."""
@@ -100,60 +101,55 @@ class TransformerStudent:
         for name, value in sizes.items():
             check_size(f"student.{name}", value)
 
-    def spec(self, teacher_spec: Spec) -> Spec:
+    def spec(self, teacher_spec: TransformerSpec) -> TransformerSpec:
         """The student's architecture.
 
         Raises:
             MillisError: the teacher cannot be cut, a layer it does not have, or a part larger than the teacher's.
         """
-        config = teacher_spec["encoder"]
-        parts = anatomy.find(config["model_type"])
-        shape = teacher_spec["shape"]
-        chosen = self._chosen(len(shape["heads"]))
-        heads = [count(self.heads, shape["heads"][index]) for index in chosen]
-        ffn = [count(self.ffn_size, shape["ffn"][index]) for index in chosen]
-        hidden = count(self.hidden_size, config[parts.keys.hidden])
+        whole = anatomy.hidden_size(teacher_spec)
+        shape = teacher_spec.known_shape
+        chosen = self._chosen(len(shape.heads))
+        heads = tuple(count(self.heads, shape.heads[index]) for index in chosen)
+        ffn = tuple(count(self.ffn_size, shape.ffn[index]) for index in chosen)
+        hidden = count(self.hidden_size, whole)
         if self.init == "teacher":
-            _at_most("hidden_size", hidden, config[parts.keys.hidden])
+            _at_most("hidden_size", hidden, whole)
             for index, head_count, neurons in zip(chosen, heads, ffn, strict=True):
-                _at_most("heads", head_count, shape["heads"][index])
-                _at_most("ffn_size", neurons, shape["ffn"][index])
-        encoder = {**config, parts.keys.layers: len(chosen)}
-        if hidden != config[parts.keys.hidden]:
-            encoder = parts.with_hidden(encoder, hidden)
-        return {**teacher_spec, "encoder": encoder, "shape": {**shape, "heads": heads, "ffn": ffn}}
+                _at_most("heads", head_count, shape.heads[index])
+                _at_most("ffn_size", neurons, shape.ffn[index])
+        return resized(teacher_spec, Shape(shape.head_size, heads, ffn), hidden)
 
     @torch.no_grad()
     def initialise(self, model: Any, teacher: Any) -> None:
         """Weights before training: the kept parts of `teacher`, or nothing where `init` is "fresh"."""
         if self.init == "fresh":
             return
-        parts, shape = anatomy.find(teacher.spec["encoder"]["model_type"]), model.spec["shape"]
+        parts, shape = anatomy.find(teacher.spec.kind), model.spec.shape
         blocks = parts.layers(teacher.encoder)
         layers = self._chosen(len(blocks))
         keep = Selection(
             layers=layers,
-            hidden=_largest(channel_importance(parts, teacher.encoder), model.spec["encoder"][parts.keys.hidden]),
+            hidden=_largest(channel_importance(parts, teacher.encoder), anatomy.hidden_size(model.spec)),
             heads=[
-                _largest(head_importance(blocks[index], shape["head_size"]), count)
-                for index, count in zip(layers, shape["heads"], strict=True)
+                _largest(head_importance(blocks[index], shape.head_size), count)
+                for index, count in zip(layers, shape.heads, strict=True)
             ],
             ffn=[
                 _largest(neuron_importance(blocks[index]), count)
-                for index, count in zip(layers, shape["ffn"], strict=True)
+                for index, count in zip(layers, shape.ffn, strict=True)
             ],
         )
         copy_selected(model, teacher, keep)
 
-    def describe(self, spec: Spec) -> str:
+    def describe(self, spec: TransformerSpec) -> str:
         """`transformer 3x384`: layers x hidden; ` h6 f768` follow where heads or neurons do not add up to D and 4 D."""
-        config, shape = spec["encoder"], spec["shape"]
-        hidden = config[anatomy.find(config["model_type"]).keys.hidden]
-        name = f"transformer {len(shape['heads'])}x{hidden}"
-        if any(heads * shape["head_size"] != hidden for heads in shape["heads"]):
-            name += f" h{_span(shape['heads'])}"
-        if any(ffn != 4 * hidden for ffn in shape["ffn"]):
-            name += f" f{_span(shape['ffn'])}"
+        hidden, shape = anatomy.hidden_size(spec), spec.known_shape
+        name = f"transformer {len(shape.heads)}x{hidden}"
+        if any(heads * shape.head_size != hidden for heads in shape.heads):
+            name += f" h{_span(shape.heads)}"
+        if any(ffn != 4 * hidden for ffn in shape.ffn):
+            name += f" f{_span(shape.ffn)}"
         return name
 
     def _chosen(self, teacher_layers: int) -> list[int]:
@@ -216,6 +212,6 @@ def _at_most(name: str, value: int, limit: int) -> None:
         )
 
 
-def _span(values: list[int]) -> str:
+def _span(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low}-{high}"

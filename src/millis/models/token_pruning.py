@@ -16,35 +16,38 @@ multiplies states by the gate and compares without logarithms, which make one te
 """
 
 import math
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models import anatomy
-from millis.models.blocks import blocks_of, embedded, layer_count, require_post_norm
-from millis.models.encoder import Transformer, grown
-from millis.types import Spec
+from millis.models import anatomy, heads
+from millis.models.between import Between
+from millis.models.blocks import blocks_of, embedded, require_post_norm
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 
 START = 1e-4  # of every θ: in a text of some hundred tokens nearly all stay
 TINY = torch.finfo(torch.float32).tiny  # its logarithm, -87, is far below any score, in half precision too
 
 
-def check_tokens(spec: Spec, layers: list[int]) -> None:
-    """Refuse layers after whose attention a model of `spec` cannot drop tokens.
+def with_tokens_dropped(spec: Spec, layers: Sequence[int]) -> TransformerSpec:
+    """`spec` whose `layers` drop tokens after their attention.
 
     Raises:
         MillisError: no transformer that this is known for, a layer that does not exist or has no heads, or none.
     """
-    require_post_norm(spec, "tokens", "tokens are dropped inside the layers")
-    count = layer_count(spec)
+    whole = require_post_norm(spec, "tokens", "tokens are dropped inside the layers")
+    count, layers = whole.layers, list(layers)
     if outside := [layer for layer in layers if not 0 <= layer < count]:
         raise MillisError(
             f"tokens.layers={layers} asks for layer {outside[0]}: the student has {count} layers, counted from 0. "
             "Choose among these, or null for all"
         )
-    if headless := [layer for layer in layers if spec["shape"]["heads"][layer] == 0]:
+    if headless := [layer for layer in layers if whole.known_shape.heads[layer] == 0]:
         raise MillisError(
             f"tokens.layers={layers}: layer {headless[0]} has no attention head left that could tell which tokens "
             "matter. Leave it out"
@@ -53,6 +56,7 @@ def check_tokens(spec: Spec, layers: list[int]) -> None:
         raise MillisError(
             f"tokens.layers={layers}: expected at least one layer, each once, ascending; or null for every layer"
         )
+    return replace(whole, tokens=tuple(layers))
 
 
 class Thresholds(nn.Module):
@@ -64,40 +68,44 @@ class Thresholds(nn.Module):
         self.own_lr: float | None = None  # a rate of its own, while it is learned
 
 
-class TokenPruned(Transformer):
-    """A transformer whose `spec["tokens"]` names the layers between whose halves tokens are dropped.
+class Remaining(nn.Identity):
+    """Called with the weights of the tokens that are left: who has to know of them hooks on to it."""
 
-    Three ways to run it. In evaluation, sequences really get shorter: of one text to the tokens that stay, of a batch
-    to the positions at which any text's token stays, the others' masked. In training, dropped tokens are masked. While
-    thresholds are learned (`temperature` is not None, in training), tokens have weights between 0 and 1.
 
-    Raises:
-        MillisError: as `check_tokens`.
+class TokenDropping(Between):
+    """Tokens dropped between the halves of the layers that `spec.tokens` names.
+
+    Three ways to run a model. In evaluation, sequences really get shorter: of one text to the tokens that stay, of a
+    batch to the positions at which any text's token stays, the others' masked. In training, dropped tokens are masked.
+    While thresholds are learned (`temperature` is not None, in training), tokens have weights between 0 and 1.
     """
 
-    def __init__(self, spec: Spec) -> None:
-        check_tokens(spec, spec["tokens"])
-        super().__init__(spec)
-        self.encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
-        self.thresholds = Thresholds(len(spec["tokens"]))
-        self.remaining = nn.Identity()  # what is told of the weights of the tokens that are left hooks on to it
+    def __init__(self, spec: TransformerSpec, encoder: Any) -> None:
+        super().__init__(spec, encoder)
+        encoder.set_attn_implementation("eager")  # the only one that gives out probabilities
+        self.learned = Thresholds(len(spec.tokens))
+        self.remaining = Remaining()
         self.temperature: float | None = None
         self.seen: list[tuple[Tensor, Tensor]] = []  # of the latest soft pass: weights before, log s, both [B, S]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits [B, C] of token ids [B, S]."""
-        states, weights, _ = self._run(input_ids, attention_mask, token_type_ids)
-        logits: Tensor = self.head(self.dropout(self.pool(states, weights)))
-        return logits
+    @staticmethod
+    def check(spec: Spec) -> None:
+        """As `with_tokens_dropped`."""
+        with_tokens_dropped(spec, spec.tokens)
 
-    @torch.no_grad()
-    def tokens_left(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> list[Tensor]:
-        """How many tokens of each text every layer's feed-forward takes, [B] a layer."""
-        return [
-            weights.sum(dim=1).round().long() for weights in self._run(input_ids, attention_mask, token_type_ids)[2]
-        ]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        return {"thresholds": self.learned, "remaining": self.remaining}
+
+    @property
+    def thresholds(self) -> tuple[Tensor, ...]:
+        return (self.learned.logarithms,)
+
+    def answers(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> heads.Answers:
+        """Logits [B, C]."""
+        states, weights, _ = self.run(model, ids, mask, types)
+        logits: Tensor = model.head(model.dropout(model.pool(states, weights)))
+        return logits
 
     def soft_share(self) -> Tensor:
         """Weight of the tokens that the feed-forwards of the latest soft pass took, over that of all; a scalar.
@@ -106,8 +114,8 @@ class TokenPruned(Transformer):
         """
         first = self.seen[0][0]
         place, weights, shares = 0, first, []
-        for layer in range(layer_count(self.spec)):
-            if layer in self.spec["tokens"]:
+        for layer in range(self.spec.layers):
+            if layer in self.spec.tokens:
                 weights = weights * self._gate(self.seen[place][1], place)
                 place += 1
             shares.append(weights.sum() / first.sum())
@@ -117,42 +125,51 @@ class TokenPruned(Transformer):
         """Thresholds are learned: from now on they decide."""
         self.temperature = None
         self.seen = []
-        self.thresholds.requires_grad_(False)
+        self.learned.requires_grad_(False)
 
-    def _run(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def run(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         """States [B, S', D] and weights [B, S'] of what is left, and the weights that each feed-forward saw."""
-        parts = cast(anatomy.Bert, anatomy.find(self.spec["encoder"]["model_type"]))
-        states = embedded(self, input_ids, token_type_ids)
-        weights, found = attention_mask.float(), []
+        parts = cast(anatomy.Bert, anatomy.find(self.spec.kind))
+        states = embedded(model, ids, types)
+        weights, found = mask.float(), []
         self.seen = []
-        for layer, block in enumerate(blocks_of(self)):
+        for layer, block in enumerate(blocks_of(model)):
             bias = weights.clamp(min=TINY).log()[:, None, None, :].to(states.dtype)
             states, attention = parts.attend(block, states, bias)
-            if layer in self.spec["tokens"]:
+            if layer in self.spec.tokens:
                 assert attention is not None, "it has heads"
-                place = self.spec["tokens"].index(layer)
-                states, weights = self._drop(states, weights, importance(attention, weights), place)
+                received, place = importance(attention, weights), self.spec.tokens.index(layer)
+                states, weights = self._drop(states, weights, received, place, model.training)
             found.append(weights)
             states = parts.feed(block, states)
         return states, weights, found
 
-    def _drop(self, states: Tensor, weights: Tensor, received: Tensor, place: int) -> tuple[Tensor, Tensor]:
-        if self.training and self.temperature is not None:
+    def _drop(
+        self, states: Tensor, weights: Tensor, received: Tensor, place: int, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        if training and self.temperature is not None:
             logarithm = received.clamp(min=TINY).log()
             self.seen.append((weights.detach(), logarithm.detach()))
             return states, self.remaining(weights * self._gate(logarithm, place))
-        stays = (received >= self.thresholds.logarithms[place].exp()).to(weights.dtype)
+        stays = (received >= self.learned.logarithms[place].exp()).to(weights.dtype)
         weights = weights * _sparing_first(stays)
-        if self.training:
+        if training:
             return states, self.remaining(weights)
         places = weights.amax(dim=0).nonzero().squeeze(1)
         return states[:, places], self.remaining(weights[:, places])
 
     def _gate(self, logarithm: Tensor, place: int) -> Tensor:
         assert self.temperature is not None
-        return _sparing_first(torch.sigmoid((logarithm - self.thresholds.logarithms[place]) / self.temperature))
+        return _sparing_first(torch.sigmoid((logarithm - self.learned.logarithms[place]) / self.temperature))
+
+
+@torch.no_grad()
+def tokens_left(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+) -> list[Tensor]:
+    """How many tokens of each text every layer's feed-forward takes in a model that drops some, [B] a layer."""
+    _, _, found = model.between.run(model, input_ids, attention_mask, token_type_ids)
+    return [weights.sum(dim=1).round().long() for weights in found]
 
 
 def importance(attention: Tensor, weights: Tensor) -> Tensor:
@@ -176,13 +193,3 @@ def importance(attention: Tensor, weights: Tensor) -> Tensor:
 def _sparing_first(gates: Tensor) -> Tensor:
     """`gates` [B, S] with 1 for the first token."""
     return torch.cat([torch.ones_like(gates[:, :1]), gates[:, 1:]], dim=1)
-
-
-def with_token_pruning(model: Transformer, layers: list[int]) -> TokenPruned:
-    """`model` with fresh thresholds in `layers`; every weight is copied.
-
-    Raises:
-        MillisError: as `check_tokens`.
-    """
-    check_tokens(model.spec, layers)
-    return grown(model, TokenPruned({**model.spec, "tokens": layers}))

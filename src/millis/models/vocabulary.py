@@ -20,7 +20,8 @@ from torch import Tensor
 from millis import models
 from millis.errors import MillisError
 from millis.models.pieces import kind_of
-from millis.types import Spec, Text
+from millis.models.spec import Spec
+from millis.types import Text
 
 CHUNK = 10_000  # texts encoded at a time: their encodings take some kilobytes each
 
@@ -71,15 +72,7 @@ def trimmed_spec(spec: Spec, kept: Tensor) -> Spec:
         spec: Of any family with a vocabulary.
         kept: As `kept_ids`.
     """
-    new = {old: at for at, old in enumerate(kept.tolist())}
-    if "encoder" not in spec:
-        return {**spec, "vocab_size": len(kept)}
-    config = {
-        name: new.get(value) if name.endswith("_token_id") and isinstance(value, int) else value
-        for name, value in spec["encoder"].items()
-    }
-    affixes = [[new[token] for token in tokens] for tokens in spec["affixes"]]
-    return {**spec, "encoder": {**config, "vocab_size": len(kept)}, "affixes": affixes}
+    return spec.trimmed({old: new for new, old in enumerate(kept.tolist())})
 
 
 def trim_model(model: Any, kept: Tensor) -> Any:

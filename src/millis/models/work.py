@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from millis import models
-from millis.types import Spec
+from millis.models.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class Work:
 def count(spec: Spec, length: int) -> Work:
     """The work of one text of `length` tokens, by sending one through the model with fresh weights.
 
-    Tokens that a model would drop are counted: which they are, only trained weights know.
+    Tokens that a model would drop are counted: which they are, only trained weights know. A text is taken to the last
+    layer, whatever exits there are.
     """
-    model = models.build({name: value for name, value in spec.items() if name != "tokens"}).eval()
+    model = models.build(spec.whole()).eval()
     seen: dict[nn.Module, list[Work]] = {}
     hooks = [
         module.register_forward_hook(_listener(seen))
@@ -53,8 +54,9 @@ def count(spec: Spec, length: int) -> Work:
     finally:
         for hook in hooks:
             hook.remove()
+    products = sum(work.operations for runs in seen.values() for work in runs)
     return Work(
-        operations=sum(work.operations for runs in seen.values() for work in runs) + _attention(spec, length),
+        operations=products + 4 * length * length * spec.attention_width,
         weights=sum(runs[0].weights for runs in seen.values()),  # what runs twice is read once
         rows=sum(runs[0].rows for runs in seen.values()),
     )
@@ -65,18 +67,6 @@ def _listener(seen: dict[nn.Module, list[Work]]) -> Callable[[nn.Module, tuple[A
         seen.setdefault(module, []).append(_work(module, inputs[0], output))
 
     return listen
-
-
-def _attention(spec: Spec, length: int) -> int:
-    """Scores and weighted sums: 4·S²·(heads · head size) of every layer."""
-    if spec["family"] != "transformer":
-        return 0
-    if "shape" in spec:
-        wide = sum(spec["shape"]["heads"]) * spec["shape"]["head_size"]
-    else:
-        config = spec["encoder"]
-        wide = config["num_hidden_layers"] * config["hidden_size"]
-    return int(4 * length * length * wide)
 
 
 def _none(module: nn.Module, taken: Tensor, given: Any) -> Work:

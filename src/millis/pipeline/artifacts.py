@@ -95,7 +95,7 @@ def _left(manifest: Manifest, steps: NDArray[np.int64]) -> dict[str, float]:
     """Where requests had their answer, of artifacts that may stop early."""
     if manifest.is_cascade:
         return {"fast_share": 100 * float((steps == 1).mean())}
-    return exit_metrics(manifest.spec, steps) if manifest.spec.get("exits") else {}
+    return exit_metrics(manifest.spec, steps) if manifest.spec.exits else {}
 
 
 def named(folders: Sequence[Path]) -> dict[str, Path]:

@@ -115,7 +115,7 @@ def check_request(recipe: Recipe, benchmark: Options, budget: Mapping[str, float
         near = nearest(unknown[0], limits)
         raise MillisError(f"budget has {unknown[0]!r}{near}: expected one of {', '.join(limits)}")
     if benchmark.where != HERE:
-        check_taken("the student", recipe.backend.name, {})
+        check_taken("the student", recipe.backend.name, None)
     required(budget)
 
 

@@ -17,7 +17,7 @@ def forecast(study: Study, trainer: Fit, teacher: Teacher, space: Space) -> str:
     """
     recipes = [recipe for recipe in study.enqueue if space.admits(recipe)]
     epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
-    layers = len(teacher.manifest.spec.get("shape", {}).get("heads", [])) or None
+    layers = 0 if (shape := teacher.manifest.spec.shape) is None else len(shape.heads)
     epochs = trainer.epochs(len(teacher.inputs.dataset.train))
     spent, lines = 0.0, []
     for number, recipe in enumerate(recipes[: study.n_trials]):
@@ -34,7 +34,7 @@ def forecast(study: Study, trainer: Fit, teacher: Teacher, space: Space) -> str:
     return "\n".join(["plan:", *lines, *after])
 
 
-def _seconds(recipe: Mapping[str, Any], whole_s: float, layers: int | None) -> float:
+def _seconds(recipe: Mapping[str, Any], whole_s: float, layers: int) -> float:
     """Of a cut transformer, by its share of the teacher's layers; students of other families take seconds."""
     kept = recipe.get("student.layers")
     if recipe.get("student") != "transformer" or not layers or not isinstance(kept, int):

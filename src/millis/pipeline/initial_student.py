@@ -12,7 +12,9 @@ from millis.data.batches import Batch, Rows
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.selection import Selection, selected_spec
+from millis.models.spec import Spec
 from millis.models.tokenizer import AnyTokenizer
+from millis.models.transformer_spec import TransformerSpec
 from millis.pipeline import keys
 from millis.pipeline.measure import latency_of
 from millis.pipeline.models_on_disk import keep, restore
@@ -25,7 +27,7 @@ from millis.pruning.latency import LatencyTable
 from millis.pruning.to_latency import ToLatency
 from millis.store import atomic_file, cached, locked
 from millis.training.fit import seed_everything
-from millis.types import Spec, Text
+from millis.types import Text
 
 BATCH = 32  # texts whose gradients are taken together
 _learned: dict[tuple[Any, str], AnyTokenizer] = {}  # of a student, from a data set's training texts
@@ -47,7 +49,7 @@ def student_spec(teacher: Teacher, student: Any) -> tuple[Spec, AnyTokenizer]:
     key = (student, teacher.inputs.data_fingerprint)
     if key not in _learned:
         _learned[key] = student.tokenizer(teacher.inputs.dataset.train.texts)
-    return {**spec, "vocab_size": _learned[key].get_vocab_size()}, _learned[key]
+    return replace(spec, vocab_size=_learned[key].get_vocab_size()), _learned[key]
 
 
 def _reshaped_spec(run: Run) -> tuple[Spec, AnyTokenizer]:
@@ -154,9 +156,9 @@ def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:
     Raises:
         MillisError: a student without heads and neurons, or a speed-up that no structure reaches.
     """
-    if "shape" not in model.spec:
+    if model.spec.shape is None:
         raise MillisError(
-            f"pruning=to_latency removes heads and neurons, and a {model.spec['family']} student of this architecture "
+            f"pruning=to_latency removes heads and neurons, and a {model.spec.family} student of this architecture "
             "has none that millis knows. Choose student=transformer, or pruning=none"
         )
     teacher = run.teacher
@@ -187,7 +189,7 @@ def unshrunk_speedup(run: Run) -> float:
     return _speedup(run, student_spec(run.teacher, run.recipe.student)[0])
 
 
-def latency_table(run: Run, spec: Spec, dense: Measurement, steps: int) -> LatencyTable:
+def latency_table(run: Run, spec: TransformerSpec, dense: Measurement, steps: int) -> LatencyTable:
     """What heads and neurons cost on the recipe's backend: 2 · (steps + 1) models are timed, once.
 
     Their speed-ups are what is read, not their milliseconds: the machine is another from minute to minute.

@@ -131,14 +131,14 @@ def latency(run: Any, planned: Any, trained: bool) -> str:
     same: dict[str, Any] = {
         "tokenizer": planned.tokenizer.to_str(),
         "max_length": longest(planned.tokenizer, manifest.max_length),
-        "reference": manifest.spec,
+        "reference": manifest.spec.to_json(),
     }
     if trained:
         same["weights"] = planned.fingerprint
         if recipe.early_exit is not None:
             same["early_exit"] = described(recipe.early_exit)
     how = [*deployed(recipe), benchmark(run.benchmark)]
-    return fingerprint("latency", __version__, planned.spec, how, same, run.teacher.inputs.data_fingerprint)
+    return fingerprint("latency", __version__, planned.spec.to_json(), how, same, run.teacher.inputs.data_fingerprint)
 
 
 def runtime(of_teacher: str, recipe: Recipe, options: Options) -> str:

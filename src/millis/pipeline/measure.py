@@ -29,8 +29,9 @@ from millis.budget import open_question
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
 from millis.early_exit.saving import measured_saving
+from millis.models.token_pruning import tokens_left
 from millis.models.tokenizer import longest
-from millis.models.transformer import without_part
+from millis.models.transformer import whole
 from millis.pipeline import keys
 from millis.pipeline.exits import settle
 from millis.pipeline.plan import Plan
@@ -38,7 +39,6 @@ from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
 from millis.pipeline.teacher import Teacher, pad_id
 from millis.quantization.calibration import sample
-from millis.serving.runner import dynamic_part
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import Manifest
 from millis.store import cached, locked, write_json
@@ -94,7 +94,7 @@ def latency_of(run: Run, planned: Plan, model: nn.Module | None = None) -> Measu
                 artifact = teacher.folder if timed is None else folder / "untrained"
                 if timed is not None:
                     write(run, timed, artifact, planned)
-                if dynamic_part(planned.spec):
+                if planned.spec.is_dynamic:
                     found = _beside_whole(run, planned, chosen, artifact)
                 else:
                     found = measure(teacher, run.benchmark, {planned.name: artifact})[planned.name]
@@ -106,10 +106,8 @@ def latency_of(run: Run, planned: Plan, model: nn.Module | None = None) -> Measu
 def _beside_whole(run: Run, planned: Plan, model: Any, artifact: Path) -> Measurement:
     """The measurement of a model that spends less on some texts; `measured_saving_share` is against the same model
     without that."""
-    part = dynamic_part(planned.spec)
-    assert part is not None
-    whole, folder = without_part(model, part), artifact.with_name("whole")
-    write(run, whole, folder, replace(planned, spec=whole.spec))
+    plain, folder = whole(model), artifact.with_name("whole")
+    write(run, plain, folder, replace(planned, spec=plain.spec))
     found = measure(run.teacher, run.benchmark, {planned.name: artifact, WHOLE: folder})
     early = found[planned.name]
     saving = measured_saving(early.latency_ms, found[WHOLE].latency_ms)
@@ -140,7 +138,7 @@ def write(run: Run, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
     written = write_artifact(
         folder, model, planned.tokenizer, recipe.backend, manifest, recipe.quantization, texts, recipe.storage
     )
-    if not planned.spec.get("exits"):
+    if not planned.spec.exits:
         return written
     assert recipe.early_exit is not None
     return settle(recipe.early_exit, teacher, folder, written, planned.tokenizer)
@@ -192,7 +190,7 @@ def tokens_kept(teacher: Teacher, model: Any, planned: Plan, split: Split) -> fl
     model.eval()
     for begin in range(0, len(split), COUNTED):  # who is beside a text in a batch changes nothing
         inputs = model_inputs(rows.__getitems__(list(range(begin, min(begin + COUNTED, len(split))))))
-        kept += float(torch.stack(model.tokens_left(**inputs)).float().mean(dim=0).sum())
+        kept += float(torch.stack(tokens_left(model, **inputs)).float().mean(dim=0).sum())
         all_tokens += int(inputs["attention_mask"].sum())
     return kept / all_tokens
 

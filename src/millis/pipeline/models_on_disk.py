@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from millis import models
+from millis import models, schema
 from millis.quantization.parameters import load_parameters, save_parameters
 from millis.store import atomic_file, cached
 
@@ -17,7 +17,7 @@ SPEC = "spec"  # in the file's metadata
 def keep(path: Path, model: Any) -> None:
     """Write `model` to `path`, a `.safetensors` file."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    content = save(tensors | save_parameters(model), {SPEC: json.dumps(model.spec)})
+    content = save(tensors | save_parameters(model), {SPEC: json.dumps(model.spec.to_json())})
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
@@ -30,6 +30,6 @@ def restore(path: Path) -> Any:
     """
     with cached(path):
         with safe_open(path, "pt") as file:
-            model: Any = models.build(json.loads(file.metadata()[SPEC]))
+            model: Any = models.build(models.read(schema.parsed(file.metadata()[SPEC])))
         model.load_state_dict(load_parameters(model, load_file(path)))
     return model.eval()

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from millis.models.spec import Spec
 from millis.models.tokenizer import AnyTokenizer
-from millis.types import Spec
 
 
 @dataclass(frozen=True)

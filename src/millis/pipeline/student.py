@@ -21,6 +21,7 @@ from millis.distillation.stages import split_epochs
 from millis.distillation.teacher_cache import TeacherLogits, longest_first
 from millis.errors import MillisError
 from millis.models.outputs import each
+from millis.models.spec import Spec
 from millis.models.tokenizer import AnyTokenizer
 from millis.pipeline import keys
 from millis.pipeline.initial_student import initial_student, shape, unlabelled
@@ -45,7 +46,6 @@ from millis.training.pruning import KeepZeros, PruningCallback
 from millis.training.quantization import QuantizationCallback
 from millis.training.teaching import teaching
 from millis.training.token_pruning import TokenPruningCallback
-from millis.types import Spec
 
 QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
 

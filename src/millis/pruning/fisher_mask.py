@@ -61,8 +61,7 @@ def gate_gradients(model: Transformer, batches: Iterable[Batch]) -> GateGradient
     Raises:
         MillisError: no examples, or an architecture whose parts are not known.
     """
-    config, head_size = model.spec["encoder"], model.spec["shape"]["head_size"]
-    parts = anatomy.find(config["model_type"])
+    parts, head_size = anatomy.find(model.spec.kind), model.spec.known_shape.head_size
     layers = parts.layers(model.encoder)
     # Each gated linear with the width of its units: a head's columns are gated together.
     gated = [(layer.attention_output, head_size) for layer in layers]
@@ -79,7 +78,7 @@ def gate_gradients(model: Transformer, batches: Iterable[Batch]) -> GateGradient
     if not collected:
         raise MillisError("no examples to estimate importance from: pruning needs labelled training texts")
     gradients = [torch.cat(rows) for rows in zip(*collected, strict=True)]
-    return GateGradients(gradients[: len(layers)], gradients[len(layers) :], int(config[parts.keys.hidden]))
+    return GateGradients(gradients[: len(layers)], gradients[len(layers) :], anatomy.hidden_size(model.spec))
 
 
 def _batch_gradients(model: Transformer, batch: Batch, gated: Sequence[tuple[nn.Linear, int]]) -> list[Tensor]:

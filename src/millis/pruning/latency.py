@@ -17,7 +17,7 @@ multiply-accumulates 7 to 18 % too little.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.models.outputs import outputs_of
-from millis.types import Spec
+from millis.models.spec import Shape
+from millis.models.transformer_spec import TransformerSpec
 
 STEPS = 12  # of a grid: BERT-base's and MiniLM's heads one by one, their neurons in 256s and 128s
 PROBE = re.compile(r"(\d+) heads, (\d+) neurons")
@@ -81,7 +81,7 @@ class LatencyTable:
         return self.base_ms + sum(map(self.of_heads, heads)) + sum(map(self.of_ffn, ffn))
 
     @classmethod
-    def from_probes(cls, spec: Spec, measured_ms: Mapping[str, float]) -> "LatencyTable":
+    def from_probes(cls, spec: TransformerSpec, measured_ms: Mapping[str, float]) -> "LatencyTable":
         """The table that explains the probes best: least squares, then made to rise.
 
         More heads or neurons cannot take less time; where the measurement says so, it is noise, and neighbours are
@@ -95,7 +95,7 @@ class LatencyTable:
         Raises:
             MillisError: a name that no probe has, a latency that is no positive number, or too few probes.
         """
-        layers = len(spec["shape"]["heads"])
+        layers = spec.layers
         sizes = [_parse(name) for name in measured_ms]
         latencies: Floats = np.array(list(measured_ms.values()), dtype=np.float64)
         if not (np.isfinite(latencies).all() and (latencies > 0).all()):
@@ -121,7 +121,7 @@ class LatencyTable:
 
     @classmethod
     def macs(
-        cls, spec: Spec, head_grid: Sequence[int], ffn_grid: Sequence[int], tokens: int, dense_ms: float
+        cls, spec: TransformerSpec, head_grid: Sequence[int], ffn_grid: Sequence[int], tokens: int, dense_ms: float
     ) -> "LatencyTable":
         """The table of a machine whose latency is proportional to multiply-accumulates: what MAC-aware pruning assumes.
 
@@ -132,13 +132,11 @@ class LatencyTable:
             tokens: S.
             dense_ms: Latency of the unpruned model, which scales the table, so that one target serves both tables.
         """
-        shape, hidden = spec["shape"], spec["encoder"][anatomy.find(spec["encoder"]["model_type"]).keys.hidden]
-        head = 4 * tokens * hidden * shape["head_size"] + 2 * tokens**2 * shape["head_size"]
+        shape, hidden = spec.known_shape, anatomy.hidden_size(spec)
+        head = 4 * tokens * hidden * shape.head_size + 2 * tokens**2 * shape.head_size
         neuron = 2 * tokens * hidden
-        classifier = hidden * sum(
-            output.width * (tokens if output.per == "token" else 1) for output in outputs_of(spec)
-        )
-        ms = dense_ms / (head * sum(shape["heads"]) + neuron * sum(shape["ffn"]) + classifier)
+        classifier = hidden * sum(output.width * (tokens if output.per == "token" else 1) for output in spec.outputs)
+        ms = dense_ms / (head * sum(shape.heads) + neuron * sum(shape.ffn) + classifier)
         heads, ffn = sorted(head_grid), sorted(ffn_grid)
         return cls(
             tuple(heads), tuple(head * count * ms for count in heads), tuple(ffn),
@@ -146,17 +144,17 @@ class LatencyTable:
         )  # fmt: skip
 
 
-def head_grid(spec: Spec, steps: int = STEPS) -> list[int]:
+def head_grid(spec: TransformerSpec, steps: int = STEPS) -> list[int]:
     """Heads to time: from none to the largest layer's in at most `steps` equal steps."""
-    return _grid(max(spec["shape"]["heads"]), steps)
+    return _grid(max(spec.known_shape.heads), steps)
 
 
-def ffn_grid(spec: Spec, steps: int = STEPS) -> list[int]:
+def ffn_grid(spec: TransformerSpec, steps: int = STEPS) -> list[int]:
     """Neurons to time, as `head_grid`."""
-    return _grid(max(spec["shape"]["ffn"]), steps)
+    return _grid(max(spec.known_shape.ffn), steps)
 
 
-def probe_specs(spec: Spec, head_grid: Sequence[int], ffn_grid: Sequence[int]) -> dict[str, Spec]:
+def probe_specs(spec: TransformerSpec, head_grid: Sequence[int], ffn_grid: Sequence[int]) -> dict[str, TransformerSpec]:
     """The architectures to time, by name: `spec` with all layers alike.
 
     All heads with each number of neurons, all neurons with each number of heads, and the fewest of both, which shows
@@ -166,7 +164,7 @@ def probe_specs(spec: Spec, head_grid: Sequence[int], ffn_grid: Sequence[int]) -
         MillisError: a grid that is empty, repeats a size, or goes beyond the model.
     """
     for name, grid, largest in (
-        ("heads", head_grid, max(spec["shape"]["heads"])), ("neurons", ffn_grid, max(spec["shape"]["ffn"]))
+        ("heads", head_grid, max(spec.known_shape.heads)), ("neurons", ffn_grid, max(spec.known_shape.ffn))
     ):  # fmt: skip
         if len(set(grid)) != len(grid) or not grid or min(grid) < 0 or max(grid) != largest:
             raise MillisError(
@@ -177,13 +175,13 @@ def probe_specs(spec: Spec, head_grid: Sequence[int], ffn_grid: Sequence[int]) -
     sizes = [(heads, most_ffn) for heads in sorted(head_grid, reverse=True)]
     sizes += [(most_heads, ffn) for ffn in sorted(ffn_grid, reverse=True)[1:]]
     sizes.append((min(head_grid), min(ffn_grid)))
-    layers = len(spec["shape"]["heads"])
+    layers = spec.layers
     return {
-        f"{heads} heads, {ffn} neurons": {
-            **spec, "shape": {**spec["shape"], "heads": [heads] * layers, "ffn": [ffn] * layers}
-        }
+        f"{heads} heads, {ffn} neurons": replace(
+            spec, shape=Shape(spec.known_shape.head_size, (heads,) * layers, (ffn,) * layers)
+        )
         for heads, ffn in sizes
-    }  # fmt: skip
+    }
 
 
 def rising(values: Floats) -> Floats:

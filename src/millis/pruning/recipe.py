@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from millis import models
 from millis.errors import MillisError
 from millis.models.selection import Selection, selected_spec, whole
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
 from millis.pruning import allocation as allocations
 from millis.pruning.criterion import Criterion
 from millis.pruning.granularity import Granularity
@@ -19,7 +21,6 @@ from millis.pruning.mask import Masks, masks_of
 from millis.pruning.schedule import Plan, Schedule
 from millis.pruning.targets import Targets
 from millis.traits import IN_TRAINING, MIXES, MOVES_WEIGHTS, Reasons, Traits
-from millis.types import Spec
 
 MIXED = (
     "factorization comes before training, and pruning whole heads, neurons, channels or layers after it finds no "
@@ -86,9 +87,10 @@ class Pruning:
         keep = self._check(groups)
         if not self.structural:
             return spec
+        assert isinstance(spec, TransformerSpec), "it has parts that go as a whole"
         known = self.allocation == "local" or len(groups) == 1
         if any(group.kind == LAYERS for group in groups):
-            known = len(set(zip(spec["shape"]["heads"], spec["shape"]["ffn"], strict=True))) == 1
+            known = len(set(zip(spec.known_shape.heads, spec.known_shape.ffn, strict=True))) == 1
         return selected_spec(spec, kept(spec, groups, keep)) if known else None
 
     def attach(self, model: nn.Module) -> Masks:
@@ -161,7 +163,7 @@ class Pruning:
         return keep
 
 
-def kept(spec: Spec, groups: Sequence[Group], keep: Sequence[Tensor]) -> Selection:
+def kept(spec: TransformerSpec, groups: Sequence[Group], keep: Sequence[Tensor]) -> Selection:
     """What is left of a transformer of `spec`: for each group True where a unit stays."""
     everything = whole(spec)
     left = {

@@ -90,7 +90,7 @@ class _Walk:
     """A model's blocks run one at a time over all batches, so that a block can change before the next one runs."""
 
     def __init__(self, model: Transformer, batches: Sequence[Batch]) -> None:
-        parts = anatomy.find(model.spec["encoder"]["model_type"])
+        parts = anatomy.find(model.spec.kind)
         self.blocks, self.layers = parts.blocks(model.encoder), parts.layers(model.encoder)
         self.pre_norm = parts.final_norm(model.encoder) is not None
         started = [_first_call(model, self.blocks[0], inputs) for inputs in batches]

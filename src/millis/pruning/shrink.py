@@ -28,8 +28,8 @@ def shrink(model: Transformer, keep: Selection) -> Transformer:
     Raises:
         MillisError: as `selected_spec`, an architecture whose parts are not known, or matrices held as factors.
     """
-    anatomy.find(model.spec["encoder"]["model_type"])
-    if ranks := model.spec.get("ranks"):
+    anatomy.find(model.spec.kind)
+    if ranks := model.spec.ranks:
         raise MillisError(
             f"a model with {len(ranks)} factorized matrices, first {next(iter(ranks))}, cannot be shrunk: heads, "
             "neurons and channels are rows and columns of whole matrices. Prune before factorizing, or use "

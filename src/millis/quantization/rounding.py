@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
+from millis.models.token_pruning import Remaining
 from millis.quantization import layers
 from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calls import Call, by_tensor, calls
@@ -162,7 +163,7 @@ def _attach_inputs(model: nn.Module, plan: Arithmetic, aware: Aware, found: list
     rows = {id(call.writes) for call in found if isinstance(call.layer, nn.Embedding)}
     tokens = Tokens()
     model.register_forward_pre_hook(tokens.read, with_kwargs=True)
-    if isinstance(dropping := getattr(model, "remaining", None), nn.Module):  # `millis.models.token_pruning`
+    for dropping in (module for module in model.modules() if isinstance(module, Remaining)):
         dropping.register_forward_hook(tokens.narrow)
     model.register_forward_hook(tokens.forget)
     served: set[str] = set()

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from millis.models.outputs import outputs_of
 from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.calibration import by_length
 from millis.quantization.simulate import Simulation, logits
@@ -120,7 +119,7 @@ class Ranking:
         self._simulation = Simulation(model, quantization, arithmetic, requests)
         self._batches = by_length(requests)
         self._reference = logits(model, self._batches)
-        self._outputs = outputs_of(cast(Any, model).spec)
+        self._outputs = cast(Any, model).spec.outputs
         self.candidates = [name for name in self._simulation.layers if name not in fixed]
 
     def damage(self, names: Collection[str]) -> Damage:

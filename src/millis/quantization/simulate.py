@@ -70,7 +70,7 @@ class Simulation:
 def logits(model: nn.Module, batches: Sequence[Features]) -> tuple[Tensor, ...]:
     """Logits [M, C] of each output for batches without padding, in their order: of texts, or of all their tokens but
     the special ones around a text."""
-    before, after = map(len, getattr(model, "spec", {}).get("affixes", [[], []]))
+    before, after = map(len, getattr(getattr(model, "spec", None), "around", ((), ())))
     parts = []
     for batch in batches:
         inside = slice(before, max(before, batch.ids.shape[1] - after))

@@ -17,7 +17,6 @@ given the deadline too.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -30,7 +29,8 @@ from millis.errors import MillisError
 from millis.serving.reader import Reader, Texts
 from millis.serving.stepwise import in_steps, load_model
 from millis.storage.archived import read_bytes
-from millis.storage.manifest import CASCADE, FILE_NAME, TOKENIZER, Manifest, parse, seal
+from millis.storage.cascade_spec import CASCADE, CascadeSpec, Members
+from millis.storage.manifest import FILE_NAME, TOKENIZER, Manifest, parse, seal
 from millis.store import atomic_folder
 from millis.types import Answered, Features, Outputs, Session
 
@@ -58,12 +58,12 @@ def write(
     """
     check_members(members)
     first = members["fast"][1]
-    kept = {member: {**asdict(manifest), "files": {}} for member, (_, manifest) in members.items()}
+    kept = {member: {**manifest.to_json(), "files": {}} for member, (_, manifest) in members.items()}
     quantized = {member: manifest.quantization for member, (_, manifest) in members.items()}
     manifest = Manifest(
         name=name,
         backend=CASCADE,
-        spec={"family": CASCADE, "threshold": threshold, "members": kept},
+        spec=CascadeSpec(threshold=threshold, members=Members(fast=kept["fast"], accurate=kept["accurate"])),
         task=first.task,
         inputs=first.inputs,
         max_length=first.max_length,
@@ -166,7 +166,7 @@ def load(folder: Path, manifest: Manifest, threads: int) -> CascadeSession:
     found = members_of(manifest)
     fast, accurate = (load_model(folder / name, found[name], threads) for name in MEMBERS)
     reader = Reader.of(folder / "accurate", found["accurate"]) if reads_apart(manifest) else None
-    return CascadeSession(fast, accurate, float(manifest.spec["threshold"]), reader)
+    return CascadeSession(fast, accurate, manifest.cascade.threshold, reader)
 
 
 def reads_apart(manifest: Manifest) -> bool:
@@ -178,22 +178,20 @@ def members_of(manifest: Manifest) -> dict[str, Manifest]:
     """The manifests of a cascade's members, their files' checksums those that the cascade was sealed with.
 
     Raises:
-        MillisError: no two members and a threshold, or a member that is a cascade.
+        MillisError: a member that is not described as one, or is a cascade.
     """
-    try:
-        float(manifest.spec["threshold"])
-        found = {name: _member(manifest, name) for name in MEMBERS}
-    except (KeyError, TypeError, ValueError, OverflowError, MillisError) as error:
-        reason = error if isinstance(error, MillisError) else repr(error)
-        raise MillisError(
-            f"artifact {manifest.name!r} is no cascade of two members ({reason}). Make the artifact again"
-        ) from error
-    if nested := [name for name, member in found.items() if member.is_cascade]:
+    of_members = manifest.cascade.manifests
+    if nested := [name for name, member in of_members.items() if member.get("backend") == CASCADE]:
         raise MillisError(
             f"artifact {manifest.name!r} has a cascade as its {nested[0]} member; expected a model. Make the artifact "
             "again"
         )
-    return found
+    try:
+        return {name: _member(manifest, values, name) for name, values in of_members.items()}
+    except MillisError as error:
+        raise MillisError(
+            f"artifact {manifest.name!r} is no cascade of two members ({error}). Make the artifact again"
+        ) from error
 
 
 def check_members(members: dict[str, tuple[Path, Manifest]]) -> None:
@@ -233,7 +231,7 @@ def _vocabulary(folder: Path) -> Any:
     return {key: value for key, value in state.items() if key not in ("padding", "truncation")}
 
 
-def _member(cascade: Manifest, name: str) -> Manifest:
-    values, folder = cascade.spec["members"][name], f"{name}/"
+def _member(cascade: Manifest, values: dict[str, Any], name: str) -> Manifest:
+    folder = f"{name}/"
     files = {path.removeprefix(folder): file for path, file in cascade.files.items() if path.startswith(folder)}
     return parse({**values, "files": files})

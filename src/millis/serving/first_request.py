@@ -13,7 +13,7 @@ from millis.serving import cascade
 from millis.serving.reader import Reader
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import TOKENIZER, Manifest
-from millis.types import Features, Output, Outputs, Session, Spec, Text
+from millis.types import Features, Output, Outputs, Session, Text
 
 TEXTS: tuple[Text, ...] = ("a b c", ("a", "b"), "\u2603 \ue000")  # one, a pair, and what no vocabulary has
 
@@ -64,14 +64,12 @@ def _guarded(failing: str, call: Callable[..., Any], *arguments: Any) -> Any:
 
 def _tables(manifest: Manifest) -> Iterator[int]:
     """Rows of the embedding table, or of those of a cascade's members that take the same ids."""
-    specs: list[Spec] = [manifest.spec]
+    specs = [manifest.spec]
     if manifest.is_cascade:
         alike = cascade.MEMBERS[:1] if cascade.reads_apart(manifest) else cascade.MEMBERS
-        specs = [manifest.spec["members"][name]["spec"] for name in alike]
-    for part in (part for one in specs for part in (one, one.get("encoder"))):
-        rows = part.get("vocab_size") if isinstance(part, dict) else None
-        if isinstance(rows, int):
-            yield rows
+        members = cascade.members_of(manifest)
+        specs = [members[name].spec for name in alike]
+    yield from (one.rows for one in specs if one.rows is not None)
 
 
 def _shape(output: Output, features: Features) -> tuple[int, ...]:

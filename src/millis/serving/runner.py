@@ -29,7 +29,7 @@ from millis.serving import cascade, first_request, stepwise
 from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, open_manifest
 from millis.tasks.contract import Answer
-from millis.types import Answered, Features, Outputs, Session, Spec, Stage, Stepwise, Text, Timed
+from millis.types import Answered, Features, Outputs, Session, Stage, Stepwise, Text, Timed
 
 
 class Runner:
@@ -237,14 +237,9 @@ def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
     return stepwise.load_model(folder, manifest, threads)
 
 
-def dynamic_part(spec: Spec) -> str | None:
-    """The key of a spec that lets a model compute more for one text than for another as long; None without such."""
-    return next((part for part in ("exits", "tokens") if spec.get(part)), None)
-
-
 def is_dynamic(manifest: Manifest) -> bool:
     """Whether the artifact computes more for one request than for another as long: by such a part, or as a cascade."""
-    return manifest.is_cascade or dynamic_part(manifest.spec) is not None
+    return manifest.spec.is_dynamic
 
 
 def bound_threads(manifest: Manifest, wanted: int) -> int:

@@ -176,7 +176,7 @@ def load_model(folder: Path, manifest: Manifest, threads: int) -> Session:
         MillisError: an unknown backend, or as `load` and the backend's own.
     """
     backend = backends.module(manifest.backend)
-    if manifest.spec.get("exits"):
+    if manifest.spec.exits:
         return load(backend, folder, manifest, threads)
     session: Session = backend.load(folder, manifest, threads)
     return session

@@ -8,7 +8,7 @@ against (`millis.schema`).
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -17,11 +17,12 @@ from msgspec import Meta
 
 from millis import models, schema, tasks
 from millis.errors import MillisError
-from millis.models.outputs import outputs_of
+from millis.models.spec import Spec
 from millis.schema import Count
+from millis.storage.cascade_spec import CASCADE, CascadeSpec
 from millis.store import file_sha256, write_json
 from millis.tasks.contract import Task
-from millis.types import Choice, Output, Per, Signature, Spec
+from millis.types import Choice, Output, Per, Signature
 
 NAMES_BYTES = 2**16  # as much as some thousand names of labels take
 FILE_NAME = "manifest.json"
@@ -29,7 +30,6 @@ TOKENIZER = "tokenizer.json"
 FORMAT = "millis-artifact"
 VERSION = 2
 VERSIONS = (1, VERSION)  # that are read
-CASCADE = "cascade"  # as `backend` and as the family of `spec`, in a manifest of two members
 LONGEST = 1 << 17  # tokens of a request; what answers requests keeps some bytes for every length
 Input = Annotated[str, Meta(pattern="^(input_ids|attention_mask|token_type_ids)$")]
 
@@ -71,7 +71,7 @@ class Manifest:
     Args:
         name: Short human name.
         backend: Name of the file in `millis.backends` that loads the weights; a cascade's members name theirs.
-        spec: The architecture (`millis.models.build` makes it).
+        spec: The architecture (`millis.models.build` makes it); of two members, what a cascade is.
         task: What it answers (`millis.tasks.contract.Task.described`).
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
         max_length: Longest token sequence the model takes; longer texts are truncated.
@@ -118,6 +118,23 @@ class Manifest:
         """Whether this is two artifacts in one (`millis.serving.cascade`), not a model on a backend."""
         return self.backend == CASCADE
 
+    @property
+    def cascade(self) -> CascadeSpec:
+        """`spec`, of a cascade."""
+        assert isinstance(self.spec, CascadeSpec), f"{self.name!r} is no cascade"
+        return self.spec
+
+    def to_json(self) -> dict[str, Any]:
+        """What `manifest.json` holds."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"spec": self.spec.to_json()}
+
+
+@dataclass(frozen=True)
+class _Written(Manifest):
+    """As it is in JSON, where each family's spec is another."""
+
+    spec: dict[str, Any]  # type: ignore[assignment]
+
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write `manifest.json` with the checksum and size of every other file under `folder`; return what was written."""
@@ -126,7 +143,7 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
         for name in sorted(_present(folder))
     }
     sealed = replace(manifest, files=files)
-    write_json(folder / FILE_NAME, asdict(sealed))
+    write_json(folder / FILE_NAME, sealed.to_json())
     return sealed
 
 
@@ -166,9 +183,10 @@ def parse(values: dict[str, Any]) -> Manifest:
             file outside of the artifact.
     """
     values = _of_this_version(values)
-    manifest = schema.checked(values, Manifest)
+    written = schema.checked(values, _Written)
     schema.checked(values, _Nested)
-    _check_spec(manifest)
+    manifest = Manifest(**{**vars(written), "spec": _spec(written)})
+    _check_outputs(manifest)
     for name in manifest.files:
         if any(Path(part).name != part or part in ("", ".", "..") for part in name.split("/")):
             raise MillisError(f"file name {name!r} leads out of the artifact, expected a name within it")
@@ -183,18 +201,27 @@ def _of_this_version(values: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in values.items() if name != "labels"}, "task": task, "version": VERSION}
 
 
-def _check_spec(manifest: Manifest) -> None:
-    """A family that this millis has, and a task that reads as many outputs as it gives."""
+def _spec(written: _Written) -> Spec:
+    """`spec` as this millis has it."""
+    said = written.spec
+    if written.backend == CASCADE:
+        try:
+            return CascadeSpec.from_json(said, "spec")
+        except MillisError as error:
+            raise MillisError(f"artifact {written.name!r} is no cascade of two members ({error})") from error
+    if not models.is_family(family := str(said.get("family"))):
+        raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
+    return models.read(said, "spec")
+
+
+def _check_outputs(manifest: Manifest) -> None:
+    """A task that reads as many outputs as the model gives."""
     try:
         answers = manifest.answers
     except MillisError as error:
         raise MillisError(f"in task, {error}") from error
-    family = manifest.spec.get("family")
-    described = "outputs" in manifest.spec or "num_labels" in manifest.spec  # a cascade's members say it themselves
-    given = outputs_of(manifest.spec) if described else answers.outputs
-    if family is not None and family != manifest.backend and not models.is_family(family):  # a cascade's is its backend
-        raise MillisError(f"spec.family is {family!r}: expected one of {', '.join(models.families())}")
-    if [one[:4] for one in given] != [one[:4] for one in answers.outputs]:
+    given = manifest.spec.outputs
+    if given and [one[:4] for one in given] != [one[:4] for one in answers.outputs]:
         raise MillisError(
             f"task answers {answers.summary}: expected {_counts(given)}, one for each of the model's outputs (spec)"
         )

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from millis.errors import MillisError
-from millis.models.blocks import layer_count
-from millis.models.outputs import outputs_of, require_one_text
-from millis.models.token_pruning import TokenPruned, check_tokens, with_token_pruning
+from millis.models.encoder import Transformer, grown
+from millis.models.outputs import require_one_text
+from millis.models.spec import Spec
+from millis.models.token_pruning import with_tokens_dropped
+from millis.models.transformer_spec import TransformerSpec
 from millis.traits import CUTS_HEADS, DATA_SIZES, EXITS, FEATURES, FREEZES, IN_TRAINING, Reasons, Traits
-from millis.types import Output, Spec
+from millis.types import Output
 
 RAMP = 0.7  # of the soft steps, over which the share falls to the target; the rest settle on it
 TRAVEL = 20.0  # by which log θ can move in the soft steps, Adam's being as long as the rate; the way is some 7
@@ -79,29 +81,29 @@ class TokenPruning:
         """
         require_one_text(outputs, "tokens", "Choose tokens=none")
 
-    def spec(self, spec: Spec) -> Spec:
+    def spec(self, spec: Spec) -> TransformerSpec:
         """The student's architecture with token pruning.
 
         Raises:
             MillisError: layers that do not exist, or a student that has none.
         """
-        self.check_outputs(outputs_of(spec))
-        layers = self._chosen(spec)
-        check_tokens(spec, layers)
-        if self.kept <= (whole := layers[0] / layer_count(spec)):
+        self.check_outputs(spec.outputs)
+        dropping = with_tokens_dropped(spec, self._chosen(spec))
+        first = dropping.tokens[0]
+        if self.kept <= (whole := first / dropping.layers):
             raise MillisError(
-                f"tokens.kept={self.kept} cannot be reached from layer {layers[0]} on: the layers before, which keep "
+                f"tokens.kept={self.kept} cannot be reached from layer {first} on: the layers before, which keep "
                 f"every token, are {whole:.2f} of all. Raise tokens.kept above that, or begin at an earlier layer"
             )
-        return {**spec, "tokens": layers}
+        return dropping
 
-    def attach(self, model: Any) -> TokenPruned:
+    def attach(self, model: Transformer) -> Transformer:
         """`model` with fresh thresholds.
 
         Raises:
             MillisError: as `spec`.
         """
-        return with_token_pruning(model, self.spec(model.spec)["tokens"])
+        return grown(model, self.spec(model.spec))
 
     def rate(self, soft_steps: int) -> float:
         """Peak rate of log θ, for so many steps."""
@@ -122,7 +124,7 @@ class TokenPruning:
     def _chosen(self, spec: Spec) -> list[int]:
         if self.layers is not None:
             return [int(layer) for layer in self.layers]
-        return [layer for layer, heads in enumerate(spec["shape"]["heads"]) if heads] if "shape" in spec else []
+        return [] if spec.shape is None else [layer for layer, heads in enumerate(spec.shape.heads) if heads]
 
 
 def none() -> None:

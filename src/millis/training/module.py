@@ -1,6 +1,6 @@
 """The LightningModule: a model, an objective and an optimizer. No compression method is named here."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from statistics import mean
 from typing import Any
@@ -25,20 +25,6 @@ Score = Callable[[Sequence[Any], Sequence[Any]], float]
 of which more is better."""
 
 VALIDATION = "validation/quality"
-
-
-class _Trained(nn.Module):
-    """Student and objective in one, to the optimizer: what the objective learns starts fresh, so it goes by the
-    classification head's rate, which is known by its name."""
-
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
-        super().__init__()
-        self.model, self.objective = model, objective
-
-    def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, nn.Parameter]]:
-        """The model's under its own names, the objective's as if they were the head's."""
-        yield from self.model.named_parameters()
-        yield from ((f"head.{name}", parameter) for name, parameter in self.objective.named_parameters())
 
 
 class TextModule(pl.LightningModule):
@@ -109,7 +95,7 @@ class TextModule(pl.LightningModule):
         """The optimizer, its rate set anew after every step."""
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         self.steps = self.planned = max(1, int(self.trainer.estimated_stepping_batches))
-        optimizer, schedule = self.optimizer(_Trained(self.model, self.objective), self.steps, fused=not scaled)
+        optimizer, schedule = self.optimizer(self.model, self.steps, fused=not scaled, beside=self.objective)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(

@@ -5,6 +5,7 @@ lower layers hold what is general and move less.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,11 +13,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from millis.errors import MillisError
+from millis.models import heads
 
 LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")  # `h` is GPT-2's
 NO_DECAY = re.compile(r"bias$|norm|\bln_", re.IGNORECASE)
 EMBEDDING = re.compile(r"embedding|\bw[tp]e\b")
-HEADS = ("head.", "exits.")  # a model's classifiers, the early ones among them
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 
@@ -85,44 +86,51 @@ class AdamW:
         return replace(self, lr=self.lr * self.pair_share, pair_share=1.0) if pairs else self
 
     def __call__(
-        self, model: nn.Module, total_steps: int, fused: bool = True
+        self, model: nn.Module, total_steps: int, fused: bool = True, beside: nn.Module | None = None
     ) -> tuple[torch.optim.Optimizer, LambdaLR]:
         """The optimizer over `model`'s parameters, and its schedule in steps.
 
         Args:
+            beside: What is trained with the model and starts fresh, so it goes by the heads' rate.
             fused: One kernel for the whole update, faster; off where gradients are scaled (fp16), since a fused step
                 unscales them itself, too late to clip them.
         """
-        groups = self._groups(model)
+        groups = self._groups(model, beside)
         optimizer = torch.optim.AdamW(groups, fused=fused)
         return optimizer, LambdaLR(optimizer, Decay(max(1, round(self.warmup * total_steps)), total_steps))
 
-    def _groups(self, model: nn.Module) -> list[dict[str, object]]:
+    def _groups(self, model: nn.Module, beside: nn.Module | None = None) -> list[dict[str, object]]:
         """One parameter group for each (rate, decay) pair.
 
         A parametrized weight has the group of the plain one. The parameters of a submodule with an attribute `own_lr`
         (scores, gates, scales that a method trains beside the weights) have that peak rate and no decay.
         """
-        named = [(PARAMETRIZATION.sub(r"\1", name), parameter) for name, parameter in model.named_parameters()]
-        depth = 1 + max((int(match[1]) for name, _ in named if (match := LAYER.search(name))), default=-1)
-        own = _own_rates(model)
+        classifying = tuple(f"{name}." for name in heads.classifying(model))
+        named = [(*one, one[0].startswith(classifying)) for one in _named(model)]
+        named += [] if beside is None else [(*one, True) for one in _named(beside)]
+        depth = 1 + max((int(match[1]) for name, *_ in named if (match := LAYER.search(name))), default=-1)
+        own = {**_own_rates(model), **({} if beside is None else _own_rates(beside))}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in named:
+        for name, parameter, starts_fresh in named:
             if EMBEDDING.search(name) and self.freeze_embeddings:
                 parameter.requires_grad_(False)
                 continue
-            rate, decay = self._rate(name, depth), 0.0 if NO_DECAY.search(name) else self.weight_decay
+            rate = self.head_lr if starts_fresh else self._rate(name, depth)
+            decay = 0.0 if NO_DECAY.search(name) else self.weight_decay
             if id(parameter) in own:
                 rate, decay = own[id(parameter)], 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
     def _rate(self, name: str, depth: int) -> float:
-        if name.startswith(HEADS):
-            return self.head_lr
         match = LAYER.search(name)
         below_top = depth - 1 - int(match[1]) if match else depth if EMBEDDING.search(name) else 0
         return self.lr * self.layer_decay**below_top
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Parameters by name; a parametrized weight has that of the plain one."""
+    return ((PARAMETRIZATION.sub(r"\1", name), parameter) for name, parameter in model.named_parameters())
 
 
 def _own_rates(model: nn.Module) -> dict[int, float]:

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 
 from millis.errors import MillisError
-from millis.models.token_pruning import TokenPruned
+from millis.models.token_pruning import TokenDropping
 from millis.tokens.recipe import TokenPruning
 from millis.training.added import add_gradient
 
@@ -32,7 +32,7 @@ class TokenPruningCallback(pl.Callback):
         """Ask for the thresholds' rate, before there is an optimizer."""
         if stage == "fit":
             self.soft_steps = max(1, round(self.tokens.soft * int(trainer.estimated_stepping_batches)))
-            _model(pl_module).thresholds.own_lr = self.tokens.rate(self.soft_steps)
+            _dropping(pl_module).learned.own_lr = self.tokens.rate(self.soft_steps)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Go on where a resumed run stands."""
@@ -42,13 +42,13 @@ class TokenPruningCallback(pl.Callback):
                 "trainer.devices=1, or tokens=none"
             )
         self.step = trainer.global_step
-        self._advance(_model(pl_module))
+        self._advance(_dropping(pl_module))
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the penalty's gradient."""
         if self.settled:
             return
-        share = _model(pl_module).soft_share()
+        share = _dropping(pl_module).soft_share()
         penalty = self.tokens.penalty(share, (self.step + 1) / self.soft_steps)  # what this step is to lead to
         add_gradient(trainer, penalty)
         pl_module.log("tokens/share", share.detach())
@@ -58,23 +58,23 @@ class TokenPruningCallback(pl.Callback):
         """Cool the gates; freeze the thresholds when their time is over."""
         if trainer.global_step != self.step:
             self.step = trainer.global_step
-            self._advance(_model(pl_module))
+            self._advance(_dropping(pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the thresholds."""
         if not trainer.sanity_checking:
-            model = _model(pl_module)
-            for layer, value in zip(model.spec["tokens"], model.thresholds.logarithms.exp().tolist(), strict=True):
+            dropping = _dropping(pl_module)
+            for layer, value in zip(dropping.spec.tokens, dropping.learned.logarithms.exp().tolist(), strict=True):
                 pl_module.log(f"tokens/threshold/{layer}", value)
 
-    def _advance(self, model: TokenPruned) -> None:
+    def _advance(self, dropping: TokenDropping) -> None:
         progress = self.step / self.soft_steps
         if progress < 1:
-            model.temperature = self.tokens.temperature(progress)
+            dropping.temperature = self.tokens.temperature(progress)
         elif not self.settled:
             self.settled = True
-            model.harden()
+            dropping.harden()
 
 
-def _model(module: Any) -> TokenPruned:
-    return cast(TokenPruned, module.model)
+def _dropping(module: Any) -> TokenDropping:
+    return cast(TokenDropping, module.model.between)

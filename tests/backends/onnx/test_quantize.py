@@ -7,6 +7,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from signatures import TEXTS
+from specs import static
 from torch import nn
 
 from millis.backends.onnx import export as exports
@@ -30,7 +31,7 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.spec = {"num_labels": 3}
+        self.spec = static(num_labels=3)
         torch.manual_seed(0)
         self.words, self.inner, self.head = nn.Embedding(20, 32), nn.Linear(32, 32), nn.Linear(32, 3, bias=False)
         with torch.no_grad():

@@ -41,7 +41,7 @@ def test_a_backend_that_is_not_there():
 
 def cascade(fast):
     members = {"fast": {"backend": fast}, "accurate": {"backend": "onnxruntime"}}
-    return json.dumps(json.loads(manifest(backend="cascade")) | {"spec": {"members": members}})
+    return json.dumps(json.loads(manifest(backend="cascade")) | {"spec": {"threshold": 0.5, "members": members}})
 
 
 @pytest.mark.parametrize("given", [manifest(backend="inductor"), cascade("inductor")], ids=["alone", "member"])

@@ -1,7 +1,10 @@
 """Granularities of parts: the weights of each unit counted by hand, and masked outputs against weights set to zero."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from specs import static
 from torch import nn
 
 from millis import models
@@ -23,7 +26,7 @@ PARTS = [Head(), Neuron(), HeadsAndNeurons(), Hidden(), Layer()]
 
 
 def blocks(model):
-    return anatomy.find(model.spec["encoder"]["model_type"]).layers(model.encoder)
+    return anatomy.find(model.spec.kind).layers(model.encoder)
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
@@ -143,7 +146,7 @@ def test_layers_are_ranked_together_whatever_the_allocation(encoder):
 @pytest.mark.parametrize(("part", "unit"), [*zip(PARTS, UNITS, strict=True)])
 def test_a_student_that_is_no_transformer_is_told_so(bag, part, unit):
     model = bag()
-    model.spec = {"family": "static"}
+    model.spec = static()
     with pytest.raises(MillisError) as caught:
         part.groups(model, None)
     assert str(caught.value) == (
@@ -154,7 +157,7 @@ def test_a_student_that_is_no_transformer_is_told_so(bag, part, unit):
 
 def test_an_architecture_without_anatomy_is_refused(encoder):
     model = encoder()
-    model.spec = {**model.spec, "encoder": {**model.spec["encoder"], "model_type": "big_bird"}}
+    model.spec = replace(model.spec, encoder={**model.spec.encoder, "model_type": "big_bird"})
     with pytest.raises(MillisError, match="millis cannot cut a 'big_bird' model: it knows the parts of bert"):
         Hidden().groups(model, None)
 
@@ -180,6 +183,6 @@ def test_a_layer_that_has_nothing_left_is_passed_by(encoder):
 
 def test_projected_embeddings_cannot_lose_channels(spec):
     made = spec("electra")
-    made["encoder"]["embedding_size"] = 8
+    made.encoder["embedding_size"] = 8
     with pytest.raises(MillisError, match="which millis cannot narrow to 15"):
         Hidden().groups(models.build(made), None)

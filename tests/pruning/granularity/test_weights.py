@@ -32,9 +32,9 @@ def test_early_classifiers_are_left_alone_too(spec):
 
 def test_the_classifiers_of_several_outputs_are_left_alone_too(spec):
     outputs = [["intent", "text", 3, "one"], ["tags", "token", 5, "one"]]
-    model = models.build({name: value for name, value in spec(outputs=outputs).items() if name != "num_labels"})
+    model = models.build(spec(outputs=outputs))
     assert {"head.intent", "head.tags"} < set(dict(model.named_modules()))
-    assert len(matrices(model, None, embeddings=False)) == len(model.spec["shape"]["heads"]) * PER_LAYER
+    assert len(matrices(model, None, embeddings=False)) == len(model.spec.shape.heads) * PER_LAYER
     assert list(matrices(model, ["head.tags$"], embeddings=False)) == ["head.tags"]
 
 

@@ -61,7 +61,7 @@ def export_segments(
         prepared = prepare(model, quantization, arithmetic(quantization), calibration)
         kept = [prepared.model.get_submodule(name) for name in prepared.kept]
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
-        notes, count = list(prepared.notes), len(model.spec["exits"]) + 1
+        notes, count = list(prepared.notes), len(model.spec.exits) + 1
         for position, graph in enumerate(_graphs(prepared.model, signature.inputs)):
             plain = place / segment_path(folder, position).name
             graph.export(plain)

@@ -10,7 +10,9 @@ from millis import backends
 from millis.benchmark.agent.blobs import SHA256
 from millis.benchmark.latency import HERE, Options
 from millis.errors import MillisError
-from millis.storage.manifest import CASCADE, FILE_NAME
+from millis.models.spec import Spec
+from millis.storage.cascade_spec import CASCADE, CascadeSpec
+from millis.storage.manifest import FILE_NAME
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separator, no `..`, nothing hidden
 
@@ -73,24 +75,24 @@ class Request:
         return sum({entry["sha256"]: entry["bytes"] for entry in entries}.values())
 
 
-def check_taken(name: str, backend: str, spec: Mapping[str, Any]) -> None:
+def check_taken(name: str, backend: str, spec: Spec | None) -> None:
     """Refuse an artifact that no agent takes.
 
     Args:
         name: For the message.
-        backend, spec: Of its manifest.
+        backend: Of its manifest.
+        spec: Of its manifest; None where it was not read, as it need not be of an artifact of one model.
 
     Raises:
         MillisError: machine code, alone or in a cascade, or another cascade.
     """
-    is_cascade = backend == CASCADE  # of JSON that nobody has checked yet, or of a backend's name alone
-    members = spec.get("members", {}).values() if is_cascade else ()
-    if compiled := [one for one in (backend, *(member["backend"] for member in members)) if backends.runs_code(one)]:
+    members = spec.backends if isinstance(spec, CascadeSpec) else ()
+    if compiled := [one for one in (backend, *members) if backends.runs_code(one)]:
         raise MillisError(
             f"{name!r} is made by backend={compiled[0]}, whose code is compiled for the machine that wrote it, and an "
             f"agent runs no code that it is sent. Set benchmark.where={HERE}, or choose another backend"
         )
-    if is_cascade:
+    if backend == CASCADE:
         raise MillisError(
             f"{name!r} is a cascade, and an agent takes artifacts of one model. Set benchmark.where={HERE}, or measure "
             "its members"
@@ -113,7 +115,8 @@ def files_of(manifest: str) -> dict[str, str]:
 
 
 def _check_backend(manifest: Mapping[str, Any]) -> None:
-    check_taken(str(manifest["name"]), manifest["backend"], manifest.get("spec", {}))
+    spec = CascadeSpec.from_json(manifest["spec"], "spec") if manifest["backend"] == CASCADE else None
+    check_taken(str(manifest["name"]), manifest["backend"], spec)
     known = backends.names()
     if manifest["backend"] not in known:
         raise MillisError(

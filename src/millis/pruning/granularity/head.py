@@ -20,7 +20,7 @@ class Head(Granularity):
 
     def groups(self, model: Any, targets: Targets) -> list[Group]:
         """A group for each layer that has heads, of [H] units, under its attention output's name."""
-        size = model.spec["shape"]["head_size"] if parts.known(model, HEADS) else 0
+        size = model.spec.known_shape.head_size if parts.known(model, HEADS) else 0
         found = {}
         for index, layer in parts.numbered(parts.blocks(model, HEADS), "attention_output"):
             output = Tiles(layer.attention_output, "weight", layer.attention_output.out_features, size)

@@ -28,7 +28,7 @@ class Hidden(Granularity):
         anatomy, layers = parts.known(model, HIDDEN), parts.blocks(model, HIDDEN)
         hidden = layers[0].ffn_out.out_features
         # Refuses what cannot be narrowed: an ELECTRA that projects its embeddings.
-        anatomy.with_hidden(model.spec["encoder"], hidden - 1)
+        anatomy.with_hidden(model.spec.encoder, hidden - 1)
         scored, zeroed = [], []
         for layer in layers:
             reading = (layer.query, layer.key, layer.value, layer.ffn_in)

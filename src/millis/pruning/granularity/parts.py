@@ -9,6 +9,7 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.low_rank import LowRankLinear
+from millis.models.transformer_spec import TransformerSpec
 
 LINEARS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
@@ -41,13 +42,13 @@ def known(model: Any, unit: str) -> anatomy.Anatomy:
     Raises:
         MillisError: the student is no transformer, or its architecture's parts are not known.
     """
-    spec = getattr(model, "spec", {})
-    if "encoder" not in spec:
+    spec = model.spec
+    if not isinstance(spec, TransformerSpec):
         raise MillisError(
-            f"pruning {unit} needs a transformer; a student of family {spec.get('family')!r} has none. Choose a "
+            f"pruning {unit} needs a transformer; a student of family {spec.family!r} has none. Choose a "
             "pruning of single weights or blocks, such as pruning=magnitude, or student=transformer"
         )
-    return anatomy.find(spec["encoder"]["model_type"])
+    return anatomy.find(spec.kind)
 
 
 def numbered(layers: list[anatomy.Layer], output: str) -> Iterator[tuple[int, anatomy.Layer]]:

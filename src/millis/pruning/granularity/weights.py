@@ -1,18 +1,13 @@
 """The matrices whose single weights or blocks can be pruned, in a model of any family."""
 
-import re
-
 from torch import nn
 
 from millis.errors import MillisError
+from millis.models import heads
 from millis.pruning.group import WEIGHTS, Group
 from millis.pruning.sites import WeightSite
 from millis.pruning.targets import Targets, selected
 from millis.pruning.tiles import Tiles
-
-HEAD = re.compile(
-    r"head(\..+)?|exits\.\d+"
-)  # classifiers: C rows that are trained from nothing, a thousandth of the weights
 
 
 def matrices(model: nn.Module, targets: Targets, embeddings: bool) -> dict[str, nn.Module]:
@@ -29,7 +24,9 @@ def matrices(model: nn.Module, targets: Targets, embeddings: bool) -> dict[str, 
     found = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     names = selected(targets, list(found))
     if targets is None:
-        names = [name for name in names if not HEAD.fullmatch(name)]
+        # Classifiers are C rows that are trained from nothing, a thousandth of the weights.
+        classifying = tuple(f"{name}." for name in heads.classifying(model))
+        names = [name for name in names if not f"{name}.".startswith(classifying)]
     if not names:
         raise MillisError(
             "pruning finds no linear layer in this student beside its classification head: choose pruning=none"
