@@ -1,0 +1,176 @@
+"""Puts a plan together: slots, steps, and tensors as the kernels read them."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from millis.backends.plan import file, packing, steps
+from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Slot, Step, Table
+from millis.errors import MillisError
+from millis.models.low_rank import LowRankLinear
+from millis.types import Output
+
+
+class Integers:
+    """What becomes integers, and on which grids.
+
+    Args:
+        high: Largest integer of a weight; see `millis.backends.plan.packing.rounded`.
+        per_channel: A scale for each output of a matrix, or one.
+        kept: Names of the layers that stay fp32.
+    """
+
+    def __init__(self, high: int, per_channel: bool, kept: Collection[str]) -> None:
+        self.high, self.per_channel, self.kept = high, per_channel, frozenset(kept)
+
+
+class Builder:
+    """Collects the parts of a plan.
+
+    Args:
+        model: Whose layers go into it, by name.
+        outputs: Of the model.
+        integers: None leaves all of it fp32.
+    """
+
+    def __init__(self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None) -> None:
+        self._integers = integers
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._outputs = [Slot(output.per, output.width) for output in outputs]
+        self._slots: list[Slot] = []
+        self._steps: list[Step] = []
+        self._arrays: list[NDArray[Any]] = []
+
+    def write(self, path: Path) -> None:
+        """Write the plan's file."""
+        plan = Plan(self._slots, self._outputs, self._steps, file.placed(self._arrays))
+        file.write(path, plan, self._arrays)
+
+    def slot(self, per: Per, width: int) -> int:
+        """A fresh matrix between steps."""
+        self._slots.append(Slot(per, width))
+        return len(self._slots) - 1
+
+    def per(self, slot: int) -> Per:
+        """What has a row in it."""
+        return self._slots[slot].per
+
+    def add(self, step: Step) -> None:
+        """The next step."""
+        self._steps.append(step)
+
+    def tensor(self, array: NDArray[Any]) -> int:
+        """A tensor's place."""
+        self._arrays.append(array)
+        return len(self._arrays) - 1
+
+    def row(self, values: Tensor | None) -> int | None:
+        """A vector's place, padded; None for none."""
+        return None if values is None else self.tensor(packing.row(floats(values)))
+
+    def norm(self, layer: nn.LayerNorm) -> Norm:
+        """A layer norm's tensors."""
+        return Norm(self._placed(layer.weight), self._placed(layer.bias), layer.eps)
+
+    def table(self, layer: nn.Embedding) -> Table:
+        """An embedding table: in integers with a scale a row, unless it is kept."""
+        values = floats(layer.weight)
+        count, width = values.shape
+        if not self.rounds(layer):
+            return Table(count, width, "fp32", self.tensor(packing.table_rows(values)))
+        rounded = packing.rounded(values, 127)
+        return Table(
+            count, width, "int8", self.tensor(packing.table_rows(rounded.values)), self.tensor(rounded.scales)
+        )
+
+    def rounds(self, layer: nn.Module) -> bool:
+        """Whether a layer becomes integers."""
+        return self._integers is not None and self._names.get(id(layer)) not in self._integers.kept
+
+    def linear(self, layers: Sequence[Any], source: int, out: int, activation: Activation = "none") -> None:
+        """out = activation(layers(source)), side by side where they are several that read the same.
+
+        Plain layers of one kind are one product; a layer of low rank is two.
+        """
+        column = 0
+        for together in self._together(layers):
+            if isinstance(together[0], LowRankLinear):
+                (layer,) = together
+                narrow = self.slot(self.per(source), layer.rank)
+                self.add(steps.Linear(source, narrow, self._matrix([layer.down])))
+                self.add(steps.Linear(narrow, out, self._matrix([layer.up]), activation, column))
+            else:
+                self.add(steps.Linear(source, out, self._matrix(together), activation, column))
+            column += sum(layer.out_features for layer in together)
+
+    def matrix(self, weight: Tensor, bias: Tensor | None, rounds: bool) -> Matrix:
+        """A matrix [O, I] and its bias."""
+        return self._packed(floats(weight), None if bias is None else floats(bias), [weight.shape[0]], rounds)
+
+    def give(self, source: int, output: int) -> None:
+        """A slot's rows as the model's output of this number."""
+        self.add(steps.Give(source, output, self._outputs[output].width))
+
+    def _together(self, layers: Sequence[Any]) -> list[list[Any]]:
+        plain = all(isinstance(layer, nn.Linear) for layer in layers)
+        if plain and len({self.rounds(layer) for layer in layers}) == 1 and len({_biased(one) for one in layers}) == 1:
+            return [list(layers)]
+        return [[layer] for layer in layers]
+
+    def _matrix(self, layers: Sequence[Any]) -> Matrix:
+        weights = np.concatenate([floats(layer.weight) for layer in layers])
+        bias = np.concatenate([floats(layer.bias) for layer in layers]) if _biased(layers[0]) else None
+        return self._packed(weights, bias, [layer.out_features for layer in layers], self.rounds(layers[0]))
+
+    def _packed(self, weights: packing.Floats, bias: packing.Floats | None, parts: list[int], rounds: bool) -> Matrix:
+        outputs, inputs = weights.shape
+        biased = None if bias is None else packing.row(bias)
+        if not rounds:
+            return Matrix(
+                inputs, outputs, "fp32", self.tensor(packing.panels(weights)),
+                bias=None if biased is None else self.tensor(biased),
+            )  # fmt: skip
+        assert self._integers is not None
+        rounded = [
+            packing.rounded(part, self._integers.high, self._integers.per_channel)
+            for part in np.split(weights, np.cumsum(parts)[:-1])
+        ]
+        values = np.concatenate([part.values for part in rounded])
+        scales = [np.broadcast_to(part.scales, (len(part.values),)) for part in rounded]
+        sums = values.sum(axis=1, dtype=np.int32)
+        return Matrix(
+            inputs,
+            outputs,
+            "int8",
+            self.tensor(packing.integer_panels(values)),
+            self.tensor(packing.row(np.concatenate(scales))),
+            self.tensor(np.pad(sums, (0, packing.padded(outputs) - outputs))),
+            None if biased is None else self.tensor(biased),
+        )
+
+    def _placed(self, values: Tensor) -> int:
+        return self.tensor(packing.row(floats(values)))
+
+
+def floats(values: Tensor) -> packing.Floats:
+    """A weight as NumPy's fp32.
+
+    Raises:
+        MillisError: it holds a number that is none, or an infinite one.
+    """
+    if not bool(torch.isfinite(values).all()):
+        raise MillisError(
+            "backend=native got weights that hold NaN or infinite values, expected finite ones: the training has "
+            "diverged. Train again with a lower learning rate, or use backend=eager to look into the model"
+        )
+    found: packing.Floats = values.detach().float().numpy()
+    return found
+
+
+def _biased(layer: Any) -> bool:
+    return layer.bias is not None

@@ -1,0 +1,103 @@
+"""The file of a plan: `MILLISN1`, the header's length (8 bytes, little-endian), the header (JSON), then the tensors.
+
+The tensors begin at the next multiple of 64 bytes, and each lies at a multiple of 64 after that, so that the file is
+mapped into memory and computed with as it is. Nothing in it is code.
+"""
+
+import mmap
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from millis import schema
+from millis.backends.plan.steps import DTYPES, Plan, Tensor
+from millis.errors import MillisError
+
+MAGIC = b"MILLISN1"
+LINE = 64
+LONGEST_HEADER = 2**26
+
+
+class Mapped(NamedTuple):
+    """A plan, and the bytes of its file, which are kept for as long as it runs.
+
+    Args:
+        plan: As the header says it: checked for form, not yet for sense.
+        data: All bytes, [n] uint8, read-only.
+        start: Where the tensors begin.
+    """
+
+    plan: Plan
+    data: NDArray[np.uint8]
+    start: int
+
+
+def aligned(count: int) -> int:
+    """The next multiple of 64."""
+    return -(-count // LINE) * LINE
+
+
+def placed(arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
+    """Where each of `arrays` goes, one after the other."""
+    found, offset = [], 0
+    for array in arrays:
+        name = array.dtype.str[1:]
+        assert name in DTYPES, name
+        found.append(Tensor(name, array.size, offset))  # type: ignore[arg-type]
+        offset = aligned(offset + array.nbytes)
+    return found
+
+
+def write(path: Path, plan: Plan, arrays: Sequence[NDArray[Any]]) -> None:
+    """Write `plan`, whose `tensors` are `placed(arrays)`."""
+    header = msgspec.json.encode(plan)
+    begins = MAGIC + struct.pack("<Q", len(header)) + header
+    with path.open("wb") as file:
+        file.write(begins.ljust(aligned(len(begins)), b"\0"))
+        for array in arrays:
+            data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+            file.write(data.ljust(aligned(len(data)), b"\0"))
+
+
+def read(path: Path) -> Mapped:
+    """Map a plan's file.
+
+    Raises:
+        MillisError: it is missing, cut short, or no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except (OSError, ValueError) as error:  # a file of no bytes cannot be mapped
+        raise MillisError(f"cannot read {path}: {error}. Make the artifact again") from error
+    return parsed(data, str(path))
+
+
+def parsed(data: NDArray[np.uint8], where: str) -> Mapped:
+    """The plan that lies at the beginning of `data`.
+
+    Args:
+        data: The bytes of a file.
+        where: What messages call it.
+
+    Raises:
+        MillisError: damaged, or of another version.
+    """
+    start = len(MAGIC) + 8
+    if bytes(data[: len(MAGIC)]) != MAGIC or len(data) < start:
+        raise MillisError(f"{where} is damaged: it does not begin as a plan does. Make the artifact again")
+    (length,) = struct.unpack("<Q", bytes(data[len(MAGIC) : start]))
+    if length > min(LONGEST_HEADER, len(data) - start):
+        raise MillisError(
+            f"{where} is damaged: its header of {length} bytes goes beyond its {len(data)}. Make the artifact again"
+        )
+    try:
+        plan = schema.decoded(bytes(data[start : start + length]), Plan)
+    except MillisError as error:
+        raise MillisError(f"{where} is damaged or of another version: {error}. Make the artifact again") from error
+    return Mapped(plan, data, aligned(start + length))
