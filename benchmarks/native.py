@@ -30,11 +30,13 @@ from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.plan.library import FORCED
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
+from millis.models.outputs import LOGITS
 from millis.models.student import TransformerStudent
 from millis.quantization.spec import Quantization
 from millis.serving.runner import Runner, load
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
+from millis.types import Output
 
 REFERENCE = "onnxruntime int8"
 IN_A_ROW = 5
@@ -66,7 +68,7 @@ def main() -> None:
 def load_all(folder: Path, layers: int, sets: list[str]) -> dict[str, Runner]:
     """Every variant's runner; native ones once for each instruction set."""
     dataset = Bundled()()
-    teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
+    teacher, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
     torch.manual_seed(0)
     spec = teacher.spec if layers == 6 else TransformerStudent(layers=layers).spec(teacher.spec)
     model, task, runners = models.build(spec), Classification(labels=dataset.labels), {}

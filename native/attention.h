@@ -35,17 +35,12 @@ static inline void pack_keys(const float* keys, int64_t stride, int64_t count, i
 }
 
 static inline void pack_values(const float* values, int64_t stride, int64_t count, int64_t size, float* packed) {
-    for (int64_t panel = 0; panel * PANEL < size; ++panel) {
-        const int64_t left = size - panel * PANEL;
+    for (int64_t panel = 0; panel * PANEL < size; ++panel)
         for (int64_t at = 0; at < count; ++at, packed += PANEL) {
             const float* from = values + at * stride + panel * PANEL;
-            for (int part = 0; part < PARTS; ++part) {
-                const int64_t here = left - part * WIDTH;
-                const Floats x = load(from + part * WIDTH);
-                store(packed + part * WIDTH, here < WIDTH ? first(here > 0 ? static_cast<int>(here) : 0, x) : x);
-            }
+            for (int part = 0; part < PARTS; ++part)
+                store(packed + part * WIDTH, load(from + part * WIDTH));
         }
-    }
 }
 
 // Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size].

@@ -19,11 +19,11 @@ static inline Floats exponential(Floats x) {
 }
 
 static inline Floats sigmoid(Floats x) {
-    return div(splat(1.0f), add(splat(1.0f), exponential(sub(splat(0.0f), x))));
+    return quotient(splat(1.0f), add(splat(1.0f), exponential(sub(splat(0.0f), x))));
 }
 
 static inline Floats hyperbolic_tangent(Floats x) {
-    return sub(splat(1.0f), div(splat(2.0f), add(exponential(add(x, x)), splat(1.0f))));
+    return sub(splat(1.0f), quotient(splat(2.0f), add(exponential(add(x, x)), splat(1.0f))));
 }
 
 static inline Floats error_function(Floats x) {
@@ -42,7 +42,7 @@ static inline Floats error_function(Floats x) {
     below = fma(below, square, splat(-1.68282697438203e-03f));
     below = fma(below, square, splat(-7.37332916720468e-03f));
     below = fma(below, square, splat(-1.42647390514189e-02f));
-    return div(mul(x, above), below);
+    return quotient(mul(x, above), below);
 }
 
 static inline Floats gelu(Floats x) {

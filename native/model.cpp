@@ -103,8 +103,9 @@ class Opened {
         model_.steps = reading_.steps.data(), model_.step_count = static_cast<int64_t>(reading_.steps.size());
     }
 
-    int run(const Batch& batch, float* results, int64_t* wrong) {
+    int run(const Batch& batch, float* results, int64_t* times, int64_t* wrong) {
         std::unique_ptr<Room> room = borrowed();
+        room->times = times;
         const int code = run_in(*room, batch, results, wrong);
         const std::lock_guard<std::mutex> lock(idle_lock_);
         idle_.push_back(std::move(room));
@@ -194,6 +195,7 @@ void tell(char* message, int64_t room, const char* text) {
 
 using namespace millis;
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 // Of this interface: a library of another version is refused.
@@ -216,11 +218,12 @@ void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64
 
 void millis_close(void* model) { delete static_cast<Opened*>(model); }
 
-// Outputs of [count, length] ids into `results`, one array after the other. Returns a code, and what was wrong.
+// Outputs of [count, length] ids into `results`, one array after the other; where `times` is given, the nanoseconds of
+// each step are added there. Returns a code, and what was wrong.
 int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64_t* types, int64_t count,
-               int64_t length, float* results, int64_t* wrong) {
+               int64_t length, float* results, int64_t* times, int64_t* wrong) {
     try {
-        return static_cast<Opened*>(model)->run(Batch{ids, mask, types, count, length}, results, wrong);
+        return static_cast<Opened*>(model)->run(Batch{ids, mask, types, count, length}, results, times, wrong);
     } catch (const std::exception&) {
         return NO_MEMORY;
     }
@@ -253,3 +256,4 @@ void millis_activate(int set, float* values, int64_t count, int64_t activation) 
     kernels_of(set)->activate(values, count, activation);
 }
 }
+#pragma GCC visibility pop

@@ -1,7 +1,7 @@
 // What a forward pass is made of: plain data that `model.cpp` fills in and checks, and that the kernels read.
 //
-// Rows of a slot are the tokens, or the texts, of a group of texts. A row's width is padded with zeros to a multiple of
-// PANEL; so are weights, biases, scales and tables. Weights lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL],
+// Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
+// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL],
 // integers [panels][inputs / 4][PANEL][4].
 #pragma once
 
@@ -96,6 +96,7 @@ struct Workspace {
     int64_t in_group = 0, in_tokens = 0;
     int64_t length = 0;         // S of the batch
     float** results = nullptr;  // one array for each output
+    int64_t* times = nullptr;   // nanoseconds of each step are added here; usually none
 };
 
 // Numbers of scratch for a text of `tokens`: attention's keys, values and scores.

@@ -84,9 +84,9 @@ static inline void float_tile(bool leads, const float* values, int64_t value_str
 }
 
 // Rows in blocks of nearly one size: 11 rows are 6 and 5, not 8 and 3, which would wait for their own sums.
-template <typename Tile>
+template <int MOST, typename Tile>
 static inline void in_blocks(int64_t rows, Tile tile) {
-    const int64_t blocks = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const int64_t blocks = (rows + MOST - 1) / MOST;
     for (int64_t block = 0; block < blocks; ++block) {
         const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
         tile(begin, static_cast<int>(end - begin));
@@ -97,10 +97,11 @@ template <int PANELS, bool WIDE>
 static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
                                 const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
                                 int64_t stride) {
+    constexpr int MOST = WIDE ? WIDE_ROWS : NARROW_ROWS;
 #define MILLIS_ROWS(ROWS)                                                                                       \
     case ROWS:                                                                                                  \
-        if (ROWS <= TILE_ROWS)                                                                                  \
-            integer_tile<(ROWS <= TILE_ROWS ? ROWS : 1), PANELS, WIDE>(leads, bytes, byte_stride, steps, zero, matrix, \
+        if (ROWS <= MOST)                                                                                  \
+            integer_tile<(ROWS <= MOST ? ROWS : 1), PANELS, WIDE>(leads, bytes, byte_stride, steps, zero, matrix, \
                                                                        panel, results, stride);                 \
         break;
     switch (rows) {
@@ -116,8 +117,8 @@ static inline void float_rows(int rows, bool leads, const float* values, int64_t
                               const float* weights, const float* bias, float* results, int64_t stride) {
 #define MILLIS_ROWS(ROWS)                                                                                          \
     case ROWS:                                                                                                     \
-        if (ROWS <= TILE_ROWS)                                                                                     \
-            float_tile<(ROWS <= TILE_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, results, \
+        if (ROWS <= FLOAT_ROWS)                                                                                     \
+            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, results, \
                                                                stride);                                            \
         break;
     switch (rows) {
@@ -134,12 +135,12 @@ static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const floa
     int64_t panel = 0;
     const int64_t tiled = rows == 1 ? 0 : matrix.panels;  // one row is a matter of reading: one stream is fastest
     for (; panel + TILE_PANELS <= tiled; panel += TILE_PANELS)
-        in_blocks(rows, [&](int64_t row, int count) {
+        in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
             integer_rows<TILE_PANELS, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row,
                                             matrix, panel, results + row * stride, stride);
         });
     for (; panel < matrix.panels; ++panel)
-        in_blocks(rows, [&](int64_t row, int count) {
+        in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
             integer_rows<1, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row, matrix,
                                   panel, results + row * stride, stride);
         });
@@ -159,13 +160,13 @@ static void multiply_packed(bool leads, const float* values, int64_t value_strid
                             const float* weights, int64_t panels, const float* bias, float* results, int64_t stride) {
     int64_t panel = 0;
     for (; panel + TILE_PANELS <= panels; panel += TILE_PANELS)
-        in_blocks(rows, [&](int64_t row, int count) {
+        in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
             float_rows<TILE_PANELS>(count, leads && row == 0, values + row * value_stride, value_stride, inputs,
                                     weights + panel * inputs * PANEL, bias == nullptr ? bias : bias + panel * PANEL,
                                     results + row * stride + panel * PANEL, stride);
         });
     for (; panel < panels; ++panel)
-        in_blocks(rows, [&](int64_t row, int count) {
+        in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
             float_rows<1>(count, leads && row == 0, values + row * value_stride, value_stride, inputs, weights + panel * inputs * PANEL,
                           bias == nullptr ? bias : bias + panel * PANEL, results + row * stride + panel * PANEL,
                           stride);

@@ -8,7 +8,9 @@
 namespace millis {
 namespace {
 
-constexpr int64_t VERSION = 1, MOST = int64_t{1} << 24, LISTED = 100000, MOST_INPUTS = 65536;
+constexpr int64_t VERSION = 1, MOST = int64_t{1} << 24, MOST_STEPS = 100000;
+constexpr int64_t MOST_INPUTS = 65536;           // 255 * 128 * 65536 is below 2^31: sums do not overflow
+constexpr int64_t MOST_SLOTS = 64, MOST_WIDTH = int64_t{1} << 20;  // of all slots together: memory for each token
 
 class Reader {
   public:
@@ -183,7 +185,7 @@ void check(const Reading& plan, const Step& step) {
 }
 
 // Whether a product of integers reads what this step leaves, so that it is rounded while it is at hand.
-bool is_rounded_next(const std::vector<Step>& steps, size_t at, const std::vector<Shape>& shapes) {
+bool is_rounded_next(const std::vector<Step>& steps, size_t at) {
     const Step& made = steps[at];
     if (made.out < 0 || (made.kind != LINEAR && made.kind != EMBED && made.kind != NORM && made.kind != ATTENTION))
         return false;
@@ -196,7 +198,6 @@ bool is_rounded_next(const std::vector<Step>& steps, size_t at, const std::vecto
             return made.column == 0 && written == step.matrix.inputs;
         if (step.out == made.out) return false;
     }
-    (void)shapes;
     return false;
 }
 
@@ -222,16 +223,19 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
     Reader reader(data, size, words, count);
     Reading plan;
     reader.word("the plan's version", VERSION, VERSION);
-    const int64_t slots = reader.word("the number of slots", 1, LISTED);
-    const int64_t outputs = reader.word("the number of outputs", 1, LISTED);
-    const int64_t steps = reader.word("the number of steps", 1, LISTED);
+    const int64_t slots = reader.word("the number of slots", 1, MOST_SLOTS);
+    const int64_t outputs = reader.word("the number of outputs", 1, MOST_SLOTS);
+    const int64_t steps = reader.word("the number of steps", 1, MOST_STEPS);
+    int64_t width = 0;
     for (int64_t at = 0; at < slots; ++at) {
         Shape shape;
         shape.width = reader.word("a slot's width", 1, MOST);
         shape.stride = padded(shape.width, PANEL) + PANEL;
         shape.per_text = reader.word("a slot's rows", 0, 1) != 0;
+        width += shape.width;
         plan.shapes.push_back(shape);
     }
+    require(width <= MOST_WIDTH, "the slots are too wide");
     for (int64_t at = 0; at < outputs; ++at) {
         Output output;
         output.width = reader.word("an output's width", 1, MOST);
@@ -244,7 +248,7 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
     }
     require(reader.ended(), "the plan goes on after its end");
     for (size_t at = 0; at < plan.steps.size(); ++at)
-        plan.steps[at].rounds = is_rounded_next(plan.steps, at, plan.shapes);
+        plan.steps[at].rounds = is_rounded_next(plan.steps, at);
     summarise(plan);
     return plan;
 }

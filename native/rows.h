@@ -3,14 +3,29 @@
 
 // As ONNX's DynamicQuantizeLinear, of each row by itself: step = (high - low) / 255 with 0 in the range,
 // zero = round(-low / step), byte = round(value / step) + zero. An empty range has step 1.
-static inline void round_row(const float* values, int64_t width, uint8_t* bytes, float* step, int32_t* zero) {
-    Floats lowest = splat(0.0f), highest = splat(0.0f);
-    for (int64_t at = 0; at < width; at += WIDTH) {
-        const Floats x = load(values + at);
-        lowest = min(lowest, x);
-        highest = max(highest, x);
-    }
-    const float low = least(lowest), range = (most(highest) - low) / 255.0f;
+struct Extent {
+    Floats lowest, highest;  // 0 included
+};
+
+// What pads a row is not read as numbers: `width` ends where it ends, whatever lies behind.
+static inline Floats within(int64_t width, int64_t at, Floats x) {
+    return width - at < WIDTH ? first(static_cast<int>(width - at), x) : x;
+}
+
+static inline void widen(Extent& extent, Floats x) {
+    extent.lowest = min(extent.lowest, x);
+    extent.highest = max(extent.highest, x);
+}
+
+static inline Extent extent(const float* values, int64_t width) {
+    Extent found = {splat(0.0f), splat(0.0f)};
+    for (int64_t at = 0; at < width; at += WIDTH) widen(found, within(width, at, load(values + at)));
+    return found;
+}
+
+static inline void round_within(Extent extent, const float* values, int64_t width, uint8_t* bytes, float* step,
+                                int32_t* zero) {
+    const float low = least(extent.lowest), range = (most(extent.highest) - low) / 255.0f;
     const float scale = range < 1.17549435e-38f ? 1.0f : range, inverse = 1.0f / scale;
     const float ideal = -low * inverse;
     const int32_t offset = !(ideal > 0.0f) ? 0 : ideal >= 255.0f ? 255 : static_cast<int32_t>(ideal + 0.5f);
@@ -20,6 +35,10 @@ static inline void round_row(const float* values, int64_t width, uint8_t* bytes,
         store_bytes(bytes + at, clamp_bytes(add_ints(to_ints(mul(load(values + at), factor)), shift)));
     *step = scale;
     *zero = offset;
+}
+
+static inline void round_row(const float* values, int64_t width, uint8_t* bytes, float* step, int32_t* zero) {
+    round_within(extent(values, width), values, width, bytes, step, zero);
 }
 
 static void round_rows(const float* values, int64_t stride, int64_t rows, int64_t width, uint8_t* bytes,
@@ -33,20 +52,13 @@ static inline void round_slot_row(Slot& slot, int64_t row, int64_t width) {
               slot.zeros + row);
 }
 
-// values = (values - mean) / sqrt(variance + epsilon) * gain + shift over `width` numbers; what pads them stays 0.
+// values = (values - mean) / sqrt(variance + epsilon) * gain + shift over `width` numbers.
 static inline void norm_row(float* values, int64_t width, const Norm& norm) {
-    Floats total = splat(0.0f);
-    for (int64_t at = 0; at < width; at += WIDTH) total = add(total, load(values + at));
-    const float mean = sum(total) / static_cast<float>(width);
-    const Floats centre = splat(mean);
-    Floats squares = splat(0.0f);
-    const int64_t whole = width / WIDTH * WIDTH;
-    for (int64_t at = 0; at < whole; at += WIDTH) {
-        const Floats x = sub(load(values + at), centre);
-        squares = fma(x, x, squares);
-    }
-    if (whole < width) {
-        const Floats x = first(static_cast<int>(width - whole), sub(load(values + whole), centre));
+    Floats total = splat(0.0f), squares = splat(0.0f);
+    for (int64_t at = 0; at < width; at += WIDTH) total = add(total, within(width, at, load(values + at)));
+    const Floats centre = splat(sum(total) / static_cast<float>(width));
+    for (int64_t at = 0; at < width; at += WIDTH) {
+        const Floats x = within(width, at, sub(load(values + at), centre));
         squares = fma(x, x, squares);
     }
     const Floats spread = splat(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(width) + norm.epsilon));
@@ -57,18 +69,24 @@ static inline void norm_row(float* values, int64_t width, const Norm& norm) {
 }
 
 template <int KIND>
-static inline void activate_row(float* values, int64_t width) {
-    for (int64_t at = 0; at < width; at += WIDTH) store(values + at, activated<KIND>(load(values + at)));
+static inline Extent activate_row(float* values, int64_t width) {
+    Extent found = {splat(0.0f), splat(0.0f)};
+    for (int64_t at = 0; at < width; at += WIDTH) {
+        const Floats x = activated<KIND>(load(values + at));
+        store(values + at, x);
+        widen(found, within(width, at, x));
+    }
+    return found;
 }
 
-static inline void activate(float* values, int64_t width, int64_t activation) {
+static inline Extent activate(float* values, int64_t width, int64_t activation) {
     switch (activation) {
         case GELU: return activate_row<GELU>(values, width);
         case GELU_TANH: return activate_row<GELU_TANH>(values, width);
         case RELU: return activate_row<RELU>(values, width);
         case TANH: return activate_row<TANH>(values, width);
         case SILU: return activate_row<SILU>(values, width);
-        default: return;
+        default: return extent(values, width);
     }
 }
 

@@ -25,22 +25,25 @@ static void embed(const Step& step, Workspace& work) {
 
 static void linear(const Model& model, const Step& step, Workspace& work) {
     Slot &in = work.slots[step.in], &out = work.slots[step.out];
+    const Matrix& matrix = step.matrix;
     const int64_t rows = rows_of(model, work, step.in);
     float* results = out.values + step.column;
-    if (step.matrix.integers != nullptr) {
+    if (matrix.integers != nullptr) {
         if (!in.rounded)
-            for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, step.matrix.inputs);
+            for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, matrix.inputs);
         in.rounded = true;
-        multiply_integers(in.bytes, in.byte_stride, in.steps, in.zeros, rows, step.matrix, results, out.stride);
+        multiply_integers(in.bytes, in.byte_stride, in.steps, in.zeros, rows, matrix, results, out.stride);
     } else {
-        multiply_floats(in.values, in.stride, rows, step.matrix, results, out.stride);
+        multiply_floats(in.values, in.stride, rows, matrix, results, out.stride);
     }
-    if (step.choice != NONE || step.rounds)
-        for (int64_t row = 0; row < rows; ++row) {
-            activate(results + row * out.stride, step.matrix.outputs, step.choice);
-            if (step.rounds) round_slot_row(out, row, step.matrix.outputs);
-        }
     out.rounded = step.rounds;
+    if (step.choice == NONE && !step.rounds) return;
+    for (int64_t row = 0; row < rows; ++row, results += out.stride) {
+        const Extent found = activate(results, matrix.outputs, step.choice);
+        if (step.rounds)
+            round_within(found, results, matrix.outputs, out.bytes + row * out.byte_stride, out.steps + row,
+                         out.zeros + row);
+    }
 }
 
 static void attention(const Step& step, Workspace& work) {
@@ -88,8 +91,7 @@ static void pool(const Step& step, Workspace& work) {
                 x = step.choice == MAXIMUM ? max(x, state) : add(x, state);
             }
             if (step.choice == MEAN && text.count > 1) x = div(x, splat(static_cast<float>(text.count)));
-            const int64_t left = step.width - place;
-            store(row + place, left < WIDTH ? first(static_cast<int>(left), x) : x);
+            store(row + place, x);
         }
     }
     out.rounded = false;
@@ -144,10 +146,8 @@ static void lstm(const Step& step, Workspace& work) {
                     gate[which] = add(load(gates + which * size + place), load(given + which * size + place));
                 const Floats kept = mul(sigmoid(gate[1]), load(cell + place));
                 const Floats now = fma(sigmoid(gate[0]), hyperbolic_tangent(gate[2]), kept);
-                Floats next = mul(sigmoid(gate[3]), hyperbolic_tangent(now));
-                const int64_t left = size - place;
                 store(cell + place, now);
-                store(state + place, left < WIDTH ? first(static_cast<int>(left), next) : next);
+                store(state + place, mul(sigmoid(gate[3]), hyperbolic_tangent(now)));
             }
             float* to = out.values + token * out.stride + step.column;
             copy(to, state, size);
@@ -193,20 +193,31 @@ static void give(const Model& model, const Step& step, Workspace& work) {
     }
 }
 
+static inline void take(const Model& model, const Step& step, Workspace& work) {
+    switch (step.kind) {
+        case EMBED: return embed(step, work);
+        case LINEAR: return linear(model, step, work);
+        case ATTENTION: return attention(step, work);
+        case NORM: return add_and_norm(model, step, work);
+        case POOL: return pool(step, work);
+        case UNFOLD: return unfold(step, work);
+        case LSTM: return lstm(step, work);
+        case BAG: return bag(step, work);
+        default: return give(model, step, work);
+    }
+}
+
+static inline int64_t now() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * int64_t{1000000000} + time.tv_nsec;
+}
+
 static void run(const Model& model, Workspace& work) {
     for (int64_t at = 0; at < model.step_count; ++at) {
-        const Step& step = model.steps[at];
-        switch (step.kind) {
-            case EMBED: embed(step, work); break;
-            case LINEAR: linear(model, step, work); break;
-            case ATTENTION: attention(step, work); break;
-            case NORM: add_and_norm(model, step, work); break;
-            case POOL: pool(step, work); break;
-            case UNFOLD: unfold(step, work); break;
-            case LSTM: lstm(step, work); break;
-            case BAG: bag(step, work); break;
-            default: give(model, step, work); break;
-        }
+        const int64_t start = work.times == nullptr ? 0 : now();
+        take(model, model.steps[at], work);
+        if (work.times != nullptr) work.times[at] += now() - start;
     }
 }
 

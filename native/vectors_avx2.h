@@ -16,7 +16,8 @@ using Ints = __m256i;
 using Integers = __m256i;  // 8 channels x 4 weights, s8
 
 constexpr int WIDTH = 8;
-constexpr int TILE_ROWS = 4;    // 4 x 2 sums of 16 registers: as many again hold weights, inputs and products
+// Rows of a tile: what its sums, two weights, and what products need leave of 16 registers.
+constexpr int NARROW_ROWS = 3, WIDE_ROWS = 4, FLOAT_ROWS = 6;
 constexpr int TILE_PANELS = 1;
 
 static inline Floats load(const float* from) { return _mm256_loadu_ps(from); }
@@ -26,6 +27,7 @@ static inline Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
 static inline Floats sub(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
 static inline Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 static inline Floats div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
+static inline Floats quotient(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 static inline Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 static inline Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 static inline Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }

@@ -13,7 +13,7 @@ using Ints = __m512i;
 using Integers = __m512i;  // 16 channels x 4 weights, s8
 
 constexpr int WIDTH = 16;
-constexpr int TILE_ROWS = 8;    // of accumulators; 12 spill
+constexpr int NARROW_ROWS = 8, WIDE_ROWS = 8, FLOAT_ROWS = 8;  // of a tile; 12 spill
 constexpr int TILE_PANELS = 2;  // 8 x 2 sums and 2 weights of 32 registers
 
 static inline Floats load(const float* from) { return _mm512_loadu_ps(from); }
@@ -23,6 +23,10 @@ static inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 static inline Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
 static inline Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 static inline Floats div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
+static inline Floats quotient(Floats a, Floats b) {  // within 1e-7, in a third of the time; b far from the ends of fp32
+    const Floats guess = _mm512_rcp14_ps(b);
+    return _mm512_mul_ps(a, _mm512_mul_ps(guess, _mm512_fnmadd_ps(b, guess, _mm512_set1_ps(2.0f))));
+}
 static inline Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 static inline Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 static inline Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }

@@ -12,7 +12,7 @@ typedef int32_t Ints __attribute__((vector_size(16)));
 typedef int8_t Integers __attribute__((vector_size(16)));  // 4 channels x 4 weights
 
 constexpr int WIDTH = 4;
-constexpr int TILE_ROWS = 2;  // 2 x 4 sums of 16 registers
+constexpr int NARROW_ROWS = 2, WIDE_ROWS = 2, FLOAT_ROWS = 2;  // of a tile
 constexpr int TILE_PANELS = 1;
 
 template <typename Vector, typename Number>
@@ -29,6 +29,7 @@ static inline Floats add(Floats a, Floats b) { return a + b; }
 static inline Floats sub(Floats a, Floats b) { return a - b; }
 static inline Floats mul(Floats a, Floats b) { return a * b; }
 static inline Floats div(Floats a, Floats b) { return a / b; }
+static inline Floats quotient(Floats a, Floats b) { return a / b; }
 static inline Floats fma(Floats a, Floats b, Floats c) { return a * b + c; }
 static inline Floats min(Floats a, Floats b) { return a < b ? a : b; }
 static inline Floats max(Floats a, Floats b) { return a > b ? a : b; }

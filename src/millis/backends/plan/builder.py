@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.backends.plan import file, packing, steps
+from millis.backends.plan.slots import reused
 from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Slot, Step, Table
 from millis.errors import MillisError
 from millis.models.low_rank import LowRankLinear
@@ -48,7 +49,8 @@ class Builder:
 
     def write(self, path: Path) -> None:
         """Write the plan's file."""
-        plan = Plan(self._slots, self._outputs, self._steps, file.placed(self._arrays))
+        slots, ordered = reused(self._slots, self._steps)
+        plan = Plan(slots, self._outputs, ordered, file.placed(self._arrays))
         file.write(path, plan, self._arrays)
 
     def slot(self, per: Per, width: int) -> int:

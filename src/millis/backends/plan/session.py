@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from millis.backends.plan import library
 from millis.backends.plan.file import Mapped
-from millis.backends.plan.steps import Slot
+from millis.backends.plan.steps import Slot, Step
 from millis.backends.plan.words import words
+from millis.backends.profile import Time
 from millis.errors import MillisError
 from millis.types import Features, Outputs
 
@@ -41,6 +42,8 @@ class PlanSession:
         if not model:
             raise MillisError(f"the plan is damaged: {message.value.decode(errors='replace')}. Make the artifact again")
         self._model, self._run = model, native.millis_run
+        self._times: int | None = None
+        self._steps = mapped.plan.steps
         self._outputs: Sequence[Slot] = mapped.plan.outputs
         only = self._outputs[0]
         self._single = only.width if len(self._outputs) == 1 and only.per == "text" else 0
@@ -69,6 +72,17 @@ class PlanSession:
         parts = np.split(results, ends[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
+    def times(self, features: Features) -> list[Time]:
+        """What each step takes, microseconds; for one caller at a time."""
+        taken = np.zeros(len(self._steps), np.int64)
+        self._times = taken.ctypes.data
+        try:
+            self(features)
+        finally:
+            self._times = None
+        named = [(f"{place} {_told(step)}", type(step).__name__) for place, step in enumerate(self._steps)]
+        return [(name, kind, float(each) / 1e3) for (name, kind), each in zip(named, taken, strict=True)]
+
     def _compute(
         self,
         ids: NDArray[np.int64],
@@ -84,10 +98,18 @@ class PlanSession:
             None if types is None else types.__array_interface__["data"][0],
             *ids.shape,
             results.__array_interface__["data"][0],
+            self._times,
             ctypes.byref(wrong),
         )
         if code:
             _refuse(code, wrong.value)
+
+
+def _told(step: Step) -> str:
+    """`linear 384 x 1536`, `attention`."""
+    matrix = getattr(step, "matrix", None)
+    name = type(step).__name__.lower()
+    return name if matrix is None else f"{name} {matrix.inputs} x {matrix.outputs} {matrix.kind}"
 
 
 def _refuse(code: int, wrong: int) -> NoReturn:
