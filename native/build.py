@@ -30,7 +30,7 @@ ALL = ("-std=c++17", "-fPIC", "-fvisibility=hidden")
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512")
 # With its own C++ library, unseen by others: what is built here runs on older systems, and beside any other library.
-STATIC = ("-s", "-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL")
+STATIC = ("-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL")
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 
@@ -66,7 +66,7 @@ def build(target: Path = TARGET, sanitize: bool = False) -> None:
     if command is None:
         raise FileNotFoundError(f"no C++ compiler is found (looked for CXX, {', '.join(COMPILERS)}, {PACKAGE})")
     extra = SANITIZE if sanitize else ()
-    linking = STATIC if sys.platform == "linux" and PACKAGE not in command else ()
+    linking = ("-s", *(() if PACKAGE in command else STATIC)) if sys.platform == "linux" else ()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         objects = {name: Path(scratch) / f"{name}.o" for name in sources()}

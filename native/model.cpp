@@ -2,6 +2,10 @@
 //
 // A batch's padding is left out: the tokens of some texts are rows of one matrix. Memory is kept between calls, a
 // workspace for each call that runs at a time, so that a call allocates nothing that an earlier one had room for.
+#ifdef MILLIS_X86
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -18,13 +22,24 @@ constexpr int64_t GROUP_TOKENS = 128;  // of several texts: as many rows as fill
 enum Set { PORTABLE = 0, AVX2, AVX512, SETS };
 enum Code { GOOD = 0, OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, NO_MEMORY };
 
+#ifdef MILLIS_X86
+// By the instruction itself: not every compiler's run-time library fills in `__builtin_cpu_supports`.
+int processor_set() {
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & bit_OSXSAVE) == 0 || (c & bit_FMA) == 0) return PORTABLE;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));  // the registers that the system keeps for a process
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & bit_AVX2) == 0 || (low & 0x06) != 0x06) return PORTABLE;
+    const unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    const bool all = (b & wide) == wide && (c & bit_AVX512VNNI) != 0 && (low & 0xE6) == 0xE6;
+    return all ? AVX512 : AVX2;
+}
+#endif
+
 const Kernels* kernels_of(int set) {
 #ifdef MILLIS_X86
-    if (set == AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::KERNELS;
-    if (set == AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni"))
-        return &avx512::KERNELS;
+    static const int best = processor_set();
+    if (set == AVX2 && best >= AVX2) return &avx2::KERNELS;
+    if (set == AVX512 && best >= AVX512) return &avx512::KERNELS;
 #endif
     return set == PORTABLE ? &portable::KERNELS : nullptr;
 }

@@ -9,6 +9,7 @@ namespace portable {
 
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
+typedef int16_t Shorts __attribute__((vector_size(16)));
 typedef int8_t Integers __attribute__((vector_size(16)));  // 4 channels x 4 weights
 
 constexpr int WIDTH = 4;
@@ -75,12 +76,12 @@ static inline Ints load_four(const uint8_t* from) {  // the same four inputs for
 static inline Integers load_weights(const int8_t* from) { return read<Integers>(from); }
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
-    const Ints four = (Ints)weights;
-    for (int place = 0; place < 32; place += 8) {
-        const Ints input = (inputs >> place) & 255;
-        const Ints weight = (four << (24 - place)) >> 24;
-        sums += input * weight;
-    }
+    // Inputs and weights 0 and 2 of four, then 1 and 3; a product fits into 16 bits, its neighbour's sum does not.
+    const Shorts input = (Shorts)inputs, weight = (Shorts)weights;
+    const Ints even = (Ints)((input & 255) * ((weight << 8) >> 8));
+    const Ints odd = (Ints)(((input >> 8) & 255) * (weight >> 8));
+    sums += ((even << 16) >> 16) + (even >> 16);
+    sums += ((odd << 16) >> 16) + (odd >> 16);
     return sums;
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.plan"
-COMPUTED = ("per_channel", "calibration", "smooth", "keep", "fallback", "reduce_range")  # of a quantization, any value
+COMPUTED = ("per_channel", "calibration", "keep", "reduce_range")  # of a quantization, any value
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,9 @@ def difference(model: nn.Module, session: Session, signature: Signature) -> str 
             if ours.shape != theirs.shape:
                 shapes = f"{list(ours.shape)}, expected {list(theirs.shape)}"
                 return f"{output.name} is {shapes} at batch {batch}, length {length}"
-            if output.per == "token":
-                ours, theirs = ours[mask > 0], theirs[mask > 0]
-            if not np.allclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE):
-                by = np.abs(ours - theirs).max()
+            read = mask > 0 if output.per == "token" else ...
+            if not np.allclose(ours[read], theirs[read], rtol=RELATIVE, atol=ABSOLUTE):
+                by = np.abs(ours[read] - theirs[read]).max()
                 return f"{output.name} differ by {by:.1g} at batch {batch}, length {length}"
     return None
 

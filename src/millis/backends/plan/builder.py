@@ -86,9 +86,7 @@ class Builder:
         if not self.rounds(layer):
             return Table(count, width, "fp32", self.tensor(packing.table_rows(values)))
         rounded = packing.rounded(values, 127)
-        return Table(
-            count, width, "int8", self.tensor(packing.table_rows(rounded.values)), self.tensor(rounded.scales)
-        )
+        return Table(count, width, "int8", self.tensor(packing.table_rows(rounded.values)), self.tensor(rounded.scales))
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""

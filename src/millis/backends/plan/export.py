@@ -7,7 +7,7 @@ from torch import nn
 
 from millis.backends.plan import file
 from millis.backends.plan.builder import Builder, Integers
-from millis.backends.plan.families import INSTEAD, build
+from millis.backends.plan.families import INSTEAD, build, refusal
 from millis.backends.plan.session import PlanSession
 from millis.backends.tracing import difference
 from millis.errors import MillisError
@@ -53,7 +53,9 @@ def export(
 
 
 def _write(model: nn.Module, path: Path, integers: Integers | None) -> None:
-    spec = getattr(model, "spec", {})
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, dict):
+        raise refusal(f"a model of class {type(model).__name__}")
     builder = Builder(model, outputs_of(spec), integers)
     build(model, builder)
     builder.write(path)

@@ -1,13 +1,13 @@
 """What each family of models is made of, as steps. A family is a function, found by the model's class."""
 
 from functools import singledispatch
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from millis.backends.plan import steps
 from millis.backends.plan.builder import Builder
-from millis.backends.plan.steps import Activation, Pooling
+from millis.backends.plan.steps import Activation, Per, Pooling
 from millis.errors import MillisError
 from millis.models import anatomy, heads, pooling
 from millis.models.anatomy import Layer
@@ -123,9 +123,10 @@ def _attended(layer: Layer, size: int, states: int, builder: Builder) -> int:
     if width == 0:
         builder.add(steps.AddNorm(states, out, hidden, norm, bias=builder.row(_constant(layer.attention_output))))
         return out
+    scaling: Any = layer.attention.scaling
     projected, context, added = (builder.slot("token", count) for count in (3 * width, width, hidden))
     builder.linear([layer.query, layer.key, layer.value], states, projected)
-    builder.add(steps.Attention(projected, context, width // size, size, float(layer.attention.scaling)))
+    builder.add(steps.Attention(projected, context, width // size, size, float(scaling)))
     builder.linear([layer.attention_output], context, added)
     builder.add(steps.AddNorm(states, out, hidden, norm, source=added))
     return out
@@ -179,7 +180,7 @@ def _named(dense: pooling.Pooler) -> Activation:
 def _answered(model: Any, states: int, builder: Builder, pool: Any) -> None:
     """The heads, over the text's vector or its tokens' states."""
     found = heads.classifiers(model.head)
-    pers = model.head.per if isinstance(model.head, heads.Heads) else ["text"]
+    pers: list[Per] = model.head.per if isinstance(model.head, heads.Heads) else ["text"]
     width = found[0].in_features
     vector = pool(states, width) if "text" in pers else states
     for number, (head, per) in enumerate(zip(found, pers, strict=True)):
@@ -192,11 +193,9 @@ def _answered(model: Any, states: int, builder: Builder, pool: Any) -> None:
 def _(model: Static, builder: Builder) -> None:
     pooled = builder.slot("text", model.spec["size"])
     weights = builder.tensor(model.log_weights.weight.detach().exp().reshape(-1).numpy())
-    norm = "l2" if model.spec.get("norm") == "l2" else "mean"
+    norm: Literal["l2", "mean"] = "l2" if model.spec.get("norm") == "l2" else "mean"
     builder.add(steps.Bag(pooled, builder.table(model.vectors), weights, norm))
-    logits = builder.slot("text", model.head.out_features)
-    builder.linear([model.head], pooled, logits)
-    builder.give(logits, 0)
+    _answered(model, pooled, builder, lambda vector, width: vector)
 
 
 @build.register
@@ -224,7 +223,8 @@ def _(model: BiLstm, builder: Builder) -> None:
     vectors, gates = builder.slot("token", size), builder.slot("token", 4 * hidden)
     builder.add(steps.Embed(vectors, size, words=builder.table(model.embedding)))
     states = builder.slot("token", 2 * hidden)
-    for column, lstm in ((0, model.forwards), (hidden, model.backwards)):
+    directions: list[Any] = [model.forwards, model.backwards]
+    for column, lstm in zip((0, hidden), directions, strict=True):
         inputs = builder.matrix(lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0, builder.rounds(lstm))
         builder.add(steps.Linear(vectors, gates, inputs))
         recurrent = builder.matrix(lstm.weight_hh_l0, None, builder.rounds(lstm))

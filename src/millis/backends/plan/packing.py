@@ -1,8 +1,8 @@
 """Weights as the kernels read them.
 
 A matrix [O, I] lies in panels of 16 outputs, zeros where O is no multiple: fp32 as [panels, I, 16]; integers, four
-inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order. Rows of tables,
-biases and norms are padded with zeros to a multiple of 16.
+inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order. Rows of
+tables, biases and norms are padded with zeros to a multiple of 16.
 
 Integers are symmetric, s = max|w| / high of each output, or of the whole matrix; a table's rows have a scale each.
 """

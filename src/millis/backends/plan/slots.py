@@ -1,4 +1,4 @@
-"""Slots that are used again: a matrix takes the place of one that no later step reads, so that all stay in the cache."""
+"""Slots that are used again: a matrix takes the place of one that no later step reads, so all stay in the cache."""
 
 from collections.abc import Sequence
 

@@ -5,7 +5,6 @@ refused there cannot be out of bounds.
 """
 
 import struct
-from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from millis.backends.plan import steps
 from millis.backends.plan.file import LINE, Mapped
-from millis.backends.plan.packing import PANEL, padded
+from millis.backends.plan.packing import padded
 from millis.backends.plan.steps import DTYPES, Matrix, Norm, Step, Table
 from millis.errors import MillisError
 
@@ -158,5 +157,3 @@ def _bits(number: float) -> int:
     """The bits of a double."""
     bits: int = struct.unpack("<q", struct.pack("<d", number))[0]
     return bits
-
-
