@@ -25,7 +25,7 @@ PACKAGE = "ziglang"
 # No contraction: which products and sums are fused is what the sources say, on every processor. No exceptions: a kernel
 # raises none, and shares nothing of the standard library with other files, which could be made of its instructions.
 KERNELS = ("-O3", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wno-psabi")
-INTERFACE = ("-O2", "-Wall", "-Wextra")
+INTERFACE = ("-O3", "-Wall", "-Wextra")
 ALL = ("-std=c++17", "-fPIC", "-fvisibility=hidden")
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512")

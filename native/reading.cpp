@@ -63,17 +63,33 @@ Matrix matrix(Reader& reader) {
     if (integers) {
         found.integers = reader.tensor<int8_t>("a matrix", padded(found.inputs, 4) * channels, present);
         found.scales = reader.tensor<float>("a matrix' scales", channels, present);
-        found.sums = reader.tensor<int32_t>("a matrix' sums", channels, present);
     } else {
         found.floats = reader.tensor<float>("a matrix", found.inputs * channels, present);
         reader.word("a matrix' scales", -1, -1);
-        reader.word("a matrix' sums", -1, -1);
     }
     found.bias = reader.tensor<float>("a bias", channels, false);
-    if (integers && present)
-        for (int64_t at = 0; at < padded(found.inputs, 4) * channels && !found.wide; ++at)
-            found.wide = found.integers[at] > 64 || found.integers[at] < -64;
     return found;
+}
+
+// What is found of a matrix' integers by going over them once: each output's sum, and whether any lies beyond -64..64.
+void survey(Matrix& matrix, std::vector<std::vector<int32_t>>& sums) {
+    const int64_t groups = padded(matrix.inputs, 4) / 4;
+    std::vector<int32_t> found(static_cast<size_t>(matrix.panels * PANEL), 0);
+    const int8_t* weight = matrix.integers;
+    for (int64_t panel = 0; panel < matrix.panels; ++panel) {
+        int32_t total[PANEL] = {}, beyond = 0;
+        for (int64_t group = 0; group < groups; ++group, weight += 4 * PANEL)
+            for (int64_t output = 0; output < PANEL; ++output)
+                for (int64_t input = 0; input < 4; ++input) {
+                    const int32_t value = weight[4 * output + input];
+                    total[output] += value;
+                    beyond |= (value > 64) | (value < -64);
+                }
+        std::copy(total, total + PANEL, found.begin() + panel * PANEL);
+        matrix.wide = matrix.wide || beyond != 0;
+    }
+    sums.push_back(std::move(found));
+    matrix.sums = sums.back().data();
 }
 
 Table table(Reader& reader) {
@@ -245,6 +261,7 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
     for (int64_t at = 0; at < steps; ++at) {
         plan.steps.push_back(step(reader, slots, outputs));
         check(plan, plan.steps.back());
+        if (Matrix& found = plan.steps.back().matrix; found.integers != nullptr) survey(found, plan.sums);
     }
     require(reader.ended(), "the plan goes on after its end");
     for (size_t at = 0; at < plan.steps.size(); ++at)

@@ -370,7 +370,7 @@ def test_a_build_that_is_missing_or_of_another_millis(tmp_path, monkeypatch):
 def test_steps_tell_their_times(tmp_path):
     native = session(transformer("bert"), tmp_path)
     told = native.times(batch(0, 1, 8))
-    assert [kind for _, kind, _ in told][:3] == ["Embed", "Linear", "Attention"]
+    assert [kind for _, kind, _ in told][:3] == ["Embed", "MatMul", "Attention"]
     assert told[1][0] == "1 linear 32 x 96 fp32"
     assert all(microseconds >= 0 for *_, microseconds in told)
     assert load.__doc__

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from millis import backends
 from millis.backends.plan import file, library
 from millis.backends.plan.session import PlanSession
+from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
 from millis.traits import Traits
 from millis.types import Features, Signature
+from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
     from millis.quantization.spec import Quantization
+    from millis.storage.encodings import Array
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.plan"
@@ -38,6 +41,10 @@ class Native:
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
         return library.missing()
+
+    def take_apart(self, folder: Path) -> "dict[str, Array]":
+        """The plan's tensors by themselves, for an archive."""
+        return file.take_apart(folder / FILE_NAME)
 
     def write(
         self,
@@ -71,7 +78,19 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
     backends.options(Native, manifest)
     if lacking := library.missing():
         raise MillisError(f"artifact {manifest.name!r} runs on backend=native: {lacking}")
-    return PlanSession(file.read(folder / FILE_NAME))
+    return PlanSession(file.read(folder / FILE_NAME, threads))
+
+
+def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
+    """What each step of the plan takes."""
+    session, waited, times = load(folder, manifest, threads), [], []
+    for features in requests[:WARM]:
+        session(features)
+    for features in requests:
+        before = waited_ns()
+        times.append(session.times(features))
+        waited.append((waited_ns() - before) / 1e3)
+    return summarised(times, waited)
 
 
 def _check_computed(quantization: "Quantization") -> None:

@@ -31,7 +31,8 @@ def plan():
         Give(1, 0, LABELS),
     ]
     slots = [Slot("text", WIDTH), Slot("text", LABELS)]
-    return Plan(slots, [Slot("text", LABELS)], steps, file.placed(arrays)), arrays
+    named = [(f"t{place}", array) for place, array in enumerate(arrays)]
+    return Plan(slots, [Slot("text", LABELS)], steps, file.placed(named)), arrays
 
 
 @pytest.fixture
@@ -58,9 +59,9 @@ def test_what_is_written_computes(path):
 
 
 def test_tensors_lie_on_lines():
-    assert [
-        tensor.offset for tensor in file.placed([np.zeros(3, np.float32), np.zeros(65, np.int8), np.zeros(1, np.int32)])
-    ] == [0, 64, 192]
+    arrays = [np.zeros(3, np.float32), np.zeros((5, 13), np.int8), np.zeros(1, np.float32)]
+    found = file.placed([("a", array) for array in arrays])
+    assert [(tensor.shape, tensor.offset) for tensor in found] == [([3], 0), ([5, 13], 64), ([1], 192)]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ LIES = {
     "beyond the end": (lambda plan: plan["tensors"][3].update(offset=64 * 100), "tensor 3 lies outside of the file"),
     "between lines": (lambda plan: plan["tensors"][3].update(offset=4), "tensor 3 lies outside of the file"),
     "more rows": (lambda plan: plan["steps"][0]["table"].update(rows=6), "tensor 0 is 80 f4, expected 96 f4"),
-    "other type": (lambda plan: plan["tensors"][1].update(dtype="i4"), "tensor 1 is 5 i4, expected 5 f4"),
+    "other type": (lambda plan: plan["tensors"][1].update(dtype="i1"), "tensor 1 is 5 i1, expected 5 f4"),
     "no scales": (lambda plan: plan["steps"][1]["matrix"].update(kind="int8"), "a matrix of integers lacks its scales"),
     "no slot": (lambda plan: plan["steps"][2].update(source=2), "a step's input is 2"),
     "narrow slot": (lambda plan: plan["slots"][0].update(width=2), "a bag's outputs do not fit"),
@@ -161,4 +162,4 @@ def test_pooling_of_nothing_is_refused(path):
 
 def test_a_tensor_has_bounds():
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"dtype": "f8", "count": 1, "offset": 0}, Tensor)
+        msgspec.convert({"name": "", "dtype": "f8", "shape": [1], "offset": 0}, Tensor)

@@ -41,17 +41,17 @@ class Builder:
 
     def __init__(self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None) -> None:
         self._integers = integers
-        self._names = {id(module): name for name, module in model.named_modules()}
+        self._names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
         self._outputs = [Slot(output.per, output.width) for output in outputs]
         self._slots: list[Slot] = []
         self._steps: list[Step] = []
-        self._arrays: list[NDArray[Any]] = []
+        self._named: list[tuple[str, NDArray[Any]]] = []
 
     def write(self, path: Path) -> None:
         """Write the plan's file."""
         slots, ordered = reused(self._slots, self._steps)
-        plan = Plan(slots, self._outputs, ordered, file.placed(self._arrays))
-        file.write(path, plan, self._arrays)
+        plan = Plan(slots, self._outputs, ordered, file.placed(self._named))
+        file.write(path, plan, [array for _, array in self._named])
 
     def slot(self, per: Per, width: int) -> int:
         """A fresh matrix between steps."""
@@ -66,31 +66,37 @@ class Builder:
         """The next step."""
         self._steps.append(step)
 
-    def tensor(self, array: NDArray[Any]) -> int:
+    def tensor(self, name: str, array: NDArray[Any]) -> int:
         """A tensor's place."""
-        self._arrays.append(array)
-        return len(self._arrays) - 1
+        self._named.append((name, array))
+        return len(self._named) - 1
 
-    def row(self, values: Tensor | None) -> int | None:
-        """A vector's place, padded; None for none."""
-        return None if values is None else self.tensor(packing.row(floats(values)))
+    def row(self, name: str, values: Tensor) -> int:
+        """A vector's place, padded."""
+        return self.tensor(name, packing.row(floats(values)))
+
+    def name(self, layer: nn.Module) -> str:
+        """A layer's dotted name in the model."""
+        return self._names[id(layer)]
 
     def norm(self, layer: nn.LayerNorm) -> Norm:
         """A layer norm's tensors."""
-        return Norm(self._placed(layer.weight), self._placed(layer.bias), layer.eps)
+        name = self.name(layer)
+        return Norm(self.row(f"{name}.weight", layer.weight), self.row(f"{name}.bias", layer.bias), layer.eps)
 
     def table(self, layer: nn.Embedding) -> Table:
         """An embedding table: in integers with a scale a row, unless it is kept."""
-        values = floats(layer.weight)
+        name, values = self.name(layer), floats(layer.weight)
         count, width = values.shape
         if not self.rounds(layer):
-            return Table(count, width, "fp32", self.tensor(packing.table_rows(values)))
+            return Table(count, width, "fp32", self.tensor(f"{name}.weight", packing.table_rows(values)))
         rounded = packing.rounded(values, 127)
-        return Table(count, width, "int8", self.tensor(packing.table_rows(rounded.values)), self.tensor(rounded.scales))
+        rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
+        return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
-        return self._integers is not None and self._names.get(id(layer)) not in self._integers.kept
+        return self._integers is not None and self.name(layer) not in self._integers.kept
 
     def linear(self, layers: Sequence[Any], source: int, out: int, activation: Activation = "none") -> None:
         """out = activation(layers(source)), side by side where they are several that read the same.
@@ -108,9 +114,9 @@ class Builder:
                 self.add(steps.Linear(source, out, self._matrix(together), activation, column))
             column += sum(layer.out_features for layer in together)
 
-    def matrix(self, weight: Tensor, bias: Tensor | None, rounds: bool) -> Matrix:
+    def matrix(self, name: str, weight: Tensor, bias: Tensor | None, rounds: bool) -> Matrix:
         """A matrix [O, I] and its bias."""
-        return self._packed(floats(weight), None if bias is None else floats(bias), [weight.shape[0]], rounds)
+        return self._packed(name, floats(weight), None if bias is None else floats(bias), [weight.shape[0]], rounds)
 
     def give(self, source: int, output: int) -> None:
         """A slot's rows as the model's output of this number."""
@@ -125,36 +131,27 @@ class Builder:
     def _matrix(self, layers: Sequence[Any]) -> Matrix:
         weights = np.concatenate([floats(layer.weight) for layer in layers])
         bias = np.concatenate([floats(layer.bias) for layer in layers]) if _biased(layers[0]) else None
-        return self._packed(weights, bias, [layer.out_features for layer in layers], self.rounds(layers[0]))
+        parts = [layer.out_features for layer in layers]
+        return self._packed(self.name(layers[0]), weights, bias, parts, self.rounds(layers[0]))
 
-    def _packed(self, weights: packing.Floats, bias: packing.Floats | None, parts: list[int], rounds: bool) -> Matrix:
+    def _packed(
+        self, name: str, weights: packing.Floats, bias: packing.Floats | None, parts: list[int], rounds: bool
+    ) -> Matrix:
         outputs, inputs = weights.shape
-        biased = None if bias is None else packing.row(bias)
         if not rounds:
-            return Matrix(
-                inputs, outputs, "fp32", self.tensor(packing.panels(weights)),
-                bias=None if biased is None else self.tensor(biased),
-            )  # fmt: skip
-        assert self._integers is not None
-        rounded = [
-            packing.rounded(part, self._integers.high, self._integers.per_channel)
-            for part in np.split(weights, np.cumsum(parts)[:-1])
-        ]
-        values = np.concatenate([part.values for part in rounded])
-        scales = [np.broadcast_to(part.scales, (len(part.values),)) for part in rounded]
-        sums = values.sum(axis=1, dtype=np.int32)
-        return Matrix(
-            inputs,
-            outputs,
-            "int8",
-            self.tensor(packing.integer_panels(values)),
-            self.tensor(packing.row(np.concatenate(scales))),
-            self.tensor(np.pad(sums, (0, packing.padded(outputs) - outputs))),
-            None if biased is None else self.tensor(biased),
-        )
-
-    def _placed(self, values: Tensor) -> int:
-        return self.tensor(packing.row(floats(values)))
+            place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
+        else:
+            assert self._integers is not None
+            rounded = [
+                packing.rounded(part, self._integers.high, self._integers.per_channel)
+                for part in np.split(weights, np.cumsum(parts)[:-1])
+            ]
+            values = np.concatenate([part.values for part in rounded])
+            steps_of = np.concatenate([np.broadcast_to(part.scales, (len(part.values),)) for part in rounded])
+            place = self.tensor(f"{name}.weight", packing.integer_panels(values))
+            scales = self.tensor(f"{name}.scales", packing.row(steps_of))
+        biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
+        return Matrix(inputs, outputs, "int8" if rounds else "fp32", place, scales, biased)
 
 
 def floats(values: Tensor) -> packing.Floats:

@@ -3,7 +3,7 @@
 from functools import singledispatch
 from typing import Any, Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from millis.backends.plan import steps
 from millis.backends.plan.builder import Builder
@@ -121,7 +121,7 @@ def _attended(layer: Layer, size: int, states: int, builder: Builder) -> int:
     out = builder.slot("token", hidden)
     norm = builder.norm(layer.attention_norm)
     if width == 0:
-        builder.add(steps.AddNorm(states, out, hidden, norm, bias=builder.row(_constant(layer.attention_output))))
+        builder.add(steps.AddNorm(states, out, hidden, norm, bias=_constant(layer.attention_output, builder)))
         return out
     scaling: Any = layer.attention.scaling
     projected, context, added = (builder.slot("token", count) for count in (3 * width, width, hidden))
@@ -138,7 +138,7 @@ def _fed(layer: Layer, activation: Activation, states: int, builder: Builder) ->
     out = builder.slot("token", hidden)
     norm = builder.norm(layer.ffn_norm)
     if width == 0:
-        builder.add(steps.AddNorm(states, out, hidden, norm, bias=builder.row(_constant(layer.ffn_out))))
+        builder.add(steps.AddNorm(states, out, hidden, norm, bias=_constant(layer.ffn_out, builder)))
         return out
     inner, added = builder.slot("token", width), builder.slot("token", hidden)
     builder.linear([layer.ffn_in], states, inner, activation)
@@ -147,10 +147,9 @@ def _fed(layer: Layer, activation: Activation, states: int, builder: Builder) ->
     return out
 
 
-def _constant(layer: nn.Linear) -> Tensor:
+def _constant(layer: nn.Linear, builder: Builder) -> int:
     """What a layer without inputs gives."""
-    bias: Tensor = layer.bias
-    return bias
+    return builder.row(f"{builder.name(layer)}.bias", layer.bias)
 
 
 def _pooled(model: Transformer, builder: Builder) -> Any:
@@ -192,7 +191,7 @@ def _answered(model: Any, states: int, builder: Builder, pool: Any) -> None:
 @build.register
 def _(model: Static, builder: Builder) -> None:
     pooled = builder.slot("text", model.spec["size"])
-    weights = builder.tensor(model.log_weights.weight.detach().exp().reshape(-1).numpy())
+    weights = builder.tensor("weights", model.log_weights.weight.detach().exp().reshape(-1).numpy())
     norm: Literal["l2", "mean"] = "l2" if model.spec.get("norm") == "l2" else "mean"
     builder.add(steps.Bag(pooled, builder.table(model.vectors), weights, norm))
     _answered(model, pooled, builder, lambda vector, width: vector)
@@ -212,7 +211,7 @@ def _(model: Convolution, builder: Builder) -> None:
             seen = builder.slot("token", width * size)
             builder.add(steps.Unfold(vectors, seen, size, width))
         weight = window.weight.permute(0, 2, 1).reshape(filters, width * size)  # [F, E, W] → windows of whole rows
-        matrix = builder.matrix(weight, window.bias, builder.rounds(window))
+        matrix = builder.matrix(builder.name(window), weight, window.bias, builder.rounds(window))
         builder.add(steps.Linear(seen, states, matrix, "relu", place * filters))
     _answered(model, states, builder, _maximum(builder, floor=0.0))
 
@@ -225,9 +224,12 @@ def _(model: BiLstm, builder: Builder) -> None:
     states = builder.slot("token", 2 * hidden)
     directions: list[Any] = [model.forwards, model.backwards]
     for column, lstm in zip((0, hidden), directions, strict=True):
-        inputs = builder.matrix(lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0, builder.rounds(lstm))
+        name = builder.name(lstm)
+        inputs = builder.matrix(
+            f"{name}.inputs", lstm.weight_ih_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0, builder.rounds(lstm)
+        )
         builder.add(steps.Linear(vectors, gates, inputs))
-        recurrent = builder.matrix(lstm.weight_hh_l0, None, builder.rounds(lstm))
+        recurrent = builder.matrix(f"{name}.state", lstm.weight_hh_l0, None, builder.rounds(lstm))
         builder.add(steps.Lstm(gates, states, hidden, recurrent, backwards=column > 0, column=column))
     _answered(model, states, builder, _maximum(builder, floor=-1.0))
 

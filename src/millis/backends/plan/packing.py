@@ -55,21 +55,21 @@ def rounded(weights: Floats, high: int, per_channel: bool = True) -> Integers:
 
 
 def panels(weights: Floats) -> Floats:
-    """fp32 [O, I] → [panels · I · 16]."""
+    """fp32 [O, I] → [panels, I, 16]."""
     outputs, inputs = weights.shape
     full = np.zeros((padded(outputs), inputs), np.float32)
     full[:outputs] = weights
-    return np.ascontiguousarray(full.reshape(-1, PANEL, inputs).transpose(0, 2, 1)).reshape(-1)
+    return np.ascontiguousarray(full.reshape(-1, PANEL, inputs).transpose(0, 2, 1))
 
 
 def integer_panels(values: NDArray[np.int8]) -> NDArray[np.int8]:
-    """int8 [O, I] → [panels · I / 4 · 16 · 4]."""
+    """int8 [O, I] → [panels, I / 4, 16, 4]."""
     outputs, inputs = values.shape
     full = np.zeros((padded(outputs), padded(inputs, 4)), np.int8)
     full[:outputs, :inputs] = values
-    return np.ascontiguousarray(full.reshape(-1, PANEL, padded(inputs, 4) // 4, 4).transpose(0, 2, 1, 3)).reshape(-1)
+    return np.ascontiguousarray(full.reshape(-1, PANEL, padded(inputs, 4) // 4, 4).transpose(0, 2, 1, 3))
 
 
 def table_rows(rows: NDArray[np.generic]) -> NDArray[np.generic]:
-    """[V, D] → [V · padded D]."""
-    return np.pad(rows, ((0, 0), (0, padded(rows.shape[1]) - rows.shape[1]))).reshape(-1)
+    """[V, D] → [V, padded D]."""
+    return np.pad(rows, ((0, 0), (0, padded(rows.shape[1]) - rows.shape[1])))

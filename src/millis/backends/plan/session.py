@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from millis.backends.plan import library
 from millis.backends.plan.file import Mapped
-from millis.backends.plan.steps import Slot, Step
+from millis.backends.plan.steps import Linear, Slot, Step
 from millis.backends.plan.words import words
 from millis.backends.profile import Time
 from millis.errors import MillisError
@@ -80,7 +80,7 @@ class PlanSession:
             self(features)
         finally:
             self._times = None
-        named = [(f"{place} {_told(step)}", type(step).__name__) for place, step in enumerate(self._steps)]
+        named = [(f"{place} {_told(step)}", _kind(step)) for place, step in enumerate(self._steps)]
         return [(name, kind, float(each) / 1e3) for (name, kind), each in zip(named, taken, strict=True)]
 
     def _compute(
@@ -103,6 +103,10 @@ class PlanSession:
         )
         if code:
             _refuse(code, wrong.value)
+
+
+def _kind(step: Step) -> str:
+    return "MatMul" if isinstance(step, Linear) else type(step).__name__
 
 
 def _told(step: Step) -> str:

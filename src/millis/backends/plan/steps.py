@@ -4,6 +4,7 @@ Steps read and write slots: matrices with a row for each token of a text, or for
 place in the file's list.
 """
 
+from math import prod
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
@@ -14,21 +15,28 @@ Per = Literal["token", "text"]
 Kind = Literal["fp32", "int8"]
 Activation = Literal["none", "gelu", "gelu_tanh", "relu", "tanh", "silu"]
 Pooling = Literal["mean", "first", "maximum"]
-DTYPES = {"f4": 4, "i1": 1, "i4": 4}  # name in NumPy, little-endian → bytes
+DTYPES = {"f4": 4, "i1": 1}  # name in NumPy, little-endian → bytes
 
 
 class Tensor(Struct, frozen=True):
     """Where a tensor lies.
 
     Args:
+        name: For readers: of the layer, and what of it.
         dtype: One of `DTYPES`.
-        count: Of its numbers.
+        shape: As it was packed.
         offset: From where the tensors begin, a multiple of 64.
     """
 
-    dtype: Literal["f4", "i1", "i4"]
-    count: Size
+    name: Annotated[str, Meta(max_length=500)]
+    dtype: Literal["f4", "i1"]
+    shape: Annotated[list[Size], Meta(min_length=1, max_length=4)]
     offset: Annotated[int, Meta(ge=0, le=2**53)]
+
+    @property
+    def count(self) -> int:
+        """Of its numbers."""
+        return prod(self.shape)
 
 
 class Slot(Struct, frozen=True):
@@ -43,7 +51,7 @@ class Matrix(Struct, frozen=True):
 
     Args:
         inputs, outputs: Before padding.
-        kind: `int8` also has `scales` and `sums`: step and sum of each output's integers.
+        kind: `int8` also has `scales`, the step of each output's integers.
         weights: The tensor.
         bias: None where there is none.
     """
@@ -53,7 +61,6 @@ class Matrix(Struct, frozen=True):
     kind: Kind
     weights: Place
     scales: Place | None = None
-    sums: Place | None = None
     bias: Place | None = None
 
 
@@ -149,7 +156,7 @@ class Unfold(Struct, frozen=True, tag_field="step", tag="unfold"):
 
 
 class Lstm(Struct, frozen=True, tag_field="step", tag="lstm"):
-    """One direction over gates [i, f, g, o] that hold the inputs' part; `matrix` is the state's, [4 · hidden, hidden]."""
+    """One direction, over gates [i, f, g, o] with the inputs' part; `matrix` is the state's, [4 · hidden, hidden]."""
 
     source: Place
     out: Place

@@ -69,9 +69,9 @@ class _Writer:
 
     def _matrix(self, matrix: Matrix | None) -> list[int]:
         if matrix is None:
-            return [0, 0, 0, NONE, NONE, NONE, NONE]
+            return [0, 0, 0, NONE, NONE, NONE]
         channels, integers = padded(matrix.outputs), matrix.kind == "int8"
-        if integers and (matrix.scales is None or matrix.sums is None):
+        if integers and matrix.scales is None:
             raise self._wrong("a matrix of integers lacks its scales")
         inputs = padded(matrix.inputs, 4) if integers else matrix.inputs
         return [
@@ -80,7 +80,6 @@ class _Writer:
             integers,
             self._offset(matrix.weights, "i1" if integers else "f4", inputs * channels),
             self._offset(matrix.scales if integers else None, "f4", channels),
-            self._offset(matrix.sums if integers else None, "i4", channels),
             self._offset(matrix.bias, "f4", channels),
         ]
 
