@@ -44,7 +44,8 @@ static inline void pack_values(const float* values, int64_t stride, int64_t coun
 }
 
 // Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size].
-static void attend(const Step& step, const Slot& in, Slot& out, const Text& text, float* scratch) {
+// Where `received` is given, what each token receives of all heads and queries is added up there.
+static void attend(const Step& step, const Slot& in, Slot& out, const Text& text, float* scratch, float* received) {
     const int64_t count = text.count, size = step.width, all = step.count * size;
     const int64_t key_panels = padded(count, PANEL) / PANEL, value_panels = padded(size, PANEL) / PANEL;
     float* keys = scratch;
@@ -59,8 +60,10 @@ static void attend(const Step& step, const Slot& in, Slot& out, const Text& text
             const int64_t rows = count - row < QUERIES ? count - row : QUERIES;
             multiply_packed(false, from + row * in.stride, in.stride, rows, size, keys, key_panels, nullptr, scores,
                             key_panels * PANEL);
-            for (int64_t query = 0; query < rows; ++query)
+            for (int64_t query = 0; query < rows; ++query) {
                 softmax_row(scores + query * key_panels * PANEL, count, step.number);
+                if (received != nullptr) add_row(received, scores + query * key_panels * PANEL, count);
+            }
             multiply_packed(false, scores, key_panels * PANEL, rows, count, values, value_panels, nullptr,
                             to + row * out.stride, out.stride);
         }

@@ -30,7 +30,7 @@ namespace {
 
 constexpr int64_t GROUP_TOKENS = 128;  // of several texts: as many rows as fill the products, and stay in the cache
 enum Set { PORTABLE = 0, AVX2, AVX512, SETS };
-enum Code { GOOD = 0, OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, NO_MEMORY };
+enum Code { GOOD = 0, OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, NO_MEMORY, NO_STATES };
 
 #ifdef MILLIS_X86
 // By the instruction itself: not every compiler's run-time library fills in `__builtin_cpu_supports`.
@@ -110,6 +110,7 @@ struct Room : Workspace {
         columns = take<int32_t>(base, for_tokens);
         places = take<int32_t>(base, for_tokens);
         kinds = take<int32_t>(base, for_tokens);
+        received = take<float>(base, for_tokens + PANEL);
         group = take<Text>(base, for_texts);
         slots = owned.data();
         result_list.assign(plan.outputs.size(), nullptr);
@@ -118,7 +119,8 @@ struct Room : Workspace {
 };
 
 struct Batch {
-    const int64_t *ids, *mask, *types;  // [count, length]; types may be none
+    const int64_t *ids, *mask, *types;  // [count, length]; ids and types may be none
+    const float* states;                // [count, length, width], or none
     int64_t count, length;
 };
 
@@ -156,7 +158,9 @@ class Opened {
 
     int run_in(Room& room, const Batch& batch, float* results, int64_t* wrong) {
         room.fit(reading_, std::max(batch.length, GROUP_TOKENS), std::min(batch.count, GROUP_TOKENS));
+        if (reading_.taken > 0 ? batch.states == nullptr : batch.ids == nullptr) return NO_STATES;
         room.length = batch.length;
+        room.states = batch.states;
         for (size_t at = 0; at < reading_.outputs.size(); ++at) {
             const Output& output = reading_.outputs[at];
             const int64_t size = batch.count * output.width * (output.per_text ? 1 : batch.length);
@@ -181,7 +185,7 @@ class Opened {
 
     // Adds a text's tokens to the group.
     int take_row(Room& room, const Batch& batch, int64_t row, int64_t* wrong) {
-        const int64_t* ids = batch.ids + row * batch.length;
+        const int64_t* ids = batch.ids == nullptr ? nullptr : batch.ids + row * batch.length;
         const int64_t* mask = batch.mask + row * batch.length;
         const int64_t* types = batch.types == nullptr ? nullptr : batch.types + row * batch.length;
         const int64_t start = room.in_tokens;
@@ -189,7 +193,7 @@ class Opened {
         for (int64_t column = 0; column < batch.length; ++column) any = any || mask[column] != 0;
         int64_t seen = 0;  // tokens so far that are not padding
         for (int64_t column = 0; column < batch.length; ++column) {
-            const int64_t id = ids[column];
+            const int64_t id = ids == nullptr ? 0 : ids[column];
             seen += id != reading_.padding;
             if (mask[column] == 0 && (any || column > 0)) continue;
             const int64_t place = reading_.padding < 0 ? column : reading_.padding + (id != reading_.padding ? seen : 0);
@@ -247,10 +251,10 @@ void millis_close(void* model) { delete static_cast<Opened*>(model); }
 
 // Outputs of [count, length] ids into `results`, one array after the other; where `times` is given, the nanoseconds of
 // each step are added there. Returns a code, and what was wrong.
-int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64_t* types, int64_t count,
-               int64_t length, float* results, int64_t* times, int64_t* wrong) {
+int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64_t* types, const float* states,
+               int64_t count, int64_t length, float* results, int64_t* times, int64_t* wrong) {
     try {
-        return static_cast<Opened*>(model)->run(Batch{ids, mask, types, count, length}, results, times, wrong);
+        return static_cast<Opened*>(model)->run(Batch{ids, mask, types, states, count, length}, results, times, wrong);
     } catch (const std::exception&) {
         return NO_MEMORY;
     }

@@ -14,7 +14,7 @@ constexpr int64_t LINE = 64;  // bytes: of a cache line, and what tensors are al
 
 static inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
-enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, KINDS };
+enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, KINDS };
 enum Activation { NONE = 0, GELU, GELU_TANH, RELU, TANH, SILU, ACTIVATIONS };
 enum Pooling { MEAN = 0, FIRST, MAXIMUM, POOLINGS };
 
@@ -46,9 +46,9 @@ struct Step {
     int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual
     int64_t width = 0;                       // of what is read
     int64_t count = 0;                       // heads, window, hidden size, which output
-    int64_t choice = 0;                      // activation, pooling, direction, how a bag is scaled
+    int64_t choice = 0;                      // activation, pooling, direction, how a bag is scaled, what attention keeps
     int64_t column = 0;                      // where in `out` a row begins
-    float number = 0.0f;                     // scaling of scores, floor of a maximum
+    float number = 0.0f;                     // scaling of scores, floor of a maximum, least attention of a token
     int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: the column is the position
     bool reads_types = false;
     bool rounds = false;  // a product of integers reads `out` next
@@ -92,6 +92,8 @@ struct Workspace {
     Slot* slots = nullptr;
     float* scratch = nullptr;  // numbers that a step needs beside the slots
     int32_t *ids = nullptr, *columns = nullptr, *places = nullptr, *kinds = nullptr;  // of the group's tokens
+    float* received = nullptr;        // attention that each token received, where a step keeps it
+    const float* states = nullptr;    // [B, S, width] that a later segment begins with
     Text* group = nullptr;
     int64_t in_group = 0, in_tokens = 0;
     int64_t length = 0;         // S of the batch

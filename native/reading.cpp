@@ -192,6 +192,8 @@ void check(const Reading& plan, const Step& step) {
         case BAG:
             require(step.words.rows > 0 && step.words.width == step.width, "a bag's table does not fit");
             return hold(plan, step.out, true, step.width, "a bag's outputs do not fit");
+        case TAKE: return hold(plan, step.out, false, step.width, "the states do not fit where they go");
+        case DROP: return hold(plan, step.out, false, step.width, "the states to drop do not fit");
         default: {
             const Output& output = plan.outputs[static_cast<size_t>(step.count)];
             require(output.width == step.width, "an output has another width");
@@ -228,6 +230,10 @@ void summarise(Reading& plan) {
         if (step.reads_types && step.types.rows > 0)
             plan.kinds = plan.kinds == 0 ? step.types.rows : std::min(plan.kinds, step.types.rows);
         plan.keeps_first = plan.keeps_first || (step.kind == POOL && step.choice == FIRST);
+        if (step.kind == TAKE) {
+            require(plan.taken == 0 || plan.taken == step.width, "a plan takes states of two widths");
+            plan.taken = step.width;
+        }
         if (step.kind == ATTENTION) plan.head_size = std::max(plan.head_size, step.width);
         if (step.kind == LSTM) plan.hidden = std::max(plan.hidden, step.count);
     }

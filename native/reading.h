@@ -24,6 +24,7 @@ struct Reading {
     int64_t padding = -1;     // id from which positions count, or -1
     int64_t kinds = 0;        // token types that are read, 0 where none are
     bool keeps_first = false; // a text without tokens keeps its first column, which is read
+    int64_t taken = 0;        // width of the states that a request must bring, 0 where none
     int64_t head_size = 0, hidden = 0;  // the largest, for scratch
 };
 

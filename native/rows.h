@@ -111,3 +111,7 @@ static inline void clear(float* values, int64_t width) {
 static inline void copy(float* to, const float* from, int64_t width) {
     for (int64_t at = 0; at < width; at += WIDTH) store(to + at, load(from + at));
 }
+
+static inline void add_row(float* to, const float* from, int64_t width) {
+    for (int64_t at = 0; at < width; at += WIDTH) store(to + at, add(load(to + at), load(from + at)));
+}

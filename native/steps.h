@@ -50,7 +50,9 @@ static void attention(const Step& step, Workspace& work) {
     Slot& out = work.slots[step.out];
     for (int64_t at = 0; at < work.in_group; ++at) {
         const Text& text = work.group[at];
-        attend(step, work.slots[step.in], out, text, work.scratch);
+        float* received = step.choice == 0 ? nullptr : work.received + text.start;
+        if (received != nullptr) clear(received, text.count);
+        attend(step, work.slots[step.in], out, text, work.scratch, received);
         if (step.rounds)
             for (int64_t row = 0; row < text.count; ++row)
                 round_slot_row(out, text.start + row, step.width * step.count);
@@ -177,6 +179,39 @@ static void bag(const Step& step, Workspace& work) {
     out.rounded = false;
 }
 
+// The states that a request brings.
+static void take(const Step& step, Workspace& work) {
+    Slot& out = work.slots[step.out];
+    for (int64_t at = 0; at < work.in_group; ++at) {
+        const Text& text = work.group[at];
+        const float* states = work.states + text.row * work.length * step.width;
+        for (int64_t token = text.start; token < text.start + text.count; ++token)
+            __builtin_memcpy(out.values + token * out.stride, states + work.columns[token] * step.width, 4 * step.width);
+    }
+    out.rounded = false;
+}
+
+// Tokens that receive less than `number` of attention, on average over `count` heads and the text's tokens, are no rows
+// any more; a text's first one stays.
+static void drop(const Step& step, Workspace& work) {
+    Slot& states = work.slots[step.out];
+    int64_t kept = 0;
+    for (int64_t at = 0; at < work.in_group; ++at) {
+        Text& text = work.group[at];
+        const float least_sum = step.number * static_cast<float>(step.count * text.count);
+        const int64_t start = kept;
+        for (int64_t token = text.start; token < text.start + text.count; ++token) {
+            if (token > text.start && !(work.received[token] >= least_sum)) continue;
+            if (kept != token) copy(states.values + kept * states.stride, states.values + token * states.stride, step.width);
+            work.columns[kept++] = work.columns[token];
+        }
+        text.start = start;
+        text.count = kept - start;
+    }
+    work.in_tokens = kept;
+    states.rounded = false;
+}
+
 static void give(const Model& model, const Step& step, Workspace& work) {
     const Slot& in = work.slots[step.in];
     float* result = work.results[step.count];
@@ -193,7 +228,7 @@ static void give(const Model& model, const Step& step, Workspace& work) {
     }
 }
 
-static inline void take(const Model& model, const Step& step, Workspace& work) {
+static inline void do_step(const Model& model, const Step& step, Workspace& work) {
     switch (step.kind) {
         case EMBED: return embed(step, work);
         case LINEAR: return linear(model, step, work);
@@ -203,6 +238,8 @@ static inline void take(const Model& model, const Step& step, Workspace& work) {
         case UNFOLD: return unfold(step, work);
         case LSTM: return lstm(step, work);
         case BAG: return bag(step, work);
+        case TAKE: return take(step, work);
+        case DROP: return drop(step, work);
         default: return give(model, step, work);
     }
 }
@@ -216,7 +253,7 @@ static inline int64_t now() {
 static void run(const Model& model, Workspace& work) {
     for (int64_t at = 0; at < model.step_count; ++at) {
         const int64_t start = work.times == nullptr ? 0 : now();
-        take(model, model.steps[at], work);
+        do_step(model, model.steps[at], work);
         if (work.times != nullptr) work.times[at] += now() - start;
     }
 }

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from signatures import PAIRS, TEXTS
 from torch import nn
 
+from millis.backends.eager import segments_of
 from millis.backends.native import FILE_NAME, Native, load
 from millis.backends.plan import file, library
-from millis.backends.plan.session import PlanSession
+from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.tracing import every
 from millis.errors import MillisError
 from millis.models import build
 from millis.models.outputs import each, outputs_of
@@ -228,6 +230,49 @@ def test_integers_are_those_that_are_described(kind, tmp_path):
     assert np.abs(found - plain).max() < 0.1 * np.abs(plain).max()
 
 
+def dropping(kind, thresholds, **changes):
+    model = transformer(kind, tokens=[*range(len(thresholds))], **changes)
+    with torch.no_grad():
+        model.thresholds.logarithms.copy_(torch.tensor(thresholds).log())
+    return model
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_tokens_that_are_dropped_are_left_out(kind, tmp_path):
+    model = dropping(kind, [0.08, 0.12])
+    native = session(model, tmp_path)
+    for seed, (count, length) in enumerate([(1, 1), (1, 12), (5, 20), (30, 9)]):
+        features = batch(seed, count, length)
+        inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
+        left = model.tokens_left(*inputs)[-1].numpy()
+        assert length == 1 or (left < features.mask.sum(axis=1)).any()
+        agree(native(features), eager(model, features), features, outputs_of(model.spec))
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("quantization", [None, DYNAMIC], ids=["fp32", "int8"])
+def test_segments_are_those_of_eager(quantization, tmp_path):
+    model = transformer("bert", heads=(4, 2, 1, 3), ffn=(48, 20, 7, 16), exits=[0, 2], pooling="cls")
+    Native().write_segments(model, tmp_path, signature_of(model), quantization)
+    here = [PlanSegment(file.read(file.segment_path(tmp_path, position))) for position in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"segment_{position}.plan" for position in range(3)]
+    for seed, (count, length) in enumerate([(1, 1), (1, 8), (4, 6)]):
+        features = batch(seed, count, length)
+        expected = every(segments_of(model), features)
+        assert every(here, features) == pytest.approx(expected, abs=1e-4 if quantization is None else 0.3)
+    states, _ = here[0](features)
+    with pytest.raises(MillisError, match=r"is given states \[4, 6, 31\] and takes \[4, 6, 32\]"):
+        here[1](states[:, :, :31], features.mask)
+    with pytest.raises(MillisError, match="it begins where another segment should end"):
+        here[1](features)
+    with pytest.raises(MillisError, match=r"is given states .* and takes \[4, 6, None\]"):
+        here[0](states, features.mask)
+    session(transformer("bert"), tmp_path)
+    with pytest.raises(MillisError, match="a segment gives logits and states"):
+        PlanSegment(file.read(tmp_path / FILE_NAME))
+
+
 def test_layers_are_kept_in_fp32(tmp_path):
     model, features = transformer("bert"), batch(0, 3, 8)
     kept = Quantization(keep=("encoder", "head"), reduce_range=False)
@@ -270,8 +315,6 @@ def gpt2():
 
 REFUSED = {
     "a 'gpt2' encoder, whose norms precede its sublayers": gpt2,
-    "a model with early exits": lambda: transformer("bert", exits=[0]),
-    "a model that drops tokens": lambda: transformer("bert", tokens=[0]),
     "a model of class Linear": lambda: nn.Linear(2, 2),
     "the activation 'leaky_relu'": lambda: transformer("bert", encoder=ENCODERS["bert"] | {
         "hidden_act": "leaky_relu", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from millis import backends
 from millis.backends.plan import file, library
-from millis.backends.plan.session import PlanSession
+from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
-from millis.traits import Traits
+from millis.traits import DATA_SIZES, SEGMENTS, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -36,15 +36,15 @@ class Native:
     """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
 
     name = "native"
-    traits: ClassVar[Traits] = ()
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
         return library.missing()
 
     def take_apart(self, folder: Path) -> "dict[str, Array]":
-        """The plan's tensors by themselves, for an archive."""
-        return file.take_apart(folder / FILE_NAME)
+        """The plan's tensors, or those of the segments' plans, by themselves, for an archive."""
+        return {name: part for path in sorted(folder.glob("*.plan")) for name, part in file.take_apart(path).items()}
 
     def write(
         self,
@@ -60,13 +60,34 @@ class Native:
             MillisError: the compiled part is missing, a model or a quantization that it does not compute, weights that
                 are no numbers, or a plan that does not compute what the module does.
         """
+        self._check(quantization)
+        from millis.backends.plan.export import export
+
+        return export(model, folder / FILE_NAME, signature, quantization, calibration)
+
+    def write_segments(
+        self,
+        model: Any,
+        folder: Path,
+        signature: Signature,
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write one plan a segment into `folder`.
+
+        Raises:
+            MillisError: as `write`.
+        """
+        self._check(quantization)
+        from millis.backends.plan.export import export_segments
+
+        return export_segments(model, folder, signature, quantization, calibration)
+
+    def _check(self, quantization: "Quantization | None") -> None:
         if lacking := self.missing():
             raise MillisError(f"backend=native: {lacking}. Or use backend=onnxruntime")
         if quantization is not None:
             _check_computed(quantization)
-        from millis.backends.plan.export import export
-
-        return export(model, folder / FILE_NAME, signature, quantization, calibration)
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
@@ -75,10 +96,25 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
     Raises:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
+    _check_loadable(manifest)
+    return PlanSession(file.read(folder / FILE_NAME, threads))
+
+
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:
+    """Open the plans of an artifact's segments, first to last.
+
+    Raises:
+        MillisError: as `load`.
+    """
+    _check_loadable(manifest)
+    count = len(manifest.spec["exits"]) + 1
+    return [PlanSegment(file.read(file.segment_path(folder, position), threads)) for position in range(count)]
+
+
+def _check_loadable(manifest: "Manifest") -> None:
     backends.options(Native, manifest)
     if lacking := library.missing():
         raise MillisError(f"artifact {manifest.name!r} runs on backend=native: {lacking}")
-    return PlanSession(file.read(folder / FILE_NAME, threads))
 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:

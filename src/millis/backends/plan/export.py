@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from torch import nn
 
 from millis.backends.plan import file
 from millis.backends.plan.builder import Builder, Integers
-from millis.backends.plan.families import INSTEAD, build, refusal
-from millis.backends.plan.session import PlanSession
-from millis.backends.tracing import difference
+from millis.backends.plan.encoder import build_segment
+from millis.backends.plan.families import build
+from millis.backends.plan.refused import INSTEAD, refusal
+from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, difference, every, example
 from millis.errors import MillisError
+from millis.models.exits import Exiting, segments, spans
 from millis.models.outputs import outputs_of
 from millis.quantization.processor import reduces_range, told
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
-from millis.types import Features, Signature
+from millis.types import Features, Output, Signature
 
 
 def export(
@@ -45,11 +50,40 @@ def export(
         if fault := difference(model, PlanSession(file.read(path)), signature):
             raise MillisError(f"backend=native does not compute what the model does: {fault}. {INSTEAD}")
         return ()
+    prepared, integers, notes = _prepared(model, quantization, calibration)
+    _write(prepared, path, integers)
+    return notes
+
+
+def export_segments(
+    model: Exiting,
+    folder: Path,
+    signature: Signature,
+    quantization: Quantization | None,
+    calibration: Sequence[Features] = (),
+) -> tuple[str, ...]:
+    """Write one plan a segment into `folder`; as `export` else.
+
+    Raises:
+        MillisError: as `export`.
+    """
+    if quantization is None:
+        _write_segments(model, folder, None)
+        _check_segments(model, folder, signature)
+        return ()
+    prepared, integers, notes = _prepared(model, quantization, calibration)
+    _write_segments(prepared, folder, integers)
+    return notes
+
+
+def _prepared(
+    model: nn.Module, quantization: Quantization, calibration: Sequence[Features]
+) -> tuple[Any, Integers, tuple[str, ...]]:
+    """The model, what of it becomes integers, and what a reader should know."""
     prepared = prepare(model, quantization, calibration)
-    high = 64 if reduces_range(quantization) else 127
-    _write(prepared.model, path, Integers(high, quantization.per_channel, prepared.kept))
     note = told(quantization)
-    return (*prepared.notes, *([note] if note else []))
+    integers = Integers(64 if reduces_range(quantization) else 127, quantization.per_channel, prepared.kept)
+    return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 
 def _write(model: nn.Module, path: Path, integers: Integers | None) -> None:
@@ -59,3 +93,25 @@ def _write(model: nn.Module, path: Path, integers: Integers | None) -> None:
     builder = Builder(model, outputs_of(spec), integers)
     build(model, builder)
     builder.write(path)
+
+
+def _write_segments(model: Exiting, folder: Path, integers: Integers | None) -> None:
+    states = Output("states", "token", model.encoder.config.hidden_size)
+    for position, span in enumerate(spans(model.spec)):
+        builder = Builder(model, [*outputs_of(model.spec), states], integers)
+        build_segment(model, span, builder)
+        builder.write(file.segment_path(folder, position))
+
+
+def _check_segments(model: Exiting, folder: Path, signature: Signature) -> None:
+    from millis.backends.eager import segments_of
+
+    count = len(segments(model))
+    here = [PlanSegment(file.read(file.segment_path(folder, position))) for position in range(count)]
+    for batch, length in SHAPES:
+        arrays = [value.numpy() for value in example(signature.inputs, batch, length)]
+        given = Features(*arrays, *[None] * (3 - len(arrays)))
+        if not np.allclose(every(here, given), every(segments_of(model), given), rtol=RELATIVE, atol=ABSOLUTE):
+            raise MillisError(
+                f"backend=native does not compute what the segments do, at batch {batch}, length {length}. {INSTEAD}"
+            )

@@ -39,6 +39,11 @@ class Mapped(NamedTuple):
     start: int
 
 
+def segment_path(folder: Path, position: int) -> Path:
+    """Where the plan of a model's segment lies."""
+    return folder / f"segment_{position}.plan"
+
+
 def aligned(count: int) -> int:
     """The next multiple of 64."""
     return -(-count // LINE) * LINE

@@ -1,22 +1,25 @@
 """A plan that runs: features in, outputs out, in one call of the compiled part."""
 
 import ctypes
+import math
 import weakref
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.backends.plan import library
 from millis.backends.plan.file import Mapped
-from millis.backends.plan.steps import Linear, Slot, Step
+from millis.backends.plan.steps import Linear, Slot, Step, Take
 from millis.backends.plan.words import words
 from millis.backends.profile import Time
 from millis.errors import MillisError
 from millis.types import Features, Outputs
 
-OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES = 1, 2, 3
+Ids: TypeAlias = NDArray[np.int64]
+States: TypeAlias = NDArray[np.float32]
+OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, _, NO_STATES = 1, 2, 3, 4, 5
 MESSAGE_BYTES = 500
 
 
@@ -36,9 +39,14 @@ class PlanSession:
         self._data = mapped.data  # is computed with where it is mapped
         message = ctypes.create_string_buffer(MESSAGE_BYTES)
         model = native.millis_open(
-            self._data.ctypes.data, len(self._data), numbers.ctypes.data, len(numbers), instructions, message,
+            self._data.ctypes.data,
+            len(self._data),
+            numbers.ctypes.data,
+            len(numbers),
+            instructions,
+            message,
             MESSAGE_BYTES,
-        )  # fmt: skip
+        )
         if not model:
             raise MillisError(f"the plan is damaged: {message.value.decode(errors='replace')}. Make the artifact again")
         self._model, self._run = model, native.millis_run
@@ -55,22 +63,13 @@ class PlanSession:
         Raises:
             MillisError: an id, a type or a length that the model has no row for, or no memory.
         """
-        ids, mask, types = (
-            None if array is None else np.ascontiguousarray(array, np.int64)
-            for array in (features.ids, features.mask, features.token_types)
-        )
-        assert ids is not None and mask is not None
-        count, length = ids.shape
-        if self._single:
-            results = np.empty((count, self._single), np.float32)
-            self._compute(ids, mask, types, results)
+        ids, mask = np.ascontiguousarray(features.ids, np.int64), np.ascontiguousarray(features.mask, np.int64)
+        types = None if features.token_types is None else np.ascontiguousarray(features.token_types, np.int64)
+        if self._single:  # the usual case, without the account of several outputs
+            results = np.empty((len(ids), self._single), np.float32)
+            self._compute(ids, mask, types, None, results)
             return (results,)
-        shapes = [(count, *[length] * (slot.per == "token"), slot.width) for slot in self._outputs]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        results = np.empty(ends[-1], np.float32)
-        self._compute(ids, mask, types, results)
-        parts = np.split(results, ends[:-1])
-        return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+        return self._outputs_of(ids, mask, types, None)
 
     def times(self, features: Features) -> list[Time]:
         """What each step takes, microseconds; for one caller at a time."""
@@ -83,26 +82,61 @@ class PlanSession:
         named = [(f"{place} {_told(step)}", _kind(step)) for place, step in enumerate(self._steps)]
         return [(name, kind, float(each) / 1e3) for (name, kind), each in zip(named, taken, strict=True)]
 
+    def _outputs_of(self, ids: Ids | None, mask: Ids, types: Ids | None, states: States | None) -> Outputs:
+        count, length = mask.shape
+        shapes = [(count, *[length] * (slot.per == "token"), slot.width) for slot in self._outputs]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        results = np.empty(ends[-1], np.float32)
+        self._compute(ids, mask, types, states, results)
+        parts = np.split(results, ends[:-1])
+        return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+
     def _compute(
-        self,
-        ids: NDArray[np.int64],
-        mask: NDArray[np.int64],
-        types: NDArray[np.int64] | None,
-        results: NDArray[np.float32],
+        self, ids: Ids | None, mask: Ids, types: Ids | None, states: States | None, results: NDArray[np.float32]
     ) -> None:
         wrong = ctypes.c_int64()
-        code = self._run(
-            self._model,
-            ids.__array_interface__["data"][0],
-            mask.__array_interface__["data"][0],
-            None if types is None else types.__array_interface__["data"][0],
-            *ids.shape,
-            results.__array_interface__["data"][0],
-            self._times,
-            ctypes.byref(wrong),
-        )
+        given = (_address(ids), _address(mask), _address(types), _address(states))
+        code = self._run(self._model, *given, *mask.shape, _address(results), self._times, ctypes.byref(wrong))
         if code:
             _refuse(code, wrong.value)
+
+
+class PlanSegment(PlanSession):
+    """A segment of a model with exits: what `millis.serving.stepwise` runs.
+
+    Args:
+        mapped: Its plan, whose outputs are logits and states; all but a model's first are given states.
+
+    Raises:
+        MillisError: as `PlanSession`, or a plan that is none of a segment.
+    """
+
+    def __init__(self, mapped: Mapped) -> None:
+        super().__init__(mapped)
+        if [slot.per for slot in self._outputs] != ["text", "token"]:
+            raise MillisError("the plan is damaged: a segment gives logits and states. Make the artifact again")
+        self._takes = next((step.width for step in self._steps if isinstance(step, Take)), None)
+
+    def __call__(self, given: Any, *mask: Ids) -> Any:
+        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
+        if isinstance(given, Features):
+            ids, read = np.ascontiguousarray(given.ids, np.int64), np.ascontiguousarray(given.mask, np.int64)
+            types = None if given.token_types is None else np.ascontiguousarray(given.token_types, np.int64)
+            logits, states = self._outputs_of(ids, read, types, None)
+            return states, logits
+        brought, read = np.ascontiguousarray(given, np.float32), np.ascontiguousarray(mask[0], np.int64)
+        if brought.shape != (*read.shape, self._takes):  # the compiled part knows no shapes
+            raise MillisError(
+                f"the plan is damaged: a segment is given states {list(brought.shape)} and takes "
+                f"{[*read.shape, self._takes]}. Make the artifact again"
+            )
+        logits, states = self._outputs_of(None, read, None, brought)
+        return states, logits
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    """Of an array's first number."""
+    return None if array is None else array.__array_interface__["data"][0]
 
 
 def _kind(step: Step) -> str:
@@ -121,6 +155,7 @@ def _refuse(code: int, wrong: int) -> NoReturn:
         OUTSIDE_VOCABULARY: f"token id {wrong} is outside of the model's vocabulary: use the artifact's own tokenizer",
         TOO_LONG: f"{wrong} tokens are more than the model has positions for: cut them at the manifest's max_length",
         OUTSIDE_TYPES: f"token type {wrong} is none of the model's: expected 0, or 1 for the second text of a pair",
+        NO_STATES: "the plan is damaged: it begins where another segment should end. Make the artifact again",
     }
     raise MillisError(
         reasons.get(code, "there is not enough memory for the request. Ask for fewer or shorter texts at once")

@@ -116,13 +116,21 @@ class Linear(Struct, frozen=True, tag_field="step", tag="linear"):
 
 
 class Attention(Struct, frozen=True, tag_field="step", tag="attention"):
-    """Queries, keys and values side by side in `source`, each [heads · size], to contexts [heads · size]."""
+    """Queries, keys and values side by side in `source`, each [heads · size], to contexts [heads · size].
+
+    Args:
+        source, out: Slots of tokens.
+        heads, size: How many, and of how many numbers.
+        scale: Of the scores.
+        keeps: Whether what each token receives is added up, for `Drop`.
+    """
 
     source: Place
     out: Place
     heads: Size
     size: Size
     scale: Annotated[float, Meta(ge=-1e6, le=1e6)]
+    keeps: bool = False
 
 
 class AddNorm(Struct, frozen=True, tag_field="step", tag="add_norm"):
@@ -183,7 +191,24 @@ class Give(Struct, frozen=True, tag_field="step", tag="give"):
     width: Size
 
 
-Step: TypeAlias = Embed | Linear | Attention | AddNorm | Pool | Unfold | Lstm | Bag | Give
+class Take(Struct, frozen=True, tag_field="step", tag="take"):
+    """The states that a request brings, of a model that goes on where a segment has stopped."""
+
+    out: Place
+    width: Size
+
+
+class Drop(Struct, frozen=True, tag_field="step", tag="drop"):
+    """Tokens that received less than `threshold` of the latest attention, on average over its `heads` and over the
+    text's tokens, are left out from here on; the first one of a text stays (`millis.models.token_pruning`)."""
+
+    out: Place
+    width: Size
+    heads: Size
+    threshold: Annotated[float, Meta(ge=0, le=1e6)]
+
+
+Step: TypeAlias = Embed | Linear | Attention | AddNorm | Pool | Unfold | Lstm | Bag | Give | Take | Drop
 
 
 class Plan(Struct, frozen=True):

@@ -20,7 +20,7 @@ VERSION = 1
 NONE = -1
 KINDS: tuple[type[Any], ...] = (
     steps.Embed, steps.Linear, steps.Attention, steps.AddNorm, steps.Pool, steps.Unfold, steps.Lstm, steps.Bag,
-    steps.Give,
+    steps.Give, steps.Take, steps.Drop,
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
@@ -129,7 +129,9 @@ def _sizes(step: Step) -> list[int]:
         case steps.Linear():
             choice = ACTIVATIONS.index(step.activation)
         case steps.Attention():
-            width, count, number = step.size, step.heads, step.scale
+            width, count, choice, number = step.size, step.heads, int(step.keeps), step.scale
+        case steps.Drop():
+            count, number = step.heads, step.threshold
         case steps.Pool():
             choice, number = POOLINGS.index(step.pooling), step.floor
         case steps.Unfold():
