@@ -4,12 +4,13 @@ BIN := .venv/bin
 # Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: frontier test quick fuzz coverage check bench docs format clean
+.PHONY: frontier test quick fuzz sanitize coverage check bench docs format clean
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml hatch_build.py $(wildcard native/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet "torch>=2.13,<2.14"
 	$(BIN)/pip install --quiet --editable ".[dev]"
+	@$(BIN)/python -c "from millis.backends.native import Native; print(Native().missing() or 'backend=native is there')"
 	touch $@
 
 frontier: .venv/ready  ## the main job: search the frontier of the bundled corpus and report it
@@ -23,6 +24,12 @@ quick: .venv/ready  ## for the inner loop: two minutes of tests, without whole c
 
 fuzz: .venv/ready  ## 2,000 files of each kind that lie, in place of the few that `make test` reads; half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 MILLIS_FUZZ_CASES=2000 $(BIN)/pytest tests/fuzz -n 2
+
+sanitize: .venv/ready  ## the native part's tests under the address and undefined-behaviour sanitizers of g++
+	$(BIN)/python native/build.py --sanitize
+	$(OFFLINE) OMP_NUM_THREADS=1 LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest tests/backends/plan tests/backends/test_native.py; \
+		status=$$?; $(BIN)/python native/build.py; exit $$status
 
 coverage: .venv/ready  ## all tests, and which lines and branches they ran: outputs/coverage/index.html
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=html:outputs/coverage \

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from millis.backends.eager import Eager
+from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.errors import MillisError
 from millis.quantization.spec import Calibration, Quantization
@@ -30,10 +31,16 @@ RECIPES = {
 
 @pytest.mark.parametrize(
     ("backend", "recipe"),
-    [(Eager(), "fp32"), (Eager(), "dynamic"), *((OnnxRuntime(), recipe) for recipe in RECIPES)],
+    [
+        *((Eager(), recipe) for recipe in ("fp32", "dynamic")),
+        *((Native(), recipe) for recipe in ("fp32", "dynamic", "fp32 tables")),
+        *((OnnxRuntime(), recipe) for recipe in RECIPES),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_answers_are_the_same_to_the_last_bit(write, large, backend, recipe):
+    if lacking := backend.missing():
+        pytest.skip(f"{backend.name}: {lacking}")
     quantization = RECIPES[recipe]
     calibration = BATCH if quantization is not None and quantization.calibrates else ()
     folder = write(backend, quantization, model=large, calibration=calibration)

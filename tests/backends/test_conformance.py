@@ -187,7 +187,6 @@ def test_who_writes_segments_says_so(backend):
     assert has(backend, SEGMENTS) == hasattr(backend, "write_segments")
 
 
-@pytest.mark.filterwarnings("ignore:threads=2 on")  # where there are fewer CPUs
 def test_two_threads_answer_as_one_does(backend, artifact, tmp_path, tokenizer):
     if any(field.name == "threads" for field in fields(backend)):  # the artifact is made for a number of them
         two = load(write_model(tmp_path / "two", replace(backend, threads=2), tokenizer()), threads=2)

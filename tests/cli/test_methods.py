@@ -129,7 +129,7 @@ def test_bad_input_of_methods_is_one_sentence(place, capsys):
         (["pruning=wanda_24", "pruning.targets=[layr]"], "layr"),
         (["pruning=to_latency", "pruning.target_speedup=50", "pruning.samples=20", "pruning.steps=2"], "times as fast"),
         (["factorization=svd", "factorization.rank.ratio=2"], "factorization.rank.ratio=2"),
-        (["quantization=qat", "backend=eager"], "imitates ONNX Runtime"),
+        (["quantization=qat", "backend=eager"], "imitates the integers of onnxruntime and native"),
         (["early_exit=joint", "early_exit.layers=[7]"], "asks for an exit after layer 7: the student has 2 layers"),
         (["early_exit=joint", "early_exit.policy=patience"], "lets one of 15 validation texts leave before the last"),
         (["tokens=learned", "tokens.layers=[7]"], "asks for layer 7: the student has 2 layers"),

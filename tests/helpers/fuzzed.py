@@ -27,7 +27,7 @@ from random import Random
 from typing import Any
 
 from mutations import changed_bytes, changed_json
-from signatures import answering
+from small import write_artifacts, write_plans
 
 from millis.errors import MillisError
 
@@ -128,6 +128,42 @@ def weights(folder: Path, random: Random) -> Callable[[], Any]:
     return lambda: _serve(copied)
 
 
+def plan(folder: Path, random: Random) -> Callable[[], Any]:
+    """`model.plan`: its header as JSON, its numbers alone, or any bytes."""
+    import numpy as np
+
+    from millis.backends.plan import file
+
+    source = folder / "plans"
+    if not source.exists():
+        write_plans(folder / "writing")
+        (folder / "writing").rename(source)
+    copied = _copy(random.choice(sorted(source.iterdir())), folder)
+    path = copied / "model.plan"
+    content = path.read_bytes()
+    _, _, start = file.parsed(np.frombuffer(content, np.uint8), "model.plan")
+    length = struct.unpack("<Q", content[8:16])[0]
+    header, way = json.loads(content[16 : 16 + length]), random.randrange(3)
+    if way == 0:
+        path.write_bytes(changed_bytes(content, random))
+    else:
+        text = changed_json(header, random) if way == 1 else json.dumps(_renumbered(header, random))
+        begins = content[:8] + struct.pack("<Q", len(text.encode())) + text.encode()
+        path.write_bytes(begins.ljust(file.aligned(len(begins)), b"\0") + content[start:])
+    _reseal(copied)
+    return lambda: _serve(copied)
+
+
+def _renumbered(header: Any, random: Random) -> Any:
+    """The header with some of its numbers changed, the likeliest to pass for sizes and places."""
+    part = random.choice([*header["steps"], *header["slots"], *header["tensors"], *header["outputs"]])
+    while inner := [value for value in part.values() if isinstance(value, dict) and random.random() < 0.7]:
+        part = random.choice(inner)
+    numbers = [name for name, value in part.items() if isinstance(value, int)] or list(part)
+    part[random.choice(numbers)] = random.choice((0, 1, 2, 3, 7, 16, 17, 64, 255, 4096, 2**20, 2**24))
+    return header
+
+
 def data(folder: Path, random: Random) -> Callable[[], Any]:
     """Rows as JSON lines and CSV, plain and compressed, and `labels.txt`."""
     import gzip
@@ -198,7 +234,7 @@ def records(folder: Path, random: Random) -> Callable[[], Any]:
     return read
 
 
-KINDS: dict[str, Case] = {one.__name__: one for one in (archive, manifest, tokenizer, weights, data, records)}
+KINDS: dict[str, Case] = {one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, data, records)}
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,
     "per_second": 1000.0,
@@ -226,59 +262,13 @@ def _artifacts(folder: Path) -> list[Path]:
     """A static model on two runtimes and in an archive, one with exits, a cascade."""
     made = folder / "artifacts"
     if not made.exists():
-        _write_artifacts(folder / "writing")
+        write_artifacts(folder / "writing")
         (folder / "writing").rename(made)
     found = sorted(made.iterdir())
     for whole in found if not _served else ():  # imports, which are not a case's own
         _serve(whole)
         _served.append(whole)
     return found
-
-
-def _write_artifacts(made: Path) -> None:
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    from millis.backends.artifact import write_artifact
-    from millis.backends.eager import Eager
-    from millis.backends.onnxruntime import OnnxRuntime
-    from millis.models import build, read
-    from millis.quantization.spec import Quantization
-    from millis.serving import cascade
-    from millis.storage.archived import Archived
-    from millis.storage.manifest import Manifest, open_manifest
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
-    written = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    written.pre_tokenizer = pre_tokenizers.Whitespace()
-    written.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    torch.manual_seed(0)
-    static = {"family": "static", "vocab_size": len(words), "size": 16, "dropout": 0.0, "num_labels": 2}
-    exits = {
-        "family": "transformer", "affixes": [[2], [3]], "pooling": "mean", "dropout": 0.0, "num_labels": 2,
-        "exits": [0], "shape": {"head_size": 8, "heads": [2, 2], "ffn": [16, 16]},
-        "encoder": {
-            "model_type": "bert", "vocab_size": len(words), "hidden_size": 16, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16, "pad_token_id": 0,
-        },
-    }  # fmt: skip
-    rule = Archived(1.0, ("zstd", "zlib"), ())
-    for name, spec, backend, quantization, storage in (
-        ("static-eager", static, Eager(), None, None), ("static-onnx", static, OnnxRuntime(), None, None),
-        ("int8-eager", static, Eager(), Quantization(), None), ("archived", static, Eager(), None, rule),
-        ("archived-onnx", static, OnnxRuntime(), None, rule), ("exits", exits, Eager(), None, None),
-    ):  # fmt: skip
-        described = Manifest(name, "", read(spec), answering("no", "yes"), ("input_ids", "attention_mask"), 12)
-        if spec is exits:
-            described = replace(described, early_exit={"policy": "entropy", "threshold": 0.5})
-        write_artifact(made / name, build(read(spec)), written, backend, described, quantization, storage=storage)
-    members = {
-        member: (made / name, open_manifest(made / name))
-        for member, name in (("fast", "static-eager"), ("accurate", "static-onnx"))
-    }
-    cascade.write(made / "cascade", members, "cascade", 0.7)
 
 
 def _copy(source: Path, folder: Path) -> Path:

@@ -35,7 +35,7 @@ def configured(*overrides):
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
         (["factorization=svd", "pruning=neurons"], "finds no matrices to cut: their rows and columns are mixed"),
-        (["quantization=qat", "backend=eager"], "imitates ONNX Runtime's integers, and backend=eager computes others"),
+        (["quantization=qat", "backend=eager"], "imitates the integers of onnxruntime and native, and backend=eager"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
         (["early_exit=joint", "adapter=lora"], "an adapter freezes all but the last. Choose adapter=none"),
         (

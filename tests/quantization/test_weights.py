@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from millis.quantization.fake_quantize import INT4, INT8_NARROW, UINT8
 from millis.quantization.observers import full_extent
-from millis.quantization.steps import RangeSteps, affine, extreme, symmetric
+from millis.quantization.steps import LearnedSteps, RangeSteps, affine, extreme, symmetric
 from millis.quantization.weights import PerBlock, PerRow, PerTensor, Transposed, WeightQuantizer
 
 GROUPINGS = [PerTensor(), PerRow(), PerBlock(2), PerBlock(16), Transposed(PerRow()), Transposed(PerBlock(3))]
@@ -69,11 +69,23 @@ def test_rows_of_a_table_are_rounded_as_the_table_is():
     torch.manual_seed(0)
     table, made = torch.randn(20, 4), quantizer(PerTensor(), affine, UINT8)
     ids = torch.tensor([[3, 3], [0, 19]])
-    assert torch.equal(made.rows(table[ids], table), made(table)[ids])
+    assert torch.equal(made.rows(table[ids], table, ids), made(table)[ids])
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_rows_may_have_a_step_each(learned):
+    torch.manual_seed(0)
+    table, ids = torch.randn(20, 4), torch.tensor([[3, 3], [0, 19]])
+    made = quantizer(PerRow(), symmetric, INT8_NARROW)
+    if learned:
+        steps = LearnedSteps(symmetric, full_extent, INT8_NARROW, groups=20, sharing=4)
+        steps.start(table)
+        made = WeightQuantizer(PerRow(), steps)
+    assert torch.equal(made.rows(table[ids], table, ids), made(table)[ids])
 
 
 def test_nothing_happens_while_not_enabled():
     made = quantizer(PerTensor(), affine, UINT8)
     made.enabled = False
     assert made(WEIGHT) is WEIGHT
-    assert made.rows(WEIGHT[:1], WEIGHT).tolist() == WEIGHT[:1].tolist()
+    assert made.rows(WEIGHT[:1], WEIGHT, torch.tensor([0])).tolist() == WEIGHT[:1].tolist()

@@ -222,7 +222,6 @@ def compiled(tmp_path, tokenizer, manifest, monkeypatch):
     return make
 
 
-@pytest.mark.filterwarnings("ignore:threads=2 on")  # where there are fewer CPUs
 def test_compiled_code_is_a_member(cascade, compiled):
     folder = cascade(2.0, accurate=compiled("compiled", 2))
     manifest = open_manifest(folder)

@@ -129,9 +129,9 @@ def _product_convolution(layer: nn.Conv1d, x: Tensor, weight: Tensor, bias: Tens
     return outputs
 
 
-def _round_rows(layer: Any, _: Any, rows: Tensor) -> Tensor:
+def _round_rows(layer: Any, args: tuple[Tensor, ...], rows: Tensor) -> Tensor:
     quantizer: WeightQuantizer = layer.weight_quantizers["weight"]
-    return quantizer.rows(rows, layer.weight)
+    return quantizer.rows(rows, layer.weight, args[0])
 
 
 def _round_flat_weights(layer: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:

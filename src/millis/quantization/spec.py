@@ -15,8 +15,8 @@ ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 IMITATED = (
-    "quantization-aware training imitates ONNX Runtime's integers, and backend={backend} computes others. Choose "
-    "backend=onnxruntime, or quantization=dynamic"
+    "quantization-aware training imitates the integers of onnxruntime and native, and backend={backend} computes "
+    "others. Choose backend=onnxruntime or backend=native, or quantization=dynamic"
 )
 
 

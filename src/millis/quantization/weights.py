@@ -8,7 +8,7 @@ from torch import Tensor
 
 from millis.quantization.fake_quantize import centred
 from millis.quantization.phase import Phased
-from millis.quantization.steps import Steps
+from millis.quantization.steps import LearnedSteps, Steps
 
 
 class Grouping(Protocol):
@@ -117,10 +117,16 @@ class WeightQuantizer(Phased):
         groups = self.grouping.split(weight.float())
         return self.grouping.join(self.steps.round(groups, *self.steps.of(groups)), weight.shape).to(weight.dtype)
 
-    def rows(self, rows: Tensor, table: Tensor) -> Tensor:
-        """Some rows of a table that has one step, rounded as `forward` would round the table."""
+    def rows(self, rows: Tensor, table: Tensor, ids: Tensor) -> Tensor:
+        """The rows `ids` of a table that has one step, or one a row, rounded as `forward` would round the table."""
         if not self.enabled:
             return rows
+        if isinstance(self.grouping, PerRow):
+            groups = rows.float().flatten(0, -2)
+            scale, zero_point = self.steps.of(groups)
+            if isinstance(self.steps, LearnedSteps):  # of every row of the table
+                scale, zero_point = scale[ids.flatten()], zero_point[ids.flatten()]
+            return self.steps.round(groups, scale, zero_point).view_as(rows).to(rows.dtype)
         scale, zero_point = self.steps.of(self.grouping.split(table.float()))
         return self.steps.round(rows.float(), scale.squeeze(), zero_point.squeeze()).to(rows.dtype)
 

@@ -1,0 +1,128 @@
+"""Do millis' own integers agree with fp32 at least as often as ONNX Runtime's? Same weights, same texts.
+
+    python benchmarks/native_agreement.py FOLDER [FOLDER ...] [train=6000] [test=2000]
+
+FOLDERs are data sets as `data=local` reads them. The model is all-MiniLM-L6-v2 with a head fitted to its vectors by
+ridge regression: nothing is trained through, so that margins are small and rounding shows. Of each runtime: the share
+of test texts with the label that eager fp32 gives them, and the mean cosine of the logits, less their mean over the
+labels, to eager's. `7 bits` are the weights that processors without VNNI get.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from results import Table
+
+from millis.backends.artifact import write_artifact
+from millis.backends.native import Native
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.data.dataset import Dataset
+from millis.data.local import Local
+from millis.models.load import Packaged
+from millis.models.outputs import LOGITS
+from millis.quantization.spec import Quantization
+from millis.serving.runner import Runner, load
+from millis.storage.manifest import Manifest
+from millis.tasks.classification import Classification
+from millis.types import Output
+
+LENGTH = 128
+PENALTY = 1.0
+VARIANTS: dict[str, tuple[Any, Quantization | None]] = {
+    "native fp32": (Native(), None),
+    "onnxruntime int8": (OnnxRuntime(), Quantization(reduce_range=False)),
+    "native int8": (Native(), Quantization(reduce_range=False)),
+    "onnxruntime int8, 7 bits": (OnnxRuntime(), Quantization(reduce_range=True)),
+    "native int8, 7 bits": (Native(), Quantization(reduce_range=True)),
+}
+
+
+def main() -> None:
+    folders = [argument for argument in sys.argv[1:] if "=" not in argument]
+    settings = dict(argument.split("=") for argument in sys.argv[1:] if "=" in argument)
+    torch.set_num_threads(1)
+    for folder in folders:
+        dataset = Local(folder)()
+        with tempfile.TemporaryDirectory() as scratch:
+            compare(dataset, Path(scratch), int(settings.get("train", "6000")), int(settings.get("test", "2000")))
+
+
+def compare(dataset: Dataset, scratch: Path, train: int, test: int) -> None:
+    """One table of a data set."""
+    model, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
+    model.eval()
+    vectors = as_artifact(scratch / "vectors", headless(model), tokenizer, dataset, Native(), None)
+    some = dataset.train.take(np.random.default_rng(0).permutation(len(dataset.train))[:train].tolist())
+    fit(model, vectors.logits(some.texts), np.array(some.references), len(dataset.labels))
+    texts = dataset.test.texts[:test]
+    expected = eager(model, vectors, texts)
+    right = np.array(dataset.test.references[: len(texts)])
+    with Table("runtime", "same label", "cosine", "accuracy", title=f"{dataset.name}, {len(texts)} texts") as table:
+        table.row("eager fp32", "100.00 %", "1.00000", f"{100 * (expected.argmax(1) == right).mean():.2f}")
+        for name, (backend, quantization) in VARIANTS.items():
+            runner = as_artifact(scratch / name, model, tokenizer, dataset, backend, quantization)
+            found = runner.logits(texts)
+            same = 100 * (found.argmax(1) == expected.argmax(1)).mean()
+            accuracy = 100 * (found.argmax(1) == right).mean()
+            table.row(name, f"{same:.2f} %", f"{cosine(found, expected):.5f}", f"{accuracy:.2f}")
+
+
+def headless(model: Any) -> Any:
+    """The model whose outputs are its vectors, in place: the head is fitted afterwards."""
+    size = model.head.in_features
+    model.spec = {**model.spec, "num_labels": size}
+    model.head = torch.nn.Linear(size, size)
+    torch.nn.init.eye_(model.head.weight)
+    torch.nn.init.zeros_(model.head.bias)
+    return model
+
+
+def fit(model: Any, vectors: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> None:
+    """Ridge regression of +1 for the label and -1 for others on the vectors, by its normal equations."""
+    inputs = np.c_[vectors, np.ones(len(vectors))].astype(np.float64)
+    targets = np.where(labels[:, None] == np.arange(classes), 1.0, -1.0)
+    solved = np.linalg.solve(inputs.T @ inputs + PENALTY * np.eye(inputs.shape[1]), inputs.T @ targets)
+    model.spec = {**model.spec, "num_labels": classes}
+    model.head = torch.nn.Linear(vectors.shape[1], classes)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(solved[:-1].T))
+        model.head.bias.copy_(torch.from_numpy(solved[-1]))
+
+
+def eager(model: Any, runner: Runner, texts: list[Any]) -> NDArray[np.float32]:
+    """Logits [N, C] of the module, one text at a time."""
+    found = []
+    with torch.inference_mode():
+        for text in texts:
+            given = [torch.from_numpy(array) for array in runner.feed(runner.tokenize(text)) if array is not None]
+            found.append(model(*given).numpy())
+    return np.concatenate(found)
+
+
+def as_artifact(
+    folder: Path, model: Any, tokenizer: Any, dataset: Dataset, backend: Any, quantization: Quantization | None
+) -> Runner:
+    """The model on a runtime."""
+    names = (
+        dataset.labels if model.spec["num_labels"] == len(dataset.labels) else map(str, range(model.head.out_features))
+    )
+    task = Classification(labels=tuple(names))
+    manifest = Manifest(folder.name, backend.name, model.spec, task.described(), dataset.inputs, LENGTH)
+    write_artifact(folder, model, tokenizer, backend, manifest, quantization)
+    return load(folder)
+
+
+def cosine(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Mean over the texts, of logits less their mean over the labels."""
+    ours, theirs = (each - each.mean(axis=1, keepdims=True) for each in (found, expected))
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return float(((ours * theirs).sum(axis=1) / lengths).mean())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+// What a forward pass is made of: plain data that `model.cpp` fills in and checks, and that the kernels read.
+//
+// Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
+// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL],
+// integers [panels][inputs / 4][PANEL][4].
+#pragma once
+
+#include <cstdint>
+
+namespace millis {
+
+constexpr int64_t PANEL = 16;
+constexpr int64_t LINE = 64;  // bytes: of a cache line, and what tensors are aligned to
+
+static inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, KINDS };
+enum Activation { NONE = 0, GELU, GELU_TANH, RELU, TANH, SILU, ACTIVATIONS };
+enum Pooling { MEAN = 0, FIRST, MAXIMUM, POOLINGS };
+
+struct Matrix {
+    int64_t inputs = 0, outputs = 0, panels = 0;
+    const float* floats = nullptr;      // [panels][inputs][PANEL], or:
+    const int8_t* integers = nullptr;   // [panels][groups][PANEL][4]
+    const float* scales = nullptr;      // of integers, [outputs]
+    const int32_t* sums = nullptr;      // of a channel's integers, [outputs]
+    const float* bias = nullptr;        // [outputs], or none
+    bool wide = false;                  // integers beyond -64..64
+};
+
+struct Table {
+    int64_t rows = 0, width = 0, stride = 0;
+    const float* floats = nullptr;     // [rows][stride], or:
+    const int8_t* integers = nullptr;  // [rows][stride]
+    const float* scales = nullptr;     // of integers, [rows]
+};
+
+struct Norm {
+    const float* gain = nullptr;  // none: no norm
+    const float* shift = nullptr;
+    float epsilon = 0.0f;
+};
+
+struct Step {
+    Kind kind = OUTPUT;
+    int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual
+    int64_t width = 0;                       // of what is read
+    int64_t count = 0;                       // heads, window, hidden size, which output
+    int64_t choice = 0;                      // activation, pooling, direction, how a bag is scaled, what attention keeps
+    int64_t column = 0;                      // where in `out` a row begins
+    float number = 0.0f;                     // scaling of scores, floor of a maximum, least attention of a token
+    int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: the column is the position
+    bool reads_types = false;
+    bool rounds = false;  // a product of integers reads `out` next
+    Matrix matrix;
+    Table words, positions, types;
+    Norm norm;
+    const float* bias = nullptr;  // of NORM; weights of BAG
+};
+
+struct Shape {
+    int64_t width = 0, stride = 0;  // stride: with PANEL numbers to spare, as heads and windows write whole vectors
+    bool per_text = false;
+};
+
+struct Slot {
+    float* values = nullptr;
+    uint8_t* bytes = nullptr;   // the same rows, rounded: value = (byte - zero) * step
+    float* steps = nullptr;     // [rows]
+    int32_t* zeros = nullptr;   // [rows]
+    int64_t stride = 0, byte_stride = 0;
+    bool rounded = false;       // `bytes` hold what `values` do
+};
+
+struct Text {
+    int64_t row, start, count;  // in the batch; its tokens in the group
+};
+
+struct Output {
+    int64_t width = 0;
+    bool per_text = true;
+};
+
+struct Model {
+    const Shape* shapes = nullptr;  // of the slots
+    const Output* outputs = nullptr;
+    const Step* steps = nullptr;
+    int64_t slot_count = 0, output_count = 0, step_count = 0;
+};
+
+struct Workspace {
+    Slot* slots = nullptr;
+    float* scratch = nullptr;  // numbers that a step needs beside the slots
+    int32_t *ids = nullptr, *columns = nullptr, *places = nullptr, *kinds = nullptr;  // of the group's tokens
+    float* received = nullptr;        // attention that each token received, where a step keeps it
+    const float* states = nullptr;    // [B, S, width] that a later segment begins with
+    Text* group = nullptr;
+    int64_t in_group = 0, in_tokens = 0;
+    int64_t length = 0;         // S of the batch
+    float** results = nullptr;  // one array for each output
+    int64_t* times = nullptr;   // nanoseconds of each step are added here; usually none
+};
+
+// Numbers of scratch for a text of `tokens`: attention's keys, values and scores.
+constexpr int64_t QUERIES = 32;  // rows of scores that are held at a time
+static inline int64_t attention_scratch(int64_t tokens, int64_t size) {
+    return padded(tokens, PANEL) * (size + QUERIES) + padded(size, PANEL) * tokens;
+}
+
+// An LSTM's state, cell, gates, and the state as bytes.
+static inline int64_t lstm_scratch(int64_t size) { return 3 * padded(size, PANEL) + padded(4 * size, PANEL) + PANEL; }
+
+struct Kernels {
+    void (*run)(const Model& model, Workspace& work);
+    void (*round_rows)(const float* values, int64_t stride, int64_t rows, int64_t width, uint8_t* bytes,
+                       int64_t byte_stride, float* steps, int32_t* zeros);
+    void (*multiply_integers)(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zeros,
+                              int64_t rows, const Matrix& matrix, float* results, int64_t stride);
+    void (*multiply_floats)(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
+                            float* results, int64_t stride);
+    void (*activate)(float* values, int64_t count, int64_t activation);
+};
+
+namespace portable { extern const Kernels KERNELS; }
+namespace avx2 { extern const Kernels KERNELS; }
+namespace avx512 { extern const Kernels KERNELS; }
+
+}  // namespace millis

@@ -1,0 +1,180 @@
+// Products of rows with packed matrices. A tile is some rows times some panels, whose sums stay in registers.
+// Included once for each instruction set, inside its namespace.
+
+constexpr int PARTS = static_cast<int>(PANEL) / WIDTH;  // vectors of a panel
+
+// Weights come from beyond the second cache, where a request's are, and hardware does not foresee that the next panels
+// follow: the first block of rows asks for them, as far into them as it is into its own.
+static inline void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+
+template <int ROWS, int PANELS, bool WIDE>
+static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
+                                const Matrix& matrix, int64_t panel, float* results, int64_t stride) {
+    constexpr int VECTORS = PANELS * PARTS;
+    const int64_t groups = (matrix.inputs + 3) / 4, panel_bytes = groups * PANEL * 4;
+    const int8_t* weights = matrix.integers + panel * panel_bytes;
+    Ints sums[ROWS][VECTORS];
+#pragma GCC unroll 8
+    for (int row = 0; row < ROWS; ++row)
+#pragma GCC unroll 8
+        for (int part = 0; part < VECTORS; ++part) sums[row][part] = zeros();
+    for (int64_t group = 0; group < groups; ++group) {
+        Integers four[VECTORS];
+#pragma GCC unroll 8
+        for (int part = 0; part < VECTORS; ++part)
+            four[part] = load_weights(weights + (part / PARTS) * panel_bytes + (part % PARTS) * WIDTH * 4);
+        if (leads)
+#pragma GCC unroll 8
+            for (int ahead = 0; ahead < PANELS; ++ahead) fetch(weights + (PANELS + ahead) * panel_bytes);
+        weights += PANEL * 4;
+#pragma GCC unroll 8
+        for (int row = 0; row < ROWS; ++row) {
+            const Ints inputs = load_four(bytes + row * byte_stride + 4 * group);
+#pragma GCC unroll 8
+            for (int part = 0; part < VECTORS; ++part) sums[row][part] = dot<WIDE>(sums[row][part], inputs, four[part]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int part = 0; part < VECTORS; ++part) {
+        const int64_t channel = panel * PANEL + part * WIDTH;
+        const Floats scales = load(matrix.scales + channel);
+        const Floats bias = matrix.bias == nullptr ? splat(0.0f) : load(matrix.bias + channel);
+        const Ints channel_sums = load_ints(matrix.sums + channel);
+#pragma GCC unroll 8
+        for (int row = 0; row < ROWS; ++row) {
+            const Ints centred = sub_ints(sums[row][part], mul_ints(splat_int(zero[row]), channel_sums));
+            const Floats step = mul(splat(steps[row]), scales);
+            store(results + row * stride + channel, fma(to_floats(centred), step, bias));
+        }
+    }
+}
+
+template <int ROWS, int PANELS>
+static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs, const float* weights,
+                              const float* bias, float* results, int64_t stride) {
+    constexpr int VECTORS = PANELS * PARTS;
+    const int64_t panel_size = inputs * PANEL;
+    Floats sums[ROWS][VECTORS];
+#pragma GCC unroll 8
+    for (int part = 0; part < VECTORS; ++part) {
+        const Floats start = bias == nullptr ? splat(0.0f) : load(bias + part * WIDTH);
+#pragma GCC unroll 8
+        for (int row = 0; row < ROWS; ++row) sums[row][part] = start;
+    }
+    for (int64_t input = 0; input < inputs; ++input) {
+        Floats channels[VECTORS];
+#pragma GCC unroll 8
+        for (int part = 0; part < VECTORS; ++part)
+            channels[part] = load(weights + (part / PARTS) * panel_size + (part % PARTS) * WIDTH);
+        if (leads)
+#pragma GCC unroll 8
+            for (int ahead = 0; ahead < PANELS; ++ahead) fetch(weights + (PANELS + ahead) * panel_size);
+        weights += PANEL;
+#pragma GCC unroll 8
+        for (int row = 0; row < ROWS; ++row) {
+            const Floats value = splat(values[row * value_stride + input]);
+#pragma GCC unroll 8
+            for (int part = 0; part < VECTORS; ++part) sums[row][part] = fma(value, channels[part], sums[row][part]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int row = 0; row < ROWS; ++row)
+#pragma GCC unroll 8
+        for (int part = 0; part < VECTORS; ++part) store(results + row * stride + part * WIDTH, sums[row][part]);
+}
+
+// Rows in blocks of nearly one size: 11 rows are 6 and 5, not 8 and 3, which would wait for their own sums.
+template <int MOST, typename Tile>
+static inline void in_blocks(int64_t rows, Tile tile) {
+    const int64_t blocks = (rows + MOST - 1) / MOST;
+    for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t begin = rows * block / blocks, end = rows * (block + 1) / blocks;
+        tile(begin, static_cast<int>(end - begin));
+    }
+}
+
+template <int PANELS, bool WIDE>
+static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
+                                const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
+                                int64_t stride) {
+    constexpr int MOST = WIDE ? WIDE_ROWS : NARROW_ROWS;
+#define MILLIS_ROWS(ROWS)                                                                                       \
+    case ROWS:                                                                                                  \
+        if (ROWS <= MOST)                                                                                  \
+            integer_tile<(ROWS <= MOST ? ROWS : 1), PANELS, WIDE>(leads, bytes, byte_stride, steps, zero, matrix, \
+                                                                       panel, results, stride);                 \
+        break;
+    switch (rows) {
+        MILLIS_ROWS(1) MILLIS_ROWS(2) MILLIS_ROWS(3) MILLIS_ROWS(4)
+        MILLIS_ROWS(5) MILLIS_ROWS(6) MILLIS_ROWS(7) MILLIS_ROWS(8)
+        default: break;
+    }
+#undef MILLIS_ROWS
+}
+
+template <int PANELS>
+static inline void float_rows(int rows, bool leads, const float* values, int64_t value_stride, int64_t inputs,
+                              const float* weights, const float* bias, float* results, int64_t stride) {
+#define MILLIS_ROWS(ROWS)                                                                                          \
+    case ROWS:                                                                                                     \
+        if (ROWS <= FLOAT_ROWS)                                                                                     \
+            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, results, \
+                                                               stride);                                            \
+        break;
+    switch (rows) {
+        MILLIS_ROWS(1) MILLIS_ROWS(2) MILLIS_ROWS(3) MILLIS_ROWS(4)
+        MILLIS_ROWS(5) MILLIS_ROWS(6) MILLIS_ROWS(7) MILLIS_ROWS(8)
+        default: break;
+    }
+#undef MILLIS_ROWS
+}
+
+template <bool WIDE>
+static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
+                           int64_t rows, const Matrix& matrix, float* results, int64_t stride) {
+    int64_t panel = 0;
+    const int64_t tiled = rows == 1 ? 0 : matrix.panels;  // one row is a matter of reading: one stream is fastest
+    for (; panel + TILE_PANELS <= tiled; panel += TILE_PANELS)
+        in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
+            integer_rows<TILE_PANELS, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row,
+                                            matrix, panel, results + row * stride, stride);
+        });
+    for (; panel < matrix.panels; ++panel)
+        in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
+            integer_rows<1, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row, matrix,
+                                  panel, results + row * stride, stride);
+        });
+}
+
+// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly.
+static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
+                              int64_t rows, const Matrix& matrix, float* results, int64_t stride) {
+    if (matrix.wide)
+        integer_panels<true>(bytes, byte_stride, steps, zero, rows, matrix, results, stride);
+    else
+        integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride);
+}
+
+// results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL], and a bias.
+static void multiply_packed(bool leads, const float* values, int64_t value_stride, int64_t rows, int64_t inputs,
+                            const float* weights, int64_t panels, const float* bias, float* results, int64_t stride) {
+    int64_t panel = 0;
+    for (; panel + TILE_PANELS <= panels; panel += TILE_PANELS)
+        in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
+            float_rows<TILE_PANELS>(count, leads && row == 0, values + row * value_stride, value_stride, inputs,
+                                    weights + panel * inputs * PANEL, bias == nullptr ? bias : bias + panel * PANEL,
+                                    results + row * stride + panel * PANEL, stride);
+        });
+    for (; panel < panels; ++panel)
+        in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
+            float_rows<1>(count, leads && row == 0, values + row * value_stride, value_stride, inputs, weights + panel * inputs * PANEL,
+                          bias == nullptr ? bias : bias + panel * PANEL, results + row * stride + panel * PANEL,
+                          stride);
+        });
+}
+
+static void multiply_floats(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
+                            float* results, int64_t stride) {
+    multiply_packed(true, values, value_stride, rows, matrix.inputs, matrix.floats, matrix.panels, matrix.bias, results,
+                    stride);
+}

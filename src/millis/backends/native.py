@@ -1,0 +1,153 @@
+"""millis' own runtime on the CPU: a model's forward pass in compiled kernels made for it, in one call a request.
+
+Loading and answering need NumPy alone, neither torch nor onnx. What is stored is a plan (`millis.backends.plan`): data,
+mapped into memory and computed with where it lies. Why own kernels, and what they take: `docs/native.md`.
+
+int8: weights on symmetric grids, a scale for each output; what enters a product is rounded row by row, each token by
+itself, to 8 bits with a zero point; sums are exact. Tables have a scale for each row. Attention, norms and activations
+are fp32.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from millis import backends
+from millis.backends.plan import file, library
+from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.profile import WARM, Operator, summarised
+from millis.errors import MillisError
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
+from millis.types import Features, Signature
+from millis.waiting import waited_ns
+
+if TYPE_CHECKING:
+    from millis.quantization.arithmetic import Arithmetic
+    from millis.quantization.spec import Quantization
+    from millis.storage.encodings import Array
+    from millis.storage.manifest import Manifest
+
+FILE_NAME = "model.plan"
+COMPUTED = ("per_channel", "calibration", "keep", "fallback", "reduce_range", "aware")  # of a quantization, any value
+
+
+@dataclass(frozen=True)
+class Native:
+    """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
+
+    name = "native"
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
+
+    def missing(self) -> str | None:
+        """The compiled part, where it was not built."""
+        return library.missing()
+
+    def take_apart(self, folder: Path) -> "dict[str, Array]":
+        """The plan's tensors, or those of the segments' plans, by themselves, for an archive."""
+        return {name: part for path in sorted(folder.glob("*.plan")) for name, part in file.take_apart(path).items()}
+
+    def write(
+        self,
+        model: Any,
+        folder: Path,
+        signature: Signature,
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write `model.plan` into `folder`.
+
+        Raises:
+            MillisError: the compiled part is missing, a model or a quantization that it does not compute, weights that
+                are no numbers, or a plan that does not compute what the module does.
+        """
+        self._check(quantization)
+        from millis.backends.plan.export import export
+
+        return export(model, folder / FILE_NAME, signature, quantization, calibration)
+
+    def write_segments(
+        self,
+        model: Any,
+        folder: Path,
+        signature: Signature,
+        quantization: "Quantization | None",
+        calibration: Sequence[Features] = (),
+    ) -> tuple[str, ...]:
+        """Write one plan a segment into `folder`.
+
+        Raises:
+            MillisError: as `write`.
+        """
+        self._check(quantization)
+        from millis.backends.plan.export import export_segments
+
+        return export_segments(model, folder, signature, quantization, calibration)
+
+    def arithmetic(self, quantization: "Quantization") -> "Arithmetic":
+        """What training has to imitate.
+
+        Raises:
+            MillisError: a quantization that it does not compute.
+        """
+        _check_computed(quantization)
+        from millis.backends.plan.arithmetic import arithmetic
+
+        return arithmetic(quantization)
+
+    def _check(self, quantization: "Quantization | None") -> None:
+        if lacking := self.missing():
+            raise MillisError(f"backend=native: {lacking}. Or use backend=onnxruntime")
+        if quantization is not None:
+            _check_computed(quantization)
+
+
+def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
+    """Open the artifact's plan.
+
+    Raises:
+        MillisError: the compiled part is missing, or the plan is damaged.
+    """
+    _check_loadable(manifest)
+    return PlanSession(file.read(folder / FILE_NAME, threads))
+
+
+def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:
+    """Open the plans of an artifact's segments, first to last.
+
+    Raises:
+        MillisError: as `load`.
+    """
+    _check_loadable(manifest)
+    count = len(manifest.spec.exits) + 1
+    return [PlanSegment(file.read(file.segment_path(folder, position), threads)) for position in range(count)]
+
+
+def _check_loadable(manifest: "Manifest") -> None:
+    backends.options(Native, manifest)
+    if lacking := library.missing():
+        raise MillisError(f"artifact {manifest.name!r} runs on backend=native: {lacking}")
+
+
+def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
+    """What each step of the plan takes."""
+    session, waited, times = load(folder, manifest, threads), [], []
+    for features in requests[:WARM]:
+        session(features)
+    for features in requests:
+        before = waited_ns()
+        times.append(session.times(features))
+        waited.append((waited_ns() - before) / 1e3)
+    return summarised(times, waited)
+
+
+def _check_computed(quantization: "Quantization") -> None:
+    from millis.quantization.spec import Quantization
+
+    asked, known = asdict(quantization), asdict(Quantization())
+    if others := [name for name in asked if name not in COMPUTED and asked[name] != known[name]]:
+        told = ", ".join(f"{name}={asked[name]!r}" for name in others)
+        raise MillisError(
+            f"backend=native got a quantization with {told}; expected dynamic int8 (quantization=dynamic), which it "
+            "rounds row by row. Use backend=onnxruntime for any other"
+        )

@@ -1,0 +1,189 @@
+"""Puts a plan together: slots, steps, and tensors as the kernels read them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from millis.backends.plan import file, packing, steps
+from millis.backends.plan.slots import reused
+from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Slot, Step, Table
+from millis.errors import MillisError
+from millis.models.low_rank import LowRankLinear
+from millis.quantization.parameters import Parameters
+from millis.types import Output
+
+
+class Integers:
+    """What becomes integers, and on which grids.
+
+    Args:
+        high: Largest integer of a weight; see `millis.backends.plan.packing.rounded`.
+        per_channel: A scale for each output of a matrix, or one.
+        kept: Names of the layers that stay fp32.
+    """
+
+    def __init__(self, high: int, per_channel: bool, kept: Collection[str]) -> None:
+        self.high, self.per_channel, self.kept = high, per_channel, frozenset(kept)
+
+
+class Builder:
+    """Collects the parts of a plan.
+
+    Args:
+        model: Whose layers go into it, by name.
+        outputs: Of the model.
+        integers: None leaves all of it fp32.
+    """
+
+    def __init__(self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None) -> None:
+        self._integers = integers
+        self._trained: Parameters = getattr(model, "quantization", {})
+        self._names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
+        self._outputs = [Slot(output.per, output.width) for output in outputs]
+        self._slots: list[Slot] = []
+        self._steps: list[Step] = []
+        self._named: list[tuple[str, NDArray[Any]]] = []
+
+    def write(self, path: Path) -> None:
+        """Write the plan's file."""
+        slots, ordered = reused(self._slots, self._steps)
+        plan = Plan(slots, self._outputs, ordered, file.placed(self._named))
+        file.write(path, plan, [array for _, array in self._named])
+
+    def slot(self, per: Per, width: int) -> int:
+        """A fresh matrix between steps."""
+        self._slots.append(Slot(per, width))
+        return len(self._slots) - 1
+
+    def per(self, slot: int) -> Per:
+        """What has a row in it."""
+        return self._slots[slot].per
+
+    def add(self, step: Step) -> None:
+        """The next step."""
+        self._steps.append(step)
+
+    def tensor(self, name: str, array: NDArray[Any]) -> int:
+        """A tensor's place."""
+        self._named.append((name, array))
+        return len(self._named) - 1
+
+    def row(self, name: str, values: Tensor) -> int:
+        """A vector's place, padded."""
+        return self.tensor(name, packing.row(floats(values)))
+
+    def name(self, layer: nn.Module) -> str:
+        """A layer's dotted name in the model."""
+        return self._names[id(layer)]
+
+    def norm(self, layer: nn.LayerNorm) -> Norm:
+        """A layer norm's tensors."""
+        name = self.name(layer)
+        return Norm(self.row(f"{name}.weight", layer.weight), self.row(f"{name}.bias", layer.bias), layer.eps)
+
+    def table(self, layer: nn.Embedding) -> Table:
+        """An embedding table: in integers with a scale a row, unless it is kept."""
+        name, values = self.name(layer), floats(layer.weight)
+        count, width = values.shape
+        if not self.rounds(layer):
+            return Table(count, width, "fp32", self.tensor(f"{name}.weight", packing.table_rows(values)))
+        rounded = self._rounded(f"{name}.weight", values, 127)
+        rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
+        return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
+
+    def rounds(self, layer: nn.Module) -> bool:
+        """Whether a layer becomes integers."""
+        return self._integers is not None and self.name(layer) not in self._integers.kept
+
+    def linear(self, layers: Sequence[Any], source: int, out: int, activation: Activation = "none") -> None:
+        """out = activation(layers(source)), side by side where they are several that read the same.
+
+        Plain layers of one kind are one product; a layer of low rank is two.
+        """
+        column = 0
+        for together in self._together(layers):
+            if isinstance(together[0], LowRankLinear):
+                (layer,) = together
+                narrow = self.slot(self.per(source), layer.rank)
+                self.add(steps.Linear(source, narrow, self._matrix([layer.down])))
+                self.add(steps.Linear(narrow, out, self._matrix([layer.up]), activation, column))
+            else:
+                self.add(steps.Linear(source, out, self._matrix(together), activation, column))
+            column += sum(layer.out_features for layer in together)
+
+    def matrix(self, name: str, weight: Tensor, bias: Tensor | None, rounds: bool, parameter: str = "") -> Matrix:
+        """A matrix [O, I] and its bias.
+
+        Args:
+            parameter: What the weight is called in the model.
+        """
+        parts = {parameter: floats(weight)}
+        return self._packed(name, parts, None if bias is None else floats(bias), rounds)
+
+    def _rounded(
+        self, parameter: str, weights: packing.Floats, high: int, per_channel: bool = True
+    ) -> packing.Integers:
+        """The integers of a weight: those that training settled on, or else what its range gives."""
+        values = self._trained.get(f"{parameter}.values")
+        if values is None:
+            return packing.rounded(weights, high, per_channel)
+        scales = self._trained[f"{parameter}.scale"].float().reshape(-1).numpy()
+        return packing.Integers(values.numpy().astype(np.int8), scales)
+
+    def give(self, source: int, output: int) -> None:
+        """A slot's rows as the model's output of this number."""
+        self.add(steps.Give(source, output, self._outputs[output].width))
+
+    def _together(self, layers: Sequence[Any]) -> list[list[Any]]:
+        plain = all(isinstance(layer, nn.Linear) for layer in layers)
+        if plain and len({self.rounds(layer) for layer in layers}) == 1 and len({_biased(one) for one in layers}) == 1:
+            return [list(layers)]
+        return [[layer] for layer in layers]
+
+    def _matrix(self, layers: Sequence[Any]) -> Matrix:
+        parts = {f"{self.name(layer)}.weight": floats(layer.weight) for layer in layers}
+        bias = np.concatenate([floats(layer.bias) for layer in layers]) if _biased(layers[0]) else None
+        return self._packed(self.name(layers[0]), parts, bias, self.rounds(layers[0]))
+
+    def _packed(
+        self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, rounds: bool
+    ) -> Matrix:
+        """Weights by their names, one below the other."""
+        weights = np.concatenate([*parts.values()])
+        outputs, inputs = weights.shape
+        if not rounds:
+            place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
+        else:
+            assert self._integers is not None
+            high, per_channel = self._integers.high, self._integers.per_channel
+            rounded = [self._rounded(parameter, part, high, per_channel) for parameter, part in parts.items()]
+            values = np.concatenate([part.values for part in rounded])
+            steps_of = np.concatenate([np.broadcast_to(part.scales, (len(part.values),)) for part in rounded])
+            place = self.tensor(f"{name}.weight", packing.integer_panels(values))
+            scales = self.tensor(f"{name}.scales", packing.row(steps_of))
+        biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
+        return Matrix(inputs, outputs, "int8" if rounds else "fp32", place, scales, biased)
+
+
+def floats(values: Tensor) -> packing.Floats:
+    """A weight as NumPy's fp32.
+
+    Raises:
+        MillisError: it holds a number that is none, or an infinite one.
+    """
+    if not bool(torch.isfinite(values).all()):
+        raise MillisError(
+            "backend=native got weights that hold NaN or infinite values, expected finite ones: the training has "
+            "diverged. Train again with a lower learning rate, or use backend=eager to look into the model"
+        )
+    found: packing.Floats = values.detach().float().numpy()
+    return found
+
+
+def _biased(layer: Any) -> bool:
+    return layer.bias is not None

@@ -1,0 +1,75 @@
+"""Weights as the kernels read them.
+
+A matrix [O, I] lies in panels of 16 outputs, zeros where O is no multiple: fp32 as [panels, I, 16]; integers, four
+inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order. Rows of
+tables, biases and norms are padded with zeros to a multiple of 16.
+
+Integers are symmetric, s = max|w| / high of each output, or of the whole matrix; a table's rows have a scale each.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PANEL = 16
+TINY = float(np.finfo(np.float32).tiny)
+
+Floats = NDArray[np.float32]
+
+
+class Integers(NamedTuple):
+    """A matrix on its grid: w ≈ scales · values.
+
+    Args:
+        values: [O, I] int8.
+        scales: [O], or [1] for the whole matrix.
+    """
+
+    values: NDArray[np.int8]
+    scales: Floats
+
+
+def padded(count: int, multiple: int = PANEL) -> int:
+    """The next multiple."""
+    return -(-count // multiple) * multiple
+
+
+def row(values: Floats) -> Floats:
+    """A vector [n] with zeros up to a multiple of 16."""
+    return np.pad(values.astype(np.float32), (0, padded(len(values)) - len(values)))
+
+
+def rounded(weights: Floats, high: int, per_channel: bool = True) -> Integers:
+    """`weights` [O, I] on symmetric grids of -high..high, ties to the even integer.
+
+    Args:
+        high: 127, or 64 where products of more would saturate (`millis.quantization.processor`).
+        per_channel: A scale for each output, or one.
+    """
+    most = np.abs(weights).max(axis=1 if per_channel else None, initial=0.0).reshape(-1)
+    scales = (most.astype(np.float64) / high).astype(np.float32)
+    scales = np.where(scales < TINY, np.float32(1), scales)
+    values = np.clip(np.rint(weights / scales[:, None]), -high, high).astype(np.int8)
+    return Integers(values, scales)
+
+
+def panels(weights: Floats) -> Floats:
+    """fp32 [O, I] → [panels, I, 16]."""
+    outputs, inputs = weights.shape
+    full = np.zeros((padded(outputs), inputs), np.float32)
+    full[:outputs] = weights
+    return np.ascontiguousarray(full.reshape(-1, PANEL, inputs).transpose(0, 2, 1))
+
+
+def integer_panels(values: NDArray[np.int8]) -> NDArray[np.int8]:
+    """int8 [O, I] → [panels, I / 4, 16, 4]."""
+    outputs, inputs = values.shape
+    full = np.zeros((padded(outputs), padded(inputs, 4)), np.int8)
+    full[:outputs, :inputs] = values
+    return np.ascontiguousarray(full.reshape(-1, PANEL, padded(inputs, 4) // 4, 4).transpose(0, 2, 1, 3))
+
+
+def table_rows(rows: NDArray[np.generic]) -> NDArray[np.generic]:
+    """[V, D] → [V, padded D]."""
+    return np.pad(rows, ((0, 0), (0, padded(rows.shape[1]) - rows.shape[1])))

@@ -1,0 +1,13 @@
+"""What has no plan, as a user reads it."""
+
+from millis.errors import MillisError
+
+INSTEAD = "Use backend=onnxruntime, or backend=eager"
+
+
+def refusal(what: str) -> MillisError:
+    """A model that cannot be run."""
+    return MillisError(
+        f"backend=native cannot run {what}: expected a transformer with post-norm blocks, static, convolution or "
+        f"bilstm. {INSTEAD}"
+    )

@@ -1,0 +1,180 @@
+"""Each kernel of each instruction set against NumPy: integers exactly, floats to a few units in the last place."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millis.backends.plan import library, packing
+from millis.backends.plan.steps import Activation
+from millis.backends.plan.words import ACTIVATIONS
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 130), st.integers(1, 70))  # rows, inputs, outputs
+SEEDS = st.integers(0, 2**32 - 1)
+RUNS = settings(max_examples=60, deadline=None)
+
+
+@pytest.fixture(scope="module", params=library.SETS)
+def number(request):
+    """An instruction set, as the library counts them."""
+    if lacking := library.missing():
+        pytest.skip(lacking)
+    if request.param not in library.available():
+        pytest.skip(f"this processor has no {request.param}")
+    return library.SETS[request.param]
+
+
+def at(array):
+    return None if array is None else array.ctypes.data
+
+
+def multiply(number, rows, weights, steps, zeros, scales, sums, bias, outputs, wide):
+    """Rows [M, padded inputs] times packed weights; results [M, outputs]."""
+    count, stride = rows.shape
+    results = np.full((count, packing.padded(outputs) + 16), np.nan, np.float32)
+    inputs = weights[1]
+    library.load().millis_multiply(
+        number, at(rows), stride, at(steps), at(zeros), count, inputs, outputs, at(weights[0]), at(scales), at(sums),
+        at(bias), wide, at(results), results.shape[1],
+    )  # fmt: skip
+    return results[:, :outputs]
+
+
+def integer_case(rows, inputs, outputs, high, chance, extreme):
+    """Bytes, zero points and integers; at their ends where `extreme`, which is what saturates 16 bits."""
+    values = chance.choice([-high, high] if extreme else np.arange(-high, high + 1), (outputs, inputs)).astype(np.int8)
+    stride = packing.padded(inputs, 64)
+    given = chance.integers(255 if extreme else 0, 256, (rows, stride)).astype(np.uint8)
+    zeros = chance.integers(0, 256, rows).astype(np.int32)
+    sums = np.pad(values.sum(axis=1, dtype=np.int32), (0, packing.padded(outputs) - outputs))
+    return given, zeros, values, sums
+
+
+@RUNS
+@given(SIZES, SEEDS, st.sampled_from([64, 127, 128]), st.booleans())
+def test_sums_of_integers_are_exact(number, sizes, seed, high, extreme):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    given, zeros, values, sums = integer_case(rows, inputs, outputs, min(high, 127), chance, extreme)
+    if high == 128:
+        values[:, 0] = -128
+        sums = np.pad(values.sum(axis=1, dtype=np.int32), (0, packing.padded(outputs) - outputs))
+    ones = np.ones(packing.padded(outputs), np.float32)
+    packed = packing.integer_panels(values), inputs
+    found = multiply(
+        number, given, packed, np.ones(rows, np.float32), zeros, ones, sums, None, outputs, high > 64
+    )  # fmt: skip
+    centred = given[:, :inputs].astype(np.int64) - zeros[:, None]
+    assert np.array_equal(found, (centred @ values.T.astype(np.int64)).astype(np.float32))
+
+
+def test_long_sums_are_exact_too(number):
+    chance = np.random.default_rng(0)
+    given, zeros, values, sums = integer_case(3, 65536, 5, 127, chance, extreme=True)
+    zeros[:] = 0
+    ones = np.ones(16, np.float32)
+    packed = packing.integer_panels(values), 65536
+    found = multiply(number, given, packed, np.ones(3, np.float32), zeros, ones, sums, None, 5, True)
+    assert np.array_equal(found, (given.astype(np.int64) @ values.T.astype(np.int64)).astype(np.float32))
+
+
+@RUNS
+@given(SIZES, SEEDS)
+def test_steps_scales_and_bias_are_applied(number, sizes, seed):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    given, zeros, values, sums = integer_case(rows, inputs, outputs, 127, chance, extreme=False)
+    steps = chance.random(rows, np.float32) + np.float32(0.1)
+    scales, bias = (chance.random(outputs, np.float32) + np.float32(0.1) for _ in range(2))
+    packed = packing.integer_panels(values), inputs
+    found = multiply(
+        number, given, packed, steps, zeros, packing.row(scales), sums, packing.row(bias), outputs, True
+    )  # fmt: skip
+    exact = (given[:, :inputs].astype(np.int64) - zeros[:, None]) @ values.T.astype(np.int64)
+    expected = exact * (steps[:, None].astype(np.float64) * scales) + bias
+    assert np.allclose(found, expected, rtol=1e-6, atol=1e-5 * np.abs(expected).max())
+
+
+@RUNS
+@given(SIZES, SEEDS, st.booleans())
+def test_products_of_floats(number, sizes, seed, biased):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    given = chance.normal(size=(rows, inputs)).astype(np.float32)
+    weights = chance.normal(size=(outputs, inputs)).astype(np.float32)
+    bias = chance.normal(size=outputs).astype(np.float32) if biased else None
+    packed = packing.panels(weights), inputs
+    found = multiply(
+        number, given, packed, None, None, None, None, None if bias is None else packing.row(bias), outputs, False
+    )  # fmt: skip
+    expected = given.astype(np.float64) @ weights.T.astype(np.float64) + (0 if bias is None else bias)
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def round_rows(number, values, width):
+    rows, stride = values.shape
+    given, steps, zeros = np.zeros((rows, stride), np.uint8), np.zeros(rows, np.float32), np.zeros(rows, np.int32)
+    library.load().millis_round_rows(
+        number, at(values), stride, rows, width, at(given), at(steps), at(zeros)
+    )  # fmt: skip
+    return given[:, :width], steps, zeros
+
+
+def rounded(values):
+    """The same in NumPy, in fp32 as the kernels."""
+    low = np.minimum(values.min(axis=1), 0)
+    step = (np.maximum(values.max(axis=1), 0) - low) / np.float32(255)
+    step = np.where(step < np.finfo(np.float32).tiny, np.float32(1), step)
+    inverse = np.float32(1) / step
+    zero = np.clip(np.floor(-low * inverse + np.float32(0.5)), 0, 255)
+    given = np.clip(np.rint(values * inverse[:, None]) + zero[:, None], 0, 255)
+    return given.astype(np.uint8), step, zero.astype(np.int32)
+
+
+@RUNS
+@given(st.integers(1, 9), st.integers(1, 200), SEEDS, st.sampled_from(["normal", "positive", "negative", "tiny", "0"]))
+def test_rows_are_rounded_as_numpy_rounds_them(number, rows, width, seed, kind):
+    values = np.full((rows, packing.padded(width, 64)), 1e30, np.float32)  # what pads a row is not read
+    drawn = np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
+    values[:, :width] = {
+        "normal": drawn, "positive": np.abs(drawn), "negative": -np.abs(drawn), "tiny": drawn * np.float32(1e-30),
+        "0": drawn * 0,
+    }[kind]  # fmt: skip
+    for found, expected in zip(round_rows(number, values, width), rounded(values[:, :width]), strict=True):
+        assert np.array_equal(found, expected)
+
+
+def test_a_row_by_hand(number):
+    # Range -1..4: step 5 / 255, zero 51; 1.5 / step = 76.5, which is rounded to the even 76.
+    values = np.zeros((1, 64), np.float32)
+    values[0, :4] = [-1, 4, 0, 1.5]
+    given, steps, zeros = round_rows(number, values, 4)
+    assert (given.tolist(), zeros.tolist()) == ([[0, 255, 51, 127]], [51])
+    assert steps[0] == pytest.approx(5 / 255)
+
+
+REFERENCES = {
+    "none": lambda x: x,
+    "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: max(x, 0.0),
+    "tanh": math.tanh,
+    "silu": lambda x: x / (1 + math.exp(-x)),
+}
+
+
+def test_every_activation_has_a_reference():
+    assert set(REFERENCES) == set(Activation.__args__)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_activations(number, name):
+    given = np.concatenate([np.linspace(-30, 30, 4801), [-80.0, 80.0, 1e-20]]).astype(np.float32)
+    room = np.zeros(packing.padded(len(given), 64), np.float32)
+    room[: len(given)] = given
+    library.load().millis_activate(number, at(room), len(given), ACTIVATIONS.index(name))
+    expected = np.array([REFERENCES[name](float(value)) for value in given])
+    assert np.abs(room[: len(given)] - expected).max() < 2e-6
+    assert np.allclose(room[: len(given)], expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,451 @@
+"""millis' own runtime: whole models of every architecture against eager, on every instruction set; what it refuses."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from signatures import PAIRS, TEXTS
+from torch import nn
+
+from millis.backends.eager import segments_of
+from millis.backends.native import FILE_NAME, Native, load
+from millis.backends.plan import file, library
+from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.tracing import every
+from millis.errors import MillisError
+from millis.models import build, read
+from millis.models.outputs import each
+from millis.models.token_pruning import tokens_left
+from millis.quantization.phase import set_phase
+from millis.quantization.qat import Aware
+from millis.quantization.rounding import convert, prepare
+from millis.quantization.spec import Calibration, Quantization
+from millis.types import Features, Signature
+
+if library.missing():
+    pytest.skip(str(library.missing()), allow_module_level=True)
+
+VOCABULARY, LONGEST = 40, 24
+SIZES = {"vocab_size": VOCABULARY, "type_vocab_size": 2, "pad_token_id": 1}
+ENCODERS = {
+    "bert": {"model_type": "bert", **SIZES, "max_position_embeddings": LONGEST},
+    "roberta": {"model_type": "roberta", **SIZES, "type_vocab_size": 1, "max_position_embeddings": LONGEST + 2},
+    "electra": {"model_type": "electra", **SIZES, "embedding_size": 12, "max_position_embeddings": LONGEST},
+    "distilbert": {"model_type": "distilbert", "vocab_size": VOCABULARY, "max_position_embeddings": LONGEST},
+}
+NAMES = {
+    "distilbert": ("dim", "n_layers", "n_heads", "hidden_dim"),
+    "others": ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+}
+DYNAMIC = Quantization(reduce_range=False)
+
+
+@pytest.fixture(params=library.SETS)
+def instructions(request, monkeypatch):
+    if request.param not in library.available():
+        pytest.skip(f"this processor has no {request.param}")
+    monkeypatch.setenv(library.FORCED, request.param)
+    return request.param
+
+
+def transformer(kind, hidden=32, size=8, heads=(4, 2), ffn=(48, 20), **changes):
+    """A model of an architecture with wide-apart weights."""
+    names = NAMES.get(kind, NAMES["others"])
+    encoder = ENCODERS[kind] | dict(zip(names, (hidden, len(heads), 1, max(*ffn, 1)), strict=True))
+    spec = {
+        "family": "transformer", "encoder": encoder, "shape": {"head_size": size, "heads": [*heads], "ffn": [*ffn]},
+        "pooling": "mean", "dropout": 0.0, "num_labels": 3, "affixes": [[], []],
+    } | changes  # fmt: skip
+    return spread(build(read(spec)))
+
+
+def spread(model, seed=0):
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name.lower():
+                parameter.normal_(std=0.3)
+            else:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model.eval()
+
+
+def signature_of(model, pairs=False):
+    return Signature(PAIRS.inputs if pairs else TEXTS.inputs, model.spec.outputs)
+
+
+def session(model, folder, quantization=None, pairs=False):
+    Native().write(model, folder, signature_of(model, pairs), quantization)
+    return PlanSession(file.read(folder / FILE_NAME))
+
+
+def batch(seed, count, length, pairs=False):
+    """Rows of several lengths, each of at least one token; none is RoBERTa's padding where it is a token."""
+    chance = np.random.default_rng(seed)
+    lengths = chance.integers(1, length + 1, count)
+    lengths[0] = length
+    mask = (np.arange(length) < lengths[:, None]).astype(np.int64)
+    ids = np.where(mask, chance.integers(2, VOCABULARY, (count, length)), 1)
+    types = chance.integers(0, 2, (count, length)) * mask if pairs else None
+    return Features(ids, mask, types)
+
+
+def eager(model, features):
+    arguments = [torch.from_numpy(array) for array in features if array is not None]
+    with torch.inference_mode():
+        return [output.numpy() for output in each(model(*arguments))]
+
+
+def agree(found, expected, features, outputs, tolerance=2e-5):
+    for ours, theirs, output in zip(found, expected, outputs, strict=True):
+        real = features.mask > 0 if output.per == "token" else slice(None)
+        assert ours.dtype == np.float32 and ours.shape == theirs.shape
+        assert np.abs(ours[real] - theirs[real]).max() <= tolerance * max(1, np.abs(theirs[real]).max())
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_architecture_answers_as_eager(kind, tmp_path):
+    model = transformer(kind)
+    native = session(model, tmp_path)
+    for seed, (count, length) in enumerate([(1, 1), (1, 7), (1, LONGEST), (3, 5), (40, 9)]):
+        features = batch(seed, count, length)
+        agree(native(features), eager(model, features), features, model.spec.outputs)
+
+
+SHAPES = {
+    "no heads": {"heads": (0, 3)},
+    "no neurons": {"ffn": (0, 5)},
+    "nothing left": {"heads": (0, 0), "ffn": (0, 0)},
+    "odd sizes": {"hidden": 20, "size": 7, "heads": (3, 1), "ffn": (13, 1)},
+    "wide heads": {"hidden": 24, "size": 40, "heads": (1, 2)},
+    "many layers": {"heads": (1,) * 7, "ffn": (3,) * 7},
+    "first position": {"pooling": "cls"},
+    "pooler": {"pooling": "cls", "pooler": "tanh"},
+    "low rank": {"ranks": {
+        "encoder.embeddings.word_embeddings": 5, "encoder.encoder.layer.0.attention.self.key": 3,
+        "encoder.encoder.layer.1.intermediate.dense": 4, "encoder.encoder.layer.0.attention.output.dense": 2,
+    }},
+    "two outputs": {"outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]]},
+    "tags alone": {"outputs": [["tags", "token", 4, "one"]]},
+    "a vector": {"outputs": [["vector", "text", 32, "vector"]]},
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_answers_as_eager(shape, tmp_path):
+    model = transformer("bert", **SHAPES[shape])
+    native = session(model, tmp_path, pairs=True)
+    for seed, (count, length) in enumerate([(1, 1), (1, 8), (4, 6)]):
+        features = batch(seed, count, length, pairs=True)
+        agree(native(features), eager(model, features), features, model.spec.outputs)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu"])
+def test_every_activation(activation, tmp_path):
+    encoder = ENCODERS["bert"] | {
+        "hidden_act": activation, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1,
+        "intermediate_size": 48,
+    }  # fmt: skip
+    model, features = transformer("bert", encoder=encoder), batch(0, 2, 5)
+    agree(session(model, tmp_path)(features), eager(model, features), features, model.spec.outputs)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_random_models_answer_as_eager(tmp_path, data):
+    layers = data.draw(st.integers(1, 3))
+    model = transformer(
+        data.draw(st.sampled_from(["bert", "roberta", "distilbert"])),
+        hidden=data.draw(st.integers(2, 40)),
+        size=data.draw(st.integers(1, 20)),
+        heads=data.draw(st.tuples(*[st.integers(0, 4)] * layers)),
+        ffn=data.draw(st.tuples(*[st.integers(0, 40)] * layers)),
+        pooling=data.draw(st.sampled_from(["mean", "cls"])),
+    )
+    features = batch(data.draw(st.integers(0, 99)), data.draw(st.integers(1, 9)), data.draw(st.integers(1, LONGEST)))
+    found, expected = session(model, tmp_path)(features), eager(model, features)
+    agree(found, expected, features, model.spec.outputs, tolerance=1e-4)
+
+
+SMALL = {
+    "static": {"family": "static", "vocab_size": VOCABULARY, "size": 20, "dropout": 0.0, "num_labels": 3},
+    "static l2": {
+        "family": "static", "vocab_size": VOCABULARY, "size": 3, "norm": "l2", "dropout": 0.0, "num_labels": 3,
+    },
+    "convolution": {
+        "family": "convolution", "vocab_size": VOCABULARY, "embedding_size": 20, "filters": 19, "widths": [1, 3, 5],
+        "dropout": 0.0, "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]],
+    },
+    "bilstm": {
+        "family": "bilstm", "vocab_size": VOCABULARY, "embedding_size": 20, "hidden_size": 19, "dropout": 0.0,
+        "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("quantization", [None, DYNAMIC], ids=["fp32", "int8"])
+def test_small_families(kind, quantization, tmp_path):
+    model = spread(build(read(SMALL[kind])))
+    native = session(model, tmp_path, quantization)
+    for seed, (count, length) in enumerate([(1, 1), (1, 9), (5, 7)]):
+        features = batch(seed, count, length)
+        outputs, expected = model.spec.outputs, eager(model, features)
+        agree(native(features), expected, features, outputs, 2e-5 if quantization is None else 0.05)
+
+
+def rounded_weights(weight):
+    step = (weight.abs().amax(dim=1, keepdim=True).double() / 127).float()
+    step = torch.where(step < torch.finfo().tiny, 1.0, step)
+    return (weight / step).round() * step
+
+
+def rounded_rows(x):
+    low, high = x.amin(-1, keepdim=True).clamp(max=0), x.amax(-1, keepdim=True).clamp(min=0)
+    step = (high - low) / 255
+    zero = (-low / step + 0.5).floor()
+    return ((x * (1 / step)).round() + zero).clamp(0, 255).sub(zero) * step
+
+
+def simulated(model):
+    """A model of floats that rounds what `backend=native` says it rounds."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            module.weight.data.copy_(rounded_weights(module.weight))
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(lambda _, given: (rounded_rows(given[0]),))
+    return model
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_integers_are_those_that_are_described(kind, tmp_path):
+    model, features = transformer(kind), batch(1, 6, 11)
+    (found,), plain = session(model, tmp_path, DYNAMIC)(features), eager(model, features)[0]
+    (expected,) = eager(simulated(model), features)
+    # Another order of a sum may turn a rounding; that is far less than what rounding does at all.
+    assert np.abs(found - expected).mean() < 0.2 * np.abs(plain - expected).mean()
+    assert np.abs(found - plain).max() < 0.1 * np.abs(plain).max()
+
+
+def dropping(kind, thresholds, **changes):
+    model = transformer(kind, tokens=[*range(len(thresholds))], **changes)
+    with torch.no_grad():
+        model.between.thresholds[0].copy_(torch.tensor(thresholds).log())
+    return model
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_tokens_that_are_dropped_are_left_out(kind, tmp_path):
+    model = dropping(kind, [0.08, 0.12])
+    native = session(model, tmp_path)
+    for seed, (count, length) in enumerate([(1, 1), (1, 12), (5, 20), (30, 9)]):
+        features = batch(seed, count, length)
+        inputs = torch.from_numpy(features.ids), torch.from_numpy(features.mask)
+        left = tokens_left(model, *inputs)[-1].numpy()
+        assert length == 1 or (left < features.mask.sum(axis=1)).any()
+        agree(native(features), eager(model, features), features, model.spec.outputs)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("quantization", [None, DYNAMIC], ids=["fp32", "int8"])
+def test_segments_are_those_of_eager(quantization, tmp_path):
+    model = transformer("bert", heads=(4, 2, 1, 3), ffn=(48, 20, 7, 16), exits=[0, 2], pooling="cls")
+    Native().write_segments(model, tmp_path, signature_of(model), quantization)
+    here = [PlanSegment(file.read(file.segment_path(tmp_path, position))) for position in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"segment_{position}.plan" for position in range(3)]
+    for seed, (count, length) in enumerate([(1, 1), (1, 8), (4, 6)]):
+        features = batch(seed, count, length)
+        expected = every(segments_of(model), features)
+        assert every(here, features) == pytest.approx(expected, abs=1e-4 if quantization is None else 0.3)
+    states, _ = here[0](features)
+    with pytest.raises(MillisError, match=r"is given states \[4, 6, 31\] and takes \[4, 6, 32\]"):
+        here[1](states[:, :, :31], features.mask)
+    with pytest.raises(MillisError, match="it begins where another segment should end"):
+        here[1](features)
+    with pytest.raises(MillisError, match=r"is given states .* and takes \[4, 6, None\]"):
+        here[0](states, features.mask)
+    session(transformer("bert"), tmp_path)
+    with pytest.raises(MillisError, match="a segment gives logits and states"):
+        PlanSegment(file.read(tmp_path / FILE_NAME))
+
+
+def test_layers_are_kept_in_fp32(tmp_path):
+    model, features = transformer("bert"), batch(0, 3, 8)
+    kept = Quantization(keep=("encoder", "head"), reduce_range=False)
+    agree(session(model, tmp_path, kept)(features), eager(model, features), features, model.spec.outputs)
+
+
+def test_seven_bits_are_asked_for_and_told(tmp_path):
+    model = transformer("bert")
+    notes = Native().write(model, tmp_path, signature_of(model), Quantization(reduce_range=True))
+    assert notes == ("weights have 7 bits, as asked (reduce_range)",)
+    plan = file.read(tmp_path / FILE_NAME)
+    matrix = plan.plan.tensors[next(step for step in plan.plan.steps if hasattr(step, "matrix")).matrix.weights]
+    values = plan.data[plan.start + matrix.offset :][: matrix.count].view(np.int8)
+    assert (values.min(), values.max()) == (-64, 64)
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        Quantization(activations="static", calibration=Calibration(texts=4)),
+        Quantization(activations="none", block_size=32),
+        Quantization(activations="static", calibration=Calibration(texts=4), aware=Aware()),
+        Quantization(smooth=0.5, calibration=Calibration(texts=4)),
+    ],
+)
+def test_other_integers_are_refused(quantization, tmp_path):
+    with pytest.raises(
+        MillisError, match=r"backend=native got a quantization with .* expected dynamic int8 .* Use backend=onnxruntime"
+    ):
+        Native().write(transformer("bert"), tmp_path, TEXTS, quantization)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", [*ENCODERS, "low rank", "static", "bilstm", "convolution"])
+@pytest.mark.parametrize("ranges", ["moving_average", "lsq", "percentile"])
+def test_what_training_imitated_is_what_is_computed(kind, ranges, tmp_path):
+    asked = Quantization(reduce_range=False, aware=Aware(ranges=ranges, percentile=97.0))
+    if kind in SMALL:
+        model = spread(build(read(SMALL[kind])))
+    else:
+        model = transformer("bert", **SHAPES["low rank"]) if kind == "low rank" else transformer(kind)
+    prepare(model, asked, Native().arithmetic(asked))
+    set_phase(model, enabled=True, frozen=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    for seed in range(3):
+        features = batch(seed, 4, 7)
+        each(model(torch.from_numpy(features.ids), torch.from_numpy(features.mask)))[0].square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    texts = [batch(seed, 1, 9) for seed in range(12)]
+    imitated = [eager(model, text) for text in texts]
+    native = session(convert(model), tmp_path, asked)
+    apart = [np.abs(ours - theirs).max() for text, found in zip(texts, imitated, strict=True)
+             for ours, theirs in zip(native(text), found, strict=True)]  # fmt: skip
+    size = max(np.abs(found[0]).max() for found in imitated)
+    # Another order of a sum may turn a rounding; of an LSTM the state is rounded too, which training leaves.
+    assert np.median(apart) < (0.02 if kind == "bilstm" else 2e-3) * size
+
+
+def gpt2():
+    return build(read({
+        "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 2, "affixes": [[], []],
+        "encoder": {"model_type": "gpt2", "vocab_size": 40, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16},
+        "shape": {"head_size": 8, "heads": [2], "ffn": [8]},
+    }))  # fmt: skip
+
+
+REFUSED = {
+    "a 'gpt2' encoder, whose norms precede its sublayers": gpt2,
+    "a model of class Linear": lambda: nn.Linear(2, 2),
+    "the activation 'leaky_relu'": lambda: transformer("bert", encoder=ENCODERS["bert"] | {
+        "hidden_act": "leaky_relu", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1,
+        "intermediate_size": 48,
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_it_cannot_run_is_refused_with_the_reason(what, tmp_path):
+    with pytest.raises(MillisError, match=f"backend=native cannot run {what}.*Use backend=onnxruntime"):
+        Native().write(REFUSED[what](), tmp_path, TEXTS, None)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    model = transformer("bert")
+    model.head.weight.data[0, 0] = float("nan")
+    with pytest.raises(MillisError, match="hold NaN or infinite values, expected finite ones"):
+        Native().write(model, tmp_path, TEXTS, None)
+
+
+@pytest.mark.parametrize(
+    ("ids", "types", "message"),
+    [
+        ([[1, VOCABULARY]], None, f"token id {VOCABULARY} is outside of the model's vocabulary"),
+        ([[1, -1]], None, "token id -1 is outside"),
+        ([[1, 2**40]], None, "token id 1099511627776 is outside"),
+        ([[3] * (LONGEST + 1)], None, f"{LONGEST + 1} tokens are more than the model has positions for"),
+        ([[3, 4]], [[0, 2]], "token type 2 is none of the model's"),
+        ([[3, 4]], [[0, -1]], "token type -1 is none of the model's"),
+    ],
+)
+@pytest.mark.usefixtures("instructions")
+def test_requests_beyond_the_tables_are_refused(ids, types, message, tmp_path):
+    native = session(transformer("bert"), tmp_path, pairs=types is not None)
+    given = np.array(ids)
+    with pytest.raises(MillisError, match=message):
+        native(Features(given, np.ones_like(given), None if types is None else np.array(types)))
+    right = batch(0, 1, 4)
+    agree(native(right), eager(transformer("bert"), right), right, transformer("bert").spec.outputs)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_texts_without_tokens_have_an_answer(pooling, tmp_path):
+    model = transformer("bert", pooling=pooling)
+    ids, mask = np.array([[3, 4], [5, 6]]), np.array([[0, 0], [1, 0]])
+    (found,) = session(model, tmp_path)(Features(ids, mask, None))
+    assert np.isfinite(found).all()
+    assert found[1] == pytest.approx(eager(model, Features(ids[1:, :1], mask[1:, :1], None))[0][0], abs=1e-5)
+    if pooling == "mean":
+        assert found[0] == pytest.approx(model.head.bias.detach().numpy(), abs=1e-6)
+
+
+def test_no_texts_and_no_tokens(tmp_path):
+    native = session(transformer("bert"), tmp_path)
+    assert native(Features(np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64), None))[0].shape == (0, 3)
+    assert native(Features(np.zeros((2, 0), np.int64), np.zeros((2, 0), np.int64), None))[0].shape == (2, 3)
+
+
+def test_arrays_of_any_layout_are_read(tmp_path):
+    model, features = transformer("bert"), batch(0, 4, 6)
+    native = session(model, tmp_path)
+    plain = native(features)[0]
+    turned = Features(np.asfortranarray(features.ids), np.asfortranarray(features.mask), None)
+    assert np.array_equal(native(turned)[0], plain)
+    narrow = Features(features.ids.astype(np.int32), features.mask.astype(np.int8), None)
+    assert np.array_equal(native(narrow)[0], plain)
+
+
+def test_a_set_of_instructions_that_is_not_here_is_refused(tmp_path, monkeypatch):
+    model = transformer("bert")
+    Native().write(model, tmp_path, signature_of(model), None)
+    monkeypatch.setenv(library.FORCED, "avx3")
+    with pytest.raises(
+        MillisError, match=r"MILLIS_INSTRUCTIONS=avx3 is not to be had on this processor: expected one of portable"
+    ):
+        PlanSession(file.read(tmp_path / FILE_NAME))
+
+
+def test_a_build_that_is_missing_or_of_another_millis(tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "INTERFACE", 99)
+    library.load.cache_clear()
+    try:
+        assert "is of interface 1, expected 99: with a C++ compiler" in Native().missing()
+        monkeypatch.setattr(library, "PATH", tmp_path / "nothing.so")
+        assert "the compiled part of millis is not installed: with a C++ compiler" in Native().missing()
+        with pytest.raises(MillisError, match=r"backend=native: the compiled part .* Or use backend=onnxruntime"):
+            Native().write(transformer("bert"), tmp_path, TEXTS, None)
+        (tmp_path / "nothing.so").write_bytes(b"no library")
+        assert "cannot be loaded" in Native().missing()
+    finally:
+        library.load.cache_clear()
+
+
+def test_steps_tell_their_times(tmp_path):
+    native = session(transformer("bert"), tmp_path)
+    told = native.times(batch(0, 1, 8))
+    assert [kind for _, kind, _ in told][:3] == ["Embed", "MatMul", "Attention"]
+    assert told[1][0] == "1 linear 32 x 96 fp32"
+    assert all(microseconds >= 0 for *_, microseconds in told)
+    assert load.__doc__
