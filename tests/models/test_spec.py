@@ -9,7 +9,7 @@ from specs import changed, static, transformer
 
 from millis import models
 from millis.errors import MillisError
-from millis.models.spec import Shape, kind_of
+from millis.models.spec import Shape, spec_of
 from millis.models.transformer_spec import known
 from millis.types import Output
 
@@ -55,7 +55,7 @@ def test_what_has_no_layers_says_so(kind):
     assert (spec.kind, spec.shape, spec.exits, spec.tokens) == (kind, None, (), ())
     assert (spec.attention_width, spec.rows, spec.is_dynamic, spec.whole()) == (0, rounded.VOCABULARY, False, spec)
     assert known(spec) is None and known(rounded.spec("albert")) is None
-    assert kind_of(models.build(spec)) == kind and kind_of(3) == "int"
+    assert spec_of(models.build(spec)) == spec and spec_of(3) is None and spec.around == ((), ())
 
 
 def test_what_a_transformer_is_asked_for():

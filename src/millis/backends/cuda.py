@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from millis import backends
 from millis.backends import eager
 from millis.errors import MillisError
 from millis.models.outputs import each
+from millis.models.spec import spec_of
 from millis.storage.encodings import Array
 from millis.traits import DATA_SIZES, Traits
 from millis.types import Features, Outputs, Signature
@@ -93,7 +94,7 @@ class Cuda:
                 f"backend=cuda got quantization {quantization.describe()}, expected none: it computes in fp32, fp16 or "
                 "bf16. Set quantization=none, or use backend=onnxruntime"
             )
-        if self.graphs and cast(Any, model).spec.tokens:
+        if self.graphs and (spec := spec_of(model)) is not None and spec.tokens:
             raise MillisError(
                 "backend=cuda records computations of fixed sizes, and this model's depend on its input. Set "
                 "backend.graphs=false, or use backend=onnxruntime"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
-from millis.models.spec import Spec, kind_of
+from millis.models.spec import Spec, spec_of
 from millis.models.transformer_spec import TransformerSpec, known
 
 FAR = -3e4  # added to the scores of padding, whose exponential is then 0; float16 holds it
@@ -76,7 +76,7 @@ def spelled_out(model: Any) -> Iterator[None]:
     The fused operator is exported as more operators than its parts: on ONNX Runtime all-MiniLM-L6-v2 in int8 takes 1.09
     times as long with it, in fp32 as long (`benchmarks/session_options.py`).
     """
-    if kind_of(model) not in post_norm_types():
+    if (spec := spec_of(model)) is None or spec.kind not in post_norm_types():
         yield
         return
     before = model.encoder.config._attn_implementation

@@ -21,7 +21,8 @@ from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, finished
 from millis.models.encoder import Transformer, without_pooler
 from millis.models.outputs import is_one_text, plain
-from millis.models.transformer_spec import Ids, TransformerSpec
+from millis.models.spec import Ids
+from millis.models.transformer_spec import TransformerSpec
 from millis.models.vocabulary_check import check_table, warn_of_unknown
 from millis.store import file_sha256
 from millis.types import Output, Text

@@ -18,6 +18,8 @@ from millis.types import Output
 Number: TypeAlias = int | float
 """As JSON has it: a whole number stays one, so that what is read is written again as it was."""
 
+Ids = tuple[Count, ...]
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -88,6 +90,11 @@ class Spec:
         return ()
 
     @property
+    def around(self) -> tuple[Ids, Ids]:
+        """The special tokens before and after a text, as far as they were noted."""
+        return (), ()
+
+    @property
     def is_dynamic(self) -> bool:
         """Whether a model may compute more for one text than for another as long."""
         return bool(self.exits or self.tokens)
@@ -135,10 +142,10 @@ class TableSpec(Spec):
         return replace(self, vocab_size=len(ids))
 
 
-def kind_of(model: Any) -> str:
-    """The `kind` of a module's architecture; of one that no family built, its class's name."""
+def spec_of(model: Any) -> Spec | None:
+    """The architecture of a module; None where no family built it."""
     spec = getattr(model, "spec", None)
-    return spec.kind if isinstance(spec, Spec) else type(model).__name__
+    return spec if isinstance(spec, Spec) else None
 
 
 def _default(one: "Field[Any]") -> Any:

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
-from millis.models.spec import Number, Shape, Spec
+from millis.models.spec import Ids, Number, Shape, Spec
 from millis.schema import Count
-
-Ids = tuple[Count, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,6 @@ class TransformerSpec(Spec):
 
     @property
     def around(self) -> tuple[Ids, Ids]:
-        """`affixes`, none where nobody noted them."""
         return self.affixes or ((), ())
 
     @property

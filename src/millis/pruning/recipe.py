@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -143,9 +143,8 @@ class Pruning:
         masks = masks_of(model)
         if masks is None:
             raise MillisError("this model carries no pruning masks to finish: attach and train it first")
-        spec: Any = getattr(model, "spec", None)
         keep = [masks.masks[index] != 0 for index in range(len(masks.groups))]
-        selection = kept(spec, masks.groups, keep) if self.structural else None
+        selection = kept(cast(Any, model).spec, masks.groups, keep) if self.structural else None
         masks.remove(model)
         return model, selection
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from millis.models.outputs import each
+from millis.models.spec import spec_of
 from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calibration import Range, ranges
 from millis.quantization.fake_quantize import UINT8, fake_quantize
@@ -70,7 +71,8 @@ class Simulation:
 def logits(model: nn.Module, batches: Sequence[Features]) -> tuple[Tensor, ...]:
     """Logits [M, C] of each output for batches without padding, in their order: of texts, or of all their tokens but
     the special ones around a text."""
-    before, after = map(len, getattr(getattr(model, "spec", None), "around", ((), ())))
+    spec = spec_of(model)
+    before, after = (0, 0) if spec is None else map(len, spec.around)
     parts = []
     for batch in batches:
         inside = slice(before, max(before, batch.ids.shape[1] - after))
