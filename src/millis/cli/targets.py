@@ -28,6 +28,7 @@ PARTS = (
 PREFIXES = (
     *(f"millis.{part}" for part in PARTS),
     "millis.pipeline.runtime.Auto",
+    "millis.pipeline.runtime.First",
     "millis.pipeline.teacher_search.TeacherSearch",
     "millis.cli.sweep.Listener",
     "hydra._internal.core_plugins",

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from millis.backends.eager import Eager
-from millis.backends.onnxruntime import OnnxRuntime
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.budget import latency_probability, limits_of, required
@@ -18,7 +17,7 @@ from millis.pipeline.measure import judged_latency, recipe_name
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import Made, ensure_record
 from millis.pipeline.run import Run
-from millis.pipeline.runtime import with_runtime
+from millis.pipeline.runtime import usual, with_runtime
 from millis.pipeline.student import ensure_student, plan, settled, tracked_model
 from millis.pipeline.teacher import tracked_model as tracked_teacher
 from millis.pipeline.tracker import trial
@@ -126,16 +125,18 @@ def teacher_record(run: Run) -> Record:
 
 
 def baseline_record(run: Run) -> Record:
-    """The teacher on ONNX Runtime in dynamic int8: what a user gets with no training at all."""
-    recipe = run.recipe.alone(student=Untouched(), backend=OnnxRuntime(), quantization=Quantization())
-    run = run.with_recipe(recipe)
+    """The teacher in dynamic int8 on the usual runtime: what a user gets with no training at all."""
+    recipe = run.recipe.alone(student=Untouched(), backend=usual(), quantization=Quantization())
+    run, _ = with_runtime(run.with_recipe(recipe))
     return ensure_record(run, plan(run), Made(run.teacher.module, run.teacher.fitted), "baseline")
 
 
 def linear_record(run: Run) -> Record:
-    """A linear model of words and runs of characters on ONNX Runtime: what a user has without any of this."""
+    """A linear model of words and runs of characters on the usual runtime: what a user has without any of this."""
     alone = Distillation(alpha=0.0)  # it learns from labels
-    run = run.with_recipe(run.recipe.alone(student=LinearBaseline(), backend=OnnxRuntime(), distillation=alone))
+    run, _ = with_runtime(
+        run.with_recipe(run.recipe.alone(student=LinearBaseline(), backend=usual(), distillation=alone))
+    )
     planned = plan(run)
     return ensure_record(run, planned, Made(*ensure_student(run, planned)), "linear")
 

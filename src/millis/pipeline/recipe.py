@@ -34,6 +34,7 @@ from millis.training.fit import Fit
 from millis.training.optim import AdamW
 from millis.types import Output
 
+USUAL = "native"  # the runtime that names do not say
 SETTINGS = ("optimizer", "trainer", "ensemble", "blend", "seed")  # fields that are no method
 NOTHING = {TARGET: f"{none.__module__}.{none.__qualname__}"}
 ANSWERING = ("student", "early_exit", "tokens")  # groups whose methods may refuse outputs (`check_outputs`)
@@ -190,7 +191,7 @@ class Recipe:
         bits = getattr(self.backend, "precision", "fp32") if self.quantization is None else self.quantization.describe()
         words = [] if self.storage is None else [self.storage.describe()]
         device = getattr(self.backend, "device", "cpu")
-        if self.backend.name != "onnxruntime" or device != "cpu":
+        if self.backend.name != USUAL or device != "cpu":
             words.append(self.backend.name)
         if device != "cpu":
             words.append(device)

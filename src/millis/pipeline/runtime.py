@@ -1,9 +1,10 @@
-"""`backend=auto`: the fastest runtime that answers as eager does, found before anything is trained, and kept.
+"""Runtimes that are not named: the first that can run a recipe, or, of `backend=auto`, the fastest that is faithful.
 
-Every candidate gets the student as it is cut from the teacher (latency does not depend on what training will do to the
-weights) with the recipe's quantization, and is timed in processes of its own, in turns with the teacher. A recipe that
-reshapes the student before training is chosen for by the student before that. Afterwards the rest of the pipeline
-sees the chosen runtime alone, as if it had been named: latencies, fingerprints and artifacts are the same either way.
+Either is found before anything is trained, and the rest of the pipeline sees the chosen one alone, as if it had been
+named: latencies, fingerprints and artifacts are the same either way. What `auto` measured is kept. Every candidate gets
+the student as it is cut from the teacher (latency does not depend on what training will do to the weights) with the
+recipe's quantization, and is timed in processes of its own, in turns with the teacher. A recipe that reshapes the
+student before training is chosen for by the student before that.
 
 Agreement here is that of weights before training, whose labels are often near ties: its limit is to keep a broken or
 careless runtime out. What the trained model loses is the record's own `parity`.
@@ -16,6 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from millis import models
+from millis.backends.native import Native
+from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement
@@ -58,6 +62,10 @@ class Auto:
     name = "auto"
     traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE)  # candidates are asked one by one
 
+    def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
+        """See `with_runtime`; what was measured is kept."""
+        return _compared(run)
+
     def __post_init__(self) -> None:
         if not self.candidates:
             raise MillisError(
@@ -66,6 +74,34 @@ class Auto:
             )
         if not 0 <= self.agreement <= 1:
             raise MillisError(f"backend.agreement={self.agreement}: expected a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class First:
+    """Takes the first of its candidates that can run the recipe here; nothing is timed.
+
+    Args:
+        candidates: Name → a runtime of `millis.backends`, the preferred one first.
+    """
+
+    candidates: Mapping[str, Any]
+
+    name = "default"
+    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE)  # as for `Auto`
+
+    def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
+        """See `with_runtime`; there is nothing to say where it is the first.
+
+        Raises:
+            MillisError: none can.
+        """
+        refused: list[Candidate] = []
+        for name, backend in self.candidates.items():
+            if reason := backend.missing() or _refusal(run, backend):
+                refused.append(Candidate(name, reason))
+                continue
+            return _on(run, backend), Choice(name, (Candidate(name), *refused)) if refused else None
+        raise MillisError(f"no backend can run this recipe ({'; '.join(map(str, refused))}). Mend one of these")
 
 
 @dataclass(frozen=True)
@@ -98,7 +134,7 @@ class Choice:
 
     Args:
         name: Of the candidate that was taken.
-        candidates: All of them, the one taken first.
+        candidates: All that were tried, the one taken first.
     """
 
     name: str
@@ -107,6 +143,8 @@ class Choice:
     def sentence(self) -> str:
         """For the record's notes."""
         taken, *others = self.candidates
+        if not taken.speedup:  # nothing was timed
+            return f"{taken.name} runs it; {'; '.join(map(str, others))}"
         told = "; ".join(map(str, others)) or "there was no other"
         return f"backend=auto took {taken}. Before training, beside it: {told}"
 
@@ -117,8 +155,15 @@ def with_runtime(run: Run) -> tuple[Run, Choice | None]:
     Raises:
         MillisError: no candidate can be taken; each one's reason is in the message.
     """
-    if not has(run.recipe.backend, UNDECIDED):
-        return run, None
+    return run.recipe.backend.chosen(run) if has(run.recipe.backend, UNDECIDED) else (run, None)
+
+
+def usual() -> "First":
+    """The runtime of whoever names none: millis' own where it is built and can run the recipe, else ONNX Runtime."""
+    return First({one.name: one for one in (Native(), OnnxRuntime())})
+
+
+def _compared(run: Run) -> tuple[Run, Choice]:
     key = keys.runtime(run.teacher.fingerprint, run.recipe, run.benchmark)
     path = run.teacher.inputs.cache / "runtime" / f"{key}.json"
     with locked(path, "the choice of a runtime, which another process makes"):
@@ -171,6 +216,25 @@ def _compare(run: Run) -> list[Candidate]:
                 folders.pop(name, None)
                 found.append(Candidate(name, str(error)))
         return found + _measured(run, model, planned, folders)
+
+
+def _refusal(run: Run, backend: Any) -> str | None:
+    """Why a runtime cannot take the recipe's student, found by writing one of its shape."""
+    recipe = run.recipe
+    spec, tokenizer = student_spec(run.teacher, recipe.student)
+    model: Any = models.build(spec).eval()
+    if recipe.tokens is not None:
+        model = recipe.tokens.attach(model)
+    planned = replace(Plan.probe(model.spec, tokenizer), name="candidate")
+    try:
+        with scratch(fp32_bytes(model)) as place:
+            write(_on(run, backend), model, place / "candidate", planned)
+    except MachineFault:  # it says nothing about the runtime
+        raise
+    except MillisError as error:
+        blame_machine(error, fp32_bytes(model))
+        return str(error)
+    return None
 
 
 def _measured(run: Run, model: Any, planned: Plan, folders: dict[str, Path]) -> list[Candidate]:
