@@ -30,7 +30,7 @@ ORDER = [
     {"backends"},
     {"training"},
     {"early_exit"},
-    {"distillation", "pruning", "quantization", "factorization", "storage", "tokens"},
+    {"distillation", "pruning", "quantization", "factorization", "storage", "token_pruning"},
     {"tasks"},
     {"data"},
     {"models"},

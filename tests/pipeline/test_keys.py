@@ -26,7 +26,7 @@ from millis.quantization.spec import Calibration, Quantization
 from millis.storage.archived import Archived
 from millis.tasks.classification import Classification
 from millis.tasks.intent_slots import IntentSlots
-from millis.tokens.recipe import TokenPruning
+from millis.token_pruning.recipe import TokenPruning
 from millis.training.adapters import Lora
 from millis.training.fit import Fit
 from millis.training.optim import AdamW

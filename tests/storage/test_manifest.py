@@ -59,6 +59,12 @@ def test_a_folder_that_is_no_artifact(tmp_path):
         open_manifest(tmp_path)
 
 
+def test_a_task_of_a_later_millis_is_no_damage(artifact):
+    edit(artifact, task=TASK | {"name": "telepathy"})
+    with pytest.raises(MillisError, match=r"answers task 'telepathy', of which this millis knows nothing \(.*ranking"):
+        open_manifest(artifact)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -9,7 +9,7 @@ from labelled import counted
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.models.token_pruning import tokens_left
-from millis.tokens.recipe import TokenPruning
+from millis.token_pruning.recipe import TokenPruning
 from millis.training.fit import Fit
 from millis.training.module import TextModule
 from millis.training.optim import AdamW

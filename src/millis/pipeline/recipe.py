@@ -29,7 +29,7 @@ from millis.errors import MillisError
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization, none
-from millis.tokens.recipe import TokenPruning
+from millis.token_pruning.recipe import TokenPruning
 from millis.training.fit import Fit
 from millis.training.optim import AdamW
 from millis.types import Output

@@ -259,6 +259,13 @@ def _check_format(folder: Path, values: dict[str, Any]) -> None:
             f"{folder} has manifest version {values.get('version')}, this millis reads up to {VERSION}: "
             "load it with the millis that wrote it, or make it again"
         )
+    task = values.get("task")
+    name = task.get("name") if isinstance(task, dict) else None
+    if isinstance(name, str) and name.isidentifier() and name not in tasks.names():
+        raise MillisError(
+            f"{folder} answers task {name!r}, of which this millis knows nothing ({', '.join(tasks.names())}): load it "
+            "with the millis that wrote it"
+        )
 
 
 def _present(folder: Path) -> set[str]:

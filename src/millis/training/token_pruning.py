@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 from millis.errors import MillisError
 from millis.models.token_pruning import TokenDropping
-from millis.tokens.recipe import TokenPruning
+from millis.token_pruning.recipe import TokenPruning
 from millis.training.added import add_gradient
 
 

@@ -6,7 +6,7 @@ import torch
 
 from millis.errors import MillisError
 from millis.models.spec import Shape
-from millis.tokens.recipe import COLD, HOT, PRESSURE, TokenPruning
+from millis.token_pruning.recipe import COLD, HOT, PRESSURE, TokenPruning
 
 
 def test_every_layer_with_heads_by_default():
