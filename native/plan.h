@@ -88,7 +88,15 @@ struct Model {
     int64_t slot_count = 0, output_count = 0, step_count = 0;
 };
 
+// Threads that share the steps of a long request; `share` calls the task once for each of 0 .. size - 1.
+struct Crew {
+    int64_t size = 1;
+    void (*share)(Crew* crew, void (*task)(void* context, int64_t who), void* context) = nullptr;
+};
+
 struct Workspace {
+    Crew* crew = nullptr;  // none: the caller is alone
+    int64_t scratch_size = 0;  // of each thread
     Slot* slots = nullptr;
     float* scratch = nullptr;  // numbers that a step needs beside the slots
     int32_t *ids = nullptr, *columns = nullptr, *places = nullptr, *kinds = nullptr;  // of the group's tokens
@@ -115,9 +123,10 @@ struct Kernels {
     void (*round_rows)(const float* values, int64_t stride, int64_t rows, int64_t width, uint8_t* bytes,
                        int64_t byte_stride, float* steps, int32_t* zeros);
     void (*multiply_integers)(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zeros,
-                              int64_t rows, const Matrix& matrix, float* results, int64_t stride);
+                              int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t first,
+                              int64_t last);
     void (*multiply_floats)(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
-                            float* results, int64_t stride);
+                            float* results, int64_t stride, int64_t first, int64_t last);
     void (*activate)(float* values, int64_t count, int64_t activation);
 };
 

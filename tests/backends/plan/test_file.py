@@ -131,7 +131,7 @@ def opened(numbers, data):
     message = ctypes.create_string_buffer(300)
     numbers = np.array(numbers, np.int64)
     model = library.load().millis_open(
-        data.ctypes.data, len(data), numbers.ctypes.data, len(numbers), 0, message, 300
+        data.ctypes.data, len(data), numbers.ctypes.data, len(numbers), 0, 1, message, 300
     )  # fmt: skip
     if model:
         library.load().millis_close(model)
