@@ -43,8 +43,9 @@ static inline void pack_values(const float* values, int64_t stride, int64_t coun
         }
 }
 
-// Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size], of those from `first` to
-// before `last`. Where `received` is given, what each token receives of these heads and all queries is added up there.
+// Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size], of the heads from
+// `first` to before `last`. Where `received` is given, what each token receives of these heads and all queries is added
+// up there.
 static void attend(const Step& step, const Slot& in, Slot& out, const Text& text, float* scratch, float* received,
                    int64_t first, int64_t last) {
     const int64_t count = text.count, size = step.width, all = step.count * size;

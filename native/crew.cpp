@@ -8,6 +8,12 @@ namespace {
 
 constexpr int SPINS = 20000;  // before others get the processor: some 0.1 ms
 
+// A ticket has the task's number above and how many of its shares are taken below, so that a thread that comes late
+// takes none of the next.
+constexpr int SHARES = 16;
+
+inline int64_t shares_of(uint64_t ticket) { return static_cast<int64_t>(ticket & ((uint64_t{1} << SHARES) - 1)); }
+
 inline void rest(int& spins) {
 #ifdef MILLIS_X86
     __builtin_ia32_pause();
@@ -70,7 +76,7 @@ void Threads::work() {
 // after a share is taken is that task's.
 bool Threads::take_one() {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    const int64_t who = static_cast<int64_t>(ticket & ((uint64_t{1} << SHARES) - 1));
+    const int64_t who = shares_of(ticket);
     if (who >= size || !ticket_.compare_exchange_strong(ticket, ticket + 1, std::memory_order_acq_rel)) return false;
     task_.load(std::memory_order_relaxed)(context_.load(std::memory_order_relaxed), who);
     finished_.fetch_add(1, std::memory_order_acq_rel);
@@ -84,8 +90,7 @@ void Threads::share_out(Crew* crew, Task task, void* context) {
     self.finished_.store(0, std::memory_order_relaxed);
     const uint64_t number = (self.ticket_.load(std::memory_order_relaxed) >> SHARES) + 1;
     self.ticket_.store(number << SHARES, std::memory_order_release);
-    while (static_cast<int64_t>(self.ticket_.load(std::memory_order_acquire) & ((uint64_t{1} << SHARES) - 1)) < self.size)
-        self.take_one();
+    while (shares_of(self.ticket_.load(std::memory_order_acquire)) < self.size) self.take_one();
     int spins = 0;
     while (self.finished_.load(std::memory_order_acquire) < self.size) rest(spins);
 }

@@ -33,9 +33,7 @@ class Threads : public Crew {
     void work();
     bool take_one();
 
-    // The task's number above, how many of its shares are taken below: a thread that comes late takes none of the next.
-    static constexpr int SHARES = 16;
-    std::atomic<uint64_t> ticket_{0};
+    std::atomic<uint64_t> ticket_{0};  // which task, and how many of its shares are taken
     std::atomic<int64_t> finished_{0};
     std::atomic<bool> active_{false};
     std::atomic<Task> task_{nullptr};

@@ -29,7 +29,7 @@ constexpr int64_t GAP = 0;
 namespace millis {
 namespace {
 
-constexpr int64_t LEAST_SHARED = 24;    // tokens of a group from which on threads gain more than they wait for each other
+constexpr int64_t LEAST_SHARED = 24;    // tokens of a group from which on threads gain more than they wait
 constexpr int64_t MOST_THREADS = 256;
 constexpr int64_t GROUP_TOKENS = 128;  // of several texts: as many rows as fill the products, and stay in the cache
 enum Set { PORTABLE = 0, AVX2, AVX512, SETS };
@@ -211,7 +211,8 @@ class Opened {
             const int64_t id = ids == nullptr ? 0 : ids[column];
             seen += id != reading_.padding;
             if (mask[column] == 0 && (any || column > 0)) continue;
-            const int64_t place = reading_.padding < 0 ? column : reading_.padding + (id != reading_.padding ? seen : 0);
+            const int64_t from = id != reading_.padding ? seen : 0;
+            const int64_t place = reading_.padding < 0 ? column : reading_.padding + from;
             const int64_t kind = types == nullptr || reading_.kinds == 0 ? 0 : types[column];
             *wrong = id;
             if (id < 0 || id >= reading_.vocabulary) return OUTSIDE_VOCABULARY;

@@ -1,8 +1,8 @@
 // What a forward pass is made of: plain data that `model.cpp` fills in and checks, and that the kernels read.
 //
 // Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
-// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL],
-// integers [panels][inputs / 4][PANEL][4].
+// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights
+// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], integers [panels][inputs / 4][PANEL][4].
 #pragma once
 
 #include <cstdint>
@@ -46,10 +46,10 @@ struct Step {
     int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual
     int64_t width = 0;                       // of what is read
     int64_t count = 0;                       // heads, window, hidden size, which output
-    int64_t choice = 0;                      // activation, pooling, direction, how a bag is scaled, what attention keeps
+    int64_t choice = 0;                      // activation, pooling, direction, scaling of a bag, what attention keeps
     int64_t column = 0;                      // where in `out` a row begins
     float number = 0.0f;                     // scaling of scores, floor of a maximum, least attention of a token
-    int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: the column is the position
+    int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: from 0, by columns
     bool reads_types = false;
     bool rounds = false;  // a product of integers reads `out` next
     Matrix matrix;

@@ -8,8 +8,9 @@ constexpr int PARTS = static_cast<int>(PANEL) / WIDTH;  // vectors of a panel
 static inline void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
 
 template <int ROWS, int PANELS, bool WIDE>
-static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
-                                const Matrix& matrix, int64_t panel, float* results, int64_t stride) {
+static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
+                                const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
+                                int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
     const int64_t groups = (matrix.inputs + 3) / 4, panel_bytes = groups * PANEL * 4;
     const int8_t* weights = matrix.integers + panel * panel_bytes;
@@ -50,8 +51,8 @@ static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_s
 }
 
 template <int ROWS, int PANELS>
-static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs, const float* weights,
-                              const float* bias, float* results, int64_t stride) {
+static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs,
+                              const float* weights, const float* bias, float* results, int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
     const int64_t panel_size = inputs * PANEL;
     Floats sums[ROWS][VECTORS];
@@ -115,11 +116,11 @@ static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int6
 template <int PANELS>
 static inline void float_rows(int rows, bool leads, const float* values, int64_t value_stride, int64_t inputs,
                               const float* weights, const float* bias, float* results, int64_t stride) {
-#define MILLIS_ROWS(ROWS)                                                                                          \
-    case ROWS:                                                                                                     \
-        if (ROWS <= FLOAT_ROWS)                                                                                     \
-            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, results, \
-                                                               stride);                                            \
+#define MILLIS_ROWS(ROWS)                                                                                        \
+    case ROWS:                                                                                                   \
+        if (ROWS <= FLOAT_ROWS)                                                                                  \
+            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, \
+                                                                results, stride);                                \
         break;
     switch (rows) {
         MILLIS_ROWS(1) MILLIS_ROWS(2) MILLIS_ROWS(3) MILLIS_ROWS(4)

@@ -1,5 +1,5 @@
-// See `reading.h`. Every offset and size is held against the file, and every step against the slots it reads and writes,
-// before a kernel runs: a plan that passes cannot make one leave its memory.
+// See `reading.h`. Every offset and size is held against the file, and every step against the slots that it reads and
+// writes, before a kernel runs: a plan that passes cannot make one leave its memory.
 #include "reading.h"
 
 #include <algorithm>

@@ -222,7 +222,8 @@ static void take(const Step& step, Workspace& work) {
         const Text& text = work.group[at];
         const float* states = work.states + text.row * work.length * step.width;
         for (int64_t token = text.start; token < text.start + text.count; ++token)
-            __builtin_memcpy(out.values + token * out.stride, states + work.columns[token] * step.width, 4 * step.width);
+            __builtin_memcpy(out.values + token * out.stride, states + work.columns[token] * step.width,
+                             4 * step.width);
     }
     out.rounded = false;
 }
@@ -238,7 +239,8 @@ static void drop(const Step& step, Workspace& work) {
         const int64_t start = kept;
         for (int64_t token = text.start; token < text.start + text.count; ++token) {
             if (token > text.start && !(work.received[token] >= least_sum)) continue;
-            if (kept != token) copy(states.values + kept * states.stride, states.values + token * states.stride, step.width);
+            if (kept != token)
+                copy(states.values + kept * states.stride, states.values + token * states.stride, step.width);
             work.columns[kept++] = work.columns[token];
         }
         text.start = start;
