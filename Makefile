@@ -6,7 +6,7 @@ OFFLINE := HF_HUB_OFFLINE=1
 
 .PHONY: frontier test quick fuzz sanitize coverage check bench docs format clean
 
-.venv/ready: pyproject.toml hatch_build.py $(wildcard native/*)
+.venv/ready: pyproject.toml hatch_build.py $(wildcard native/*.h native/*.cpp native/*.py)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet "torch>=2.13,<2.14"
 	$(BIN)/pip install --quiet --editable ".[dev]"

@@ -43,17 +43,19 @@ static inline void pack_values(const float* values, int64_t stride, int64_t coun
         }
 }
 
-// Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size].
-// Where `received` is given, what each token receives of all heads and queries is added up there.
-static void attend(const Step& step, const Slot& in, Slot& out, const Text& text, float* scratch, float* received) {
+// Columns of `in`: queries, keys, values, [heads * size] each. Columns of `out`: [heads * size], of the heads from
+// `first` to before `last`. Where `received` is given, what each token receives of these heads and all queries is added
+// up there.
+static void attend(const Step& step, const Slot& in, Slot& out, const Text& text, float* scratch, float* received,
+                   int64_t first, int64_t last) {
     const int64_t count = text.count, size = step.width, all = step.count * size;
     const int64_t key_panels = padded(count, PANEL) / PANEL, value_panels = padded(size, PANEL) / PANEL;
     float* keys = scratch;
     float* values = keys + key_panels * PANEL * size;
     float* scores = values + value_panels * PANEL * count;
-    const float* from = in.values + text.start * in.stride;
-    float* to = out.values + text.start * out.stride;
-    for (int64_t head = 0; head < step.count; ++head, from += size, to += size) {
+    for (int64_t head = first; head < last; ++head) {
+        const float* from = in.values + text.start * in.stride + head * size;
+        float* to = out.values + text.start * out.stride + head * size;
         pack_keys(from + all, in.stride, count, size, keys);
         pack_values(from + 2 * all, in.stride, count, size, values);
         for (int64_t row = 0; row < count; row += QUERIES) {

@@ -26,7 +26,7 @@ PACKAGE = "ziglang"
 # raises none, and shares nothing of the standard library with other files, which could be made of its instructions.
 KERNELS = ("-O3", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wno-psabi")
 INTERFACE = ("-O3", "-Wall", "-Wextra")
-ALL = ("-std=c++17", "-fPIC", "-fvisibility=hidden")
+ALL = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread")
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512")
 # With its own C++ library, unseen by others: what is built here runs on older systems, and beside any other library.
@@ -49,7 +49,7 @@ def sources() -> dict[str, tuple[str, ...]]:
     """File → its flags, for this machine's kind of processor."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     interface = (*INTERFACE, *(("-DMILLIS_X86",) if x86 else ()))
-    found = {"model.cpp": interface, "reading.cpp": INTERFACE, "kernels_portable.cpp": KERNELS}
+    found = {"model.cpp": interface, "reading.cpp": INTERFACE, "crew.cpp": interface, "kernels_portable.cpp": KERNELS}
     if x86:
         found |= {"kernels_avx2.cpp": (*KERNELS, *AVX2), "kernels_avx512.cpp": (*KERNELS, *AVX512)}
     return found
@@ -75,7 +75,13 @@ def build(target: Path = TARGET, sanitize: bool = False) -> None:
             for name, flags in sources().items()
         ])  # fmt: skip
         made = Path(scratch) / target.name
-        _finish([_start([*command, "-shared", *(extra or linking), *map(str, objects.values()), "-o", str(made)])])
+        _finish(
+            [
+                _start(
+                    [*command, "-shared", "-pthread", *(extra or linking), *map(str, objects.values()), "-o", str(made)]
+                )
+            ]
+        )
         beside = target.with_suffix(f".{os.getpid()}")
         shutil.copyfile(made, beside)
         beside.replace(target)  # a library that a process has open is not written over

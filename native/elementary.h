@@ -1,4 +1,4 @@
-// Elementary functions on vectors, within about 1e-7 of the exact ones (absolutely, or relatively where they are large).
+// Elementary functions on vectors, within about 1e-7 of the exact ones, relatively where these are large.
 // Included once for each instruction set, inside its namespace.
 
 static inline Floats exponential(Floats x) {

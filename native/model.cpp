@@ -13,6 +13,7 @@
 #include <mutex>
 #include <new>
 
+#include "crew.h"
 #include "reading.h"
 
 // Under the address sanitizer, nobody may touch what lies between two arrays of a workspace.
@@ -28,6 +29,8 @@ constexpr int64_t GAP = 0;
 namespace millis {
 namespace {
 
+constexpr int64_t LEAST_SHARED = 24;    // tokens of a group from which on threads gain more than they wait
+constexpr int64_t MOST_THREADS = 256;
 constexpr int64_t GROUP_TOKENS = 128;  // of several texts: as many rows as fill the products, and stay in the cache
 enum Set { PORTABLE = 0, AVX2, AVX512, SETS };
 enum Code { GOOD = 0, OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, NO_MEMORY, NO_STATES };
@@ -65,17 +68,17 @@ struct Room : Workspace {
     int64_t tokens = 0, texts = 0;  // room for
 
     // Throws std::bad_alloc.
-    void fit(const Reading& plan, int64_t want_tokens, int64_t want_texts) {
+    void fit(const Reading& plan, int64_t want_tokens, int64_t want_texts, int64_t threads) {
         if (want_tokens <= tokens && want_texts <= texts) return;
         const int64_t for_tokens = std::max(want_tokens, tokens), for_texts = std::max(want_texts, texts);
         tokens = texts = 0;
         memory.reset();
-        place(plan, nullptr, for_tokens, for_texts);
+        place(plan, nullptr, for_tokens, for_texts, threads);
         void* found = std::aligned_alloc(LINE, static_cast<size_t>(used_));
         if (found == nullptr) throw std::bad_alloc();
         std::memset(found, 0, static_cast<size_t>(used_));
         memory.reset(static_cast<uint8_t*>(found));
-        place(plan, memory.get(), for_tokens, for_texts);
+        place(plan, memory.get(), for_tokens, for_texts, threads);
         tokens = for_tokens, texts = for_texts;
     }
 
@@ -91,7 +94,7 @@ struct Room : Workspace {
         return reinterpret_cast<Number*>(base + at);
     }
 
-    void place(const Reading& plan, uint8_t* base, int64_t for_tokens, int64_t for_texts) {
+    void place(const Reading& plan, uint8_t* base, int64_t for_tokens, int64_t for_texts, int64_t threads) {
         used_ = 0;
         owned.assign(plan.shapes.size(), Slot());
         for (size_t at = 0; at < owned.size(); ++at) {
@@ -105,7 +108,8 @@ struct Room : Workspace {
             slot.zeros = take<int32_t>(base, rows);
         }
         const int64_t attending = plan.head_size > 0 ? attention_scratch(for_tokens, plan.head_size) : 0;
-        scratch = take<float>(base, std::max(attending, plan.hidden > 0 ? lstm_scratch(plan.hidden) : 0));
+        scratch_size = padded(std::max(attending, plan.hidden > 0 ? lstm_scratch(plan.hidden) : 0), PANEL);
+        scratch = take<float>(base, scratch_size * threads);
         ids = take<int32_t>(base, for_tokens);
         columns = take<int32_t>(base, for_tokens);
         places = take<int32_t>(base, for_tokens);
@@ -126,11 +130,15 @@ struct Batch {
 
 class Opened {
   public:
-    Opened(Reading reading, const Kernels* kernels) : reading_(std::move(reading)), kernels_(kernels) {
+    Opened(Reading reading, const Kernels* kernels, int64_t threads)
+        : reading_(std::move(reading)), kernels_(kernels), threads_(threads) {
+        if (threads > 1) crew_ = std::make_unique<Threads>(threads);
         model_.shapes = reading_.shapes.data(), model_.slot_count = static_cast<int64_t>(reading_.shapes.size());
         model_.outputs = reading_.outputs.data(), model_.output_count = static_cast<int64_t>(reading_.outputs.size());
         model_.steps = reading_.steps.data(), model_.step_count = static_cast<int64_t>(reading_.steps.size());
     }
+
+    bool is_of_another_process() const { return crew_ != nullptr && crew_->are_of_another_process(); }
 
     int run(const Batch& batch, float* results, int64_t* times, int64_t* wrong) {
         std::unique_ptr<Room> room = borrowed();
@@ -144,6 +152,8 @@ class Opened {
   private:
     const Reading reading_;
     const Kernels* kernels_;
+    const int64_t threads_;
+    std::unique_ptr<Threads> crew_;  // none for one thread
     Model model_;
     std::mutex idle_lock_;
     std::vector<std::unique_ptr<Room>> idle_;
@@ -157,7 +167,8 @@ class Opened {
     }
 
     int run_in(Room& room, const Batch& batch, float* results, int64_t* wrong) {
-        room.fit(reading_, std::max(batch.length, GROUP_TOKENS), std::min(batch.count, GROUP_TOKENS));
+        room.fit(reading_, std::max(batch.length, GROUP_TOKENS), std::min(batch.count, GROUP_TOKENS),
+                 threads_);
         if (reading_.taken > 0 ? batch.states == nullptr : batch.ids == nullptr) return NO_STATES;
         room.length = batch.length;
         room.states = batch.states;
@@ -179,7 +190,11 @@ class Opened {
     }
 
     void flush(Room& room) {
-        if (room.in_group > 0) kernels_->run(model_, room);
+        if (room.in_group > 0) {
+            room.crew = room.in_tokens >= LEAST_SHARED && crew_ != nullptr && crew_->acquire() ? crew_.get() : nullptr;
+            kernels_->run(model_, room);
+            if (room.crew != nullptr) crew_->release();
+        }
         room.in_group = room.in_tokens = 0;
     }
 
@@ -196,7 +211,8 @@ class Opened {
             const int64_t id = ids == nullptr ? 0 : ids[column];
             seen += id != reading_.padding;
             if (mask[column] == 0 && (any || column > 0)) continue;
-            const int64_t place = reading_.padding < 0 ? column : reading_.padding + (id != reading_.padding ? seen : 0);
+            const int64_t from = id != reading_.padding ? seen : 0;
+            const int64_t place = reading_.padding < 0 ? column : reading_.padding + from;
             const int64_t kind = types == nullptr || reading_.kinds == 0 ? 0 : types[column];
             *wrong = id;
             if (id < 0 || id >= reading_.vocabulary) return OUTSIDE_VOCABULARY;
@@ -236,18 +252,21 @@ int millis_interface() { return 1; }
 int millis_has(int set) { return kernels_of(set) != nullptr; }
 
 // A model over `data`, which must stay where it is until `millis_close`; none, and a message, where it does not fit.
-void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64_t count, int set, char* message,
-                  int64_t room) {
+void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64_t count, int set, int64_t threads,
+                  char* message, int64_t room) {
     const Kernels* kernels = kernels_of(set);
     if (kernels == nullptr) return tell(message, room, "this processor lacks the instructions"), nullptr;
     try {
-        return new Opened(read_plan(data, size, words, count), kernels);
+        return new Opened(read_plan(data, size, words, count), kernels, std::clamp(threads, int64_t{1}, MOST_THREADS));
     } catch (const std::exception& error) {
         return tell(message, room, error.what()), nullptr;
     }
 }
 
-void millis_close(void* model) { delete static_cast<Opened*>(model); }
+void millis_close(void* model) {
+    Opened* opened = static_cast<Opened*>(model);
+    if (!opened->is_of_another_process()) delete opened;
+}
 
 // Outputs of [count, length] ids into `results`, one array after the other; where `times` is given, the nanoseconds of
 // each step are added there. Returns a code, and what was wrong.
@@ -275,12 +294,12 @@ void millis_multiply(int set, const void* rows_given, int64_t stride, const floa
     if (scales == nullptr) {
         matrix.floats = static_cast<const float*>(weights);
         kernels_of(set)->multiply_floats(static_cast<const float*>(rows_given), stride, rows, matrix, results,
-                                         result_stride);
+                                         result_stride, 0, matrix.panels);
         return;
     }
     matrix.integers = static_cast<const int8_t*>(weights);
     kernels_of(set)->multiply_integers(static_cast<const uint8_t*>(rows_given), stride, steps, zeros, rows, matrix,
-                                       results, result_stride);
+                                       results, result_stride, 0, matrix.panels);
 }
 
 void millis_activate(int set, float* values, int64_t count, int64_t activation) {

@@ -1,8 +1,8 @@
 // What a forward pass is made of: plain data that `model.cpp` fills in and checks, and that the kernels read.
 //
 // Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
-// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL],
-// integers [panels][inputs / 4][PANEL][4].
+// lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights
+// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], integers [panels][inputs / 4][PANEL][4].
 #pragma once
 
 #include <cstdint>
@@ -46,10 +46,10 @@ struct Step {
     int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual
     int64_t width = 0;                       // of what is read
     int64_t count = 0;                       // heads, window, hidden size, which output
-    int64_t choice = 0;                      // activation, pooling, direction, how a bag is scaled, what attention keeps
+    int64_t choice = 0;                      // activation, pooling, direction, scaling of a bag, what attention keeps
     int64_t column = 0;                      // where in `out` a row begins
     float number = 0.0f;                     // scaling of scores, floor of a maximum, least attention of a token
-    int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: the column is the position
+    int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: from 0, by columns
     bool reads_types = false;
     bool rounds = false;  // a product of integers reads `out` next
     Matrix matrix;
@@ -88,7 +88,15 @@ struct Model {
     int64_t slot_count = 0, output_count = 0, step_count = 0;
 };
 
+// Threads that share the steps of a long request; `share` calls the task once for each of 0 .. size - 1.
+struct Crew {
+    int64_t size = 1;
+    void (*share)(Crew* crew, void (*task)(void* context, int64_t who), void* context) = nullptr;
+};
+
 struct Workspace {
+    Crew* crew = nullptr;  // none: the caller is alone
+    int64_t scratch_size = 0;  // of each thread
     Slot* slots = nullptr;
     float* scratch = nullptr;  // numbers that a step needs beside the slots
     int32_t *ids = nullptr, *columns = nullptr, *places = nullptr, *kinds = nullptr;  // of the group's tokens
@@ -115,9 +123,10 @@ struct Kernels {
     void (*round_rows)(const float* values, int64_t stride, int64_t rows, int64_t width, uint8_t* bytes,
                        int64_t byte_stride, float* steps, int32_t* zeros);
     void (*multiply_integers)(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zeros,
-                              int64_t rows, const Matrix& matrix, float* results, int64_t stride);
+                              int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t first,
+                              int64_t last);
     void (*multiply_floats)(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
-                            float* results, int64_t stride);
+                            float* results, int64_t stride, int64_t first, int64_t last);
     void (*activate)(float* values, int64_t count, int64_t activation);
 };
 

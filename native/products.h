@@ -8,8 +8,9 @@ constexpr int PARTS = static_cast<int>(PANEL) / WIDTH;  // vectors of a panel
 static inline void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
 
 template <int ROWS, int PANELS, bool WIDE>
-static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
-                                const Matrix& matrix, int64_t panel, float* results, int64_t stride) {
+static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
+                                const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
+                                int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
     const int64_t groups = (matrix.inputs + 3) / 4, panel_bytes = groups * PANEL * 4;
     const int8_t* weights = matrix.integers + panel * panel_bytes;
@@ -50,8 +51,8 @@ static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_s
 }
 
 template <int ROWS, int PANELS>
-static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs, const float* weights,
-                              const float* bias, float* results, int64_t stride) {
+static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs,
+                              const float* weights, const float* bias, float* results, int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
     const int64_t panel_size = inputs * PANEL;
     Floats sums[ROWS][VECTORS];
@@ -115,11 +116,11 @@ static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int6
 template <int PANELS>
 static inline void float_rows(int rows, bool leads, const float* values, int64_t value_stride, int64_t inputs,
                               const float* weights, const float* bias, float* results, int64_t stride) {
-#define MILLIS_ROWS(ROWS)                                                                                          \
-    case ROWS:                                                                                                     \
-        if (ROWS <= FLOAT_ROWS)                                                                                     \
-            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, results, \
-                                                               stride);                                            \
+#define MILLIS_ROWS(ROWS)                                                                                        \
+    case ROWS:                                                                                                   \
+        if (ROWS <= FLOAT_ROWS)                                                                                  \
+            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, \
+                                                                results, stride);                                \
         break;
     switch (rows) {
         MILLIS_ROWS(1) MILLIS_ROWS(2) MILLIS_ROWS(3) MILLIS_ROWS(4)
@@ -131,28 +132,30 @@ static inline void float_rows(int rows, bool leads, const float* values, int64_t
 
 template <bool WIDE>
 static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
-                           int64_t rows, const Matrix& matrix, float* results, int64_t stride) {
-    int64_t panel = 0;
-    const int64_t tiled = rows == 1 ? 0 : matrix.panels;  // one row is a matter of reading: one stream is fastest
+                           int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t panel,
+                           int64_t last) {
+    const int64_t tiled = rows == 1 ? 0 : last;  // one row is a matter of reading: one stream is fastest
     for (; panel + TILE_PANELS <= tiled; panel += TILE_PANELS)
         in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
-            integer_rows<TILE_PANELS, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row,
-                                            matrix, panel, results + row * stride, stride);
+            integer_rows<TILE_PANELS, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row,
+                                            zero + row, matrix, panel, results + row * stride, stride);
         });
-    for (; panel < matrix.panels; ++panel)
+    for (; panel < last; ++panel)
         in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
-            integer_rows<1, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row, matrix,
-                                  panel, results + row * stride, stride);
+            integer_rows<1, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row, zero + row,
+                                  matrix, panel, results + row * stride, stride);
         });
 }
 
-// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly.
+// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly; of the panels from
+// `first` to before `last`.
 static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
-                              int64_t rows, const Matrix& matrix, float* results, int64_t stride) {
+                              int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t first,
+                              int64_t last) {
     if (matrix.wide)
-        integer_panels<true>(bytes, byte_stride, steps, zero, rows, matrix, results, stride);
+        integer_panels<true>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
     else
-        integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride);
+        integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
 }
 
 // results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL], and a bias.
@@ -167,14 +170,15 @@ static void multiply_packed(bool leads, const float* values, int64_t value_strid
         });
     for (; panel < panels; ++panel)
         in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
-            float_rows<1>(count, leads && row == 0, values + row * value_stride, value_stride, inputs, weights + panel * inputs * PANEL,
-                          bias == nullptr ? bias : bias + panel * PANEL, results + row * stride + panel * PANEL,
-                          stride);
+            float_rows<1>(count, leads && row == 0, values + row * value_stride, value_stride, inputs,
+                          weights + panel * inputs * PANEL, bias == nullptr ? bias : bias + panel * PANEL,
+                          results + row * stride + panel * PANEL, stride);
         });
 }
 
 static void multiply_floats(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
-                            float* results, int64_t stride) {
-    multiply_packed(true, values, value_stride, rows, matrix.inputs, matrix.floats, matrix.panels, matrix.bias, results,
-                    stride);
+                            float* results, int64_t stride, int64_t first, int64_t last) {
+    multiply_packed(true, values, value_stride, rows, matrix.inputs, matrix.floats + first * matrix.inputs * PANEL,
+                    last - first, matrix.bias == nullptr ? nullptr : matrix.bias + first * PANEL,
+                    results + first * PANEL, stride);
 }

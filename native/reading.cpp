@@ -1,5 +1,5 @@
-// See `reading.h`. Every offset and size is held against the file, and every step against the slots it reads and writes,
-// before a kernel runs: a plan that passes cannot make one leave its memory.
+// See `reading.h`. Every offset and size is held against the file, and every step against the slots that it reads and
+// writes, before a kernel runs: a plan that passes cannot make one leave its memory.
 #include "reading.h"
 
 #include <algorithm>
@@ -270,6 +270,10 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
         if (Matrix& found = plan.steps.back().matrix; found.integers != nullptr) survey(found, plan.sums);
     }
     require(reader.ended(), "the plan goes on after its end");
+    for (int64_t at = 0; at < outputs; ++at)
+        require(std::any_of(plan.steps.begin(), plan.steps.end(),
+                            [&](const Step& step) { return step.kind == OUTPUT && step.count == at; }),
+                "an output is given by no step");
     for (size_t at = 0; at < plan.steps.size(); ++at)
         plan.steps[at].rounds = is_rounded_next(plan.steps, at);
     summarise(plan);

@@ -5,21 +5,39 @@ static inline int64_t rows_of(const Model& model, const Workspace& work, int64_t
     return model.shapes[slot].per_text ? work.in_group : work.in_tokens;
 }
 
+// part(begin, end, who) over `count` things: all of them by the caller alone, or a share by each thread of the crew.
+template <typename Part>
+static inline void in_parts(Workspace& work, int64_t count, Part part) {
+    if (work.crew == nullptr) return part(int64_t{0}, count, int64_t{0});
+    struct Job {
+        Part& part;
+        int64_t count, size;
+    } job = {part, count, work.crew->size};
+    const auto task = [](void* given, int64_t who) {
+        const Job& mine = *static_cast<const Job*>(given);
+        const int64_t begin = mine.count * who / mine.size, end = mine.count * (who + 1) / mine.size;
+        if (begin < end) mine.part(begin, end, who);
+    };
+    work.crew->share(work.crew, task, &job);
+}
+
 static void embed(const Step& step, Workspace& work) {
     Slot& out = work.slots[step.out];
     const int64_t width = step.width;
-    for (int64_t token = 0; token < work.in_tokens; ++token) {
-        float* row = out.values + token * out.stride;
-        if (step.in >= 0)
-            copy(row, work.slots[step.in].values + token * work.slots[step.in].stride, width);
-        else
-            clear(row, width);
-        if (step.words.rows > 0) add_table_row(row, step.words, work.ids[token], 1.0f);
-        if (step.positions.rows > 0) add_table_row(row, step.positions, work.places[token], 1.0f);
-        if (step.types.rows > 0) add_table_row(row, step.types, step.reads_types ? work.kinds[token] : 0, 1.0f);
-        if (step.norm.gain != nullptr) norm_row(row, width, step.norm);
-        if (step.rounds) round_slot_row(out, token, width);
-    }
+    in_parts(work, work.in_tokens, [&](int64_t begin, int64_t end, int64_t) {
+        for (int64_t token = begin; token < end; ++token) {
+            float* row = out.values + token * out.stride;
+            if (step.in >= 0)
+                copy(row, work.slots[step.in].values + token * work.slots[step.in].stride, width);
+            else
+                clear(row, width);
+            if (step.words.rows > 0) add_table_row(row, step.words, work.ids[token], 1.0f);
+            if (step.positions.rows > 0) add_table_row(row, step.positions, work.places[token], 1.0f);
+            if (step.types.rows > 0) add_table_row(row, step.types, step.reads_types ? work.kinds[token] : 0, 1.0f);
+            if (step.norm.gain != nullptr) norm_row(row, width, step.norm);
+            if (step.rounds) round_slot_row(out, token, width);
+        }
+    });
     out.rounded = step.rounds;
 }
 
@@ -28,34 +46,50 @@ static void linear(const Model& model, const Step& step, Workspace& work) {
     const Matrix& matrix = step.matrix;
     const int64_t rows = rows_of(model, work, step.in);
     float* results = out.values + step.column;
-    if (matrix.integers != nullptr) {
-        if (!in.rounded)
-            for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, matrix.inputs);
-        in.rounded = true;
-        multiply_integers(in.bytes, in.byte_stride, in.steps, in.zeros, rows, matrix, results, out.stride);
-    } else {
-        multiply_floats(in.values, in.stride, rows, matrix, results, out.stride);
-    }
+    const bool integers = matrix.integers != nullptr;
+    if (integers && !in.rounded)
+        for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, matrix.inputs);
+    in.rounded = in.rounded || integers;
+    in_parts(work, matrix.panels, [&](int64_t first, int64_t last, int64_t) {
+        if (integers)
+            multiply_integers(in.bytes, in.byte_stride, in.steps, in.zeros, rows, matrix, results, out.stride, first,
+                              last);
+        else
+            multiply_floats(in.values, in.stride, rows, matrix, results, out.stride, first, last);
+    });
     out.rounded = step.rounds;
     if (step.choice == NONE && !step.rounds) return;
-    for (int64_t row = 0; row < rows; ++row, results += out.stride) {
-        const Extent found = activate(results, matrix.outputs, step.choice);
-        if (step.rounds)
-            round_within(found, results, matrix.outputs, out.bytes + row * out.byte_stride, out.steps + row,
-                         out.zeros + row);
-    }
+    in_parts(work, rows, [&](int64_t begin, int64_t end, int64_t) {
+        for (int64_t row = begin; row < end; ++row) {
+            float* values = results + row * out.stride;
+            const Extent found = activate(values, matrix.outputs, step.choice);
+            if (step.rounds)
+                round_within(found, values, matrix.outputs, out.bytes + row * out.byte_stride, out.steps + row,
+                             out.zeros + row);
+        }
+    });
 }
 
 static void attention(const Step& step, Workspace& work) {
     Slot& out = work.slots[step.out];
+    // A head of odd size writes into the next one's columns before that does, which only one thread can keep in order.
+    const bool apart = work.crew != nullptr && step.choice == 0 && step.width % PANEL == 0;
     for (int64_t at = 0; at < work.in_group; ++at) {
         const Text& text = work.group[at];
         float* received = step.choice == 0 ? nullptr : work.received + text.start;
         if (received != nullptr) clear(received, text.count);
-        attend(step, work.slots[step.in], out, text, work.scratch, received);
+        const auto heads = [&](int64_t first, int64_t last, int64_t who) {
+            attend(step, work.slots[step.in], out, text, work.scratch + who * work.scratch_size, received, first, last);
+        };
+        if (apart)
+            in_parts(work, step.count, heads);
+        else
+            heads(0, step.count, 0);
         if (step.rounds)
-            for (int64_t row = 0; row < text.count; ++row)
-                round_slot_row(out, text.start + row, step.width * step.count);
+            in_parts(work, text.count, [&](int64_t begin, int64_t end, int64_t) {
+                for (int64_t row = begin; row < end; ++row)
+                    round_slot_row(out, text.start + row, step.width * step.count);
+            });
     }
     out.rounded = step.rounds;
 }
@@ -63,15 +97,17 @@ static void attention(const Step& step, Workspace& work) {
 // out = norm(in + second + bias), each of them where there is one.
 static void add_and_norm(const Model& model, const Step& step, Workspace& work) {
     Slot& out = work.slots[step.out];
-    const int64_t rows = rows_of(model, work, step.out), width = step.width;
-    for (int64_t row = 0; row < rows; ++row) {
-        float* values = out.values + row * out.stride;
-        const float* residual = work.slots[step.second].values + row * work.slots[step.second].stride;
-        const float* more = step.in < 0 ? step.bias : work.slots[step.in].values + row * work.slots[step.in].stride;
-        for (int64_t at = 0; at < width; at += WIDTH) store(values + at, add(load(residual + at), load(more + at)));
-        if (step.norm.gain != nullptr) norm_row(values, width, step.norm);
-        if (step.rounds) round_slot_row(out, row, width);
-    }
+    const int64_t width = step.width;
+    in_parts(work, rows_of(model, work, step.out), [&](int64_t begin, int64_t end, int64_t) {
+        for (int64_t row = begin; row < end; ++row) {
+            float* values = out.values + row * out.stride;
+            const float* residual = work.slots[step.second].values + row * work.slots[step.second].stride;
+            const float* more = step.in < 0 ? step.bias : work.slots[step.in].values + row * work.slots[step.in].stride;
+            for (int64_t at = 0; at < width; at += WIDTH) store(values + at, add(load(residual + at), load(more + at)));
+            if (step.norm.gain != nullptr) norm_row(values, width, step.norm);
+            if (step.rounds) round_slot_row(out, row, width);
+        }
+    });
     out.rounded = step.rounds;
 }
 
@@ -137,9 +173,9 @@ static void lstm(const Step& step, Workspace& work) {
                 float scale;
                 int32_t zero;
                 round_row(state, size, bytes, &scale, &zero);
-                multiply_integers(bytes, room, &scale, &zero, 1, step.matrix, gates, gates_room);
+                multiply_integers(bytes, room, &scale, &zero, 1, step.matrix, gates, gates_room, 0, step.matrix.panels);
             } else {
-                multiply_floats(state, room, 1, step.matrix, gates, gates_room);
+                multiply_floats(state, room, 1, step.matrix, gates, gates_room, 0, step.matrix.panels);
             }
             const float* given = in.values + token * in.stride;
             for (int64_t place = 0; place < size; place += WIDTH) {
@@ -186,7 +222,8 @@ static void take(const Step& step, Workspace& work) {
         const Text& text = work.group[at];
         const float* states = work.states + text.row * work.length * step.width;
         for (int64_t token = text.start; token < text.start + text.count; ++token)
-            __builtin_memcpy(out.values + token * out.stride, states + work.columns[token] * step.width, 4 * step.width);
+            __builtin_memcpy(out.values + token * out.stride, states + work.columns[token] * step.width,
+                             4 * step.width);
     }
     out.rounded = false;
 }
@@ -202,7 +239,8 @@ static void drop(const Step& step, Workspace& work) {
         const int64_t start = kept;
         for (int64_t token = text.start; token < text.start + text.count; ++token) {
             if (token > text.start && !(work.received[token] >= least_sum)) continue;
-            if (kept != token) copy(states.values + kept * states.stride, states.values + token * states.stride, step.width);
+            if (kept != token)
+                copy(states.values + kept * states.stride, states.values + token * states.stride, step.width);
             work.columns[kept++] = work.columns[token];
         }
         text.start = start;

@@ -1,5 +1,9 @@
 """millis' own runtime: whole models of every architecture against eager, on every instruction set; what it refuses."""
 
+import gc
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -75,9 +79,9 @@ def signature_of(model, pairs=False):
     return Signature(PAIRS.inputs if pairs else TEXTS.inputs, model.spec.outputs)
 
 
-def session(model, folder, quantization=None, pairs=False):
+def session(model, folder, quantization=None, pairs=False, threads=1):
     Native().write(model, folder, signature_of(model, pairs), quantization)
-    return PlanSession(file.read(folder / FILE_NAME))
+    return PlanSession(file.read(folder / FILE_NAME), threads)
 
 
 def batch(seed, count, length, pairs=False):
@@ -353,6 +357,44 @@ REFUSED = {
         "intermediate_size": 48,
     }),
 }  # fmt: skip
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("size", [16, 7])  # heads of whole panels are shared out, others are not
+@pytest.mark.parametrize("quantization", [None, DYNAMIC], ids=["fp32", "int8"])
+def test_threads_change_nothing(size, quantization, tmp_path):
+    model = transformer("bert", heads=(3, 2), size=size, ffn=(70, 33))
+    alone = session(model, tmp_path, quantization)
+    together = PlanSession(file.read(tmp_path / FILE_NAME), threads=3)
+    batches = [batch(seed, count, LONGEST) for seed, count in enumerate([1, 2, 5, 9])]
+    expected = [alone(features)[0] for features in batches]
+    for _ in range(40):
+        for features, one in zip(batches, expected, strict=True):
+            assert np.array_equal(together(features)[0], one)
+
+
+def test_many_callers_share_few_threads(tmp_path):
+    model = transformer("bert", heads=(3, 2), size=16, ffn=(70, 33))
+    together = session(model, tmp_path, threads=2)
+    batches = [batch(seed, 3, LONGEST) for seed in range(8)]
+    expected = [together(features)[0] for features in batches]
+
+    def wrong(number):
+        return sum(not np.array_equal(together(batches[number])[0], expected[number]) for _ in range(60))
+
+    with ThreadPoolExecutor(8) as callers:
+        assert list(callers.map(wrong, range(8))) == [0] * 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_of_a_process_with_threads_ends(tmp_path):
+    together = session(transformer("bert"), tmp_path, threads=3)
+    together(batch(0, 2, LONGEST))
+    if (child := os.fork()) == 0:
+        del together
+        gc.collect()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.parametrize("what", REFUSED)

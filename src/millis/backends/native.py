@@ -109,7 +109,7 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
     _check_loadable(manifest)
-    return PlanSession(file.read(folder / FILE_NAME, threads))
+    return PlanSession(file.read(folder / FILE_NAME, threads), threads)
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:
@@ -120,7 +120,8 @@ def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[Plan
     """
     _check_loadable(manifest)
     count = len(manifest.spec.exits) + 1
-    return [PlanSegment(file.read(file.segment_path(folder, position), threads)) for position in range(count)]
+    paths = [file.segment_path(folder, position) for position in range(count)]
+    return [PlanSegment(file.read(path, threads), threads) for path in paths]
 
 
 def _check_loadable(manifest: "Manifest") -> None:

@@ -103,6 +103,7 @@ LIES = {
     "no output": (lambda plan: plan["steps"][2].update(output=1), "gives an output that there is not"),
     "huge slot": (lambda plan: plan["slots"][0].update(width=2**24), "the slots are too wide"),
     "no slots": (lambda plan: plan.update(slots=[]), "the number of slots is 0"),
+    "lacking output": (lambda plan: plan["outputs"].append({"per": "text", "width": 1}), "given by no step"),
     "column": (lambda plan: plan["steps"][1].update(column=1), "a product's outputs do not fit"),
 }
 
@@ -131,7 +132,7 @@ def opened(numbers, data):
     message = ctypes.create_string_buffer(300)
     numbers = np.array(numbers, np.int64)
     model = library.load().millis_open(
-        data.ctypes.data, len(data), numbers.ctypes.data, len(numbers), 0, message, 300
+        data.ctypes.data, len(data), numbers.ctypes.data, len(numbers), 0, 1, message, 300
     )  # fmt: skip
     if model:
         library.load().millis_close(model)

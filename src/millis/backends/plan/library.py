@@ -25,7 +25,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "millis_has": (ctypes.c_int, [ctypes.c_int]),
     "millis_open": (
         ctypes.c_void_p,
-        [_BYTES, _COUNT, ctypes.c_void_p, _COUNT, ctypes.c_int, ctypes.c_char_p, _COUNT],
+        [_BYTES, _COUNT, ctypes.c_void_p, _COUNT, ctypes.c_int, _COUNT, ctypes.c_char_p, _COUNT],
     ),
     "millis_close": (None, [ctypes.c_void_p]),
     "millis_run": (ctypes.c_int, [*[ctypes.c_void_p] * 5, _COUNT, _COUNT, _FLOATS, *[ctypes.c_void_p] * 2]),
