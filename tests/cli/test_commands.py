@@ -272,7 +272,7 @@ def test_the_fastest_runtime_is_found_kept_and_told(place, capsys):
     records = read_records(Path(re.search(r"records: (\S+)", capsys.readouterr().out)[1]))
     record = records[-1]
     candidates = record.environment["backend_candidates"]
-    assert {candidate["name"] for candidate in candidates} == {"onnxruntime", "openvino", "eager"}
+    assert {candidate["name"] for candidate in candidates} == {"native", "onnxruntime", "openvino", "eager"}
     assert any(note.startswith(f"backend=auto took {candidates[0]['name']} ") for note in record.notes)
     assert record.config["backend"]["_target_"].startswith(f"millis.backends.{candidates[0]['name']}.")
     timed = [candidate["speedup"] for candidate in candidates if not candidate["refused"]]

@@ -8,6 +8,7 @@ from recipes import recipe
 
 from millis.backends.cuda import Cuda
 from millis.backends.eager import Eager
+from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.cli.hydra_app import composed
@@ -115,9 +116,10 @@ STATIC = Quantization(activations="static", calibration=Calibration())
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({}, ["fp32"]),
-        ({"quantization": Quantization()}, ["int8"]),
-        ({"quantization": Quantization(), "storage": SHARED}, ["int8", "shared 4"]),
+        ({"backend": Native()}, ["fp32"]),
+        ({"backend": Native(), "quantization": Quantization()}, ["int8"]),
+        ({"backend": Native(), "quantization": Quantization(), "storage": SHARED}, ["int8", "shared 4"]),
+        ({"backend": OnnxRuntime(), "quantization": Quantization()}, ["int8", "onnxruntime"]),
         ({"backend": OpenVino()}, ["fp32", "openvino"]),
         ({"backend": OpenVino("bf16")}, ["bf16", "openvino"]),
         ({"backend": OpenVino("bf16"), "quantization": STATIC}, ["int8 static", "openvino"]),

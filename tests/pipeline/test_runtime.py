@@ -6,10 +6,15 @@ import pytest
 from recipes import run
 
 from millis.backends.eager import Eager
+from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.cli.hydra_app import composed
+from millis.cli.targets import instantiate
+from millis.described import described
 from millis.errors import MillisError, Unavailable
 from millis.pipeline import runtime
-from millis.pipeline.runtime import Auto, Candidate, fastest, with_runtime
+from millis.pipeline.runtime import Auto, Candidate, First, fastest, usual, with_runtime
+from millis.quantization.spec import Calibration, Quantization
 
 FAST = Candidate("fast", "", 4.0, 2.0, 0.99)
 SLOW = Candidate("slow", "", 2.0, 4.0, 1.0)
@@ -111,3 +116,42 @@ def test_candidates_that_all_fail_are_an_error_and_nothing_is_kept(settle):
     _, choice = settle(well := Bench(), rounds=4)
     assert well.asked == [["eager", "onnxruntime"]]
     assert not any(candidate.refused for candidate in choice.candidates)
+
+
+class Unbuilt(Native):
+    """The native runtime of a machine without a compiler."""
+
+    def missing(self):
+        return "it was not compiled"
+
+
+STATIC = Quantization(activations="static", calibration=Calibration(texts=8))
+
+
+@pytest.mark.skipif(Native().missing() is not None, reason="the native part is not built")
+@pytest.mark.parametrize(
+    ("candidates", "quantization", "name", "note"),
+    [
+        ([Native(), OnnxRuntime()], Quantization(), "native", None),
+        ([Native(), OnnxRuntime()], STATIC, "onnxruntime", "onnxruntime runs it; native: backend=native got a quantiz"),
+        ([Unbuilt(), OnnxRuntime()], Quantization(), "onnxruntime", "onnxruntime runs it; native: it was not compiled"),
+        ([OnnxRuntime(), Native()], None, "onnxruntime", None),
+    ],
+)
+def test_the_first_that_can_run_a_recipe_is_taken(asked, candidates, quantization, name, note):
+    plain = asked()
+    first = First({one.name: one for one in candidates})
+    found, choice = with_runtime(plain.with_recipe(replace(plain.recipe, backend=first, quantization=quantization)))
+    assert found.recipe == replace(plain.recipe, backend=found.recipe.backend, quantization=quantization)
+    assert found.recipe.backend.name == name
+    assert (None if choice is None else choice.sentence()[: len(note)]) == note
+
+
+def test_where_none_can_each_ones_reason_is_said(asked):
+    plain = asked()
+    with pytest.raises(MillisError, match=r"no backend can run this recipe \(native: it was not compiled\)"):
+        with_runtime(plain.with_recipe(replace(plain.recipe, backend=First({"native": Unbuilt()}))))
+
+
+def test_the_usual_is_what_the_config_says():
+    assert described(instantiate(composed("compress", []).backend)) == described(usual())
