@@ -18,6 +18,7 @@ from millis.cli.main import run
 from millis.models import wordpiece
 from millis.models.scratch import Scratch
 from millis.pipeline import analysis
+from millis.pipeline.recipe import USUAL
 from millis.serving.runner import is_dynamic
 from millis.storage.manifest import Manifest, open_manifest
 from millis.training.fit import Fit
@@ -146,13 +147,13 @@ def test_a_command_of_hours_composes(place, monkeypatch, capsys, line):
 
 
 def plain_artifacts(place: Path) -> list[Path]:
-    """What commands before left that any command takes, by name: one model on ONNX Runtime, for the bundled corpus."""
+    """What commands before left that any command takes, by name: one model for the bundled corpus, usually run."""
     found = sorted((place / "outputs" / "artifacts").glob("*"))
     return [path for path in found if is_plain(open_manifest(path))]
 
 
 def is_plain(manifest: Manifest) -> bool:
-    return len(manifest.task.get("labels", ())) > 2 and manifest.backend == "onnxruntime" and not is_dynamic(manifest)
+    return len(manifest.task.get("labels", ())) > 2 and manifest.backend == USUAL and not is_dynamic(manifest)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -86,7 +86,7 @@ def test_method_ends_in_an_artifact_that_answers_as_its_model_does(place, capsys
 
 
 def test_a_record_of_exits_says_what_was_saved_and_risked(place, capsys):
-    record = compress(place, capsys, "early_exit=joint", *EXITS)
+    record = compress(place, capsys, "early_exit=joint", "backend=onnxruntime", *EXITS)  # native's whole takes 20 µs
     shares = [record.metrics[f"exit_after_{layers}_layers_share"] for layers in (1, 2)]
     assert sum(shares) == pytest.approx(1)
     assert record.metrics["exit_layer_mean"] == pytest.approx(shares[0] + 2 * shares[1])

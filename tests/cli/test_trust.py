@@ -8,11 +8,15 @@ from tokenizers import Tokenizer, models
 
 from millis.backends import inductor
 from millis.errors import MillisError
+from millis.models import read
 from millis.pipeline import artifacts
 from millis.serving import cascade
 from millis.storage.manifest import Manifest, open_manifest, seal
 
 LABELS = ("cancel", "refund", "track")
+
+
+SPEC = read({"family": "static", "vocab_size": 1, "size": 2, "dropout": 0.0, "num_labels": len(LABELS)})
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def compiled(tmp_path):
     (folder / inductor.FILE_NAME).write_bytes(b"native code")
     Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(folder / "tokenizer.json"))
     inputs = ("input_ids", "attention_mask")
-    seal(folder, Manifest("a harmless classifier", "inductor", {}, answering(*LABELS), inputs, 8))
+    seal(folder, Manifest("a harmless classifier", "inductor", SPEC, answering(*LABELS), inputs, 8))
     return folder
 
 

@@ -11,6 +11,7 @@ NAME = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, ...
 
 if NAME:
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"millis-tests-{NAME}-")
+    os.chmod(tempfile.tempdir, 0o755)  # noqa: PTH101 - a server of tests may run as another user
     if hasattr(os, "sched_setaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cpus[int(NAME.removeprefix("gw")) % len(cpus)]})

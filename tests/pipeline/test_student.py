@@ -10,6 +10,7 @@ from millis.backends.onnx.arithmetic import arithmetic
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.pipeline import student
+from millis.pipeline.runtime import with_runtime
 from millis.pipeline.student import ensure_student, phases_of, plan, settled
 from millis.quantization.qat import Aware
 from millis.quantization.spec import Quantization
@@ -19,7 +20,7 @@ LONG = ["trainer.max_epochs=4", "trainer.patience=4"]
 
 
 def made(asked, *overrides):
-    run = asked(*LONG, *overrides)
+    run, _ = with_runtime(asked(*LONG, *overrides))
     planned = plan(run)
     return ensure_student(run, planned)[0], settled(run, planned)
 
@@ -134,7 +135,7 @@ def test_a_run_broken_off_between_phases_goes_on(asked, monkeypatch):
     """The second phase fails at first; what the next attempt ends with is what an unbroken run ends with."""
     overrides = ["pruning=neurons", "quantization=qat", "seed=0"]
     whole, _ = made(asked, *overrides, "distillation.alpha=0.61")
-    run = asked(*LONG, *overrides, "distillation.alpha=0.61")
+    run, _ = with_runtime(asked(*LONG, *overrides, "distillation.alpha=0.61"))
     planned = plan(run)
     original = student.Lesson.train
     trained = []
