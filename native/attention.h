@@ -5,15 +5,13 @@
 
 // Scores [keys] to probabilities; what pads them becomes 0.
 static inline void softmax_row(float* scores, int64_t keys, float scale) {
-    const int64_t whole = keys / WIDTH * WIDTH;
-    float top = -3.0e38f;
-    if (whole > 0) {
-        Floats highest = load(scores);
-        for (int64_t at = WIDTH; at < whole; at += WIDTH) highest = max(highest, load(scores + at));
-        top = most(highest);
+    const Floats factor = splat(scale), lowest = splat(-3.0e38f);
+    Floats tops = lowest;
+    for (int64_t at = 0; at < keys; at += WIDTH) {
+        const Floats x = load(scores + at);
+        tops = max(tops, keys - at < WIDTH ? first_or(static_cast<int>(keys - at), x, lowest) : x);
     }
-    for (int64_t at = whole; at < keys; ++at) top = scores[at] > top ? scores[at] : top;
-    const Floats factor = splat(scale), highest = splat(top);
+    const Floats highest = splat(most(tops));
     Floats total = splat(0.0f);
     for (int64_t at = 0; at < padded(keys, PANEL); at += WIDTH) {
         Floats x = exponential(mul(sub(load(scores + at), highest), factor));
@@ -26,11 +24,11 @@ static inline void softmax_row(float* scores, int64_t keys, float scale) {
     for (int64_t at = 0; at < keys; at += WIDTH) store(scores + at, mul(load(scores + at), share));
 }
 
+// What pads the last panel is any number, and so are the scores of keys that are not there.
 static inline void pack_keys(const float* keys, int64_t stride, int64_t count, int64_t size, float* packed) {
-    for (int64_t at = 0; at < padded(count, PANEL); ++at) {
+    for (int64_t at = 0; at < count; ++at, keys += stride) {
         float* column = packed + at / PANEL * PANEL * size + at % PANEL;
-        const float* key = keys + at * stride;
-        for (int64_t place = 0; place < size; ++place) column[place * PANEL] = at < count ? key[place] : 0.0f;
+        for (int64_t place = 0; place < size; ++place) column[place * PANEL] = keys[place];
     }
 }
 

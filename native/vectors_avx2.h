@@ -50,6 +50,10 @@ static inline Floats first(int count, Floats x) {  // the others are 0
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane)));
 }
+static inline Floats first_or(int count, Floats x, Floats others) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_blendv_ps(others, x, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane)));
+}
 
 static inline Ints zeros() { return _mm256_setzero_si256(); }
 static inline Ints splat_int(int32_t x) { return _mm256_set1_epi32(x); }

@@ -36,6 +36,9 @@ static inline float most(Floats x) { return _mm512_reduce_max_ps(x); }
 static inline Floats first(int count, Floats x) {  // the others are 0
     return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << count) - 1u), x);
 }
+static inline Floats first_or(int count, Floats x, Floats others) {
+    return _mm512_mask_mov_ps(others, static_cast<__mmask16>((1u << count) - 1u), x);
+}
 
 static inline Ints zeros() { return _mm512_setzero_si512(); }
 static inline Ints splat_int(int32_t x) { return _mm512_set1_epi32(x); }

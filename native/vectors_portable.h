@@ -42,6 +42,7 @@ static inline float most(Floats x) { return more(more(x[0], x[1]), more(x[2], x[
 static inline Floats first(int count, Floats x) {  // the others are 0
     return Ints{0, 1, 2, 3} < count ? x : splat(0.0f);
 }
+static inline Floats first_or(int count, Floats x, Floats others) { return Ints{0, 1, 2, 3} < count ? x : others; }
 
 static inline Ints zeros() { return Ints{0, 0, 0, 0}; }
 static inline Ints splat_int(int32_t x) { return Ints{x, x, x, x}; }

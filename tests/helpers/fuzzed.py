@@ -129,7 +129,7 @@ def weights(folder: Path, random: Random) -> Callable[[], Any]:
 
 
 def plan(folder: Path, random: Random) -> Callable[[], Any]:
-    """`model.plan`: its header as JSON, its numbers alone, or any bytes."""
+    """`model.plan`, or that of a segment: its header as JSON, its numbers alone, or any bytes."""
     import numpy as np
 
     from millis.backends.plan import file
@@ -139,7 +139,7 @@ def plan(folder: Path, random: Random) -> Callable[[], Any]:
         write_plans(folder / "writing")
         (folder / "writing").rename(source)
     copied = _copy(random.choice(sorted(source.iterdir())), folder)
-    path = copied / "model.plan"
+    path = random.choice(sorted(copied.glob("*.plan")))
     content = path.read_bytes()
     _, _, start = file.parsed(np.frombuffer(content, np.uint8), "model.plan")
     length = struct.unpack("<Q", content[8:16])[0]

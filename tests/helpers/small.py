@@ -25,14 +25,17 @@ def write_plans(made: Path) -> None:
         "model_type": "bert", "vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16, "pad_token_id": 0,
     }  # fmt: skip
+    whole = {
+        "family": "transformer", "affixes": [[2], [3]], "pooling": "cls", "dropout": 0.0, "num_labels": 2,
+        "shape": {"head_size": 8, "heads": [2, 0], "ffn": [16, 5]}, "encoder": encoder,
+    }  # fmt: skip
     for name, spec in {
         "static": {"family": "static", "size": 16, **words},
         "convolution": {"family": "convolution", "filters": 5, "widths": [1, 3], **words, **tokens},
         "bilstm": {"family": "bilstm", "hidden_size": 7, **words, **tokens},
-        "transformer": {
-            "family": "transformer", "affixes": [[2], [3]], "pooling": "cls", "dropout": 0.0, "num_labels": 2,
-            "shape": {"head_size": 8, "heads": [2, 0], "ffn": [16, 5]}, "encoder": encoder,
-        },
+        "transformer": whole,
+        "tokens": {**whole, "tokens": [0]},
+        "exits": {**whole, "exits": [0]},
     }.items():  # fmt: skip
         for kind, quantization in {"fp32": None, "int8": Quantization()}.items():
             described = Manifest(name, "", read(spec), answering("no", "yes"), ("input_ids", "attention_mask"), 12)
