@@ -21,6 +21,25 @@ NAMES = {
     "others": ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
 }
 
+RANKS = {
+    "encoder.embeddings.word_embeddings": 5, "encoder.encoder.layer.0.attention.self.key": 3,
+    "encoder.encoder.layer.1.intermediate.dense": 4, "encoder.encoder.layer.0.attention.output.dense": 2,
+}  # fmt: skip
+SMALL = {
+    "static": {"family": "static", "vocab_size": VOCABULARY, "size": 20, "dropout": 0.0, "num_labels": 3},
+    "static l2": {
+        "family": "static", "vocab_size": VOCABULARY, "size": 3, "norm": "l2", "dropout": 0.0, "num_labels": 3,
+    },
+    "convolution": {
+        "family": "convolution", "vocab_size": VOCABULARY, "embedding_size": 20, "filters": 19, "widths": [1, 3, 5],
+        "dropout": 0.0, "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]],
+    },
+    "bilstm": {
+        "family": "bilstm", "vocab_size": VOCABULARY, "embedding_size": 20, "hidden_size": 19, "dropout": 0.0,
+        "outputs": [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]],
+    },
+}  # fmt: skip
+
 
 def transformer(kind, hidden=32, size=8, heads=(4, 2), ffn=(48, 20), **changes):
     """A model of an architecture with wide-apart weights."""
