@@ -66,7 +66,7 @@ def repeated(pairs: list[tuple[dict[str, Summary], dict[str, Summary]]]) -> tupl
 def write_artifacts(folder: Path) -> list[Path]:
     """The reference first."""
     dataset = Bundled()()
-    teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
+    teacher, tokenizer = Packaged()(Classification(labels=dataset.labels).outputs, dataset.train.texts)
     int8, task = Quantization(), Classification(labels=dataset.labels)
     variants = {
         "teacher": (teacher.spec, Eager(), None),

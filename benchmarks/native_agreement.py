@@ -10,6 +10,7 @@ labels, to eager's. `7 bits` are the weights that processors without VNNI get.
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def compare(dataset: Dataset, scratch: Path, train: int, test: int) -> None:
 def headless(model: Any) -> Any:
     """The model whose outputs are its vectors, in place: the head is fitted afterwards."""
     size = model.head.in_features
-    model.spec = {**model.spec, "num_labels": size}
+    model.spec = replace(model.spec, outputs=(Output(LOGITS, "text", size),))
     model.head = torch.nn.Linear(size, size)
     torch.nn.init.eye_(model.head.weight)
     torch.nn.init.zeros_(model.head.bias)
@@ -87,7 +88,7 @@ def fit(model: Any, vectors: NDArray[np.float32], labels: NDArray[np.int64], cla
     inputs = np.c_[vectors, np.ones(len(vectors))].astype(np.float64)
     targets = np.where(labels[:, None] == np.arange(classes), 1.0, -1.0)
     solved = np.linalg.solve(inputs.T @ inputs + PENALTY * np.eye(inputs.shape[1]), inputs.T @ targets)
-    model.spec = {**model.spec, "num_labels": classes}
+    model.spec = replace(model.spec, outputs=(Output(LOGITS, "text", classes),))
     model.head = torch.nn.Linear(vectors.shape[1], classes)
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(solved[:-1].T))
@@ -108,9 +109,8 @@ def as_artifact(
     folder: Path, model: Any, tokenizer: Any, dataset: Dataset, backend: Any, quantization: Quantization | None
 ) -> Runner:
     """The model on a runtime."""
-    names = (
-        dataset.labels if model.spec["num_labels"] == len(dataset.labels) else map(str, range(model.head.out_features))
-    )
+    width = model.spec.outputs[0].width
+    names = dataset.labels if width == len(dataset.labels) else map(str, range(width))
     task = Classification(labels=tuple(names))
     manifest = Manifest(folder.name, backend.name, model.spec, task.described(), dataset.inputs, LENGTH)
     write_artifact(folder, model, tokenizer, backend, manifest, quantization)

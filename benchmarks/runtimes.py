@@ -18,6 +18,7 @@ from millis import models
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.inductor import Inductor
+from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.benchmark.latency import Options
@@ -46,6 +47,8 @@ VARIANTS = {
     "onnxruntime int8": (OnnxRuntime(), DYNAMIC),
     "onnxruntime int8 static": (OnnxRuntime(), STATIC),
     "onnxruntime int8 weights": (OnnxRuntime(), BLOCKS),
+    "native fp32": (Native(), None),
+    "native int8": (Native(), DYNAMIC),
     "openvino fp32": (OpenVino(), None),
     "openvino bf16": (OpenVino(precision="bf16"), None),
     "openvino int8": (OpenVino(), DYNAMIC),
@@ -74,14 +77,14 @@ def main() -> None:
 
 def specs() -> dict[str, Spec]:
     dataset = Bundled()()
-    teacher, _ = Packaged()(len(dataset.labels), dataset.train.texts)
+    teacher, _ = Packaged()(Classification(labels=dataset.labels).outputs, dataset.train.texts)
     return {"all-MiniLM-L6-v2": teacher.spec, "2 layers": TransformerStudent(layers=2).spec(teacher.spec)}
 
 
 def write_artifacts(folder: Path, spec: Spec, threads: int) -> dict[str, Path]:
     """Variant → artifact, for those that can be made on this machine."""
     dataset = Bundled()()
-    _, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
+    _, tokenizer = Packaged()(Classification(labels=dataset.labels).outputs, dataset.train.texts)
     model, folders, task = models.build(spec), {}, Classification(labels=dataset.labels)
     for name, (usual, quantization) in VARIANTS.items():
         compiled = isinstance(usual, Inductor)  # for a number of threads

@@ -28,6 +28,7 @@ from millis.backends.onnx.session import OnnxSession, open_session
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
+from millis.serving.reader import Reader
 from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
@@ -40,7 +41,7 @@ REQUESTS = 10  # a round
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     dataset = Bundled()()
-    teacher, tokenizer = Packaged()(len(dataset.labels), dataset.train.texts)
+    teacher, tokenizer = Packaged()(Classification(labels=dataset.labels).outputs, dataset.train.texts)
     task = Classification(labels=dataset.labels)
     manifest = Manifest("", "onnxruntime", teacher.spec, task.described(), ("input_ids", "attention_mask"), 128)
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,7 +49,7 @@ def main() -> None:
         print(f"fused operators: {fused}")
         for kind in ("fp32", "int8"):
             found = sessions(graphs, kind)
-            runner = Runner(manifest, tokenizer, next(iter(found.values())))
+            runner = Runner(manifest, Reader(manifest, tokenizer), next(iter(found.values())))
             requests = [runner.feed(runner.tokenize(text)) for text in dataset.test.texts[:200]]
             show(kind, compare(found, requests, rounds))
 
