@@ -6,6 +6,7 @@ Called when millis is installed (`hatch_build.py`). The compiler is `CXX`, or th
 Clang of the package `ziglang` where that is installed. No other tool is needed.
 """
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -45,10 +46,17 @@ def compiler() -> list[str] | None:
     return [sys.executable, "-m", PACKAGE, "c++", "-mcpu=baseline", "-fno-sanitize=undefined"]
 
 
+def fingerprint() -> int:
+    """Of what is compiled: 63 bits that the library is asked for (`millis.backends.plan.library`)."""
+    files = sorted(path for kind in ("*.h", "*.cpp") for path in SOURCE.glob(kind))
+    said = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1
+
+
 def sources() -> dict[str, tuple[str, ...]]:
     """File → its flags, for this machine's kind of processor."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    interface = (*INTERFACE, *(("-DMILLIS_X86",) if x86 else ()))
+    interface = (*INTERFACE, f"-DMILLIS_SOURCES={fingerprint()}", *(("-DMILLIS_X86",) if x86 else ()))
     found = {"model.cpp": interface, "reading.cpp": INTERFACE, "crew.cpp": interface, "kernels_portable.cpp": KERNELS}
     if x86:
         found |= {"kernels_avx2.cpp": (*KERNELS, *AVX2), "kernels_avx512.cpp": (*KERNELS, *AVX512)}
@@ -75,13 +83,13 @@ def build(target: Path = TARGET, sanitize: bool = False) -> None:
             for name, flags in sources().items()
         ])  # fmt: skip
         made = Path(scratch) / target.name
-        _finish(
-            [
-                _start(
-                    [*command, "-shared", "-pthread", *(extra or linking), *map(str, objects.values()), "-o", str(made)]
-                )
-            ]
-        )
+        link = [*command, "-shared", "-pthread", *map(str, objects.values()), "-o", str(made)]
+        try:
+            _finish([_start([*link, *(extra or linking)])])
+        except RuntimeError:
+            if not linking or extra:
+                raise
+            _finish([_start(link)])  # without a C++ library of its own, of which some systems have no static one
         beside = target.with_suffix(f".{os.getpid()}")
         shutil.copyfile(made, beside)
         beside.replace(target)  # a library that a process has open is not written over

@@ -27,10 +27,17 @@ Threads::Threads(int64_t count) : process_(getpid()) {
     size = count;
     share = share_out;
     ticket_ = static_cast<uint64_t>(count);  // all shares of no task are taken
-    for (int64_t thread = 1; thread < count; ++thread) threads_.emplace_back([this] { work(); });
+    try {
+        for (int64_t thread = 1; thread < count; ++thread) threads_.emplace_back([this] { work(); });
+    } catch (...) {  // the system gives no more of them
+        end();
+        throw;
+    }
 }
 
-Threads::~Threads() {
+Threads::~Threads() { end(); }
+
+void Threads::end() {
     {
         const std::lock_guard<std::mutex> lock(asleep_);
         stops_ = true;

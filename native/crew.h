@@ -31,6 +31,7 @@ class Threads : public Crew {
 
     static void share_out(Crew* crew, Task task, void* context);
     void work();
+    void end();
     bool take_one();
 
     std::atomic<uint64_t> ticket_{0};  // which task, and how many of its shares are taken

@@ -12,6 +12,8 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "crew.h"
 #include "reading.h"
@@ -245,8 +247,8 @@ using namespace millis;
 #pragma GCC visibility push(default)
 extern "C" {
 
-// Of this interface: a library of another version is refused.
-int millis_interface() { return 1; }
+// Of these sources (`native/build.py`): a library of others is refused.
+int64_t millis_sources() { return MILLIS_SOURCES; }
 
 // Whether this processor has the instruction set.
 int millis_has(int set) { return kernels_of(set) != nullptr; }
@@ -258,6 +260,9 @@ void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64
     if (kernels == nullptr) return tell(message, room, "this processor lacks the instructions"), nullptr;
     try {
         return new Opened(read_plan(data, size, words, count), kernels, std::clamp(threads, int64_t{1}, MOST_THREADS));
+    } catch (const std::system_error& error) {
+        const std::string said = std::string("no threads: ") + error.what();
+        return tell(message, room, said.c_str()), nullptr;
     } catch (const std::exception& error) {
         return tell(message, room, error.what()), nullptr;
     }

@@ -34,7 +34,7 @@ EXITS = "lets a text leave early"
 SEGMENTS = "runs a model in segments"
 DATA_SIZES = "runs sizes that depend on values"
 IMITABLE = "says which integers it computes, so that training can imitate them"
-UNDECIDED = "is chosen among several by the clock"
+UNDECIDED = "is chosen among several before anything is trained"
 
 
 def has(choice: Any, trait: str) -> bool:

@@ -358,10 +358,11 @@ def test_a_set_of_instructions_that_is_not_here_is_refused(tmp_path, monkeypatch
 
 
 def test_a_build_that_is_missing_or_of_another_millis(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "INTERFACE", 99)
+    monkeypatch.setattr(library, "_fingerprint", lambda: 99)
     library.load.cache_clear()
     try:
-        assert "is of interface 1, expected 99: with a C++ compiler" in Native().missing()
+        assert "was made of other sources than these: python native/build.py" in Native().missing()
+        assert library.identity() is None
         monkeypatch.setattr(library, "PATH", tmp_path / "nothing.so")
         assert "the compiled part of millis is not installed: with a C++ compiler" in Native().missing()
         with pytest.raises(MillisError, match=r"backend=native: the compiled part .* Or use backend=onnxruntime"):
@@ -379,3 +380,12 @@ def test_steps_tell_their_times(tmp_path):
     assert told[1][0] == "1 linear 32 x 96 fp32"
     assert all(microseconds >= 0 for *_, microseconds in told)
     assert load.__doc__
+
+
+def test_a_module_that_computes_otherwise_than_its_config_says_is_refused_in_int8_too(tmp_path):
+    model = transformer("bert")
+    for layer in model.encoder.encoder.layer:
+        layer.intermediate.intermediate_act_fn = nn.ReLU()
+    for quantization in (None, DYNAMIC):
+        with pytest.raises(MillisError, match="backend=native does not compute what the model does"):
+            Native().write(model, tmp_path, signature_of(model), quantization)

@@ -115,6 +115,13 @@ def changed(**model):
     return json.dumps(values)
 
 
+def added(content, number):
+    values = json.loads(changed())
+    rules = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    values["added_tokens"].append({"id": number, "content": content, **rules})
+    return json.dumps(values)
+
+
 @pytest.mark.parametrize(
     ("serialized", "largest", "max_length"),
     [
@@ -122,6 +129,8 @@ def changed(**model):
         (changed(unk_token="[NONE]"), 300, 8),  # an unknown word would be passed over; `tokenizers` refuses
         (changed(type="BPE", merges=[]), 300, 8),
         ("{}", 0, 8),
+        (added("the", 290), 300, 8),  # which has another id in the vocabulary
+        (added(" ", 290), 300, 8),
         (changed(), 300, 1),
     ],
 )

@@ -1,6 +1,6 @@
 """The machine and the software a measurement was made on: what a reader needs to compare it with another.
 
-Nothing here imports what it describes: versions come from package metadata.
+Nothing here imports what it describes, but for the compiled part: versions come from package metadata.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import millis
+from millis.backends.plan import library
 from millis.cpus import fields, processor, processor_name, quota
 
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
@@ -21,6 +22,7 @@ PACKAGES = (
     "torch", "transformers", "tokenizers", "nanotoken", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
     "safetensors",
 )  # fmt: skip
+NATIVE = "native"
 GPUS = Path("/proc/driver/nvidia/gpus")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -62,6 +64,8 @@ def packages() -> dict[str, str]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    if (compiled := library.identity()) is not None:
+        versions[NATIVE] = compiled
     return versions
 
 

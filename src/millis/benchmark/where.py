@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from millis.benchmark.agent.client import AgentBench, describe
-from millis.benchmark.environment import machine, packages, peculiarities
+from millis.benchmark.environment import NATIVE, PACKAGES, machine, packages, peculiarities
 from millis.benchmark.latency import HERE, Bench, Measurement, Options
 from millis.errors import MillisError, nearest
 from millis.types import Text
@@ -35,6 +35,17 @@ def measure(
         )
     with open_bench(artifacts[reference], texts, options) as bench:
         return bench.measure(artifacts)
+
+
+def lacking(backend: str, options: Options) -> str | None:
+    """Why artifacts of a runtime cannot be measured there; None where they can, as far as that is known from here.
+
+    Runtimes are called as the packages that they need.
+    """
+    if options.where == HERE or backend not in (*PACKAGES, NATIVE):
+        return None
+    there = describe(options.where, options.patience_s).packages
+    return None if {backend, f"{backend}-gpu"} & there.keys() else f"the agent at {options.where} has no {backend}"
 
 
 def site(options: Options) -> list[Any]:

@@ -16,7 +16,6 @@ is what changes nothing, such as an exit's policy where weights are named.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def record(run: Any, planned: Any, kind: str, measured: Measurement, choice: Any
     parts = [*deployed(recipe), described(run.tuning.task)]
     if recipe.early_exit is not None:
         parts.append(described(recipe.early_exit))
-    found = [] if choice is None else [asdict(choice)]
+    found = [] if choice is None else [[(one.name, one.speedup, bool(one.refused)) for one in choice.candidates]]
     said = run.teacher.inputs.dataset.notes  # other files may hold the same rows, read otherwise
     return fingerprint("record", __version__, kind, planned.fingerprint, parts, measured.latency_ms, *found, list(said))
 

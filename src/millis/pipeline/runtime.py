@@ -23,8 +23,10 @@ from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement
-from millis.benchmark.where import open_bench
+from millis.benchmark.where import lacking, open_bench
 from millis.errors import MillisError, Unavailable
+from millis.models.spec import Spec
+from millis.models.tokenizer import AnyTokenizer
 from millis.pipeline import keys
 from millis.pipeline.initial_student import cut, student_spec
 from millis.pipeline.measure import eager_outputs, own_threads, write
@@ -96,11 +98,14 @@ class First:
             MillisError: none can.
         """
         refused: list[Candidate] = []
+        last = [*self.candidates][-1]
         for name, backend in self.candidates.items():
-            if reason := backend.missing() or _refusal(run, backend):
-                refused.append(Candidate(name, reason))
-                continue
-            return _on(run, backend), Choice(name, (Candidate(name), *refused)) if refused else None
+            reason = backend.missing() or lacking(backend.name, run.benchmark)
+            if reason is None and name != last:  # what the last one has against it is said where it is written
+                reason = _refusal(run, backend)
+            if reason is None:
+                return _on(run, backend), Choice(name, (Candidate(name), *refused)) if refused else None
+            refused.append(Candidate(name, reason))
         raise MillisError(f"no backend can run this recipe ({'; '.join(map(str, refused))}). Mend one of these")
 
 
@@ -219,9 +224,23 @@ def _compare(run: Run) -> list[Candidate]:
 
 
 def _refusal(run: Run, backend: Any) -> str | None:
-    """Why a runtime cannot take the recipe's student, found by writing one of its shape."""
+    """Why a runtime cannot take the recipe's student, found by writing one of its shape, once a process."""
     recipe = run.recipe
     spec, tokenizer = student_spec(run.teacher, recipe.student)
+    asked = recipe.quantization
+    if asked is not None and asked.fallback is not None:  # layers are chosen by what training makes of them
+        recipe = replace(recipe, quantization=replace(asked, fallback=None))
+    key = repr((spec, backend, recipe.quantization, recipe.tokens))
+    if key not in _probed:
+        _probed[key] = _refused(run.with_recipe(recipe), backend, spec, tokenizer)
+    return _probed[key]
+
+
+_probed: dict[str, str | None] = {}
+
+
+def _refused(run: Run, backend: Any, spec: Spec, tokenizer: AnyTokenizer) -> str | None:
+    recipe = run.recipe
     model: Any = models.build(spec).eval()
     if recipe.tokens is not None:
         model = recipe.tokens.attach(model)

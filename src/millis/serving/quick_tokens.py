@@ -5,6 +5,7 @@ takes 1, and its tokens are the same: `benchmarks/tokenization.py` compares them
 It reads single texts without offsets; pairs, words with tags and other kinds of tokenizers stay with `tokenizers`.
 """
 
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -51,6 +52,11 @@ def quick(serialized: str, largest_id: int, max_length: int) -> Callable[[str], 
     kept = max_length - len(suffix)
     if kept < len(tokenizer.prefix_ids) or tokenizer.token_to_id(tokenizer.unk_token) is None:
         return None  # `tokenizers` says what is wrong
+    values = json.loads(serialized)
+    vocabulary = values["model"]["vocab"]
+    if any(one["content"].strip() == "" or one["id"] != vocabulary.get(one["content"], one["id"])
+           for one in values.get("added_tokens", ())):  # fmt: skip
+        return None  # which of two ids an added token has, libraries see differently
     encode = tokenizer.encode
 
     def tokens(text: str) -> QuickEncoding:

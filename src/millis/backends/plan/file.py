@@ -107,7 +107,9 @@ def _joined(header: Mapped, tensors: Mapping[str, Array]) -> Mapped:
     if max(ends, default=0) > stored + LINE * len(ends):
         raise MillisError("the archived plan is damaged: it has more room than tensors. Make the artifact again")
     data = np.zeros(start + aligned(max(ends, default=0)), np.uint8)
-    data[: len(begins)] = begins
+    if len(begins) < start:
+        raise MillisError("the archived plan is damaged: its header is cut short. Make the artifact again")
+    data[:start] = begins[:start]
     for place, tensor in enumerate(plan.tensors):
         values = tensors.get(_key(place, tensor))
         if values is None or values.dtype.str[1:] != tensor.dtype or values.size != tensor.count:

@@ -5,6 +5,7 @@ those that the processor has. It does not know Python, so that one build serves 
 """
 
 import ctypes
+import hashlib
 import os
 import sys
 from functools import cache
@@ -13,15 +14,15 @@ from typing import Any
 
 from millis.errors import MillisError, nearest
 
-INTERFACE = 1
 SETS = {"portable": 0, "avx2": 1, "avx512_vnni": 2}  # slowest first
 FORCED = "MILLIS_INSTRUCTIONS"  # an environment variable: for tests and comparisons
 PATH = Path(__file__).parent / f"millis_native{'.dylib' if sys.platform == 'darwin' else '.so'}"
+SOURCES = Path(__file__).parents[4] / "native"  # of a checkout; a wheel has none, and its library is made with it
 AGAIN = "with a C++ compiler (Debian: apt-get install g++), pip install --force-reinstall --no-deps millis"
 
 _FLOATS, _BYTES, _COUNT = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "millis_interface": (ctypes.c_int, []),
+    "millis_sources": (ctypes.c_int64, []),
     "millis_has": (ctypes.c_int, [ctypes.c_int]),
     "millis_open": (
         ctypes.c_void_p,
@@ -66,9 +67,26 @@ def load() -> Any:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise MillisError(f"the compiled part of millis cannot be loaded ({error}): {AGAIN}") from error
-    if (found := library.millis_interface()) != INTERFACE:
-        raise MillisError(f"the compiled part of millis is of interface {found}, expected {INTERFACE}: {AGAIN}")
+    if _fingerprint() not in (None, library.millis_sources()):
+        raise MillisError("the compiled part of millis was made of other sources than these: python native/build.py")
     return library
+
+
+def identity() -> str | None:
+    """What of it a latency depends on: its sources and the instructions that it takes here; None where it is not."""
+    if missing() is not None:
+        return None
+    names = {number: name for name, number in SETS.items()}
+    return f"{load().millis_sources():x} {names[chosen()]}"
+
+
+def _fingerprint() -> int | None:
+    """As `fingerprint` of `native/build.py`, where that is."""
+    if not (SOURCES / "build.py").is_file():
+        return None
+    files = sorted(path for kind in ("*.h", "*.cpp") for path in SOURCES.glob(kind))
+    said = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1
 
 
 def available() -> list[str]:

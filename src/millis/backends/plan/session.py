@@ -20,6 +20,7 @@ from millis.types import Features, Outputs
 Ids: TypeAlias = NDArray[np.int64]
 States: TypeAlias = NDArray[np.float32]
 OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, _, NO_STATES = 1, 2, 3, 4, 5
+NO_THREADS = "no threads"  # how the compiled part begins to say so
 MESSAGE_BYTES = 500
 
 
@@ -50,7 +51,10 @@ class PlanSession:
             MESSAGE_BYTES,
         )
         if not model:
-            raise MillisError(f"the plan is damaged: {message.value.decode(errors='replace')}. Make the artifact again")
+            said = message.value.decode(errors="replace")
+            if said.startswith(NO_THREADS):
+                raise MillisError(f"backend=native cannot start {threads} threads here ({said}): ask for fewer")
+            raise MillisError(f"the plan is damaged: {said}. Make the artifact again")
         self._model, self._run = model, native.millis_run
         self._times: int | None = None
         self._steps = mapped.plan.steps
@@ -69,7 +73,7 @@ class PlanSession:
         ids, mask = np.ascontiguousarray(features.ids, np.int64), np.ascontiguousarray(features.mask, np.int64)
         types = None if features.token_types is None else np.ascontiguousarray(features.token_types, np.int64)
         if self._single:  # the usual case, without the account of several outputs
-            results = np.empty((len(ids), self._single), np.float32)
+            results = np.empty((len(mask), self._single), np.float32)
             self._compute(ids, mask, types, None, results)
             return (results,)
         return self._outputs_of(ids, mask, types, None)
@@ -97,6 +101,10 @@ class PlanSession:
     def _compute(
         self, ids: Ids | None, mask: Ids, types: Ids | None, states: States | None, results: NDArray[np.float32]
     ) -> None:
+        for array in (ids, types):  # the compiled part knows no shapes
+            if mask.ndim != 2 or (array is not None and array.shape != mask.shape):
+                shapes = [list(one.shape) for one in (ids, mask, types) if one is not None]
+                raise MillisError(f"features have the shapes {', '.join(map(str, shapes))}; expected all [B, S]")
         wrong = ctypes.c_int64()
         given = (_address(ids), _address(mask), _address(types), _address(states))
         code = self._run(self._model, *given, *mask.shape, _address(results), self._times, ctypes.byref(wrong))
