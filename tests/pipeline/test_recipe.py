@@ -46,7 +46,7 @@ def configured(*overrides):
         (["early_exit=joint", "pruning=layers"], "pruning whole layers while they train would take the layers away"),
         (["student=teacher", "tokens=learned"], "tokens happens while a student trains, and student=teacher is not"),
         (["tokens=learned", "early_exit=joint"], "an exit would answer from tokens that the next layers drop"),
-        (["tokens=learned", "backend=inductor"], "has no sizes that depend on values. Choose backend=onnxruntime"),
+        (["tokens=learned", "backend=inductor"], "has no sizes that depend on values. Choose backend=native"),
         (["tokens=learned", "adapter=lora"], "an adapter freezes all but its own. Choose adapter=none"),
         (["tokens=learned", "pruning=layers"], "leaves nothing to read. Choose fewer layers or heads from the start"),
         (["tokens=learned", "pruning=heads"], "leaves nothing to read. Choose fewer layers or heads from the start"),
@@ -95,7 +95,7 @@ def test_what_a_backend_cannot_do_is_not_asked_of_auto(override):
 def test_a_backend_without_segments_is_refused_with_the_reason():
     exits = configured("early_exit=joint")
     with pytest.raises(
-        MillisError, match=r"backend=whole runs it as a whole\. Choose backend=onnxruntime, openvino or eager"
+        MillisError, match=r"backend=whole runs it as a whole\. Choose backend=native, onnxruntime, openvino or eager"
     ):
         replace(exits, backend=SimpleNamespace(name="whole"))
 

@@ -55,7 +55,7 @@ def write_artifact(
     if manifest.spec.tokens and not has(backend, DATA_SIZES):
         raise MillisError(
             f"the model drops tokens by what is in them, and backend={backend.name} has no sizes that depend on "
-            "values. Choose backend=onnxruntime, openvino or eager"
+            "values. Choose backend=native, onnxruntime, openvino or eager"
         )
     with atomic_folder(folder) as temporary:
         write = _segmented(backend) if manifest.spec.exits else backend.write
@@ -74,7 +74,7 @@ def _segmented(backend: Any) -> Any:
     if not has(backend, SEGMENTS):
         raise MillisError(
             f"the model has exits, and backend={backend.name} cannot write it in segments. Choose "
-            "backend=onnxruntime, openvino or eager, or early_exit=none"
+            "backend=native, onnxruntime, openvino or eager, or early_exit=none"
         )
     return backend.write_segments
 

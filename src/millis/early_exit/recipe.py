@@ -41,7 +41,7 @@ class EarlyExit:
     traits: ClassVar[Traits] = (IN_TRAINING, EXITS)
     needs: ClassVar[Reasons] = {
         SEGMENTS: "early_exit stops between segments of a model, and backend={backend} runs it as a whole. "
-        "Choose backend=onnxruntime, openvino or eager, or early_exit=none"
+        "Choose backend=native, onnxruntime, openvino or eager, or early_exit=none"
     }
     refuses: ClassVar[Reasons] = {
         SCHEDULED: "early_exit teaches every exit by fixed shares of labels and teacher, and distillation.alpha "

@@ -191,7 +191,7 @@ def load(backend: Any, folder: Path, manifest: Manifest, threads: int) -> Stepwi
     if not hasattr(backend, "load_segments"):
         raise MillisError(
             f"this artifact is a model in segments, and backend={manifest.backend} runs whole models only. Make it "
-            "again with backend=onnxruntime, openvino or eager"
+            "again with backend=native, onnxruntime, openvino or eager"
         )
     steps = backend.load_segments(folder, manifest, threads)
     settings = manifest.early_exit or {}

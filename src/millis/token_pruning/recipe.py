@@ -43,7 +43,7 @@ class TokenPruning:
     traits: ClassVar[Traits] = (IN_TRAINING,)
     needs: ClassVar[Reasons] = {
         DATA_SIZES: "tokens makes sequences shorter by what is in them, and backend={backend} has no sizes that "
-        "depend on values. Choose backend=onnxruntime, openvino or eager, or tokens=none"
+        "depend on values. Choose backend=native, onnxruntime, openvino or eager, or tokens=none"
     }
     refuses: ClassVar[Reasons] = {
         EXITS: "tokens and early_exit in one model: an exit would answer from tokens that the next layers drop, "

@@ -9,6 +9,7 @@ from shaped import signature_of, transformer
 
 from millis.backends.native import FILE_NAME, Native
 from millis.backends.plan import file, library
+from millis.backends.plan.session import PlanSession
 from millis.errors import MillisError
 from millis.types import Features
 
@@ -28,7 +29,7 @@ def test_features_of_other_shapes_are_refused(tmp_path):
     for mask, types in (
         (np.ones((2000, 3), np.int64), None),
         (np.ones((1, 20), np.int64), None),
-        (ids, np.ones((1, 2))),
+        (ids, np.ones((1, 2), np.int64)),
     ):
         with pytest.raises(MillisError, match=r"features have the shapes .* expected all \[B, S\]"):
             native(Features(ids, mask, types))
