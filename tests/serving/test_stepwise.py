@@ -217,9 +217,7 @@ def test_a_loaded_artifact_answers_and_tells_its_steps(tmp_path, words):
 
 def test_a_backend_without_segments_refuses_to_write_and_to_load(tmp_path, words):
     whole = SimpleNamespace(name="whole", write=None)
-    with pytest.raises(
-        MillisError, match=r"backend=whole cannot write it in segments\. Choose backend=native, onn"
-    ):
+    with pytest.raises(MillisError, match=r"backend=whole cannot write it in segments\. Choose backend=native, onn"):
         written(tmp_path / "artifact", whole, exiting(), None, words)
     assert not (tmp_path / "artifact").exists()
     manifest = Manifest("tiny", "whole", exiting().spec, answering(*LABELS), INPUTS, 12)
