@@ -1,5 +1,6 @@
 """What a plan's session refuses."""
 
+import os
 import subprocess
 import sys
 
@@ -35,6 +36,7 @@ def test_features_of_other_shapes_are_refused(tmp_path):
             native(Features(ids, mask, types))
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer maps more than any limit")
 def test_threads_that_are_not_to_be_had(tmp_path):
     """In a process of its own: its memory is limited."""
     written(tmp_path)
