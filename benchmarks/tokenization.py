@@ -34,7 +34,7 @@ def main() -> int:
     max_length = int(own["max_length"])
     source = instantiate(composed("train", [f"model={own['model']}"]).model)
     _, slow = source([Output("logits", "text", 2)], [])
-    fast = quick(slow.to_str(), max(slow.get_vocab().values()), max_length)
+    fast = quick(slow, slow.to_str(), max(slow.get_vocab().values()), max_length)
     assert fast is not None, "nanotoken is not installed, or cannot read this tokenizer"
     slow.no_padding()
     slow.enable_truncation(max_length)

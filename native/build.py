@@ -6,21 +6,23 @@ Called when millis is installed (`hatch_build.py`). The compiler is `CXX`, or th
 Clang of the package `ziglang` where that is installed. No other tool is needed.
 """
 
-import hashlib
 import importlib.util
 import os
 import platform
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 SOURCE = Path(__file__).parent
 TARGET = SOURCE.parent / "src" / "millis" / "backends" / "plan" / (
     f"millis_native{'.dylib' if sys.platform == 'darwin' else '.so'}"
 )  # fmt: skip
+FINGERPRINT = runpy.run_path(str(TARGET.with_name("sources.py")))["fingerprint"]
 COMPILERS = ("c++", "g++", "clang++")
 PACKAGE = "ziglang"
 # No contraction: which products and sums are fused is what the sources say, on every processor. No exceptions: a kernel
@@ -46,17 +48,10 @@ def compiler() -> list[str] | None:
     return [sys.executable, "-m", PACKAGE, "c++", "-mcpu=baseline", "-fno-sanitize=undefined"]
 
 
-def fingerprint() -> int:
-    """Of what is compiled: 63 bits that the library is asked for (`millis.backends.plan.library`)."""
-    files = sorted(path for kind in ("*.h", "*.cpp") for path in SOURCE.glob(kind))
-    said = b"".join(path.name.encode() + path.read_bytes() for path in files)
-    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1
-
-
 def sources() -> dict[str, tuple[str, ...]]:
     """File → its flags, for this machine's kind of processor."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    interface = (*INTERFACE, f"-DMILLIS_SOURCES={fingerprint()}", *(("-DMILLIS_X86",) if x86 else ()))
+    interface = (*INTERFACE, f"-DMILLIS_SOURCES={FINGERPRINT(SOURCE)}", *(("-DMILLIS_X86",) if x86 else ()))
     found = {"model.cpp": interface, "reading.cpp": INTERFACE, "crew.cpp": interface, "kernels_portable.cpp": KERNELS}
     if x86:
         found |= {"kernels_avx2.cpp": (*KERNELS, *AVX2), "kernels_avx512.cpp": (*KERNELS, *AVX512)}
@@ -107,5 +102,7 @@ def _finish(started: "list[subprocess.Popen[str]]") -> None:
 
 
 if __name__ == "__main__":
-    named = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("--")]
+    named = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("--")] or [TARGET]
+    begin = time.monotonic()
     build(*named, sanitize="--sanitize" in sys.argv)
+    print(f"{named[0].name}: {named[0].stat().st_size / 1e6:.2f} MB in {time.monotonic() - begin:.1f} s")

@@ -13,6 +13,7 @@ from millis.cli.targets import instantiate
 from millis.described import described
 from millis.errors import MillisError, Unavailable
 from millis.pipeline import runtime
+from millis.pipeline.recipe import USUAL
 from millis.pipeline.runtime import Auto, Candidate, First, fastest, usual, with_runtime
 from millis.quantization.spec import Calibration, Quantization
 
@@ -153,5 +154,14 @@ def test_where_none_can_each_ones_reason_is_said(asked):
         with_runtime(plain.with_recipe(replace(plain.recipe, backend=First({"native": Unbuilt()}))))
 
 
+def test_an_agent_without_a_runtime_gets_no_artifact_of_it(asked, monkeypatch):
+    absent = {"native": "the agent has no native"}
+    monkeypatch.setattr(runtime, "lacking", lambda name, options: absent.get(name))
+    found, choice = with_runtime(asked())
+    assert found.recipe.backend == OnnxRuntime()
+    assert choice.sentence() == "onnxruntime runs it; native: the agent has no native"
+
+
 def test_the_usual_is_what_the_config_says():
+    assert next(iter(usual().candidates)) == USUAL
     assert described(instantiate(composed("compress", []).backend)) == described(usual())

@@ -5,13 +5,13 @@ those that the processor has. It does not know Python, so that one build serves 
 """
 
 import ctypes
-import hashlib
 import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from millis.backends.plan.sources import fingerprint
 from millis.errors import MillisError, nearest
 
 SETS = {"portable": 0, "avx2": 1, "avx512_vnni": 2}  # slowest first
@@ -67,7 +67,7 @@ def load() -> Any:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise MillisError(f"the compiled part of millis cannot be loaded ({error}): {AGAIN}") from error
-    if _fingerprint() not in (None, library.millis_sources()):
+    if SOURCES.is_dir() and library.millis_sources() != fingerprint(SOURCES):
         raise MillisError("the compiled part of millis was made of other sources than these: python native/build.py")
     return library
 
@@ -78,15 +78,6 @@ def identity() -> str | None:
         return None
     names = {number: name for name, number in SETS.items()}
     return f"{load().millis_sources():x} {names[chosen()]}"
-
-
-def _fingerprint() -> int | None:
-    """As `fingerprint` of `native/build.py`, where that is."""
-    if not (SOURCES / "build.py").is_file():
-        return None
-    files = sorted(path for kind in ("*.h", "*.cpp") for path in SOURCES.glob(kind))
-    said = b"".join(path.name.encode() + path.read_bytes() for path in files)
-    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1
 
 
 def available() -> list[str]:
