@@ -18,9 +18,9 @@ Text: TypeAlias = str | tuple[str, str]
 Per: TypeAlias = Literal["text", "token"]
 """What an output has a row of logits for: a text, [B, C], or each of its input tokens, [B, S, C]."""
 
-Choice: TypeAlias = Literal["one", "each", "value", "vector"]
-"""What a row of C logits says: one of C categories (softmax), which of them (a sigmoid each), C numbers, or a vector,
-whose direction alone counts."""
+Choice: TypeAlias = Literal["one", "each", "value", "vector", "next"]
+"""What a row of C logits says: one of C categories (softmax), which of them (a sigmoid each), C numbers, a vector,
+whose direction alone counts, or which token of the vocabulary comes next (softmax)."""
 
 Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 """What a model gives: one array of logits for each `Output` of its signature."""
@@ -32,7 +32,7 @@ class Output(NamedTuple):
     Args:
         name: In a graph.
         per: What has a row of logits.
-        width: C.
+        width: C; of a task 0 where it is the size of the model's vocabulary, which data do not tell.
         choice: What a row says.
         weight: Of its loss beside those of other outputs, in training.
     """
@@ -96,6 +96,38 @@ class Session(Protocol):
     def __call__(self, features: Features) -> Outputs: ...
 
 
+class Continuation(Protocol):
+    """One text that is being written: the tokens read so far, and what attention keeps of them (keys and values)."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens were read."""
+        ...
+
+    def read(self, tokens: NDArray[np.int64], every: bool = False) -> NDArray[np.float32]:
+        """Append tokens [K], K at least 1, and say what comes next.
+
+        Args:
+            every: Whether to return logits after each of them, [K, V], or after the last alone, [1, V].
+
+        Raises:
+            MillisError: more tokens than there is room for.
+        """
+        ...
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens, `length` at most what it is."""
+        ...
+
+
+class Decoder(Session, Protocol):
+    """A session that also writes token by token. Called as a session it gives the logits of all positions at once."""
+
+    def begin(self, room: int) -> Continuation:
+        """An empty continuation with room for so many tokens, those of the prompt included."""
+        ...
+
+
 class Stepwise(Session, Protocol):
     """A session of several steps that may answer after any of them: segments with exits, or ever larger models."""
 
@@ -123,6 +155,8 @@ class Backend(Protocol):
 
     A frozen dataclass; its fields, JSON-able, are the runtime's options. The file also has
     `load(folder: Path, manifest: Manifest, threads: int) -> Session`.
+
+    One that writes token by token (`millis.traits.WRITES`) loads a `Decoder`.
 
     One that can run a model with exits in segments also has `write_segments`, with arguments and result as `write`, and
     in its file `load_segments(folder, manifest, threads)`, which returns the segments, first to last, each a
