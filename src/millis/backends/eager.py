@@ -24,12 +24,13 @@ from torch import Tensor, nn
 
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
-from millis.models.outputs import each
+from millis.models.outputs import each, writes
+from millis.models.shared_weights import unshared
 from millis.models.spec import Spec
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
-from millis.traits import DATA_SIZES, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, SEGMENTS, WRITES, Traits
 from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
@@ -48,7 +49,7 @@ class Eager:
     """Writes a module's weights for `load`. Takes no options: this is the reference, not something to tune."""
 
     name = "eager"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, WRITES)
 
     def missing(self) -> str | None:
         """Nothing: PyTorch is always there."""
@@ -145,7 +146,12 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
 
     backends.options(Eager, manifest)
     torch.set_num_threads(threads)
-    return EagerSession(read_module(folder, manifest, threads))
+    model = read_module(folder, manifest, threads)
+    if writes(manifest.spec.outputs):
+        from millis.backends.eager_decoder import EagerDecoder
+
+        return EagerDecoder(model)
+    return EagerSession(model)
 
 
 def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:
@@ -247,17 +253,7 @@ def _check_supported(quantization: Quantization) -> None:
 def _fp32(model: nn.Module) -> dict[str, Tensor]:
     """The tensors outside int8 layers; those shared by several names (tied weights) under the first name only."""
     packed = tuple(f"{name}." for name in _int8_layers(model))
-    seen: set[tuple[int, torch.Size]] = set()
-    unique = {}
-    for name, value in model.state_dict().items():
-        if name.startswith(packed):
-            continue
-        key = (value.data_ptr(), value.shape)
-        if value.numel() and key in seen:
-            continue
-        seen.add(key)
-        unique[name] = value
-    return unique
+    return unshared({name: value for name, value in model.state_dict().items() if not name.startswith(packed)})
 
 
 def _int8_layers(model: nn.Module) -> dict[str, Any]:

@@ -9,7 +9,7 @@ the head size and `scaling`; `tests/models/test_anatomy.py` holds every supporte
 have no heads or no neurons left: see `millis.models.empty`.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from millis.models import gpt2
 from millis.models.empty import Empty, NoHeads, replace_module
 from millis.models.spec import Shape
 from millis.models.transformer_spec import TransformerSpec
+
+Norm: TypeAlias = Any
+"""`nn.LayerNorm`, or one of transformers' root mean square norms, which have a gain `weight` [D] and no bias."""
 
 
 class Keys(NamedTuple):
@@ -34,18 +37,21 @@ class Layer(NamedTuple):
     """The parts of one block. Linears hold [out, in]; A = heads * head size.
 
     Where A or F is 0, the linears are `Empty`, which has their members. A layer norm follows its sublayer's residual
-    sum in post-norm blocks (`Anatomy.final_norm` is None), and precedes the sublayer in pre-norm ones.
+    sum in post-norm blocks (`Anatomy.final_norm` is None), and precedes the sublayer in pre-norm ones. Where G query
+    heads share a key and a value (`Anatomy.groups`), these two have A / G rows. A gate multiplies the neurons of
+    `ffn_in` before `ffn_out` reads them.
     """
 
     attention: nn.Module  # has scaling
     query: nn.Linear  # [A, D]
-    key: nn.Linear  # [A, D]
-    value: nn.Linear  # [A, D]
+    key: nn.Linear  # [A / G, D]
+    value: nn.Linear  # [A / G, D]
     attention_output: nn.Linear  # [D, A]
-    attention_norm: nn.LayerNorm  # [D]
+    attention_norm: Norm  # [D]
     ffn_in: nn.Linear  # [F, D]
     ffn_out: nn.Linear  # [D, F]
-    ffn_norm: nn.LayerNorm  # [D]
+    ffn_norm: Norm  # [D]
+    ffn_gate: nn.Linear | None = None  # [F, D]
 
 
 class Embeddings(NamedTuple):
@@ -70,6 +76,11 @@ class Anatomy(Protocol):
         ...
 
     @property
+    def causal(self) -> bool:
+        """Whether tokens look back only."""
+        ...
+
+    @property
     def after_heads(self) -> tuple[str, ...]:
         """Names of the attention module's children that follow the heads: its output, where that is a part of it."""
         ...
@@ -90,8 +101,16 @@ class Anatomy(Protocol):
         """The embedding tables and their layer norm."""
         ...
 
-    def final_norm(self, encoder: nn.Module) -> nn.LayerNorm | None:
+    def final_norm(self, encoder: nn.Module) -> Norm | None:
         """The layer norm after the last block: pre-norm architectures have one."""
+        ...
+
+    def groups(self, config: dict[str, Any]) -> int:
+        """G, how many query heads share a key and a value; a layer's heads are a multiple of it."""
+        ...
+
+    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
+        """`config` with the layers of `shape` and, for `reshape` to widen, the fewest heads and neurons."""
         ...
 
     def set_heads(self, attention: nn.Module, heads: int, head_size: int) -> None:
@@ -112,6 +131,7 @@ class Bert:
 
     model_types: tuple[str, ...] = ("bert",)
     keys = Keys("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+    causal = False
     after_heads: tuple[str, ...] = ()
 
     def prepare(self, encoder: Any) -> None:
@@ -160,8 +180,15 @@ class Bert:
         tables = (parts.word_embeddings, parts.position_embeddings, parts.token_type_embeddings)
         return Embeddings(tables, parts.LayerNorm, getattr(encoder, "embeddings_project", None))
 
-    def final_norm(self, encoder: Any) -> nn.LayerNorm | None:
+    def final_norm(self, encoder: Any) -> Norm | None:
         return None
+
+    def groups(self, config: dict[str, Any]) -> int:
+        return 1
+
+    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
+        # One head divides every hidden size, which the constructors ask for.
+        return {**config, self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
 
     def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
         attention.attention_head_size = head_size
@@ -242,6 +269,7 @@ class Gpt2:
 
     model_types: tuple[str, ...] = ("gpt2",)
     keys = Keys("n_layer", "n_embd", "n_head", "n_inner")
+    causal = True
     after_heads: tuple[str, ...] = ("c_proj", "resid_dropout")
 
     def prepare(self, encoder: Any) -> None:
@@ -269,9 +297,14 @@ class Gpt2:
     def embeddings(self, encoder: Any) -> Embeddings:
         return Embeddings((encoder.wte, encoder.wpe), norm=None, projection=None)
 
-    def final_norm(self, encoder: Any) -> nn.LayerNorm | None:
-        norm: nn.LayerNorm = encoder.ln_f
-        return norm
+    def final_norm(self, encoder: Any) -> Norm | None:
+        return encoder.ln_f
+
+    def groups(self, config: dict[str, Any]) -> int:
+        return 1
+
+    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
+        return {**config, self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
 
     def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
         attention.num_heads, attention.head_dim, attention.split_size = heads, head_size, heads * head_size
@@ -286,7 +319,66 @@ class Gpt2:
         return int(config["n_positions"])
 
 
-ANATOMIES: tuple[Anatomy, ...] = (Bert(), Roberta(), Electra(), DistilBert(), Gpt2())
+class Llama:
+    """Llama and kin (Touvron et al. 2023, 2302.13971): pre-norm blocks by root mean square (1910.07467), rotary
+    positions (2104.09864), gated feed-forward (2002.05202), query heads in groups (2305.13245); tokens look back only.
+    """
+
+    model_types: tuple[str, ...] = ("llama", "mistral", "qwen2")
+    keys = Keys("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+    causal = True
+    after_heads: tuple[str, ...] = ("o_proj",)
+
+    def prepare(self, encoder: Any) -> None:
+        """Keys and values of earlier tokens are kept by who writes, not by every pass over a text."""
+        encoder.config.use_cache = False
+
+    def blocks(self, encoder: Any) -> list[nn.Module]:
+        return list(encoder.layers)
+
+    def layers(self, encoder: Any) -> list[Layer]:
+        return [
+            Layer(
+                attention=block.self_attn,
+                query=block.self_attn.q_proj,
+                key=block.self_attn.k_proj,
+                value=block.self_attn.v_proj,
+                attention_output=block.self_attn.o_proj,
+                attention_norm=block.input_layernorm,
+                ffn_in=block.mlp.up_proj,
+                ffn_out=block.mlp.down_proj,
+                ffn_norm=block.post_attention_layernorm,
+                ffn_gate=block.mlp.gate_proj,
+            )
+            for block in encoder.layers
+        ]
+
+    def embeddings(self, encoder: Any) -> Embeddings:
+        return Embeddings((encoder.embed_tokens,), norm=None, projection=None)
+
+    def final_norm(self, encoder: Any) -> Norm | None:
+        return encoder.norm
+
+    def groups(self, config: dict[str, Any]) -> int:
+        heads = int(config[self.keys.heads])
+        return heads // int(config.get("num_key_value_heads") or heads)
+
+    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
+        kept = {name: value for name, value in config.items() if name != "layer_types"}  # one for each layer there was
+        sizes = {self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
+        return {**kept, **sizes, "num_key_value_heads": 1, "head_dim": shape.head_size}
+
+    def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
+        attention.head_dim, attention.scaling = head_size, head_size**-0.5
+
+    def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
+        return {**config, self.keys.hidden: hidden}
+
+    def max_length(self, config: dict[str, Any]) -> int:
+        return int(config["max_position_embeddings"])
+
+
+ANATOMIES: tuple[Anatomy, ...] = (Bert(), Roberta(), Electra(), DistilBert(), Gpt2(), Llama())
 
 
 def supported() -> list[str]:
@@ -324,28 +416,41 @@ def full_shape(config: dict[str, Any]) -> Shape:
     keys = find(config["model_type"]).keys
     layers, hidden, heads = (int(config[key]) for key in keys[:3])
     ffn = int(config.get(keys.ffn) or 4 * hidden)  # GPT-2 leaves it out: 4 D
-    return Shape(hidden // heads, (heads,) * layers, (ffn,) * layers)
+    return Shape(int(config.get("head_dim") or hidden // heads), (heads,) * layers, (ffn,) * layers)
 
 
-def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Shape, std: float) -> None:
+def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Shape, std: float, groups: int = 1) -> None:
     """Give every block the number of heads and neurons that `shape` states, in place.
 
-    A linear that changes size gets fresh weights, N(0, std²) and bias 0, as BERT initialises them.
+    A linear that changes size gets fresh weights, N(0, std²), and where it has a bias 0, as BERT initialises them.
 
     Args:
         encoder: A prepared encoder with at least one head and one neuron in each block.
         anatomy: Of its architecture.
         shape: H or F of a layer may be 0.
         std: Standard deviation of fresh weights.
+        groups: G.
+
+    Raises:
+        MillisError: heads of a layer that are no multiple of G.
     """
-    for layer, heads, ffn in zip(anatomy.layers(encoder), shape.heads, shape.ffn, strict=True):
+    for index, (layer, heads, ffn) in enumerate(zip(anatomy.layers(encoder), shape.heads, shape.ffn, strict=True)):
+        if heads % groups:
+            raise MillisError(
+                f"layer {index} would have {heads} heads, and {groups} of them share a key and a value: expected a "
+                f"multiple of {groups}, for example {heads // groups * groups or groups}"
+            )
         hidden, width = layer.ffn_out.out_features, heads * shape.head_size
-        for linear in (layer.query, layer.key, layer.value):
-            _resize(encoder, linear, width, hidden, std)
+        _resize(encoder, layer.query, width, hidden, std)
+        for linear in (layer.key, layer.value):
+            _resize(encoder, linear, width // groups, hidden, std)
         _resize(encoder, layer.attention_output, hidden, width, std)
-        _resize(encoder, layer.ffn_in, ffn, hidden, std)
+        for neurons in filter(None, (layer.ffn_in, layer.ffn_gate)):
+            _resize(encoder, neurons, ffn, hidden, std)
         _resize(encoder, layer.ffn_out, hidden, ffn, std)
         anatomy.set_heads(layer.attention, heads, shape.head_size)
+        if groups > 1:
+            layer.attention.num_key_value_groups = groups  # type: ignore[assignment]
         if heads == 0:
             replace_module(encoder, layer.attention, NoHeads(layer.attention, anatomy.after_heads))
 
@@ -365,18 +470,21 @@ def copy_linear(
         target.bias.copy_(source.bias if rows is None else source.bias[rows])
 
 
-def copy_norm(target: nn.LayerNorm, source: nn.LayerNorm, channels: Tensor) -> None:
-    """Copy gain and bias of the chosen channels."""
+def copy_norm(target: Norm, source: Norm, channels: Tensor) -> None:
+    """Copy gain and, where there is one, bias of the chosen channels."""
     target.weight.copy_(source.weight[channels])
-    target.bias.copy_(source.bias[channels])
+    if getattr(source, "bias", None) is not None:
+        target.bias.copy_(source.bias[channels])
 
 
 def _resize(encoder: nn.Module, linear: nn.Linear, outputs: int, inputs: int, std: float) -> None:
     if (linear.out_features, linear.in_features) == (outputs, inputs):
         return
+    biased = linear.bias is not None
     if 0 in (outputs, inputs):
-        replace_module(encoder, linear, Empty(inputs, outputs))
+        replace_module(encoder, linear, Empty(inputs, outputs, biased))
         return
     linear.out_features, linear.in_features = outputs, inputs
     linear.weight = nn.Parameter(torch.empty(outputs, inputs).normal_(std=std))
-    linear.bias = nn.Parameter(torch.zeros(outputs))
+    if biased:
+        linear.bias = nn.Parameter(torch.zeros(outputs))
