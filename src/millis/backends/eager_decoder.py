@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache
 
-from millis.backends.eager import EagerSession
+from millis.backends.modules import EagerSession
 from millis.errors import MillisError
 
 

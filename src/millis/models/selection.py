@@ -11,6 +11,7 @@ from torch import Tensor
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
+from millis.models.parts import Embeddings, Layer, Norm
 from millis.models.spec import Shape
 from millis.models.transformer_spec import TransformerSpec
 
@@ -129,7 +130,7 @@ def shared_heads(heads: Tensor, groups: int) -> Tensor:
     return found
 
 
-def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:
+def _copy_embeddings(small: Embeddings, large: Embeddings, hidden: Tensor) -> None:
     channels = hidden if large.projection is None else torch.arange(large.tables[0].embedding_dim)
     for target, source in zip(small.tables, large.tables, strict=True):
         target.weight.copy_(source.weight[:, channels])
@@ -138,12 +139,12 @@ def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidde
         anatomy.copy_linear(small.projection, large.projection, rows=hidden)
 
 
-def _copy_norm(small: anatomy.Norm | None, large: anatomy.Norm | None, channels: Tensor) -> None:
+def _copy_norm(small: Norm | None, large: Norm | None, channels: Tensor) -> None:
     if small is not None and large is not None:
         anatomy.copy_norm(small, large, channels)
 
 
-def _scaling(layer: anatomy.Layer) -> float:
+def _scaling(layer: Layer) -> float:
     return float(cast(Any, layer.attention).scaling)
 
 

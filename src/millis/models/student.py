@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import anatomy
+from millis.models.parts import Anatomy, Layer
 from millis.models.selection import Selection, copy_selected, resized
 from millis.models.sizes import Size, check_size, count
 from millis.models.spec import Shape, Spec
@@ -188,7 +189,7 @@ def _heads(size: Size, whole: int, groups: int) -> int:
     return heads
 
 
-def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:
+def head_importance(layer: Layer, head_size: int) -> Tensor:
     """Importance of each head, [H]; formula above."""
     hidden, width = layer.attention_output.weight.shape
     heads = width // head_size
@@ -199,7 +200,7 @@ def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:
     return importance
 
 
-def neuron_importance(layer: anatomy.Layer) -> Tensor:
+def neuron_importance(layer: Layer) -> Tensor:
     """Importance of each feed-forward neuron, [F]; formula above."""
     rows = [linear.weight for linear in (layer.ffn_in, layer.ffn_gate) if linear is not None]
     incoming: Tensor = torch.linalg.vector_norm(torch.cat(rows, dim=1), dim=1)
@@ -207,7 +208,7 @@ def neuron_importance(layer: anatomy.Layer) -> Tensor:
     return incoming * outgoing
 
 
-def channel_importance(parts: anatomy.Anatomy, encoder: nn.Module) -> Tensor:
+def channel_importance(parts: Anatomy, encoder: nn.Module) -> Tensor:
     """Importance of each hidden channel, [D]; formula above."""
     embeddings = parts.embeddings(encoder)
     tables = [table.weight for table in embeddings.tables]

@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from millis.data.batches import Batch, model_inputs
 from millis.data.positions import answers, by_degrees
