@@ -23,12 +23,14 @@ def test_the_largest_is_the_first_of_several():
     assert largest(np.array([-np.inf, -7], np.float32)) == 1
 
 
-@pytest.mark.parametrize(("row", "shown"), [([1, np.nan, 2], "nan"), ([-np.inf, -np.inf, -np.inf], "-inf")])
+@pytest.mark.parametrize(
+    ("row", "shown"), [([1, np.nan, 2], "nan"), ([-np.inf, -np.inf, -np.inf], "-inf"), ([1, np.inf, 2], "inf")]
+)
 def test_logits_that_are_no_numbers_are_refused(row, shown):
     with pytest.raises(MillisError, match="largest") as caught:
         largest(np.array(row, np.float32))
     assert str(caught.value) == (
-        f"the largest of 3 logits is {shown}: expected numbers. The model diverged in training, or its weights "
+        f"the largest of 3 logits is {shown}: expected a finite number. The model diverged in training, or its weights "
         "overflow in this precision"
     )
 

@@ -1,13 +1,13 @@
 """Greedy: the most likely token, every time."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.errors import MillisError
 from millis.generation.contract import Generation
-from millis.generation.writing import Choose
+from millis.generation.writing import Choose, no_numbers
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,9 @@ def largest(logits: NDArray[np.float32]) -> int:
     """The position of the largest of `logits` [V], the first of several.
 
     Raises:
-        MillisError: one is NaN, or none is above minus infinity.
+        MillisError: one is NaN or infinite, or none is above minus infinity.
     """
     token = int(logits.argmax())  # that of a NaN, where there is one
-    if not logits[token] > -np.inf:
-        raise MillisError(
-            f"the largest of {len(logits)} logits is {logits[token]}: expected numbers. The model diverged in "
-            "training, or its weights overflow in this precision"
-        )
+    if not isfinite(logits[token]):
+        raise no_numbers(len(logits), float(logits[token]))
     return token

@@ -67,6 +67,14 @@ class Limits(NamedTuple):
     reached: Ended
 
 
+def no_numbers(count: int, largest: float) -> MillisError:
+    """What is raised where the largest of `count` logits is NaN or infinite."""
+    return MillisError(
+        f"the largest of {count} logits is {largest}: expected a finite number. The model diverged in training, or its "
+        "weights overflow in this precision"
+    )
+
+
 class Drafter(Protocol):
     """Guesses what will be written, for one text."""
 
