@@ -246,6 +246,8 @@ class Bench:
         notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
+        if WRITE in self._reference.workers[0].stages:
+            notes.append(f"times are of a prompt and the {self.options.new_tokens} tokens that are written after it")
         if not self.cpus:
             notes.append("processes were not pinned: this system cannot")
         stages = [milliseconds(stamps) for stamps in taken]

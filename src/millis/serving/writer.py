@@ -75,10 +75,13 @@ class Writer(Runner):
             )
         return super().predict(text)
 
+    def begin(self, text: Text) -> Writing:
+        """The text after `text` with its first token chosen, to be written on as one likes."""
+        return self._first(self._prompt(self.tokenize(text)))
+
     def stream(self, text: Text) -> Iterator[str]:
         """What comes after `text` in pieces, each as soon as it is final; together they are `predict`'s text."""
-        writing = self._first(self._prompt(self.tokenize(text)))
-        yield from writing.stream()
+        yield from self.begin(text).stream()
 
     def at_length(self, tokens: int) -> None:
         """From now on write so many tokens for every request, whatever they are: lengths of which times compare.
@@ -141,9 +144,10 @@ class Writer(Runner):
         writing.finish()
         return writing
 
-    def _reply(self, writing: Writing) -> Reply:
+    def reply(self, writing: Writing) -> Reply:
+        """A text that was written as an answer."""
         return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
-        "tokenize": Runner.tokenize, "feed": _prompt, "first": _first, "write": _write, "decode": _reply
+        "tokenize": Runner.tokenize, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
