@@ -34,6 +34,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
+        "bleu",
+        "bleu_zh",
+        "chrf",
         "exact_match",
         "exponential_ndcg_at_10",
         "in_scope_accuracy",
@@ -50,6 +53,9 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
         "recall_at_1",
         "recall_at_5",
         "rmse",
+        "rouge_1",
+        "rouge_2",
+        "rouge_l",
         "slot_f1",
         "span_f1",
         "spearman",
@@ -126,10 +132,7 @@ def test_a_misspelled_metric_is_told_the_nearest() -> None:
         metrics.load("acuracy")
     text = str(error.value)
     assert text.startswith("cannot load the metric 'acuracy' (Couldn't find")
-    assert (
-        "expected one that ships with millis (accuracy, exact_match, exponential_ndcg_at_10, in_scope_accuracy, "
-        in text
-    )
+    assert "expected one that ships with millis (accuracy, bleu, bleu_zh, chrf, exact_match, " in text
     assert "did you mean 'accuracy'?" in text
     assert "run once with network access, or give the path of a folder with the metric's script" in text
 
@@ -222,7 +225,8 @@ def record(
 @pytest.mark.parametrize("name", metrics.shipped())
 def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
     judged = metrics.judged({name: made(name)})
-    assert (judged[name].better, judged[name].unit) == (("lower", "") if name == "rmse" else ("higher", "%"))
+    units = {"rmse": "", "bleu": "BLEU", "bleu_zh": "BLEU", "chrf": "chrF2"}
+    assert (judged[name].better, judged[name].unit) == ("lower" if name == "rmse" else "higher", units.get(name, "%"))
     read = Record.from_json(record("a", judged, quality=name).to_json())
     assert metrics.metric_of([read]) == made(name)
 
