@@ -96,6 +96,14 @@ class Builder:
         rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
         return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
 
+    def shares(self, table: nn.Embedding, layer: nn.Linear) -> bool:
+        """Whether one matrix serves as both: their weight is one, and so is its grid."""
+        if table.weight is not layer.weight or self.rounds(table) != self.rounds(layer):
+            return False
+        settled = [f"{self.name(one)}.weight.values" in self._trained for one in (table, layer)]
+        grid = self._integers
+        return not any(settled) and (not self.rounds(table) or grid is None or (grid.high == 127 and grid.per_channel))
+
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
         return self._integers is not None and self.name(layer) not in self._integers.kept
@@ -115,6 +123,10 @@ class Builder:
             else:
                 self.add(steps.Linear(source, out, self._matrix(together), activation, column))
             column += sum(layer.out_features for layer in together)
+
+    def matrix_of(self, layer: nn.Linear) -> Matrix:
+        """A plain layer's."""
+        return self._matrix([layer])
 
     def matrix(self, name: str, weight: Tensor, bias: Tensor | None, rounds: bool, parameter: str = "") -> Matrix:
         """A matrix [O, I] and its bias.
