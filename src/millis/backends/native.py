@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from millis import backends
 from millis.backends.plan import file, library
+from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -37,7 +38,7 @@ class Native:
     """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
 
     name = "native"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -103,13 +104,14 @@ class Native:
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
-    """Open the artifact's plan.
+    """Open the artifact's plan; of a model that says what comes next it also writes (`millis.types.Decoder`).
 
     Raises:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
     _check_loadable(manifest)
-    return PlanSession(file.read(folder / FILE_NAME, threads), threads)
+    writes = "next" in [output.choice for output in manifest.spec.outputs]
+    return (PlanDecoder if writes else PlanSession)(file.read(folder / FILE_NAME, threads), threads)
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from millis.backends.plan import packing, steps
+from millis.backends.plan import steps
 from millis.backends.plan.builder import Builder, floats
 from millis.backends.plan.encoder import ACTIVATIONS
 from millis.backends.plan.refused import refusal
@@ -26,11 +26,9 @@ def build(encoder: Any, head: nn.Linear, builder: Builder) -> None:
     _check(encoder.config)
     hidden = encoder.config.hidden_size
     stream, added = builder.slot("token", hidden), None
-    matrix = builder.matrix_of(head)
-    if builder.shares(encoder.embed_tokens, head):
-        builder.add(steps.Embed(stream, hidden, matrix=matrix))
-    else:
-        builder.add(steps.Embed(stream, hidden, words=builder.table(encoder.embed_tokens)))
+    matrix = builder.matrix_of(head) if builder.shares(encoder.embed_tokens, head) else None
+    words = None if matrix is not None else builder.table(encoder.embed_tokens)
+    builder.add(steps.Embed(stream, hidden, words=words, matrix=matrix))
     frequencies = _frequencies(encoder.rotary_emb, builder)
     scaling = float(encoder.rotary_emb.attention_scaling) ** 2  # of queries and of keys
     for layer in encoder.layers:
@@ -38,7 +36,7 @@ def build(encoder: Any, head: nn.Linear, builder: Builder) -> None:
         added = _fed(layer, stream, added, builder)
     last = _normed(encoder.norm, stream, added, builder)
     logits = builder.slot("token", head.out_features)
-    builder.add(steps.Linear(last, logits, matrix))
+    builder.add(steps.Linear(last, logits, matrix or builder.matrix_of(head)))
     builder.give(logits, 0)
 
 

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 from torch import nn
 
-from millis.backends.plan import encoder, steps
+from millis.backends.plan import decoder, encoder, steps
 from millis.backends.plan.answers import answered, maximum
 from millis.backends.plan.builder import Builder
 from millis.backends.plan.refused import refusal
 from millis.models.bilstm import BiLstm
 from millis.models.convolution import Convolution
 from millis.models.encoder import Transformer
+from millis.models.heads import classifiers
 from millis.models.static import Static
 
 
@@ -25,7 +26,13 @@ def build(model: Any, builder: Builder) -> None:
     raise refusal(f"a model of class {type(model).__name__}")
 
 
-build.register(Transformer)(encoder.build)
+@build.register
+def _(model: Transformer, builder: Builder) -> None:
+    if [output.choice for output in model.spec.outputs] == ["next"]:
+        (head,) = classifiers(model.head)
+        decoder.build(model.encoder, head, builder)
+    else:
+        encoder.build(model, builder)
 
 
 @build.register
