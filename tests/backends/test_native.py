@@ -208,7 +208,7 @@ def test_seven_bits_are_asked_for_and_told(tmp_path):
     notes = Native().write(model, tmp_path, signature_of(model), Quantization(reduce_range=True))
     assert notes == ("weights have 7 bits, as asked (reduce_range)",)
     plan = file.read(tmp_path / FILE_NAME)
-    matrix = plan.plan.tensors[next(step for step in plan.plan.steps if hasattr(step, "matrix")).matrix.weights]
+    matrix = plan.plan.tensors[next(step for step in plan.plan.steps if getattr(step, "matrix", None)).matrix.weights]
     values = plan.data[plan.start + matrix.offset :][: matrix.count].view(np.int8)
     assert (values.min(), values.max()) == (-64, 64)
 

@@ -79,7 +79,8 @@ def test_what_is_written_greedily_is_what_transformers_write(tmp_path):
     logits = text.read(ids)
     for _ in range(55):
         expected = after_each(model, ids)[-1]
-        assert (chosen := int(logits[0].argmax())) == int(expected.argmax())
+        chosen = int(logits[0].argmax())
+        assert chosen == int(expected.argmax())
         ids = np.append(ids, chosen)
         logits = text.read(ids[-1:])
     assert text.length == 60
