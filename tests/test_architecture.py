@@ -36,7 +36,7 @@ ORDER = [
     {"models"},
     {"budget"},
     {"frontier"},
-    {"metrics"},
+    {"metrics", "generation"},
     {"record"},
     {"store", "schema"},
     {"temporaries", "waiting"},

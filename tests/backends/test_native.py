@@ -13,7 +13,7 @@ from shaped import ENCODERS, LONGEST, RANKS, SMALL, VOCABULARY, agree, batch, ea
 from signatures import TEXTS
 from torch import nn
 
-from millis.backends.eager import segments_of
+from millis.backends.modules import segments_of
 from millis.backends.native import FILE_NAME, Native
 from millis.backends.plan import file, library
 from millis.backends.plan.session import PlanSegment, PlanSession

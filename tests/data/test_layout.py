@@ -39,6 +39,7 @@ def dataset(split, rows=9):
         (["train/part-00001.csv.gz", "train/part-00000.csv.gz", "train/_SUCCESS", "train/.part-00000.csv.gz.crc"],
          ["train/part-00000.csv.gz", "train/part-00001.csv.gz"]),
         (["test.csv"], []),
+        (["train.txt.gz", "test.csv"], ["train.txt.gz"]),
         (["train/notes.txt", "train.jsonl"], ["train.jsonl"]),
     ],
 )  # fmt: skip

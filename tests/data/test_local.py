@@ -177,7 +177,8 @@ def test_no_training_file(tmp_path):
     folder(tmp_path, ".csv", training=ROWS)
     assert refusal(tmp_path) == (
         f"{tmp_path} has no file for data.train=train: expected train with one of "
-        ".jsonl, .jsonl.gz, .json, .json.gz, .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .arrow; found training.csv"
+        ".jsonl, .jsonl.gz, .json, .json.gz, .csv, .csv.gz, .tsv, .tsv.gz, .parquet, .arrow, .txt, .txt.gz; "
+        "found training.csv"
     )
 
 

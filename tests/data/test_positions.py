@@ -1,5 +1,7 @@
 """Categories at positions: logits where targets ask, whatever kind of task they are of."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -18,14 +20,21 @@ from millis.data.positions import (
     targets_of,
 )
 from millis.data.references import IGNORED
+from millis.models.static_spec import StaticSpec
+from millis.models.transformer_spec import TransformerSpec
 from millis.types import Output
 
 LABEL, TAGS = Output("intent", "text", 2), Output("tags", "token", 3)
+VECTOR = Output("vector", "text", 2, "vector")
 BATCH = {
     "input_ids": torch.zeros(2, 3),
     "target/intent": torch.tensor([1, 0]),
     "target/tags": torch.tensor([[IGNORED, 2, 0], [IGNORED, 1, IGNORED]]),
 }
+
+
+def spec(*outputs):
+    return StaticSpec(vocab_size=9, size=2, dropout=0.0, outputs=outputs)
 
 
 def one_hot(values, width):
@@ -55,13 +64,13 @@ def test_the_loss_is_summed_over_texts_outputs_and_positions():
 
 
 def test_answers_hold_a_value_a_text():
-    found, right = answers(OUTPUTS, BATCH)
+    found, right = answers(OUTPUTS, BATCH, spec(LABEL, TAGS))
     assert found == [(1, (2, 1)), (1, (1,))]
     assert right == [(1, (2, 0)), (0, (1,))]
     alone = {name: value for name, value in BATCH.items() if name != "target/intent"}
-    assert answers(OUTPUTS[1:], alone) == ([(2, 1), (1,)], [(2, 0), (1,)])
+    assert answers(OUTPUTS[1:], alone, spec(TAGS)) == ([(2, 1), (1,)], [(2, 0), (1,)])
     alone = {name: value for name, value in BATCH.items() if name != "target/tags"}
-    assert answers(OUTPUTS[:1], alone) == ([1, 1], [1, 0])
+    assert answers(OUTPUTS[:1], alone, spec(LABEL)) == ([1, 1], [1, 0])
 
 
 def test_kept_logits_give_the_same_answers():
@@ -70,7 +79,7 @@ def test_kept_logits_give_the_same_answers():
         for logits, targets in zip(OUTPUTS, targets_of(BATCH).values(), strict=True)
     ]
     positions = (np.arange(3), np.array([0, 2, 3]))
-    assert likeliest((LABEL, TAGS), rows, positions) == answers(OUTPUTS, BATCH)[0]
+    assert likeliest((LABEL, TAGS), rows, positions) == answers(OUTPUTS, BATCH, spec(LABEL, TAGS))[0]
     assert likeliest((LABEL,), rows[:1], positions[:1]) == [1, 1]
     assert likeliest((TAGS,), rows[1:], positions[1:]) == [(2, 1), (1,)]
 
@@ -82,7 +91,7 @@ def test_perfect_logits_give_perfect_answers(tags):
     for row, values in enumerate(tags):
         targets[row, 1 : 1 + len(values)] = torch.tensor(values, dtype=torch.int64)
     logits = one_hot(targets.clamp(min=0).tolist(), 3)
-    found, right = answers((logits,), {"target/tags": targets})
+    found, right = answers((logits,), {"target/tags": targets}, spec(TAGS))
     assert found == right == [tuple(values) for values in tags]
 
 
@@ -96,7 +105,8 @@ def test_several_labels_are_so_many_questions_of_two_categories():
     assert targets.tolist() == [1, 0, 0, 0, 1, 1]
     expected = F.binary_cross_entropy_with_logits(logits, wanted.float())
     assert loss_at(rows, targets).item() == pytest.approx(expected.item(), rel=1e-6)
-    assert answers((logits,), {"target/labels": wanted}) == ([(0, 2), ()], [(0,), (1, 2)])
+    found = answers((logits,), {"target/labels": wanted}, spec(SEVERAL))
+    assert found == ([(0, 2), ()], [(0,), (1, 2)])
     assert likeliest((SEVERAL,), [rows.numpy()], [np.arange(3) * 3]) == [(0, 2), ()]
 
 
@@ -104,7 +114,7 @@ def test_a_number_is_compared_by_half_the_squared_error():
     outputs, wanted = torch.tensor([[1.0], [4.0]]), torch.tensor([3.0, 4.5])
     assert loss_at(*at_targets(outputs, wanted)).item() == pytest.approx((4 + 0.25) / 4)
     assert summed_loss((outputs,), {"target/number": wanted}).item() == pytest.approx((4 + 0.25) / 2)
-    assert answers((outputs,), {"target/number": wanted}) == ([1.0, 4.0], [3.0, 4.5])
+    assert answers((outputs,), {"target/number": wanted}, spec(NUMBER)) == ([1.0, 4.0], [3.0, 4.5])
     assert likeliest((NUMBER,), [outputs.numpy()], [np.arange(3)]) == [1.0, 4.0]
 
 
@@ -164,11 +174,12 @@ def test_a_step_along_the_gradient_makes_it_less():
 
 def test_vectors_are_answers():
     outputs, wanted = torch.tensor([[1.0, 2.5], [-4.0, 0.5]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    found, right = answers((outputs,), {"target/vector": wanted})
+    found, right = answers((outputs,), {"target/vector": wanted}, spec(VECTOR))
     assert found == [(1.0, 2.5), (-4.0, 0.5)] and right == [(0.0, 1.0), (1.0, 0.0)]
     assert likeliest((VECTOR,), [outputs.numpy()], [np.arange(3)]) == found
     assert likeliest((VECTOR,), [outputs.numpy().astype(np.float16)], [np.arange(3)]) == found
-    beside = answers((OUTPUTS[0], outputs), {"target/intent": BATCH["target/intent"], "target/vector": wanted})
+    both = {"target/intent": BATCH["target/intent"], "target/vector": wanted}
+    beside = answers((OUTPUTS[0], outputs), both, spec(LABEL, VECTOR))
     assert beside[0] == [(1, (1.0, 2.5)), (1, (-4.0, 0.5))]
 
 
@@ -177,3 +188,17 @@ def test_vectors_are_answers():
 ])  # fmt: skip
 def test_numbers_and_vectors_are_right_by_degrees(value, expected):
     assert by_degrees(value) is expected
+
+
+def test_the_next_token_is_judged_by_its_nats():
+    """Of logits (0, ln 3) the second has probability 3/4; an end token is learned, not judged."""
+    logits = torch.tensor([[[0.0, math.log(3), -99.0]] * 3, [[0.0, math.log(3), -99.0]] * 3])
+    targets = torch.tensor([[1, 0, 2], [1, IGNORED, IGNORED]])
+    writer = TransformerSpec(
+        encoder={"model_type": "llama"}, pooling="mean", dropout=0.0, outputs=(Output("next", "token", 3, "next"),),
+        affixes=((), (2,)),
+    )  # fmt: skip
+    found, right = answers((logits,), {"target/next": targets}, writer)
+    assert right == [(0.0, 2), (0.0, 1)]
+    assert [tokens for _, tokens in found] == [2, 1]
+    assert [nats for nats, _ in found] == pytest.approx([math.log(4 / 3) + math.log(4), math.log(4 / 3)])

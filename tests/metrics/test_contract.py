@@ -25,11 +25,12 @@ SET = st.sets(INDEX).map(lambda found: tuple(sorted(found)))
 NUMBER = st.integers(-8, 8).map(float)
 ITEM = {
     "label": INDEX, "labels": SET, "number": NUMBER, "tags": OF_WORDS, "label and tags": st.tuples(INDEX, OF_WORDS),
-    "scores": OF_WORDS,
+    "scores": OF_WORDS, "likelihood": st.tuples(st.integers(0, 80).map(float), st.integers(1, 9), st.integers(1, 40)),
 }  # fmt: skip
 RIGHT = {
     "label": [0, 1, 2, 3], "labels": [(0, 2), (), (1,), (1, 2, 3)], "number": [0.0, 1.0, -2.0, 4.0],
     "tags": [(0, 0, 0), (1, 2, 0), (3, 1, 2), (0, 3, 0)], "scores": [(0, 1, 0), (3, 2, 0), (1, 1, 2), (0, 0, 0)],
+    "likelihood": [(0.0, 3, 9), (0.0, 1, 4), (0.0, 8, 30), (0.0, 2, 5)],
 }  # fmt: skip
 RIGHT["label and tags"] = list(zip(RIGHT["label"], RIGHT["tags"], strict=True))
 PAIRS = [(name, kind) for name in metrics.shipped() for kind in metrics.kind(name).judges]
@@ -95,6 +96,7 @@ def test_items_of_many_parts_are_those_of_one(name, kind, monkeypatch):
         "tags": tags,
         "label and tags": both,
         "scores": tags,
+        "likelihood": [[(float(nats), 2, 9) for nats in row] for row in labels],
     }
     answers, references = map(items, drawn[kind])
     metric = made(name, kind)

@@ -34,6 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
+        "bits_per_byte",
         "exact_match",
         "exponential_ndcg_at_10",
         "in_scope_accuracy",
@@ -47,6 +48,7 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
         "ndcg_at_10",
         "out_of_scope_recall",
         "pearson",
+        "perplexity",
         "recall_at_1",
         "recall_at_5",
         "rmse",
@@ -126,10 +128,7 @@ def test_a_misspelled_metric_is_told_the_nearest() -> None:
         metrics.load("acuracy")
     text = str(error.value)
     assert text.startswith("cannot load the metric 'acuracy' (Couldn't find")
-    assert (
-        "expected one that ships with millis (accuracy, exact_match, exponential_ndcg_at_10, in_scope_accuracy, "
-        in text
-    )
+    assert "expected one that ships with millis (accuracy, bits_per_byte, exact_match, exponential_ndcg_at_10, " in text
     assert "did you mean 'accuracy'?" in text
     assert "run once with network access, or give the path of a folder with the metric's script" in text
 
@@ -222,7 +221,9 @@ def record(
 @pytest.mark.parametrize("name", metrics.shipped())
 def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
     judged = metrics.judged({name: made(name)})
-    assert (judged[name].better, judged[name].unit) == (("lower", "") if name == "rmse" else ("higher", "%"))
+    less = {"rmse": "", "perplexity": "", "bits_per_byte": "bits"}
+    better = "lower" if name in less else "higher"
+    assert (judged[name].better, judged[name].unit) == (better, less.get(name, "%"))
     read = Record.from_json(record("a", judged, quality=name).to_json())
     assert metrics.metric_of([read]) == made(name)
 

@@ -47,6 +47,22 @@ CONFIGS = {
         "eos_token_id": 3,
     },
 }
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
+CONFIGS |= {
+    "llama": LLAMA,
+    "mistral": {**LLAMA, "model_type": "mistral", "sliding_window": None},
+    "qwen2": {**LLAMA, "model_type": "qwen2"},
+}
 
 
 def make_spec(model_type="bert", **changes):

@@ -33,7 +33,7 @@ def test_all_parameters_of_an_encoder_are_parts(spec, model, model_type):
     encoder, parts = model(spec(model_type)).encoder, anatomy.find(model_type)
     embeddings = parts.embeddings(encoder)
     norms = [norm for norm in (embeddings.norm, parts.final_norm(encoder)) if norm is not None]
-    modules = [*embeddings.tables, *norms, *(part for layer in parts.layers(encoder) for part in layer[1:])]
+    modules = [*embeddings.tables, *norms, *(part for layer in parts.layers(encoder) for part in layer[1:] if part)]
     found = {id(parameter) for module in modules for parameter in module.parameters()}
     assert found == {id(parameter) for parameter in encoder.parameters()}
 
@@ -54,6 +54,8 @@ def test_removed_heads_and_neurons_equal_silenced_ones(spec, model, batch, model
                 anatomy.copy_linear(getattr(target, name), getattr(source, name), rows=rows)
             anatomy.copy_linear(target.attention_output, source.attention_output, columns=rows)
             anatomy.copy_linear(target.ffn_in, source.ffn_in, rows=neurons, columns=everything)
+            if source.ffn_gate is not None:
+                anatomy.copy_linear(target.ffn_gate, source.ffn_gate, rows=neurons, columns=everything)
             anatomy.copy_linear(target.ffn_out, source.ffn_out, columns=neurons)
             gone = [index for index in range(32) if index not in rows.tolist()]
             source.attention_output.weight[:, gone] = 0
@@ -89,6 +91,6 @@ def test_unknown_architecture_lists_the_supported():
         anatomy.find("robert")
     assert str(error.value) == (
         "millis cannot cut a 'robert' model: it knows the parts of bert, roberta, xlm-roberta, camembert, electra, "
-        "distilbert, gpt2; did you mean 'roberta'?. Choose a model of these, a student that copies no layers "
-        "(student=convolution, bilstm, static), or describe the architecture in millis/models/anatomy.py"
+        "distilbert, gpt2, llama, mistral, qwen2; did you mean 'roberta'?. Choose a model of these, a student that "
+        "copies no layers (student=convolution, bilstm, static), or describe the architecture in millis/models/anatomy.py"
     )

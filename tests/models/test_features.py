@@ -12,7 +12,7 @@ from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.features import Feature, Sizes, capture, log_probabilities, scores, sizes, split_heads
 
-BIDIRECTIONAL = [name for name in anatomy.supported() if name != "gpt2"]
+BIDIRECTIONAL = [name for parts in anatomy.ANATOMIES if not parts.causal for name in parts.model_types]
 
 
 def padded(batch):

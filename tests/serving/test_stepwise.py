@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from signatures import answering
 
 from millis.backends.artifact import write_artifact
-from millis.backends.eager import Eager, segments_of
+from millis.backends.eager import Eager
+from millis.backends.modules import segments_of
 from millis.backends.onnx.session import segment_path
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino

@@ -16,21 +16,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from millis.backends.eager_decoder import EagerDecoder
+from millis.backends.modules import EagerSegment, EagerSession, segments_of
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
-from millis.models.outputs import each
+from millis.models.outputs import writes
+from millis.models.shared_weights import unshared
 from millis.models.spec import Spec
 from millis.quantization.spec import Quantization
 from millis.storage.archived import SEPARATOR, archive_of, read_tensors
 from millis.storage.encodings import Array
-from millis.traits import DATA_SIZES, SEGMENTS, Traits
-from millis.types import Features, Outputs, Signature
+from millis.traits import DATA_SIZES, SEGMENTS, WRITES, Traits
+from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Eager:
     """Writes a module's weights for `load`. Takes no options: this is the reference, not something to tune."""
 
     name = "eager"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, WRITES)
 
     def missing(self) -> str | None:
         """Nothing: PyTorch is always there."""
@@ -91,48 +92,9 @@ class Eager:
         return self.write(model, folder, signature, quantization, calibration)
 
 
-class EagerSession:
-    """A module and the rule for calling it: [B, S] arrays in, its outputs out."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model.eval()
-
-    @torch.inference_mode()
-    def __call__(self, features: Features) -> Outputs:
-        """One array for each output."""
-        types = None if features.token_types is None else torch.from_numpy(features.token_types)
-        return arrays(self.model(torch.from_numpy(features.ids), torch.from_numpy(features.mask), types))
-
-
-def arrays(outputs: Tensor | Sequence[Tensor]) -> Outputs:
-    """What a module returned, as what a session returns."""
-    return tuple(output.numpy() for output in each(outputs))
-
-
-class EagerSegment:
-    """A segment of a module, on arrays: what `millis.serving.stepwise` runs."""
-
-    def __init__(self, segment: nn.Module) -> None:
-        self.segment = segment.eval()
-
-    @torch.inference_mode()
-    def __call__(self, given: Features | NDArray[np.float32], *mask: NDArray[np.int64]) -> Any:
-        """Features, or states [B, S, D] and mask [B, S], to states and logits [B, C]."""
-        arrays = [array for array in given if array is not None] if isinstance(given, Features) else [given, *mask]
-        states, logits = self.segment(*map(torch.from_numpy, arrays))
-        return states.numpy(), logits.numpy()
-
-
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[EagerSegment]:
     """As `load`, cut where the exits are."""
     return segments_of(load(folder, manifest, threads).model)
-
-
-def segments_of(model: Any) -> list[EagerSegment]:
-    """A model with exits as the steps of a session."""
-    from millis.models.exits import segments
-
-    return [EagerSegment(segment) for segment in segments(model)]
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
@@ -145,7 +107,10 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
 
     backends.options(Eager, manifest)
     torch.set_num_threads(threads)
-    return EagerSession(read_module(folder, manifest, threads))
+    model = read_module(folder, manifest, threads)
+    if writes(manifest.spec.outputs):
+        return EagerDecoder(model)
+    return EagerSession(model)
 
 
 def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:
@@ -247,17 +212,7 @@ def _check_supported(quantization: Quantization) -> None:
 def _fp32(model: nn.Module) -> dict[str, Tensor]:
     """The tensors outside int8 layers; those shared by several names (tied weights) under the first name only."""
     packed = tuple(f"{name}." for name in _int8_layers(model))
-    seen: set[tuple[int, torch.Size]] = set()
-    unique = {}
-    for name, value in model.state_dict().items():
-        if name.startswith(packed):
-            continue
-        key = (value.data_ptr(), value.shape)
-        if value.numel() and key in seen:
-            continue
-        seen.add(key)
-        unique[name] = value
-    return unique
+    return unshared({name: value for name, value in model.state_dict().items() if not name.startswith(packed)})
 
 
 def _int8_layers(model: nn.Module) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class OpenVino:
         return notes
 
     def _check_segments(self, model: Any, folder: Path, count: int, signature: Signature) -> None:
-        from millis.backends.eager import segments_of
+        from millis.backends.modules import segments_of
         from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
 
         here, eager = _segments(folder, count, self, 1), segments_of(model)

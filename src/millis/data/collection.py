@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from millis.data.cells import CellError, label_of, listed, text_of, tidy
 from millis.data.dataset import Split
-from millis.data.formats import SUFFIXES, read_table
+from millis.data.formats import ROWS, read_table
 from millis.data.labels import whole
 from millis.data.references import Read, Source
 from millis.data.texts import Row, rows_of
@@ -129,8 +129,8 @@ class Collection:
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise MillisError(f"task.collection={self.path} is not a file; expected one with an entry a row")
-        if not path.name.endswith(SUFFIXES):
-            raise MillisError(f"task.collection={self.path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
+        if not path.name.endswith(ROWS):
+            raise MillisError(f"task.collection={self.path}: expected a file that ends in one of {', '.join(ROWS)}")
         table = read_table(path)
         for name, key in ((self.id, "id"), (self.text, "text")):
             if table.columns and name not in table.columns:

@@ -1,14 +1,15 @@
 """Layout: which files of a folder hold a split.
 
 A split is one file (`train.csv`), shards (`train-00000-of-00002.parquet`), or a folder of shards (`train/`), as
-`Dataset.save_to_disk` and Spark write it; all of them may lie in `data/`, as in a repository of the Hub.
+`Dataset.save_to_disk` and Spark write it; all of them may lie in `data/`, as in a repository of the Hub. Plain text
+(`train.txt`) is read where there is no table.
 """
 
 import json
 import re
 from pathlib import Path
 
-from millis.data.formats import SUFFIXES
+from millis.data.formats import SUFFIXES, TEXTS
 from millis.errors import MillisError
 
 SAVED = "state.json"  # beside the Arrow files of one saved data set
@@ -68,7 +69,8 @@ def _candidates(root: Path, stem: str) -> list[list[Path]]:
         candidates += _by_suffix(_shards(place))
     if stem == "train" and (root / SAVED).is_file():
         candidates += _by_suffix(_shards(root))
-    return candidates
+    tables = [files for files in candidates if not files[0].name.endswith(TEXTS)]
+    return tables or candidates
 
 
 def _shards(folder: Path) -> list[Path]:

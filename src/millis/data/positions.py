@@ -20,6 +20,7 @@ from torch import Tensor
 from millis.data.batches import Batch
 from millis.data.encode import TARGETS
 from millis.data.references import IGNORED
+from millis.models.spec import Spec
 from millis.types import Output
 
 TEMPERATURE = 0.05  # of cosines, as in SimCSE (Gao et al. 2021, 2104.08821)
@@ -83,10 +84,22 @@ def summed_loss(outputs: Sequence[Tensor], batch: Batch) -> Tensor:
     return sum(others, start=first)
 
 
-def answers(outputs: Sequence[Tensor], batch: Batch) -> tuple[list[Any], list[Any]]:
-    """What each text is answered and what is right, both as `likeliest` has it."""
-    found, right = [], []
-    for logits, targets in zip(outputs, targets_of(batch).values(), strict=True):
+def answers(outputs: Sequence[Tensor], batch: Batch, spec: Spec) -> tuple[list[Any], list[Any]]:
+    """What each text is answered and what is right, both as `likeliest` has it.
+
+    Where the next token is asked for, the answer is (nats, tokens), and right is what has no nats.
+
+    Args:
+        spec: Of the model that gave `outputs`.
+    """
+    found: list[list[Any]] = []
+    right: list[list[Any]] = []
+    for logits, targets, output in zip(outputs, targets_of(batch).values(), spec.outputs, strict=True):
+        if output.choice == "next":
+            likely = _likelihoods(logits, targets, spec.around[1])
+            found.append(likely)
+            right.append([(0.0, tokens) for _, tokens in likely])
+            continue
         chosen = (logits[..., 0] if targets.is_floating_point() else logits.argmax(-1)).cpu()
         if targets.dtype == torch.bool:
             found.append(_sets((logits > 0).cpu()))
@@ -140,6 +153,16 @@ def by_degrees(value: Any) -> bool:
 def joined(columns: Sequence[list[Any]]) -> list[Any]:
     """A list for each output to one value a text: of one output its own, of several a tuple."""
     return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _likelihoods(logits: Tensor, targets: Tensor, ends: Sequence[int]) -> list[tuple[float, int]]:
+    """Nats and number of each text's tokens, but for those in `ends`, [B]."""
+    judged = targets != IGNORED
+    for token in ends:
+        judged &= targets != token
+    nats = torch.zeros(targets.shape, device=logits.device)
+    nats[judged] = F.cross_entropy(logits[judged].float(), targets[judged], reduction="none")
+    return list(zip(nats.sum(dim=1).tolist(), judged.sum(dim=1).tolist(), strict=True))
 
 
 def _sets(chosen: Any) -> list[tuple[int, ...]]:

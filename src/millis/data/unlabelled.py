@@ -10,13 +10,12 @@ from pathlib import Path
 from millis.data.cells import CellError, text_of
 from millis.data.columns import check
 from millis.data.dataset import Split
-from millis.data.formats import SUFFIXES, read_table
+from millis.data.formats import SUFFIXES, TEXTS, read_table
 from millis.data.formats.opened import opened
 from millis.data.overlaps import words_of
 from millis.errors import MillisError
 from millis.types import Text
 
-LINES = (".txt", ".txt.gz")
 NO_WORDS, JUDGED, KNOWN = "have no words", "also occur in validation or test", "occur in train, or more than once"
 
 
@@ -68,16 +67,15 @@ def _checked(texts: Sequence[Text], parts: int) -> Iterator[Text]:
 
 def _texts(path: Path, columns: Sequence[str]) -> Iterator[Text]:
     for file in _files(path):
-        yield from _lines(file, columns) if file.name.endswith(LINES) else _cells(file, columns)
+        yield from _lines(file, columns) if file.name.endswith(TEXTS) else _cells(file, columns)
 
 
 def _files(path: Path) -> list[Path]:
-    suffixes = (*SUFFIXES, *LINES)
     found = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in found if file.is_file() and file.name.endswith(suffixes)]
+    files = [file for file in found if file.is_file() and file.name.endswith(SUFFIXES)]
     if not files:
         raise MillisError(
-            f"data.unlabelled={path}: expected a file, or a folder with files, that end in one of {', '.join(suffixes)}"
+            f"data.unlabelled={path}: expected a file, or a folder with files, that end in one of {', '.join(SUFFIXES)}"
         )
     return files
 

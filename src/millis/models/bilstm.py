@@ -8,6 +8,7 @@ as taggers do (Huang et al. 2015, 1508.01991).
 Spec: `millis.models.bilstm_spec`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from millis.models import embeddings, heads, pooling
 from millis.models.bilstm_spec import BilstmSpec
+from millis.models.outputs import require
 from millis.models.sizes import Size, check_size, count
 from millis.models.transformer_spec import TransformerSpec
+from millis.types import Output
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 
@@ -92,6 +95,15 @@ class BiLstmStudent:
 
     def __post_init__(self) -> None:
         check_size("student.embedding_size", self.embedding_size)
+
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse to say what comes next in a text: both directions of a BiLSTM read it.
+
+        Raises:
+            MillisError: it is asked for.
+        """
+        require(outputs, ("text", "token"), "student=bilstm", "Choose student=transformer")
 
     def spec(self, teacher_spec: TransformerSpec) -> BilstmSpec:
         """The student's architecture."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.post_norm import Bert
 from millis.models.spec import Spec, spec_of
 from millis.models.transformer_spec import TransformerSpec, known
 
@@ -18,7 +19,7 @@ FAR = -3e4  # added to the scores of padding, whose exponential is then 0; float
 
 def post_norm_types() -> list[str]:
     """The `model_type`s with post-norm blocks."""
-    return [name for found in anatomy.ANATOMIES if isinstance(found, anatomy.Bert) for name in found.model_types]
+    return [name for found in anatomy.ANATOMIES if isinstance(found, Bert) for name in found.model_types]
 
 
 def require_post_norm(spec: Spec, group: str, what: str) -> TransformerSpec:

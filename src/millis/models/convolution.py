@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from millis.errors import MillisError
 from millis.models import embeddings, heads, pooling
 from millis.models.convolution_spec import ConvolutionSpec
+from millis.models.outputs import require
 from millis.models.sizes import Size, check_size, count
 from millis.models.transformer_spec import TransformerSpec
+from millis.types import Output
 
 MAX_LENGTH = 512  # any length would do; the teacher, whose answers are learned, takes 512
 
@@ -90,6 +92,15 @@ class ConvolutionStudent:
                 f"student.widths={list(self.widths)} must be odd and at least 1, for a window is centred on a token: "
                 "use for example [1, 3, 5]"
             )
+
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse to say what comes next in a text: the windows of a convolution read it.
+
+        Raises:
+            MillisError: it is asked for.
+        """
+        require(outputs, ("text", "token"), "student=convolution", "Choose student=transformer")
 
     def spec(self, teacher_spec: TransformerSpec) -> ConvolutionSpec:
         """The student's architecture."""

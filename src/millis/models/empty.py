@@ -16,20 +16,25 @@ class Empty(nn.Module):
     """A linear layer without outputs, [*, I] → [*, 0], or without inputs, [*, 0] → its bias. Exactly one is 0.
 
     Has the members of `nn.Linear` but is none: what walks a model to quantize or factorize its linears passes it by.
+
+    Args:
+        inputs, outputs: I and O.
+        biased: Whether there is a bias; without one and without inputs, zeros come out.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, biased: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = inputs, outputs
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if biased else None
 
     def forward(self, states: Tensor) -> Tensor:
         """No outputs: nothing for each position. No inputs: the bias, [O] in evaluation, [*, O] in training."""
         if self.out_features == 0:
             return states[..., :0]
+        bias = self.weight.new_zeros(self.out_features) if self.bias is None else self.bias
         # The residual sum broadcasts it, so an exported graph holds one constant; only dropout asks for every position.
-        return self.bias.expand(*states.shape[:-1], -1) if self.training else self.bias
+        return bias.expand(*states.shape[:-1], -1) if self.training else bias
 
 
 class NoHeads(nn.Module):

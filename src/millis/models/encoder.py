@@ -15,6 +15,7 @@ from millis.errors import MillisError, nearest
 from millis.models import anatomy, blocks, heads, low_rank, pooling
 from millis.models.between import Between
 from millis.models.exits import Exits
+from millis.models.outputs import writes
 from millis.models.token_pruning import TokenDropping
 from millis.models.transformer_spec import TransformerSpec
 
@@ -38,6 +39,8 @@ class Transformer(nn.Module):
                 f"model.pooling={spec.pooling!r} is unknown; expected one of {', '.join(pooling.POOLINGS)}"
                 f"{nearest(spec.pooling, pooling.POOLINGS)}"
             )
+        if writes(spec.outputs):
+            _check_causal(spec)
         between = Exits if spec.exits else TokenDropping if spec.tokens else Between
         between.check(spec)
         self.spec = spec
@@ -50,6 +53,10 @@ class Transformer(nn.Module):
         for classifier, output in zip(heads.classifiers(self.head), spec.outputs, strict=True):
             if output.choice != "vector":
                 heads.start(classifier)
+        if spec.tied:
+            for classifier, output in zip(heads.classifiers(self.head), spec.outputs, strict=True):
+                if output.choice == "next":
+                    classifier.weight = self.encoder.get_input_embeddings().weight
         low_rank.install(self, spec.ranks)
         self.between: Between = between(spec, self.encoder)
         for name, module in self.between.modules.items():
@@ -95,16 +102,34 @@ def grown(model: Transformer, spec: TransformerSpec) -> Transformer:
     return larger.train(model.training)
 
 
+def _check_causal(spec: TransformerSpec) -> None:
+    """Refuse what cannot write.
+
+    Raises:
+        MillisError: an architecture whose tokens look ahead, or of which that is not known.
+    """
+    causal = [found for parts in anatomy.ANATOMIES if parts.causal for found in parts.model_types]
+    if spec.kind not in causal:
+        raise MillisError(
+            f"a {spec.kind!r} model cannot say what comes next: expected one whose tokens look back only "
+            f"({', '.join(causal)}), such as model=scratch_decoder"
+        )
+    if spec.shape is not None and 0 in spec.shape.heads:
+        raise MillisError(
+            f"layer {spec.shape.heads.index(0)} has no heads left, and what writes keeps keys and values of every "
+            "layer: expected at least one"
+        )
+
+
 def _encoder(spec: TransformerSpec) -> Any:
     values, shape = dict(spec.encoder), spec.shape
     if shape is None:
         return _from_config(values)
     parts = anatomy.find(spec.kind)
-    # One head divides every hidden size, which the constructors ask for; `reshape` then gives each block its own.
-    narrow = {parts.keys.layers: len(shape.heads), parts.keys.heads: 1, parts.keys.ffn: 1}
-    encoder = _from_config({**values, **narrow})
+    encoder = _from_config(parts.narrow(values, shape))
     parts.prepare(encoder)
-    anatomy.reshape(encoder, parts, shape, std=values.get("initializer_range", heads.STD))
+    std = values.get("initializer_range", heads.STD)
+    anatomy.reshape(encoder, parts, shape, std, parts.groups(values))
     return encoder
 
 

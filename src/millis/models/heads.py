@@ -1,4 +1,8 @@
-"""Heads: a linear classifier for each output, over a text's vector or over the state of each of its tokens."""
+"""Heads: a linear classifier for each output, over a text's vector or over the state of each of its tokens.
+
+What says which token comes next has no bias, and may have the table of token vectors as its weights (Press and Wolf
+2017, 1608.05859).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -44,7 +48,8 @@ def start(classifier: nn.Module) -> None:
     """Fresh weights as BERT has them, N(0, STD²), and bias 0."""
     assert isinstance(classifier, nn.Linear)
     nn.init.normal_(classifier.weight, std=STD)
-    nn.init.zeros_(classifier.bias)
+    if classifier.bias is not None:
+        nn.init.zeros_(classifier.bias)
 
 
 def classifying(model: nn.Module) -> tuple[str, ...]:
@@ -60,7 +65,7 @@ def head(width: int, outputs: Sequence[Output]) -> nn.Linear | Heads:
 
 def _linear(width: int, output: Output) -> nn.Linear:
     """A fresh classifier; what gives a vector starts with the text's own, as far as it goes."""
-    made = nn.Linear(width, output.width)
+    made = nn.Linear(width, output.width, bias=output.choice != "next")
     if output.choice == "vector":
         nn.init.eye_(made.weight)
         nn.init.zeros_(made.bias)

@@ -12,9 +12,11 @@ from millis.errors import MillisError
 from millis.schema import Count
 from millis.types import Choice, Output, Per
 
-CHOICES = {"each": "several labels a text", "value": "a number", "vector": "a vector"}
+CHOICES = {"each": "several labels a text", "value": "a number", "vector": "a vector", "next": "the next token"}
 LOGITS = "logits"  # the output of a model that chooses one label a text
-WORDS: dict[Per, str] = {"text": "a text as a whole", "token": "each word of a text"}
+WORDS: dict[Per | Choice, str] = {
+    "text": "a text as a whole", "token": "each word of a text", "next": "what comes next in a text"
+}  # fmt: skip
 
 
 class _Said(TypedDict, total=False):
@@ -53,6 +55,16 @@ def plain(outputs: Sequence[Output]) -> tuple[Output, ...]:
     return read(described(outputs))
 
 
+def writes(outputs: Sequence[Output]) -> bool:
+    """Whether a model says which token comes next, so that it can write."""
+    return [output.choice for output in outputs] == ["next"]
+
+
+def over(outputs: Sequence[Output], vocabulary: int) -> tuple[Output, ...]:
+    """A task's outputs of a model whose vocabulary has so many tokens."""
+    return tuple(output._replace(width=vocabulary) if output.choice == "next" else output for output in outputs)
+
+
 def is_one_text(outputs: Sequence[Output]) -> bool:
     """Whether one category a text is chosen, and nothing else is asked."""
     return [(output.per, output.choice) for output in outputs] == [("text", "one")]
@@ -70,9 +82,10 @@ def require(outputs: Sequence[Output], gives: Sequence[Per], what: str, advice: 
         MillisError: names the output.
     """
     for output in outputs:
-        if output.per not in gives:
+        asked = output.choice if output.choice == "next" else output.per
+        if asked not in gives:
             able = " and ".join(WORDS[per] for per in WORDS if per in gives)
-            raise MillisError(f"{what} answers {able}, and {output.name} answers {WORDS[output.per]}. {advice}")
+            raise MillisError(f"{what} answers {able}, and {output.name} answers {WORDS[asked]}. {advice}")
 
 
 def require_one_text(outputs: Sequence[Output], what: str, advice: str) -> None:

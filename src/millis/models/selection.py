@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.encoder import Transformer
+from millis.models.parts import Embeddings, Layer, Norm
 from millis.models.spec import Shape
 from millis.models.transformer_spec import TransformerSpec
 
@@ -87,15 +88,18 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
     parts = anatomy.find(large.spec.kind)
     _copy_embeddings(parts.embeddings(small.encoder), parts.embeddings(large.encoder), keep.hidden)
     sources = parts.layers(large.encoder)
-    head_size = large.spec.known_shape.head_size
+    head_size, groups = large.spec.known_shape.head_size, parts.groups(large.spec.encoder)
     for target, index, heads, ffn in zip(parts.layers(small.encoder), keep.layers, keep.heads, keep.ffn, strict=True):
         source, rows = sources[index], anatomy.head_rows(heads, head_size)
+        shared = anatomy.head_rows(shared_heads(heads, groups), head_size)
         anatomy.copy_linear(target.query, source.query, rows, keep.hidden)
-        anatomy.copy_linear(target.key, source.key, rows, keep.hidden)
-        anatomy.copy_linear(target.value, source.value, rows, keep.hidden)
+        anatomy.copy_linear(target.key, source.key, shared, keep.hidden)
+        anatomy.copy_linear(target.value, source.value, shared, keep.hidden)
         anatomy.copy_linear(target.attention_output, source.attention_output, keep.hidden, rows)
         anatomy.copy_norm(target.attention_norm, source.attention_norm, keep.hidden)
         anatomy.copy_linear(target.ffn_in, source.ffn_in, ffn, keep.hidden)
+        if target.ffn_gate is not None and source.ffn_gate is not None:
+            anatomy.copy_linear(target.ffn_gate, source.ffn_gate, ffn, keep.hidden)
         anatomy.copy_linear(target.ffn_out, source.ffn_out, keep.hidden, ffn)
         anatomy.copy_norm(target.ffn_norm, source.ffn_norm, keep.hidden)
         if (ratio := _scaling(source) / _scaling(target)) != 1:  # of a GPT-2 that scales by depth: the layer has moved
@@ -110,7 +114,23 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
         threshold.copy_(found)
 
 
-def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidden: Tensor) -> None:
+def shared_heads(heads: Tensor, groups: int) -> Tensor:
+    """The heads of keys and values that query heads [H'] read, [H' / G].
+
+    Raises:
+        MillisError: query heads that read a key and value are not kept together.
+    """
+    found = heads[::groups] // groups
+    whole = (found[:, None] * groups + torch.arange(groups, device=heads.device)).flatten()
+    if not torch.equal(whole, heads):
+        raise MillisError(
+            f"a selection keeps heads {heads.tolist()}, and {groups} heads each share a key and a value (0 to "
+            f"{groups - 1}, ...): keep all of them or none"
+        )
+    return found
+
+
+def _copy_embeddings(small: Embeddings, large: Embeddings, hidden: Tensor) -> None:
     channels = hidden if large.projection is None else torch.arange(large.tables[0].embedding_dim)
     for target, source in zip(small.tables, large.tables, strict=True):
         target.weight.copy_(source.weight[:, channels])
@@ -119,12 +139,12 @@ def _copy_embeddings(small: anatomy.Embeddings, large: anatomy.Embeddings, hidde
         anatomy.copy_linear(small.projection, large.projection, rows=hidden)
 
 
-def _copy_norm(small: nn.LayerNorm | None, large: nn.LayerNorm | None, channels: Tensor) -> None:
+def _copy_norm(small: Norm | None, large: Norm | None, channels: Tensor) -> None:
     if small is not None and large is not None:
         anatomy.copy_norm(small, large, channels)
 
 
-def _scaling(layer: anatomy.Layer) -> float:
+def _scaling(layer: Layer) -> float:
     return float(cast(Any, layer.attention).scaling)
 
 

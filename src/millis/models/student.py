@@ -5,11 +5,12 @@ section 3.1). Within a layer the parts with the largest weights are kept, struct
 Li et al. 2017 (1608.08710), with the norms on both sides of a part taken together:
 
     head h       ||W_value,h|| * ||W_output,h||      Frobenius norms of its rows and columns
-    neuron j     ||W_in,j|| * ||W_out,j||            L2 norms of its row and column
+    neuron j     ||W_in,j|| * ||W_out,j||            L2 norms of its row (a gate's included) and column
     channel c    sum over the matrices that write or read the residual stream, embeddings included, of the L2 norm of
                  c's weights, relative to the mean over that matrix's channels
 
-Query and key are left out of a head's score: they decide where it looks, not how much it writes.
+Query and key are left out of a head's score: they decide where it looks, not how much it writes. Heads that share a
+key and a value (2305.13245) are kept together, by the sum of their scores.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError, nearest
 from millis.models import anatomy
+from millis.models.parts import Anatomy, Layer
 from millis.models.selection import Selection, copy_selected, resized
 from millis.models.sizes import Size, check_size, count
 from millis.models.spec import Shape, Spec
@@ -110,7 +112,8 @@ class TransformerStudent:
         whole = anatomy.hidden_size(teacher_spec)
         shape = teacher_spec.known_shape
         chosen = self._chosen(len(shape.heads))
-        heads = tuple(count(self.heads, shape.heads[index]) for index in chosen)
+        groups = anatomy.find(teacher_spec.kind).groups(teacher_spec.encoder)
+        heads = tuple(_heads(self.heads, shape.heads[index], groups) for index in chosen)
         ffn = tuple(count(self.ffn_size, shape.ffn[index]) for index in chosen)
         hidden = count(self.hidden_size, whole)
         if self.init == "teacher":
@@ -126,13 +129,14 @@ class TransformerStudent:
         if self.init == "fresh":
             return
         parts, shape = anatomy.find(teacher.spec.kind), model.spec.shape
+        groups = parts.groups(teacher.spec.encoder)
         blocks = parts.layers(teacher.encoder)
         layers = self._chosen(len(blocks))
         keep = Selection(
             layers=layers,
             hidden=_largest(channel_importance(parts, teacher.encoder), anatomy.hidden_size(model.spec)),
             heads=[
-                _largest(head_importance(blocks[index], shape.head_size), count)
+                _largest(head_importance(blocks[index], shape.head_size), count, groups)
                 for index, count in zip(layers, shape.heads, strict=True)
             ],
             ffn=[
@@ -168,40 +172,65 @@ class TransformerStudent:
         return list(self.layers)
 
 
-def head_importance(layer: anatomy.Layer, head_size: int) -> Tensor:
+def _heads(size: Size, whole: int, groups: int) -> int:
+    """`size` as a number of heads, of which `groups` each share a key and a value; a share is rounded to whole groups.
+
+    Raises:
+        MillisError: a count that is no multiple of `groups`.
+    """
+    if isinstance(size, float):
+        return count(size, whole // groups) * groups
+    heads = count(size, whole)
+    if heads % groups:
+        raise MillisError(
+            f"student.heads={heads}: in this teacher {groups} heads each share a key and a value; expected a multiple "
+            f"of {groups}, for example {heads // groups * groups or groups}"
+        )
+    return heads
+
+
+def head_importance(layer: Layer, head_size: int) -> Tensor:
     """Importance of each head, [H]; formula above."""
     hidden, width = layer.attention_output.weight.shape
     heads = width // head_size
-    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(heads, head_size * hidden), dim=1)
+    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(-1, head_size * hidden), dim=1)
+    gathered = gathered.repeat_interleave(heads // len(gathered))
     written = torch.linalg.vector_norm(layer.attention_output.weight.reshape(hidden, heads, head_size), dim=(0, 2))
     importance: Tensor = gathered * written
     return importance
 
 
-def neuron_importance(layer: anatomy.Layer) -> Tensor:
+def neuron_importance(layer: Layer) -> Tensor:
     """Importance of each feed-forward neuron, [F]; formula above."""
-    incoming: Tensor = torch.linalg.vector_norm(layer.ffn_in.weight, dim=1)
+    rows = [linear.weight for linear in (layer.ffn_in, layer.ffn_gate) if linear is not None]
+    incoming: Tensor = torch.linalg.vector_norm(torch.cat(rows, dim=1), dim=1)
     outgoing: Tensor = torch.linalg.vector_norm(layer.ffn_out.weight, dim=0)
     return incoming * outgoing
 
 
-def channel_importance(parts: anatomy.Anatomy, encoder: nn.Module) -> Tensor:
+def channel_importance(parts: Anatomy, encoder: nn.Module) -> Tensor:
     """Importance of each hidden channel, [D]; formula above."""
     embeddings = parts.embeddings(encoder)
     tables = [table.weight for table in embeddings.tables]
     matrices = tables if embeddings.projection is None else [embeddings.projection.weight.T]
     for layer in parts.layers(encoder):
-        matrices += [linear.weight for linear in (layer.query, layer.key, layer.value, layer.ffn_in)]
+        reading = (layer.query, layer.key, layer.value, layer.ffn_in, layer.ffn_gate)
+        matrices += [linear.weight for linear in reading if linear is not None]
         matrices += [linear.weight.T for linear in (layer.attention_output, layer.ffn_out)]
     # Relative norms: a table of 30,000 words and a projection of 100 rows have the same say.
     norms: list[Tensor] = [torch.linalg.vector_norm(matrix, dim=0) for matrix in matrices]
     return torch.stack([norm / norm.mean().clamp(min=1e-12) for norm in norms]).sum(dim=0)
 
 
-def _largest(importance: Tensor, count: int) -> Tensor:
-    """Indices of the `count` largest, ascending; ties go to the smaller index."""
-    order = torch.argsort(importance, descending=True, stable=True)
-    return order[:count].sort().values
+def _largest(importance: Tensor, count: int, together: int = 1) -> Tensor:
+    """Indices of the `count` largest, ascending; ties go to the smaller index.
+
+    Args:
+        together: So many neighbours are kept together, by the sum of their importance; they divide `count`.
+    """
+    order = torch.argsort(importance.reshape(-1, together).sum(dim=1), descending=True, stable=True)
+    kept = order[: count // together].sort().values
+    return (kept[:, None] * together + torch.arange(together, device=kept.device)).flatten()
 
 
 def _at_most(name: str, value: int, limit: int) -> None:

@@ -27,6 +27,7 @@ from millis.errors import MillisError
 from millis.models import anatomy, heads
 from millis.models.between import Between
 from millis.models.blocks import blocks_of, embedded, require_post_norm
+from millis.models.post_norm import Bert
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
 
@@ -129,7 +130,7 @@ class TokenDropping(Between):
 
     def run(self, model: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> tuple[Tensor, Tensor, list[Tensor]]:
         """States [B, S', D] and weights [B, S'] of what is left, and the weights that each feed-forward saw."""
-        parts = cast(anatomy.Bert, anatomy.find(self.spec.kind))
+        parts = cast(Bert, anatomy.find(self.spec.kind))
         states = embedded(model, ids, types)
         weights, found = mask.float(), []
         self.seen = []

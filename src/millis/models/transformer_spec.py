@@ -22,6 +22,7 @@ class TransformerSpec(Spec):
         pooler: Activation of a layer [D, D] after pooling (`millis.models.finished`), as "tanh"; None where none.
         ranks: Dotted module name → r: matrices held as two of rank r (`millis.models.low_rank`).
         exits: Layers, counted from 0, after which a classifier may answer (`millis.models.exits`).
+        tied: Whether the matrix that says which token comes next is the table of token vectors.
         tokens: Layers between whose halves tokens are dropped (`millis.models.token_pruning`).
     """
 
@@ -36,6 +37,7 @@ class TransformerSpec(Spec):
     ranks: dict[str, Count] = field(default_factory=dict)
     exits: tuple[Count, ...] = ()
     tokens: tuple[Count, ...] = ()
+    tied: bool = False
 
     @property
     def kind(self) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 
 from millis import models
 from millis.backends.artifact import write_artifact
-from millis.backends.eager import EagerSession, segments_of
+from millis.backends.modules import EagerSession, segments_of
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.extend import extended

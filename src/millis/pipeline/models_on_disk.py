@@ -8,6 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from millis import models, schema
+from millis.errors import MillisError
+from millis.models.shared_weights import unshared
 from millis.quantization.parameters import load_parameters, save_parameters
 from millis.store import atomic_file, cached
 
@@ -16,7 +18,7 @@ SPEC = "spec"  # in the file's metadata
 
 def keep(path: Path, model: Any) -> None:
     """Write `model` to `path`, a `.safetensors` file."""
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in unshared(model.state_dict()).items()}
     content = save(tensors | save_parameters(model), {SPEC: json.dumps(model.spec.to_json())})
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
@@ -31,5 +33,7 @@ def restore(path: Path) -> Any:
     with cached(path):
         with safe_open(path, "pt") as file:
             model: Any = models.build(models.read(schema.parsed(file.metadata()[SPEC])))
-        model.load_state_dict(load_parameters(model, load_file(path)))
+        missing, unknown = model.load_state_dict(load_parameters(model, load_file(path)), strict=False)
+        if unknown or set(missing) & set(unshared(model.state_dict())):
+            raise MillisError(f"{path} has other weights than its architecture: {[*unknown, *missing][0]}")
     return model.eval()

@@ -144,7 +144,7 @@ def _fitted(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, seconds: floa
     rows = Rows(teacher.encoded(teacher.inputs.dataset.validation, tokenizer), pad_id(tokenizer))
     batches = [rows.__getitems__(index.tolist()) for index in longest_first(rows.encoded.lengths)]
     with torch.inference_mode():
-        pairs = [answers(each(model.eval()(**model_inputs(batch))), batch) for batch in batches]
+        pairs = [answers(each(model.eval()(**model_inputs(batch))), batch, model.spec) for batch in batches]
     found, right = (list(chain.from_iterable(column)) for column in zip(*pairs, strict=True))
     quality = teacher.inputs.score(found, right)
     print(f"  fitted in {seconds:.0f} s  validation {quality:.2f}", file=sys.stderr, flush=True)

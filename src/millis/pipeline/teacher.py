@@ -182,14 +182,14 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
     Raises:
         MillisError: its classifier is a fresh one.
     """
-    if model.spec.pooler is None and any(output.choice != "vector" for output in inputs.task.outputs):
+    if model.spec.pooler is None and any(output.choice not in ("vector", "next") for output in inputs.task.outputs):
         raise MillisError(
             "teacher.trainer.max_epochs=0 takes the model as it is, but its classifier is fresh: expected one whose "
             f"own classifier has the data's labels ({', '.join(inputs.dataset.labels[:5])}). Train for 1 epoch or more"
         )
     model.eval()
     batches = map(rows.__getitem__, range(len(rows)))
-    pairs = [answers(each(model(**model_inputs(batch))), batch) for batch in batches]
+    pairs = [answers(each(model(**model_inputs(batch))), batch, model.spec) for batch in batches]
     found, right = ([answer for (answer,) in column] for column in zip(*pairs, strict=True))
     return Fitted(inputs.validation_score(found, right), 0, 0.0, [])
 

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from millis import models, schema, tasks
 from millis.errors import MillisError
+from millis.models.outputs import over
 from millis.models.spec import Spec
 from millis.schema import Count
 from millis.storage.cascade_spec import CASCADE, CascadeSpec
@@ -106,12 +107,19 @@ class Manifest:
     @property
     def signature(self) -> Signature:
         """What the model takes and gives."""
-        return Signature(self.inputs, self.answers.outputs)
+        return Signature(self.inputs, self._outputs(self.spec.outputs))
 
     @cached_property
     def answers(self) -> Task:
         """The task that `task` describes."""
         return tasks.read(self.task)
+
+    def _outputs(self, given: Sequence[Output]) -> tuple[Output, ...]:
+        """The task's; over a vocabulary, as many logits as are `given`."""
+        asked = self.answers.outputs
+        if [output.choice for output in asked] != ["next"] or len(given) != 1:
+            return asked
+        return over(asked, given[0].width)
 
     @property
     def is_cascade(self) -> bool:
@@ -222,7 +230,7 @@ def _check_outputs(manifest: Manifest) -> None:
     except MillisError as error:
         raise MillisError(f"in task, {error}") from error
     given = manifest.spec.outputs
-    if not manifest.is_cascade and [one[:4] for one in given] != [one[:4] for one in answers.outputs]:
+    if not manifest.is_cascade and [one[:4] for one in given] != [one[:4] for one in manifest.signature.outputs]:
         raise MillisError(
             f"task answers {answers.summary}: expected {_counts(given)}, one for each of the model's outputs (spec)"
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from millis.data.batches import Batch, model_inputs
 from millis.data.positions import answers, by_degrees
@@ -40,7 +40,7 @@ class TextModule(pl.LightningModule):
             -(the epoch's mean objective) takes its place: the metric would be that of an untrained head.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, optimizer: AdamW, score: Score) -> None:
+    def __init__(self, model: Any, objective: Objective, optimizer: AdamW, score: Score) -> None:
         super().__init__()
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
@@ -71,7 +71,7 @@ class TextModule(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep predictions; a metric such as macro-F1 is not a mean over batches."""
         outputs = each(self.model(**model_inputs(batch)))
-        self._seen.append((batch["rows"].tolist(), *answers(outputs, batch)))
+        self._seen.append((batch["rows"].tolist(), *answers(outputs, batch, self.model.spec)))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split at once, in every process alike, whichever answered which row."""

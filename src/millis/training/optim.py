@@ -17,7 +17,7 @@ from millis.models import heads
 
 LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")  # `h` is GPT-2's
 NO_DECAY = re.compile(r"bias$|norm|\bln_", re.IGNORECASE)
-EMBEDDING = re.compile(r"embedding|\bw[tp]e\b")
+EMBEDDING = re.compile(r"embedding|embed_tokens|\bw[tp]e\b")
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 

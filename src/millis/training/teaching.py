@@ -13,6 +13,8 @@ from millis.distillation.weighted_terms import Objective
 from millis.training.callbacks import CachedTeacher, OnlineTeacher
 from millis.units import size
 
+LOGITS_BYTES = 2**31  # more are not kept: over a vocabulary each token has thousands
+
 
 @dataclass(frozen=True)
 class Teaching:
@@ -44,18 +46,31 @@ def teaching(
         pair.check_targets()
     if not features and not method.needs_logits:
         return Teaching([], True, "")
+    said = logit_bytes(pair) if method.needs_logits else 0
     needed = cache_bytes(features, pair.teacher_sizes, len(pair.teacher_rows.encoded.ids)) if features else 0
     what = f"teacher: {len(features)} features of {len(pair.rows):,} texts, {size(needed)} in half precision"
-    if not method.cache or needed > method.cache_limit_bytes:
+    if not method.cache or needed > method.cache_limit_bytes or said > LOGITS_BYTES:
         rows = None if pair.teacher_rows is pair.rows else pair.teacher_rows
+        kept = method.needs_logits and method.cache and said <= LOGITS_BYTES
         why = (
             "distillation.cache=false"
             if not method.cache
             else f"more than distillation.cache_budget_mb={method.cache_limit_bytes / 1e6:g}"
+            if needed > method.cache_limit_bytes
+            else f"beside {size(said)} of logits"
         )
         message = f"{what}: {why}, so the teacher runs in every step" if features else ""
-        kept = [CachedTeacher(logits())] if method.needs_logits and method.cache else []
-        return Teaching([*kept, OnlineTeacher(pair.teacher, features, rows)], False, message)
+        if said > LOGITS_BYTES and not features:
+            message = f"teacher: {size(said)} of logits, so it runs in every step"
+        before = [CachedTeacher(logits())] if kept else []
+        return Teaching([*before, OnlineTeacher(pair.teacher, features, rows)], False, message)
     found = cached_features(pair.teacher, pair.teacher_sizes, features, pair.teacher_rows, folder) if features else None
     heard = CachedTeacher(logits() if method.needs_logits else None, found)
     return Teaching([heard], True, f"{what}, cached" if features else "")
+
+
+def logit_bytes(pair: Pair) -> int:
+    """What the teacher's logits at all targets of its rows take, in single precision."""
+    rows = pair.teacher_rows.encoded
+    widths = [output.width for output in pair.teacher.spec.outputs]
+    return sum(4 * int(rows.positions(one)[-1]) * width for one, width in zip(rows.outputs, widths, strict=True))

@@ -10,9 +10,10 @@ from millis.backends.plan.builder import Builder
 from millis.backends.plan.refused import refusal
 from millis.backends.plan.steps import Activation
 from millis.models import anatomy
-from millis.models.anatomy import Layer
 from millis.models.encoder import Transformer
 from millis.models.low_rank import LowRankEmbedding
+from millis.models.parts import Anatomy, Layer
+from millis.models.post_norm import Roberta
 
 # What transformers calls them; `gelu_fast` is the same formula as `gelu_new`.
 ACTIVATIONS: dict[str, Activation] = {
@@ -52,7 +53,7 @@ def build_segment(model: Transformer, span: range, builder: Builder) -> None:
     builder.give(states, 1)
 
 
-def _parts(model: Transformer) -> anatomy.Anatomy:
+def _parts(model: Transformer) -> Anatomy:
     kind = model.encoder.config.model_type
     if model.spec.shape is None:
         raise refusal(f"a {kind!r} encoder")
@@ -86,7 +87,7 @@ def _activation(config: Any) -> Activation:
     return ACTIVATIONS[name]
 
 
-def _embedded(model: Transformer, parts: anatomy.Anatomy, builder: Builder) -> int:
+def _embedded(model: Transformer, parts: Anatomy, builder: Builder) -> int:
     """The first block's input."""
     found = parts.embeddings(model.encoder)
     words, positions, *types = found.tables
@@ -106,7 +107,7 @@ def _embedded(model: Transformer, parts: anatomy.Anatomy, builder: Builder) -> i
             positions=_position_table(positions, builder),
             types=builder.table(types[0]) if types else None,
             norm=None if found.norm is None else builder.norm(found.norm),
-            padding=config.pad_token_id if isinstance(parts, anatomy.Roberta) else None,
+            padding=config.pad_token_id if isinstance(parts, Roberta) else None,
             reads_types=model.takes_token_types,
         )
     )

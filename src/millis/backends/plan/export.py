@@ -118,7 +118,7 @@ def _write_segments(model: Transformer, folder: Path, integers: Integers | None)
 
 
 def _check_segments(model: Transformer, folder: Path, signature: Signature) -> None:
-    from millis.backends.eager import segments_of
+    from millis.backends.modules import segments_of
 
     count = len(segments(model))
     here = [PlanSegment(file.read(file.segment_path(folder, position))) for position in range(count)]

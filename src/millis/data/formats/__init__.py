@@ -6,6 +6,7 @@ from millis.data.formats.arrow import arrow_table, parquet_table
 from millis.data.formats.delimited import delimited_table
 from millis.data.formats.json_rows import json_table
 from millis.data.formats.opened import kind_of, refuse_pointer
+from millis.data.formats.plain_text import plain_table
 from millis.data.table import Table
 
 _READERS = {
@@ -15,8 +16,13 @@ _READERS = {
     "tsv": delimited_table,
     "parquet": parquet_table,
     "arrow": arrow_table,
+    "txt": plain_table,
 }
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow")
+ROWS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".arrow")
+"""Of files whose rows have columns."""
+TEXTS = (".txt", ".txt.gz")
+"""Of files of text alone."""
+SUFFIXES = (*ROWS, *TEXTS)
 
 
 def read_table(path: Path) -> Table:

@@ -9,12 +9,13 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.low_rank import LowRankLinear
+from millis.models.parts import Anatomy, Layer
 from millis.models.transformer_spec import TransformerSpec
 
 LINEARS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
 
-def blocks(model: Any, unit: str) -> list[anatomy.Layer]:
+def blocks(model: Any, unit: str) -> list[Layer]:
     """The blocks of a student, first to last.
 
     Args:
@@ -36,7 +37,7 @@ def blocks(model: Any, unit: str) -> list[anatomy.Layer]:
     return layers
 
 
-def known(model: Any, unit: str) -> anatomy.Anatomy:
+def known(model: Any, unit: str) -> Anatomy:
     """The anatomy of a student.
 
     Raises:
@@ -51,7 +52,7 @@ def known(model: Any, unit: str) -> anatomy.Anatomy:
     return anatomy.find(spec.kind)
 
 
-def numbered(layers: list[anatomy.Layer], output: str) -> Iterator[tuple[int, anatomy.Layer]]:
+def numbered(layers: list[Layer], output: str) -> Iterator[tuple[int, Layer]]:
     """(index, block) of the blocks whose linear `output` has inputs left."""
     return ((index, layer) for index, layer in enumerate(layers) if getattr(layer, output).in_features > 0)
 
@@ -62,7 +63,7 @@ def name_of(model: nn.Module, part: nn.Module) -> str:
     return name
 
 
-def block_of(model: nn.Module, layer: anatomy.Layer) -> str:
+def block_of(model: nn.Module, layer: Layer) -> str:
     """Dotted name of a block: what the names of its two norms have in common."""
     one, two = (name_of(model, norm).split(".") for norm in (layer.attention_norm, layer.ffn_norm))
     shared: Iterator[tuple[str, str]] = takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))

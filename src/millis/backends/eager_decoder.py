@@ -1,0 +1,69 @@
+"""Writing token by token with a module of PyTorch: keys and values as transformers keeps them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import DynamicCache
+
+from millis.backends.modules import EagerSession
+from millis.errors import MillisError
+
+
+class EagerContinuation:
+    """See `millis.types.Continuation`.
+
+    Args:
+        model: A `millis.models.encoder.Transformer` whose one output says which token comes next.
+        room: Most tokens.
+    """
+
+    def __init__(self, model: Any, room: int) -> None:
+        self.model, self.room = model, room
+        self._cache = DynamicCache(config=model.encoder.config)
+
+    @property
+    def length(self) -> int:
+        """How many tokens were read."""
+        return int(self._cache.get_seq_length())
+
+    @torch.inference_mode()
+    def read(self, tokens: NDArray[np.int64], every: bool = False) -> NDArray[np.float32]:
+        """Logits after each of `tokens` [K], [K, V], or after the last alone, [1, V].
+
+        Raises:
+            MillisError: more tokens than there is room for.
+        """
+        check_room(self.length, len(tokens), self.room)
+        given = self.model.encoder(input_ids=torch.from_numpy(tokens)[None], cache=self._cache, use_cache=True)
+        states = given.last_hidden_state[0]
+        (head,) = self.model.classifiers()
+        found: NDArray[np.float32] = head(states if every else states[-1:]).numpy()
+        return found
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        if gone := self.length - length:
+            self._cache.crop(-gone)
+
+
+class EagerDecoder(EagerSession):
+    """A module that writes."""
+
+    def begin(self, room: int) -> EagerContinuation:
+        """An empty continuation."""
+        return EagerContinuation(self.model, room)
+
+
+def check_room(length: int, more: int, room: int) -> None:
+    """Refuse tokens that there is no room for.
+
+    Raises:
+        MillisError: says how many there are.
+    """
+    if not 1 <= more <= room - length:
+        raise MillisError(
+            f"a continuation with room for {room} tokens has read {length} and got {more} more: expected 1 to "
+            f"{room - length}. Begin it with more room"
+        )

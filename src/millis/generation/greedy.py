@@ -1,0 +1,31 @@
+"""Greedy: the most likely token, every time."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.generation.contract import Generation
+from millis.generation.writing import Choose, no_numbers
+
+
+@dataclass(frozen=True)
+class Greedy(Generation):
+    """The token with the largest logit; of several the one with the smallest id."""
+
+    def chooser(self) -> Choose:
+        """`largest`."""
+        return largest
+
+
+def largest(logits: NDArray[np.float32]) -> int:
+    """The position of the largest of `logits` [V], the first of several.
+
+    Raises:
+        MillisError: one is NaN or infinite, or none is above minus infinity.
+    """
+    token = int(logits.argmax())  # that of a NaN, where there is one
+    if not isfinite(logits[token]):
+        raise no_numbers(len(logits), float(logits[token]))
+    return token

@@ -1,0 +1,249 @@
+"""One text that is being written: token by token, or several at a time where a draft was right.
+
+The loop is the same for every way of choosing; what it costs is in `millis.generation.greedy`.
+
+Axes here: S tokens of the prompt, T written tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.errors import MillisError
+from millis.generation.text import Decode, TextStream
+from millis.types import Continuation
+
+Ended: TypeAlias = Literal["end", "length", "stop", "full"]
+"""Why no more is written: an end token was chosen, there are as many tokens as were asked for, a stop string stands in
+the text, or the decoder has no room for more."""
+
+Choose: TypeAlias = Callable[[NDArray[np.float32]], int]
+"""Logits [V] → the token that comes next."""
+
+
+class Vocabulary(NamedTuple):
+    """What writing has to know of a tokenizer.
+
+    Args:
+        ends: Ids of the tokens that end a text; none where only its length does.
+        decode: Ids to text.
+    """
+
+    ends: tuple[int, ...]
+    decode: Decode
+
+
+class Written(NamedTuple):
+    """A text that was written.
+
+    Args:
+        tokens: [T], the end token not among them; those of a stop string are, as far as they were written.
+        ended: Why there are no more.
+        drafted: Tokens that a draft proposed, 0 where none is made.
+        accepted: Those of them that are in the text.
+    """
+
+    tokens: NDArray[np.int64]
+    ended: Ended
+    drafted: int = 0
+    accepted: int = 0
+
+
+class Limits(NamedTuple):
+    """Where a text ends.
+
+    Args:
+        most: Tokens.
+        least: Tokens before which neither end token nor stop string ends it.
+        stop: Strings before which it ends.
+        reached: What is said where it has `most` tokens.
+    """
+
+    most: int
+    least: int
+    stop: tuple[str, ...]
+    reached: Ended
+
+
+def no_numbers(count: int, largest: float) -> MillisError:
+    """What is raised where the largest of `count` logits is NaN or infinite."""
+    return MillisError(
+        f"the largest of {count} logits is {largest}: expected a finite number. The model diverged in training, or its "
+        "weights overflow in this precision"
+    )
+
+
+class Drafter(Protocol):
+    """Guesses what will be written, for one text."""
+
+    def propose(self, written: Sequence[int], most: int) -> NDArray[np.int64]:
+        """Tokens [0 to `most`] that may come after `written` [T], to which what came since the last call was added."""
+        ...
+
+
+class Writing:
+    """A text whose first token is chosen; `finish`, `stream` or `step` writes the others.
+
+    Args:
+        continuation: Empty, with room for the prompt and all but the last of the tokens.
+        prompt: [S], S at least 1.
+        vocabulary: Of the decoder.
+        limits: Where the text ends.
+        choose: How tokens are chosen; it is called for one after the other.
+
+    Attributes:
+        tokens: What is written so far.
+        ended: Why no more is written; None while more is.
+
+    Raises:
+        MillisError: an end token that the vocabulary does not have; what reading and choosing raise.
+    """
+
+    def __init__(
+        self,
+        continuation: Continuation,
+        prompt: NDArray[np.int64],
+        vocabulary: Vocabulary,
+        limits: Limits,
+        choose: Choose,
+    ) -> None:
+        self.tokens: list[int] = []
+        self.ended: Ended | None = None
+        self.drafted = self.accepted = 0
+        self._continuation, self._limits, self._choose = continuation, limits, choose
+        self._ends, self._decode = frozenset(vocabulary.ends), vocabulary.decode
+        self._text = TextStream(self._decode, limits.stop) if limits.stop else None
+        self._pieces: list[str] = []  # of text, where it is followed
+        row = continuation.read(prompt)[0]
+        if self._ends and not (min(self._ends) >= 0 and max(self._ends) < len(row)):
+            raise MillisError(
+                f"the end tokens are {sorted(self._ends)}, and the decoder has logits of {len(row)} tokens: expected "
+                "ids below that. Use the tokenizer that the model was trained with"
+            )
+        self._take(row)
+
+    def step(self) -> None:
+        """Write one more token, or several. To be called while `ended` is None."""
+        self._take(self._continuation.read(np.array(self.tokens[-1:], np.int64))[0])
+
+    def finish(self) -> Written:
+        """Write until the text ends."""
+        while self.ended is None:
+            self.step()
+        return Written(np.array(self.tokens, np.int64), self.ended, self.drafted, self.accepted)
+
+    def __iter__(self) -> Iterator[int]:
+        """The tokens from the first on, each as soon as it is written."""
+        given = 0
+        while True:
+            for token in self.tokens[given:]:
+                yield token
+                given += 1
+            if given == len(self.tokens):  # and not written on meanwhile
+                if self.ended is not None:
+                    return
+                self.step()
+
+    def stream(self) -> Iterator[str]:
+        """The text from its beginning on in pieces, each as soon as it is final; none is empty."""
+        self._follow()
+        given = 0
+        while True:
+            for piece in self._pieces[given:]:
+                if piece:
+                    yield piece
+                given += 1
+            if given == len(self._pieces):
+                if self.ended is not None:
+                    return
+                self.step()
+
+    def text(self) -> str:
+        """The text, up to a stop string; while it is being written, what of it is final."""
+        self._follow()
+        return "".join(self._pieces)
+
+    def _follow(self) -> None:
+        """Have the text followed, which is done from the first token on only where stop strings are looked for."""
+        if self._text is not None:
+            return
+        self._text = TextStream(self._decode)
+        self._pieces = [self._text.push(token) for token in self.tokens]
+        if self.ended is not None:
+            self._pieces.append(self._text.finish())
+
+    def _take(self, logits: NDArray[np.float32]) -> None:
+        """Choose the next token from `logits` [V], and see whether it ends the text."""
+        may_end = len(self.tokens) >= self._limits.least
+        token = self._choose(logits if may_end else self._without_ends(logits))
+        if token in self._ends:
+            self._end("end")
+            return
+        tokens = self.tokens
+        tokens.append(token)
+        if self._text is not None:
+            self._pieces.append(self._text.push(token, len(tokens) >= self._limits.least))
+            if self._text.stopped:
+                self._end("stop")
+                return
+        if len(tokens) >= self._limits.most:
+            self._end(self._limits.reached)
+
+    def _end(self, why: Ended) -> None:
+        self.ended = why
+        if self._text is not None:
+            self._pieces.append(self._text.finish())
+
+    def _without_ends(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`logits` under which no end token can be chosen; a copy, for they are the decoder's."""
+        masked = logits.copy()
+        masked[list(self._ends)] = -np.inf
+        return masked
+
+
+class Drafting(Writing):
+    """A text of which several tokens are guessed, and read at once to see which are right.
+
+    Logits after each guess choose the token that comes there; while that is the guess, the next one's logits are those
+    of the text. So what is written is what `choose` would write one by one, as far as the decoder gives the same
+    logits for one token and for several, whatever is guessed (2211.17192, algorithm 1, with a draft that is certain).
+
+    Args:
+        drafter: Who guesses.
+        others: As for `Writing`.
+    """
+
+    def __init__(
+        self,
+        continuation: Continuation,
+        prompt: NDArray[np.int64],
+        vocabulary: Vocabulary,
+        limits: Limits,
+        choose: Choose,
+        drafter: Drafter,
+    ) -> None:
+        super().__init__(continuation, prompt, vocabulary, limits, choose)
+        self._drafter = drafter
+
+    def step(self) -> None:
+        """Write the guesses that are right, and the token after them."""
+        most = self._limits.most - len(self.tokens) - 1  # beside the one that comes in any case
+        draft = self._drafter.propose(self.tokens, most) if most > 0 else np.empty(0, np.int64)
+        if not len(draft):
+            super().step()
+            return
+        length, accepted = self._continuation.length, 0
+        rows = self._continuation.read(np.concatenate([np.array(self.tokens[-1:], np.int64), draft]), every=True)
+        guesses = draft.tolist()
+        for row in rows:
+            self._take(row)
+            if self.ended == "end" or accepted == len(guesses) or self.tokens[-1] != guesses[accepted]:
+                break
+            accepted += 1
+            if self.ended is not None:
+                break
+        self.drafted += len(guesses)
+        self.accepted += accepted
+        self._continuation.rewind(length + 1 + accepted)

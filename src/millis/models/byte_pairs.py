@@ -1,0 +1,47 @@
+"""A byte-level BPE tokenizer learned from texts (Sennrich et al. 2016, 1508.07909; over bytes as GPT-2, Radford et al.
+2019): every text can be read and is written again as it was. The same texts give the same tokenizer.
+"""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from millis.errors import MillisError
+from millis.types import Text
+
+PAD, BEGIN, END = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>")
+SMALLEST = len(SPECIAL_TOKENS) + 256  # special tokens, and a token for each byte
+
+
+def train(texts: Sequence[Text], vocab_size: int) -> Tokenizer:
+    """Learn the merges of `texts`.
+
+    Args:
+        texts: Of the training split.
+        vocab_size: Upper bound of V, special tokens and the 256 bytes included.
+
+    Returns:
+        A tokenizer with padding and truncation off, which puts `<s>` before a text and `</s>` after it; `<pad>` is 0.
+
+    Raises:
+        MillisError: no texts.
+    """
+    parts = [part for text in texts for part in ((text,) if isinstance(text, str) else text)]
+    if not any(parts):
+        raise MillisError(
+            "model=scratch_decoder learns its vocabulary from the training texts, and there are none: check `data`"
+        )
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(parts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A {END}", special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in (BEGIN, END)]
+    )
+    return tokenizer

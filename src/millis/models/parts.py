@@ -1,0 +1,112 @@
+"""Parts of a transformer by what they do, whatever an architecture calls them."""
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from torch import nn
+
+from millis.models.spec import Shape
+
+Norm: TypeAlias = Any
+"""`nn.LayerNorm`, or one of transformers' root mean square norms, which have a gain `weight` [D] and no bias."""
+
+
+class Keys(NamedTuple):
+    """Names of the sizes in an architecture's config."""
+
+    layers: str
+    hidden: str
+    heads: str
+    ffn: str
+
+
+class Layer(NamedTuple):
+    """The parts of one block. Linears hold [out, in]; A = heads * head size.
+
+    Where A or F is 0, the linears are `Empty`, which has their members. A layer norm follows its sublayer's residual
+    sum in post-norm blocks (`Anatomy.final_norm` is None), and precedes the sublayer in pre-norm ones. Where G query
+    heads share a key and a value (`Anatomy.groups`), these two have A / G rows. A gate multiplies the neurons of
+    `ffn_in` before `ffn_out` reads them.
+    """
+
+    attention: nn.Module  # has scaling
+    query: nn.Linear  # [A, D]
+    key: nn.Linear  # [A / G, D]
+    value: nn.Linear  # [A / G, D]
+    attention_output: nn.Linear  # [D, A]
+    attention_norm: Norm  # [D]
+    ffn_in: nn.Linear  # [F, D]
+    ffn_out: nn.Linear  # [D, F]
+    ffn_norm: Norm  # [D]
+    ffn_gate: nn.Linear | None = None  # [F, D]
+
+
+class Embeddings(NamedTuple):
+    """What is summed into the first hidden state; `tables[0]` holds the word vectors. E = D without projection."""
+
+    tables: tuple[nn.Embedding, ...]  # each [*, E]
+    norm: nn.LayerNorm | None  # [E]
+    projection: nn.Linear | None  # [D, E]
+
+
+class Anatomy(Protocol):
+    """One architecture, or several that share their parts' names."""
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        """The `model_type`s of transformers that it describes."""
+        ...
+
+    @property
+    def keys(self) -> Keys:
+        """Names of the sizes in their configs."""
+        ...
+
+    @property
+    def causal(self) -> bool:
+        """Whether tokens look back only."""
+        ...
+
+    @property
+    def after_heads(self) -> tuple[str, ...]:
+        """Names of the attention module's children that follow the heads: its output, where that is a part of it."""
+        ...
+
+    def prepare(self, encoder: nn.Module) -> None:
+        """Give a fresh encoder the parts that `Layer` speaks of, in place, where transformers builds it otherwise."""
+        ...
+
+    def blocks(self, encoder: nn.Module) -> list[nn.Module]:
+        """The blocks, first to last: hidden states [B, S, D] are their first argument and their result."""
+        ...
+
+    def layers(self, encoder: nn.Module) -> list[Layer]:
+        """The parts of the blocks, first to last."""
+        ...
+
+    def embeddings(self, encoder: nn.Module) -> Embeddings:
+        """The embedding tables and their layer norm."""
+        ...
+
+    def final_norm(self, encoder: nn.Module) -> Norm | None:
+        """The layer norm after the last block: pre-norm architectures have one."""
+        ...
+
+    def groups(self, config: dict[str, Any]) -> int:
+        """G, how many query heads share a key and a value; a layer's heads are a multiple of it."""
+        ...
+
+    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
+        """`config` with the layers of `shape` and, for `reshape` to widen, the fewest heads and neurons."""
+        ...
+
+    def set_heads(self, attention: nn.Module, heads: int, head_size: int) -> None:
+        """Tell an attention module, whose projections have changed, of its heads."""
+        ...
+
+    def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
+        """`config` at another hidden size."""
+        ...
+
+    def max_length(self, config: dict[str, Any]) -> int:
+        """Longest token sequence that the position table takes."""
+        ...
