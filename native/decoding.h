@@ -1,7 +1,7 @@
 // What decoders have beside encoders: norms that precede, gates, and outputs of the last token alone.
 // Included once for each instruction set, inside its namespace.
 
-// second += in, or + bias, where there is one of them; out = norm(second).
+// second += in + bias, whichever of them there are; out = norm(second).
 static void carry(const Model& model, const Step& step, Workspace& work) {
     Slot &stream = work.slots[step.second], &out = work.slots[step.out];
     in_parts(work, rows_of(model, work, step.out), [&](int64_t begin, int64_t end, int64_t) {

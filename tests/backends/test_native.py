@@ -229,16 +229,7 @@ def test_other_integers_are_refused(quantization, tmp_path):
         Native().write(transformer("bert"), tmp_path, TEXTS, quantization)
 
 
-def gpt2():
-    return build(read({
-        "family": "transformer", "pooling": "mean", "dropout": 0.0, "num_labels": 2, "affixes": [[], []],
-        "encoder": {"model_type": "gpt2", "vocab_size": 40, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16},
-        "shape": {"head_size": 8, "heads": [2], "ffn": [8]},
-    }))  # fmt: skip
-
-
 REFUSED = {
-    "a 'gpt2' encoder, whose norms precede its sublayers": gpt2,
     "a model of class Linear": lambda: nn.Linear(2, 2),
     "the activation 'leaky_relu'": lambda: transformer("bert", encoder=ENCODERS["bert"] | {
         "hidden_act": "leaky_relu", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1,

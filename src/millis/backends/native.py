@@ -19,6 +19,7 @@ from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
+from millis.models.outputs import writes
 from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
@@ -110,8 +111,8 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
     _check_loadable(manifest)
-    writes = "next" in [output.choice for output in manifest.spec.outputs]
-    return (PlanDecoder if writes else PlanSession)(file.read(folder / FILE_NAME, threads), threads)
+    kind = PlanDecoder if writes(manifest.spec.outputs) else PlanSession
+    return kind(file.read(folder / FILE_NAME, threads), threads)
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:

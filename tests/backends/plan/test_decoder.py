@@ -7,16 +7,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shaped import agree, batch, eager, signature_of, spread
 from torch import nn
-from transformers import LlamaModel, MistralModel, Qwen2Model, Qwen3Model
 from writers import VOCABULARY, after_each, planned, tokens, writer
 
-from millis.backends.plan import decoder, file, packing
-from millis.backends.plan.builder import Builder, Integers
+from millis.backends.native import FILE_NAME, Native
+from millis.backends.plan import file, packing
+from millis.backends.plan.builder import Integers
 from millis.backends.plan.continuation import PlanDecoder
-from millis.backends.plan.steps import Causal, Embed, Gate, Give, Linear, Norm, Plan, PreNorm, Slot, Table
+from millis.backends.plan.session import PlanSession
+from millis.backends.plan.steps import Causal, Embed, Gate, Give, Norm, Plan, PreNorm, Slot, Table
 from millis.errors import MillisError
-from millis.types import Features, Output
+from millis.models.low_rank import LowRankEmbedding, install
+from millis.quantization.spec import Quantization
+from millis.types import Features
 
 INTEGERS = Integers(127, True, ())
 LENGTHS = (1, 2, 16, 33, 140)  # one token, panels of tokens, blocks of queries, groups of tokens
@@ -24,15 +28,18 @@ SHAPES = {
     "usual": {},
     "own matrix": {"tied": False},
     "whole panels": {"size": 16},
-    "odd sizes": {"size": 10, "hidden": 21, "layers": ((3, 3, 7), (5, 1, 1), (1, 1, 40))},
-    "many heads on one": {"size": 16, "layers": ((40, 1, 5),)},
-    "biases": {"kind": Qwen2Model},
+    "odd sizes": {"size": 10, "hidden": 21, "heads": (3, 5, 1), "groups": 1, "ffn": (7, 1, 40)},
+    "many heads on one": {"size": 16, "hidden": 40, "heads": (40,), "groups": 40, "ffn": (5,)},
+    "no neurons": {"ffn": (0, 7)},
+    "biases": {"kind": "qwen2"},
     "scaled turns": {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}},
     "yarn": {"rope_parameters": {
         "rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4, "original_max_position_embeddings": 128,
     }},
-    "no windows": {"kind": MistralModel, "sliding_window": None},
+    "no windows": {"kind": "mistral", "sliding_window": None},
     "another gate": {"hidden_act": "gelu_pytorch_tanh"},
+    "positions": {"kind": "gpt2", "groups": 1},
+    "positions, no neurons": {"kind": "gpt2", "groups": 1, "ffn": (20, 0), "tied": False},
 }  # fmt: skip
 
 
@@ -73,7 +80,7 @@ def test_batches_with_padding_on_either_side(tmp_path):
 
 @pytest.mark.usefixtures("instructions")
 def test_what_is_written_greedily_is_what_transformers_write(tmp_path):
-    model = writer(layers=((6, 2, 50), (4, 2, 50), (2, 1, 50)), hidden=32, size=16)
+    model = writer(heads=(6, 4, 2), ffn=(50, 50, 50), groups=2, hidden=32, size=16)
     native, ids = session(model, tmp_path), tokens(1, 5)
     text = native.begin(60)
     logits = text.read(ids)
@@ -109,15 +116,17 @@ def test_pieces_say_what_the_whole_says(size, integers, tmp_path):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_random_decoders(tmp_path, data):
-    layer = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
-    layers = [
-        (share * groups, groups, ffn) for share, groups, ffn in data.draw(st.lists(layer, min_size=1, max_size=3))
-    ]
+    layers, groups = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
     seed = data.draw(st.integers(0, 99))
     model = writer(
-        layers, data.draw(st.booleans()), hidden=data.draw(st.integers(2, 40)), size=2 * data.draw(st.integers(1, 12)),
+        heads=[groups * data.draw(st.integers(1, 3)) for _ in range(layers)],
+        ffn=[data.draw(st.integers(0, 40)) for _ in range(layers)],
+        groups=groups,
+        size=2 * data.draw(st.integers(1, 12)),
+        hidden=groups * data.draw(st.integers(1, 13)),
+        tied=data.draw(st.booleans()),
         seed=seed,
-    )  # fmt: skip
+    )
     ids = tokens(seed, data.draw(st.integers(1, 40)))
     expected = after_each(model, ids)
     native, cut = session(model, tmp_path), data.draw(st.integers(0, len(ids) - 1))
@@ -146,7 +155,9 @@ def test_integers_are_those_that_are_described(tied, tmp_path):
     model, ids = writer(hidden=48, size=16, tied=tied), tokens(0, 60)
     plain, found = after_each(model, ids), session(model, tmp_path, INTEGERS).begin(60).read(ids, every=True)
     for module in [*model.modules()]:
-        if isinstance(module, nn.Embedding) or (isinstance(module, nn.Linear) and not (tied and module is model.next)):
+        if isinstance(module, nn.Embedding) or (
+            isinstance(module, nn.Linear) and not (tied and module in model.classifiers())
+        ):
             module.weight.data.copy_(rounded_weights(module.weight))
         if isinstance(module, nn.Linear):
             module.register_forward_pre_hook(lambda _, given: (rounded_rows(given[0]),))
@@ -163,7 +174,7 @@ def test_integers_are_those_that_are_described(tied, tmp_path):
         (False, INTEGERS, ["int8", "int8"]),
         (True, Integers(64, True, ()), ["int8", "int8"]),  # tables stay at 8 bits
         (True, Integers(127, False, ()), ["int8", "int8"]),  # one scale, and a scale each row
-        (True, Integers(127, True, ("next",)), ["int8", "fp32"]),
+        (True, Integers(127, True, ("head.next",)), ["int8", "fp32"]),
     ],
 )
 def test_a_tied_table_is_stored_once_where_its_grid_is_one(tied, integers, kinds, tmp_path):
@@ -209,45 +220,49 @@ def test_attention_by_hand(tmp_path):
 
 
 REFUSED = {
-    "a 'qwen3' decoder": lambda: writer(kind=Qwen3Model),
-    "a 'mistral' decoder whose tokens look back through a window": lambda: writer(kind=MistralModel, sliding_window=4),
-    "a 'qwen2' decoder whose tokens look back through a window": lambda: writer(
-        kind=Qwen2Model, use_sliding_window=True, sliding_window=4, max_window_layers=0
-    ),
-    r"a decoder that turns heads by the length of the text \(rope_type 'dynamic'\)": lambda: writer(
-        rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    ),
-    "the activation 'leaky_relu'": lambda: writer(hidden_act="leaky_relu"),
-}
+    "a 'mistral' decoder whose tokens look back through a window": {"kind": "mistral", "sliding_window": 4},
+    "a 'qwen2' decoder whose tokens look back through a window": {
+        "kind": "qwen2", "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 0,
+    },
+    r"a decoder that turns heads by the length of the text \(rope_type 'dynamic'\)": {
+        "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    },
+    "the activation 'leaky_relu'": {"hidden_act": "leaky_relu"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_has_no_steps_is_refused_with_the_reason(what, tmp_path):
     with pytest.raises(MillisError, match=f"backend=native cannot run {what}.*Use backend=onnxruntime"):
-        planned(REFUSED[what](), tmp_path / "model.plan")
+        planned(writer(**REFUSED[what]), tmp_path / "model.plan")
 
 
-def test_layers_that_are_empty_are_passed_by(tmp_path):
-    model, ids = writer(layers=((2, 1, 8), (2, 2, 8), (1, 1, 8))), tokens(0, 9)
-    whole = model.encoder.layers
-    with torch.no_grad():
-        whole[1].self_attn.o_proj.weight.zero_()
-        whole[2].mlp.down_proj.weight.zero_()
-    expected = after_each(model, ids)
-    for name in ("q_proj", "k_proj", "v_proj"):
-        getattr(whole[1].self_attn, name).out_features = 0
-    whole[2].mlp.down_proj.in_features = 0
-    mapped = planned(model, tmp_path / "model.plan")
-    assert [type(step) for step in mapped.plan.steps].count(Causal) == 2
-    close(PlanDecoder(mapped).begin(9).read(ids, every=True), expected)
+def test_a_token_table_of_low_rank_is_refused(tmp_path):
+    model = writer(tied=False)
+    model.encoder.embed_tokens = LowRankEmbedding(VOCABULARY, 24, 3)
+    with pytest.raises(MillisError, match="cannot run a decoder with a token table of low rank"):
+        planned(model, tmp_path / "model.plan")
 
 
-def test_every_decoder_has_one_output(tmp_path):
-    model = writer()
-    builder = Builder(model, [Output("next", "token", VOCABULARY, "next")], None)
-    decoder.build(model.encoder, model.next, builder)
-    builder.write(tmp_path / "model.plan")
-    plan = file.read(tmp_path / "model.plan").plan
-    assert plan.outputs == [Slot("token", VOCABULARY)]
-    assert isinstance(plan.steps[-2], Linear) and plan.steps[-2].matrix == plan.steps[0].matrix
-    assert isinstance(model.encoder, LlamaModel)
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("heads", [(3, 2), (2, 0), (0, 0)])
+def test_other_outputs_of_what_looks_back(kind, heads, tmp_path):
+    outputs = [["intent", "text", 3, "one"], ["tags", "token", 4, "one"]]
+    model = writer(heads, (9, 0), groups=1, kind=kind, outputs=outputs)
+    native = PlanSession(planned(model, tmp_path / "model.plan"))
+    for seed, (count, length) in enumerate([(1, 1), (1, 20), (5, 9)]):
+        features = batch(seed, count, length)
+        agree(native(features), eager(model, features), features, model.spec.outputs)
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("quantization", [None, Quantization(reduce_range=False)], ids=["fp32", "int8"])
+def test_layers_of_low_rank(quantization, tmp_path):
+    names = ("self_attn.k_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")
+    model = writer(tied=False)
+    install(model, {f"encoder.layers.0.{name}": 4 for name in names} | {"head.next": 7})
+    spread(model)
+    Native().write(model, tmp_path, signature_of(model), quantization)
+    found, ids = PlanDecoder(file.read(tmp_path / FILE_NAME)).begin(30), tokens(0, 30)
+    close(found.read(ids, every=True), after_each(model, ids), 2e-5 if quantization is None else 0.15)

@@ -77,14 +77,20 @@ class Builder:
         """A vector's place, padded."""
         return self.tensor(name, packing.row(floats(values)))
 
+    def unpadded(self, name: str, values: Tensor) -> int:
+        """A vector's place, as long as it is."""
+        return self.tensor(name, floats(values))
+
     def name(self, layer: nn.Module) -> str:
         """A layer's dotted name in the model."""
         return self._names[id(layer)]
 
-    def norm(self, layer: nn.LayerNorm) -> Norm:
-        """A layer norm's tensors."""
-        name = self.name(layer)
-        return Norm(self.row(f"{name}.weight", layer.weight), self.row(f"{name}.bias", layer.bias), layer.eps)
+    def norm(self, layer: Any) -> Norm:
+        """The tensors of a layer norm, or of one by root mean square."""
+        name, centred = self.name(layer), isinstance(layer, nn.LayerNorm)
+        gain = self.row(f"{name}.weight", layer.weight)
+        shift = self.row(f"{name}.bias", layer.bias) if centred else None
+        return Norm(gain, shift, layer.eps if centred else layer.variance_epsilon)
 
     def table(self, layer: nn.Embedding) -> Table:
         """An embedding table: in integers with a scale a row, unless it is kept."""

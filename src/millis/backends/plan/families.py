@@ -9,10 +9,10 @@ from millis.backends.plan import decoder, encoder, steps
 from millis.backends.plan.answers import answered, maximum
 from millis.backends.plan.builder import Builder
 from millis.backends.plan.refused import refusal
+from millis.models import anatomy
 from millis.models.bilstm import BiLstm
 from millis.models.convolution import Convolution
 from millis.models.encoder import Transformer
-from millis.models.heads import classifiers
 from millis.models.static import Static
 
 
@@ -28,11 +28,8 @@ def build(model: Any, builder: Builder) -> None:
 
 @build.register
 def _(model: Transformer, builder: Builder) -> None:
-    if [output.choice for output in model.spec.outputs] == ["next"]:
-        (head,) = classifiers(model.head)
-        decoder.build(model.encoder, head, builder)
-    else:
-        encoder.build(model, builder)
+    causal = model.spec.shape is not None and anatomy.find(model.spec.kind).causal
+    (decoder if causal else encoder).build(model, builder)
 
 
 @build.register

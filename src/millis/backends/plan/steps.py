@@ -211,7 +211,7 @@ class Drop(Struct, frozen=True, tag_field="step", tag="drop"):
 
 
 class PreNorm(Struct, frozen=True, tag_field="step", tag="pre_norm"):
-    """residual += source, or + bias, the same for every row, where there is one of them; out = norm(residual)."""
+    """residual += source + bias, the same for every row, whichever of them there are; out = norm(residual)."""
 
     residual: Place
     out: Place
