@@ -124,3 +124,7 @@ class Generation(ABC):
         return Limits(
             min(self.max_tokens, fits), self.min_tokens, self.stop, "full" if fits < self.max_tokens else "length"
         )
+
+
+def none() -> None:
+    """Of models that do not write."""

@@ -59,6 +59,12 @@ class TransformerSpec(Spec):
         return self.affixes or ((), ())
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        said = self.encoder.get("eos_token_id")
+        named = said if isinstance(said, list) else [] if said is None else [said]
+        return tuple(dict.fromkeys([*named, *self.around[1]]))
+
+    @property
     def rows(self) -> int | None:
         rows = self.encoder.get("vocab_size")
         return rows if isinstance(rows, int) else None

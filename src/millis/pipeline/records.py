@@ -33,7 +33,6 @@ from millis.store import atomic_file, cached, locked
 from millis.tasks.judging import Judgement, judge, scores
 from millis.training.fit import Fitted
 
-PARITY_TEXTS = 256  # of the test split: label agreement in steps of 0.4 %, for a second or two of the teacher's time
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
 _PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8", "linear": "linear"}
 
@@ -122,8 +121,8 @@ def _judged(run: Run, planned: Plan, made: Made, measured: Measurement, kind: st
     with own_threads():
         runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False, trust_code=True)
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_outputs(run.teacher, model, planned, dataset.test, PARITY_TEXTS, manifest)
-    agreement = parity(runner, dataset.test.texts[:PARITY_TEXTS], tested.outputs[:PARITY_TEXTS], expected)
+    expected = eager_outputs(run.teacher, model, planned, dataset.test, len(tested.outputs), manifest)
+    agreement = parity(runner, dataset.test.texts[: len(expected)], tested.outputs, expected)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
     steering = {
         f"validation_{metric}": value

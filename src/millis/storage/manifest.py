@@ -81,6 +81,7 @@ class Manifest:
         storage: What became of the files, where they lie in one archive: `bytes_before`, `notes`; or None.
         early_exit: Where `spec` has exits, when a text leaves: `policy`, `threshold`, and what was found of them on
             validation (`millis.early_exit.threshold.Chosen`). None lets no text leave.
+        generation: Of a model that writes, how it chooses tokens (`millis.generation`); None of any other.
         recipe: The resolved config that made the model.
         fingerprint: Of everything that determined the weights.
         parity: Agreement with eager fp32: `label_agreement` (0..1), `max_abs_logit_difference`.
@@ -97,6 +98,7 @@ class Manifest:
     options: dict[str, Any] = field(default_factory=dict)
     storage: dict[str, Any] | None = None
     early_exit: dict[str, Any] | None = None
+    generation: dict[str, Any] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     parity: dict[str, float] = field(default_factory=dict)

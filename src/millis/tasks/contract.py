@@ -63,6 +63,14 @@ class Answer(Protocol):
         ...
 
 
+class Prompting(Protocol):
+    """A task whose models write."""
+
+    def prompt(self, text: Any) -> Any:
+        """What a user would send of a text of the data, for a model to go on from."""
+        ...
+
+
 class EachText:
     """Tasks whose answers are judged a text at a time."""
 

@@ -125,6 +125,11 @@ class LanguageModel:
         nats = np.log(np.exp(logits).sum(axis=1)) - chosen
         return Likelihood(float(nats.sum()), len(nats), len(text[:end].encode()))
 
+    def prompt(self, text: str) -> str:
+        """The first half of a passage, up to a blank where one is near."""
+        half = len(text) // 2
+        return text[: max(1, next((place for place in range(half, half // 2, -1) if text[place].isspace()), half))]
+
     def items(
         self, answers: Sequence[Any], right: Sequence[Any], references: Sequence[Passage]
     ) -> tuple[Sequence[Any], Sequence[Any]]:
