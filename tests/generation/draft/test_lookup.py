@@ -83,7 +83,7 @@ def test_the_text_is_the_one_without_guesses(seed, memory, prompt, count, most, 
     found = []
     for draft in (None, Lookup(count)):
         decoder = HashedDecoder(6, memory, seed)
-        choice = kind(most, min(least, most), ("abc", "ff"), draft)
+        choice = kind(most, min(least, most), ("abc", "ff"), draft=draft)
         writing = choice.begin(decoder, prompt, Vocabulary(tuple(ends), decode), context)
         tokens, ended, drafted, accepted, refused = writing.finish()
         assert 0 <= accepted + refused <= drafted
