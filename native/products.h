@@ -94,6 +94,8 @@ static inline void in_blocks(int64_t rows, Tile tile) {
     }
 }
 
+#include "blocks.h"
+
 template <int PANELS, bool WIDE>
 static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
                                 const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
@@ -183,12 +185,14 @@ static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const floa
         });
 }
 
-// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly; of the panels from
-// `first` to before `last`.
+// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly where all inputs
+// share a scale; of the panels from `first` to before `last`.
 static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
                               int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t first,
                               int64_t last) {
-    if (matrix.wide)
+    if (matrix.nibbles != nullptr)
+        multiply_blocks(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
+    else if (matrix.wide)
         integer_panels<true>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
     else
         integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
