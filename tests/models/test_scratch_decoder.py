@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from writers import NEXT, TEXTS, reference
+from causal import NEXT, TEXTS, reference
 
 from millis import models
 from millis.errors import MillisError
@@ -79,7 +79,8 @@ def test_weights_follow_the_seed():
 @pytest.mark.parametrize(("settings", "message"), [
     ({"hidden_size": 30}, "model.hidden_size=30 is not a multiple of model.heads=4: use for example 28"),
     ({"key_value_heads": 3}, "model.heads=4 is not a multiple of model.key_value_heads=3: use for example 3"),
-    ({"heads": 2, "key_value_heads": 4}, "model.heads=2 is not a multiple of model.key_value_heads=4: use for example 4"),
+    ({"heads": 2, "key_value_heads": 4}, "model.heads=2 is not a multiple of model.key_value_heads=4: use for example "
+     "4"),
     ({"hidden_size": 20}, "model.hidden_size=20 with model.heads=4 makes heads of 5: rotary positions turn pairs of "
      "channels, so expected an even number"),
     ({"vocab_size": 259}, "model.vocab_size=259 holds only the 259 bytes and special tokens: use some thousands"),

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from causal import writer
 from safetensors.torch import load_file
 from torch import nn
-from writers import writer
 
 from millis import models
 from millis.models.shared_weights import unshared

@@ -17,7 +17,8 @@ from millis.record import Record
 
 def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
     """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
-    the mean of numbers, one score for all candidates, which is worth what a random order is. [N] → [N]
+    the mean of numbers, one score for all candidates, which is worth what a random order is; of texts the one that is
+    right, or the first of those that are, most often. [N] → [N]
 
     Args:
         kinds: What the references may be; sets of labels and tags of words look alike.
@@ -25,6 +26,8 @@ def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Item
     actual = items(references)
     if "number" in kinds:
         return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
+    if "written" in kinds:
+        actual = items([value if isinstance(value, str) else value[0] for value in actual])
     if "scores" in kinds:
         return items([(0.0,) * len(value) for value in actual])
     if actual.dtype != object:

@@ -117,7 +117,7 @@ class LanguageModel:
     def answer(self, outputs: Outputs, encoding: Any) -> Likelihood:
         """The likelihood of a text, without the special tokens after it."""
         tokens, text = encoding.encoding, encoding.text
-        ids = np.asarray(read_of(tokens), np.int64)
+        ids = np.asarray(read_of(tokens), np.int64)  # of a text without any too
         end = tokens.offsets[len(ids) - 1][1] if len(ids) else 0
         logits = outputs[0][0][: max(0, len(ids) - 1)].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
