@@ -48,7 +48,7 @@ def writer(kind="llama", seed=0, **changes):
     return spread(build(spec_of(kind, **changes)), seed)
 
 
-def reference(model):
+def of_transformers(model):
     """transformers' own model of the same weights; of a model that was not cut."""
     config = dict(model.spec.encoder)
     made = AutoModelForCausalLM.from_config(

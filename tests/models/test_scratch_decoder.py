@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from causal import NEXT, TEXTS, reference
+from causal import NEXT, TEXTS, of_transformers
 
 from millis import models
 from millis.errors import MillisError
@@ -36,7 +36,7 @@ def test_it_is_the_llama_of_transformers(made):
     """Nats of a text are those of the loss of LlamaForCausalLM with the same weights."""
     model, tokenizer = made
     ids = torch.tensor([tokenizer.encode("the dog sat on the cat").ids])
-    theirs = reference(model)
+    theirs = of_transformers(model)
     with torch.no_grad():
         logits = model(ids, torch.ones_like(ids))
         loss = theirs(ids, labels=ids).loss
