@@ -242,7 +242,7 @@ def test_what_writes_is_cut_and_stays_tied(kind):
 
 
 def test_importance_of_shared_heads_by_hand():
-    """Two heads of 1 read value 0, whose norm is 5; two read value 1, whose norm is 1. A gate counts with its neuron."""
+    """Two heads of 1 read value 0, of norm 5; two read value 1, of norm 1. A gate counts with its neuron."""
     layer = anatomy.find("llama").layers(writer().encoder)[0]
     value, output = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(4, 2, bias=False)
     ffn_in, gate, ffn_out = (torch.nn.Linear(*size, bias=False) for size in ((1, 2), (1, 2), (2, 1)))
