@@ -6,10 +6,13 @@ import torch
 from shaped import spread
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from millis.backends.artifact import write_artifact
+from millis.backends.eager import Eager
 from millis.models import anatomy, build, byte_pairs, read
+from millis.storage.manifest import Manifest
 from millis.types import Output
 
-VOCABULARY, LONGEST = 48, 32
+VOCABULARY, LONGEST = 48, 96
 NEXT = Output("next", "token", VOCABULARY, "next")
 ROTARY = {
     "vocab_size": VOCABULARY, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -75,6 +78,19 @@ def fused(state):
     return {name: value.T if "c_" in name and value.dim() == 2 else value for name, value in found.items()}
 
 
-def tokenizer(vocab_size=280):
-    """Byte pairs of a few texts."""
-    return byte_pairs.train(TEXTS, vocab_size)
+TOKENIZER = byte_pairs.train(TEXTS, 280)
+
+
+def speaker(seed=0, tokenizer=TOKENIZER, **changes):
+    """A model over the vocabulary of a tokenizer."""
+    return writer(seed=seed, vocab_size=tokenizer.get_vocab_size(), **changes)
+
+
+def written(folder, model=None, tokenizer=TOKENIZER, backend=None, max_length=LONGEST, quantization=None, **changes):
+    """The folder of an artifact that writes."""
+    model = speaker(tokenizer=tokenizer) if model is None else model
+    described = Manifest(
+        "writer", "", model.spec, {"name": "language_model"}, ("input_ids", "attention_mask"), max_length, **changes
+    )
+    write_artifact(folder, model, tokenizer, backend or Eager(), described, quantization)
+    return folder

@@ -6,9 +6,9 @@ and `decode`: time to first token is the first three, and time per output token 
 What judges the model's likelihoods, `compute` and `answer`, reads a text as a whole, as any runner does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -60,7 +60,9 @@ class Writer(Runner):
         self._before, self._after = (len(ids) for ids in manifest.spec.around)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        self._vocabulary = Vocabulary(manifest.spec.ends, self._text)
+        self._vocabulary = Vocabulary(
+            manifest.spec.ends, partial(_text, self._tokens)
+        )  # a method would keep the runner
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -117,9 +119,6 @@ class Writer(Runner):
         tokenizer.no_truncation()
         return tokenizer
 
-    def _text(self, ids: Any) -> str:
-        return str(self._tokens.decode(list(ids)))
-
     def _ids(self, encoding: Any) -> list[int]:
         """A prompt's tokens, without those that end a text."""
         ids = encoding.ids if not encoding.overflowing else self._whole.encode(encoding.text).ids
@@ -151,3 +150,7 @@ class Writer(Runner):
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": Runner.tokenize, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids)))
