@@ -19,7 +19,7 @@ from millis.data.dataset import Split
 from millis.data.labels import number, whole
 from millis.data.numbers import NUMBERS, number_in
 from millis.data.one_label import LABEL_NAMES
-from millis.data.references import Read, Source, together
+from millis.data.references import Read, Source, TextsAlone, together
 from millis.data.table import Table
 from millis.data.texts import Row, answered, rows_of
 from millis.errors import MillisError, nearest
@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(TextsAlone):
     """References are `Graded`.
 
     Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from millis.data.dataset import Split
 from millis.data.labels import is_thousands, number
-from millis.data.references import Read, Source
+from millis.data.references import Read, Source, TextsAlone
 from millis.data.texts import Row, answered, rows_of
 from millis.errors import MillisError
 from millis.types import Text
@@ -19,7 +19,7 @@ NUMBERS = ("number", "numbers")  # one answer, several
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(TextsAlone):
     """References are numbers.
 
     Args:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from millis.data.cells import CellError, listed, written_of
 from millis.data.dataset import Split
-from millis.data.references import Read, Source
+from millis.data.references import IGNORED, Read, Source
 from millis.data.table import Table
 from millis.data.texts import Row, answered, rows_of
 from millis.errors import MillisError, nearest
@@ -27,10 +30,12 @@ class Written:
         column: Of the texts to write; None takes the data's column of labels (`data.label`).
         several: Column of validation and test with a list of all texts that are right, which then takes the place of
             the one in `column`; None where one is. Models learn the one in `column` alone.
+        instruction: What a model reads before every text.
     """
 
     column: str | None = None
     several: str | None = None
+    instruction: str = ""
     reads_offsets: ClassVar[bool] = False
 
     def read(self, source: Source) -> Read:
@@ -61,8 +66,30 @@ class Written:
     def group(self, reference: Right) -> None:
         """None: each row stands for itself."""
 
+    def spelled(self, texts: Sequence[Text], references: Sequence[Right]) -> Sequence[Text]:
+        """Pairs of a text and what is to be written; of several that are right the first."""
+        return [(f"{self.instruction}{text}", first(right)) for text, right in zip(texts, references, strict=True)]
+
+    def targets(
+        self, texts: Sequence[Text], references: Sequence[Right], encodings: Sequence[Any]
+    ) -> tuple[NDArray[np.int64]]:
+        """At each token the one that comes next, where that is to be written, [tokens].
+
+        A tokenizer marks what is to be written, its end included, by token type 1.
+        """
+        targets, begin = np.full(sum(len(encoding.ids) for encoding in encodings), IGNORED, np.int64), 0
+        for encoding in encodings:
+            ids, written = np.array(encoding.ids), np.array(encoding.type_ids) == 1
+            targets[begin : begin + len(ids) - 1] = np.where(written[1:], ids[1:], IGNORED)
+            begin += len(ids)
+        return (targets,)
+
     def unanswered(self, text: Text) -> str:
         """Nothing."""
+        return ""
+
+    def answered(self, text: Text, categories: Any, encoding: Any) -> str:
+        """Nothing: what a model says of nothing is no text."""
         return ""
 
     @staticmethod
@@ -93,6 +120,11 @@ class Written:
                 yield _texts(cell, self.several)
             except CellError as error:
                 raise MillisError(f"{row.place}: {error}") from error
+
+
+def first(right: Right) -> str:
+    """A text that is right."""
+    return right if isinstance(right, str) else right[0]
 
 
 def _one(row: Row, column: str) -> Right | None:
