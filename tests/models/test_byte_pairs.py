@@ -12,7 +12,7 @@ TOKENIZER = byte_pairs.train(TEXTS, 300)
 
 
 def test_special_tokens_come_first_and_stand_around_a_text():
-    assert [TOKENIZER.token_to_id(token) for token in ("<pad>", "<s>", "</s>")] == [0, 1, 2]
+    assert [TOKENIZER.token_to_id(token) for token in ("<pad>", "<s>", "</s>", "<turn>")] == [0, 1, 2, 3]
     found = TOKENIZER.encode("low")
     assert (found.ids[0], found.ids[-1]) == (1, 2)
     assert found.special_tokens_mask == [1, *[0] * (len(found.ids) - 2), 1]
@@ -49,8 +49,17 @@ def test_the_same_texts_give_the_same_tokenizer_and_a_pair_is_two_texts():
 
 
 def test_few_texts_give_fewer_tokens():
-    assert byte_pairs.SMALLEST == 259
+    assert byte_pairs.SMALLEST == 260
     assert byte_pairs.train(["ab ab"], 8192).get_vocab_size() < 265
+
+
+def test_a_text_that_another_is_written_to_ends_with_a_turn_and_the_other_with_an_end():
+    replies = byte_pairs.train(TEXTS, 300, replies=True)
+    read, reply = (replies.encode(text, add_special_tokens=False).ids for text in ("low", "new"))
+    assert replies.encode("low").ids == [1, *read, 3]
+    both = replies.encode("low", "new")
+    assert both.ids == [1, *read, 3, *reply, 2]
+    assert both.type_ids == [0] * (len(read) + 2) + [1] * (len(reply) + 1)
 
 
 @pytest.mark.parametrize("texts", [[], [""], [("", "")]])

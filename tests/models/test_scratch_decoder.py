@@ -83,7 +83,7 @@ def test_weights_follow_the_seed():
      "4"),
     ({"hidden_size": 20}, "model.hidden_size=20 with model.heads=4 makes heads of 5: rotary positions turn pairs of "
      "channels, so expected an even number"),
-    ({"vocab_size": 259}, "model.vocab_size=259 holds only the 259 bytes and special tokens: use some thousands"),
+    ({"vocab_size": 260}, "model.vocab_size=260 holds only the 260 bytes and special tokens: use some thousands"),
 ])  # fmt: skip
 def test_faults(settings, message):
     with pytest.raises(MillisError) as error:
