@@ -6,9 +6,9 @@ and `decode`: time to first token is the first three, and time per output token 
 What judges the model's likelihoods, `compute` and `answer`, reads a text as a whole, as any runner does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -62,7 +62,9 @@ class Writer(Runner):
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        self._vocabulary = Vocabulary(manifest.spec.ends, self._text)
+        self._vocabulary = Vocabulary(
+            manifest.spec.ends, partial(_text, self._tokens)
+        )  # a method would keep the runner
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -134,9 +136,6 @@ class Writer(Runner):
         tokenizer.no_truncation()
         return tokenizer
 
-    def _text(self, ids: Any) -> str:
-        return str(self._tokens.decode(list(ids)))
-
     def _ids(self, encoding: Any) -> list[int]:
         """A prompt's tokens, without those that end a text."""
         ids = encoding.ids if not encoding.overflowing else self._whole.encode(encoding.text).ids
@@ -172,3 +171,7 @@ class Writer(Runner):
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids)))

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from causal import LONGEST, VOCABULARY, after_each, exported, looking_back, tokens
+from looking_back import LONGEST, VOCABULARY, after_each, exported, looking_back, tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shaped import agree, eager
