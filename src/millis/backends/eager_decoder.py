@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from millis.backends.modules import EagerSession
 from millis.backends.room import check_room
+from millis.errors import MillisError
 
 
 class EagerContinuation:
