@@ -33,7 +33,8 @@ from millis.models.load import Packaged
 from millis.models.outputs import LOGITS
 from millis.models.student import TransformerStudent
 from millis.quantization.spec import Quantization
-from millis.serving.runner import Runner, load
+from millis.serving.one_pass import Runner
+from millis.serving.runner import load
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
 from millis.types import Output

@@ -28,8 +28,8 @@ from millis.backends.onnx.session import OnnxSession, open_session
 from millis.data.bundled import Bundled
 from millis.models.load import Packaged
 from millis.quantization.spec import Quantization
+from millis.serving.one_pass import Runner
 from millis.serving.reader import Reader
-from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
 from millis.types import Features, Session, Signature

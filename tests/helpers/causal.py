@@ -1,59 +1,96 @@
-"""Small models that say what comes next, of any architecture and shape, with wide-apart weights; what they say."""
+"""Small models that write, of every architecture whose tokens look back only, and what transformers makes of them."""
 
-import numpy as np
+import copy
+
 import torch
 from shaped import spread
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from millis.backends.onnx.decoder import OnnxDecoder
-from millis.backends.onnx.session import open_inference
-from millis.backends.onnx.writing import export_decoder
-from millis.models import build, read
-from millis.types import Signature
+from millis.backends.artifact import write_artifact
+from millis.backends.eager import Eager
+from millis.models import anatomy, build, byte_pairs, read
+from millis.storage.manifest import Manifest
+from millis.types import Output
 
-VOCABULARY, LONGEST = 40, 48
-SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+VOCABULARY, LONGEST = 48, 96
+NEXT = Output("next", "token", VOCABULARY, "next")
+ROTARY = {
+    "vocab_size": VOCABULARY, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 6, "intermediate_size": 40, "max_position_embeddings": LONGEST,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+GPT2 = {
+    "vocab_size": VOCABULARY, "n_embd": 24, "n_layer": 2, "n_head": 4, "n_inner": 40, "n_positions": LONGEST,
+    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+CAUSAL = {
+    "llama": {"model_type": "llama", **ROTARY},
+    "llama, every head its own": {"model_type": "llama", **ROTARY, "num_key_value_heads": 4},
+    "mistral": {"model_type": "mistral", **ROTARY, "sliding_window": None},
+    "qwen2": {"model_type": "qwen2", **ROTARY},
+    "gpt2": {"model_type": "gpt2", **GPT2},
+    "gpt2, scaled by depth": {"model_type": "gpt2", **GPT2, "scale_attn_by_inverse_layer_idx": True},
+}
+TEXTS = ["the cat sat on the mat", "a dog sat on the cat", "größer ist die 猫", "the dog and the cat"] * 3
 
 
-def looking_back(
-    kind="llama", heads=(6, 3), ffn=(20, 33), groups=3, size=8, hidden=24, tied=True, seed=0, ranks=None, **changes
-):
-    """A model whose layers have so many heads, `groups` of which share a key and a value, and neurons.
-
-    Args:
-        changes: Of the encoder's config.
-    """
-    if kind == "gpt2":
-        sizes = {"n_embd": hidden, "n_layer": len(heads), "n_head": 1, "n_positions": LONGEST}
-    else:
-        sizes = {
-            "hidden_size": hidden, "num_hidden_layers": len(heads), "num_attention_heads": groups, "head_dim": size,
-            "num_key_value_heads": 1, "intermediate_size": 1, "max_position_embeddings": LONGEST,
-        }  # fmt: skip
-    encoder = {"model_type": kind, "vocab_size": VOCABULARY, **SPECIAL, **sizes, **changes}
-    spec = {
-        "family": "transformer", "encoder": encoder, "pooling": "mean", "dropout": 0.0, "affixes": [[1], [2]],
-        "shape": {"head_size": size, "heads": [*heads], "ffn": [*ffn]}, "tied": tied,
-        "outputs": [["next", "token", VOCABULARY, "next"]], **({"ranks": ranks} if ranks else {}),
+def spec_of(kind="llama", tied=True, affixes=((1,), (2,)), **changes):
+    """The architecture of a model that writes."""
+    config = CAUSAL[kind] | changes
+    said = {
+        "family": "transformer", "encoder": config, "pooling": "mean", "dropout": 0.0, "tied": tied,
+        "outputs": [["next", "token", config["vocab_size"], "next"]],
     }  # fmt: skip
-    return spread(build(read(spec)), seed)
+    shape = anatomy.full_shape(config)
+    sizes = {"head_size": shape.head_size, "heads": list(shape.heads), "ffn": list(shape.ffn)}
+    return read({**said, "shape": sizes, "affixes": [list(ids) for ids in affixes]})
 
 
-def tokens(seed, count):
-    return np.random.default_rng(seed).integers(0, VOCABULARY, count)
+def writer(kind="llama", seed=0, **changes):
+    """A model that writes, with wide-apart weights."""
+    return spread(build(spec_of(kind, **changes)), seed)
 
 
-def after_each(model, ids):
-    """What the module says after each of the tokens, [K, V]."""
-    given = torch.from_numpy(ids)[None]
-    with torch.inference_mode():
-        return model(given, torch.ones_like(given)).numpy()[0]
+def of_transformers(model):
+    """transformers' own model of the same weights; of a model that was not cut."""
+    config = dict(model.spec.encoder)
+    made = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**config, tie_word_embeddings=model.spec.tied), attn_implementation="eager"
+    ).eval()
+    inner = made.transformer if config["model_type"] == "gpt2" else made.model
+    state = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    if config["model_type"] == "gpt2":
+        state = fused(state)
+    missing, unknown = inner.load_state_dict(state, strict=False)
+    assert not unknown
+    assert all("rotary" in name or name.endswith(".attn.bias") for name in missing), missing
+    with torch.no_grad():
+        made.lm_head.weight.copy_(model.head["next"].weight)
+    return made
 
 
-def signature(model):
-    return Signature(("input_ids", "attention_mask"), model.spec.outputs)
+def fused(state):
+    """GPT-2's weights as transformers has them: three projections in one, matrices [in, out]."""
+    found = copy.copy(state)
+    for name in [name for name in state if ".c_attn.query." in name]:
+        parts = [found.pop(name.replace("query", part)) for part in ("query", "key", "value")]
+        found[name.replace("query.", "")] = torch.cat(parts)
+    return {name: value.T if "c_" in name and value.dim() == 2 else value for name, value in found.items()}
 
 
-def exported(model, path, quantization=None, calibration=()):
-    """The model on ONNX Runtime."""
-    export_decoder(model, path, signature(model), quantization, calibration)
-    return OnnxDecoder(*open_inference(path, threads=1))
+TOKENIZER = byte_pairs.train(TEXTS, 280)
+
+
+def speaker(seed=0, tokenizer=TOKENIZER, **changes):
+    """A model over the vocabulary of a tokenizer."""
+    return writer(seed=seed, vocab_size=tokenizer.get_vocab_size(), **changes)
+
+
+def written(folder, model=None, tokenizer=TOKENIZER, backend=None, max_length=LONGEST, quantization=None, **changes):
+    """The folder of an artifact that writes."""
+    model = speaker(tokenizer=tokenizer) if model is None else model
+    described = Manifest(
+        "writer", "", model.spec, {"name": "language_model"}, ("input_ids", "attention_mask"), max_length, **changes
+    )
+    write_artifact(folder, model, tokenizer, backend or Eager(), described, quantization)
+    return folder

@@ -15,8 +15,9 @@ from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.errors import MillisError
 from millis.serving import runner as runners
+from millis.serving.one_pass import Runner
 from millis.serving.reader import Reader
-from millis.serving.runner import Runner, load
+from millis.serving.runner import load
 from millis.serving.stepwise import NEVER, StepwiseSession
 from millis.storage.manifest import FILE_NAME, open_manifest, seal
 from millis.types import Answered

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from millis.errors import MillisError
+from millis.models.outputs import writes
 from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
 from millis.storage.manifest import TOKENIZER, Manifest, seal
 from millis.store import atomic_folder
-from millis.traits import DATA_SIZES, SEGMENTS, has
+from millis.traits import DATA_SIZES, SEGMENTS, WRITES, has
 from millis.types import Archivable, Backend, Features
 
 
@@ -56,6 +57,11 @@ def write_artifact(
         raise MillisError(
             f"the model drops tokens by what is in them, and backend={backend.name} has no sizes that depend on "
             "values. Choose backend=native, onnxruntime, openvino or eager"
+        )
+    if writes(manifest.spec.outputs) and not has(backend, WRITES):
+        raise MillisError(
+            f"the model writes token by token, and backend={backend.name} does not. Choose backend=native, onnxruntime "
+            "or eager"
         )
     with atomic_folder(folder) as temporary:
         write = _segmented(backend) if manifest.spec.exits else backend.write

@@ -4,8 +4,8 @@ Loading and answering need NumPy alone, neither torch nor onnx. What is stored i
 mapped into memory and computed with where it lies. Why own kernels, and what they take: `docs/native.md`.
 
 int8: weights on symmetric grids, a scale for each output; what enters a product is rounded row by row, each token by
-itself, to 8 bits with a zero point; sums are exact. Tables have a scale for each row. Attention, norms and activations
-are fp32.
+itself, to 8 bits with a zero point; sums are exact. Weights of 4 bits have a scale for each block of an output's
+inputs. Tables have 8 bits and a scale for each row. Attention, norms and activations are fp32.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from millis import backends
 from millis.backends.plan import file, library
+from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
+from millis.models.outputs import writes
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -37,7 +39,7 @@ class Native:
     """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
 
     name = "native"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -103,13 +105,14 @@ class Native:
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
-    """Open the artifact's plan.
+    """Open the artifact's plan; of a model that says what comes next it also writes (`millis.types.Decoder`).
 
     Raises:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
     _check_loadable(manifest)
-    return PlanSession(file.read(folder / FILE_NAME, threads), threads)
+    kind = PlanDecoder if writes(manifest.spec.outputs) else PlanSession
+    return kind(file.read(folder / FILE_NAME, threads), threads)
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:
@@ -146,9 +149,11 @@ def _check_computed(quantization: "Quantization") -> None:
     from millis.quantization.spec import Quantization
 
     asked, known = asdict(quantization), asdict(Quantization())
+    if quantization.weights == 4:  # in blocks, and activations are rounded all the same
+        known |= {name: asked[name] for name in ("weights", "activations", "block_size")}
     if others := [name for name in asked if name not in COMPUTED and asked[name] != known[name]]:
         told = ", ".join(f"{name}={asked[name]!r}" for name in others)
         raise MillisError(
             f"backend=native got a quantization with {told}; expected dynamic int8 (quantization=dynamic), which it "
-            "rounds row by row. Use backend=onnxruntime for any other"
+            "rounds row by row, or weights of 4 bits (quantization=weight_only_4). Use backend=onnxruntime for others"
         )

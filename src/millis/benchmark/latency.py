@@ -16,16 +16,26 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.benchmark.address import check_address
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
 from millis.benchmark.sampling import stratified
-from millis.benchmark.statistics import drift, milliseconds, stage_metric, summarise, throttled_share, waiting_share
+from millis.benchmark.statistics import (
+    WRITE,
+    drift,
+    merged,
+    milliseconds,
+    stage_metric,
+    summarise,
+    throttled_share,
+    waiting_share,
+    writing,
+)
 from millis.benchmark.turn import my_turn
 from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
@@ -63,6 +73,8 @@ class Options:
         seconds: Most time an artifact is timed for; slower ones (and whom they are compared with) get fewer requests.
         processes: Fresh ones of each artifact, which take the rounds in turn; a cold start is their median. What they
             differ by is in every interval, by Student's distribution: with three it would be half as wide again.
+        new_tokens: Of models that write, how many they write for each prompt, whatever these are: texts of one length
+            compare.
         drift: Share by which the reference's medians may range over the rounds before it is noted.
         seed: Of the texts drawn and the order of turns.
         where: `here`, or the address of a measuring agent (`millis agent`), as `http://HOST:PORT`: the machine that
@@ -83,6 +95,7 @@ class Options:
     warmup_seconds: float = 3.0
     seconds: float = 10.0
     processes: int = 4
+    new_tokens: int = 32
     drift: float = 0.2
     seed: int = 0
     where: str = HERE
@@ -109,7 +122,7 @@ class Options:
                 "expected seconds, more than 0 and at least 0"
             )
         if self.where != HERE:
-            _check_address(self.where)
+            check_address(self.where)
 
     @property
     def needed(self) -> int:
@@ -156,7 +169,8 @@ class Measurement:
     Args:
         metrics: `latency_p50_ms`, `latency_p90_ms`, `latency_p99_ms` (end to end), `speedup`, `size_bytes`,
             `peak_memory_bytes`, `cold_start_ms` (process start to first answer: interpreter, imports, checksums,
-            weights from a warm disk cache, one request), each stage's median, and `model_p50_ms` (all but tokenize).
+            weights from a warm disk cache, one request), each stage's median, and `model_p50_ms` (all but tokenize). Of
+            models that write also those of `millis.benchmark.statistics.writing`.
         intervals: 95 %, under the same names where there is more than one sample; see `millis.metrics.rounds`.
         latency_ms: Raw end-to-end samples, [R][requests].
         reference_latency_ms: The reference's in the same rounds, [R][requests].
@@ -232,6 +246,8 @@ class Bench:
         notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
+        if WRITE in self._reference.workers[0].stages:
+            notes.append(f"times are of a prompt and the {self.options.new_tokens} tokens that are written after it")
         if not self.cpus:
             notes.append("processes were not pinned: this system cannot")
         stages = [milliseconds(stamps) for stamps in taken]
@@ -280,6 +296,8 @@ class Bench:
 
     def _warm(self, worker: Worker) -> dict[str, Any]:
         options = self.options
+        if WRITE in worker.stages:
+            worker.ask({"length": options.new_tokens})
         worker.ask({"texts": self._texts})
         window = {
             "window": self._orders[0],
@@ -332,6 +350,8 @@ class Bench:
     ) -> Measurement:
         names = one.workers[0].stages
         summary = summarise(names, stages, reference_ms, self._served_by)
+        if WRITE in names:
+            summary = merged(summary, writing(names, stages, self.options.new_tokens, self._served_by))
         waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:
@@ -369,20 +389,3 @@ class _Ready:
     median_ms: float
     steady: bool
     warm_requests: int
-
-
-def _check_address(where: str) -> None:
-    try:
-        parts = urlsplit(where)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    if parts.username is not None or parts.password is not None:
-        raise MillisError(
-            "benchmark.where holds a user name or password, which records would show. The agent's token comes from "
-            "MILLIS_AGENT_TOKEN, and nothing else is needed: expected http://HOST:PORT"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise MillisError(
-            f"benchmark.where={where}: expected `here`, or the address of a measuring agent such as http://HOST:7331"
-        )

@@ -1,6 +1,6 @@
 """Clock readings to numbers: quantiles with intervals, stage by stage, and the speed-up over the reference.
 
-A request leaves a clock reading before and after each of its stages (`millis.serving.runner.Runner.stages`), and the
+A request leaves a clock reading before and after each of its stages (`millis.serving.one_pass.Runner.stages`), and the
 kernel's account of how long it waited for the CPU while another process had it, and while its own quota kept it away.
 Latency is the clock's last reading less its first less the wait for others: what the request takes where nobody else
 computes. What a quota costs stays in it. The stages add up to it, request by request (their medians need not).
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from millis.metrics.rounds import middle, quantile_draws, ratio_draws
 
+WRITE = "write"  # the stage in which a text is written from its second token on
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -79,6 +80,34 @@ def summarise(
     metrics = {name: float(np.median(part)) for name, part in zip(measured, parts, strict=True)}
     intervals = {name: middle(draws[:, i]) for i, name in enumerate(measured)}
     return Summary(whole.metrics | metrics, whole.intervals | intervals)
+
+
+def writing(names: Sequence[str], stages: NDArray[np.float64], tokens: int, processes: Sequence[int] = ()) -> Summary:
+    """What is reported beside of models that write (time to first token and time per output token as serving engines
+    define them, inter-token latency of others): from the request to the first token, and, of each token after it, the
+    mean over a request's.
+
+    Args:
+        names: Of the K stages, one of which is `WRITE`.
+        stages: [R, requests, K], milliseconds.
+        tokens: That each request was answered with, 2 or more.
+        processes: Which process served each round, [R].
+    """
+    at = list(names).index(WRITE)
+    parts = np.stack([stages[:, :, :at].sum(axis=2), stages[:, :, at] / (tokens - 1)])  # [2, R, requests]
+    quantiles = {name: share for name, share in QUANTILES.items() if name != "p90"}
+    draws = quantile_draws(parts, processes, list(quantiles.values()))
+    metrics, intervals = {}, {}
+    for i, part in enumerate(("first_token", "per_token")):
+        for j, (name, share) in enumerate(quantiles.items()):
+            metrics[f"{part}_{name}_ms"] = float(np.quantile(parts[i], share))
+            intervals[f"{part}_{name}_ms"] = middle(draws[:, i, j])
+    return Summary(metrics, intervals)
+
+
+def merged(first: Summary, second: Summary) -> Summary:
+    """Both as one."""
+    return Summary(first.metrics | second.metrics, first.intervals | second.intervals)
 
 
 def stage_metric(stage: str) -> str:

@@ -7,8 +7,9 @@ standard error.
 
 Requests, one key each:
     first: text               answer it, ending the cold start; value: {"waited_ns", "stages": [name]}, see
-                              `millis.waiting.waited_ns` and `millis.serving.runner.Runner.stages`
+                              `millis.waiting.waited_ns` and `millis.serving.one_pass.Runner.stages`
     texts: [text]             remember these; the numbers below are positions in this list
+    length: tokens            write so many for every request from now on (`millis.serving.writer`)
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
     burst: {...}              see `_Timer.burst`; value: [requests][stages + 3], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
@@ -28,7 +29,7 @@ from millis.waiting import waited, waited_ns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millis.serving.runner import Runner
+    from millis.serving.one_pass import Runner
     from millis.types import Text
 
 ALIVE = b"\n"  # the line before an answer that may be long in coming
@@ -42,11 +43,20 @@ class _Timer:
         self.texts: list[Text] = []
 
     def first(self, text: Any) -> dict[str, Any]:
-        self.runner.predict(_text(text))
+        self.runner.predict(self._request(text))
         return {"waited_ns": waited_ns(), "stages": [name for name, _ in self.runner.stages]}
 
     def remember(self, texts: list[Any]) -> None:
-        self.texts = [_text(text) for text in texts]
+        self.texts = [self._request(text) for text in texts]
+
+    def _request(self, value: Any) -> "Text":
+        return self.runner.request(tuple(value) if isinstance(value, list) else value)
+
+    def length(self, tokens: int) -> None:
+        from millis.serving.writer import Writer
+
+        assert isinstance(self.runner, Writer), "only what writes is asked for a length"
+        self.runner.at_length(tokens)
 
     def warm(self, window: list[int], tolerance: float, windows: int, seconds: float) -> dict[str, Any]:
         """Run until steady: the medians of the last `windows` passes over `window` lie within `tolerance`.
@@ -169,10 +179,6 @@ def peak_memory_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _text(value: Any) -> "Text":
-    return tuple(value) if isinstance(value, list) else value
-
-
 def main(arguments: list[str]) -> None:
     """Serve `arguments` = [artifact, threads, comma-separated CPUs] until standard input ends."""
     artifact, threads, cpus = arguments
@@ -199,6 +205,7 @@ def _serve(timer: _Timer, answers: IO[str]) -> None:
     handlers: dict[str, Any] = {
         "first": timer.first,
         "texts": timer.remember,
+        "length": timer.length,
         "warm": lambda options: timer.warm(**options),
         "burst": lambda options: timer.burst(**options),
         "shape": lambda options: timer.shape(**options),

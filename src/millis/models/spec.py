@@ -95,6 +95,11 @@ class Spec:
         return (), ()
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens after which a text that is written has ended."""
+        return ()
+
+    @property
     def is_dynamic(self) -> bool:
         """Whether a model may compute more for one text than for another as long."""
         return bool(self.exits or self.tokens)

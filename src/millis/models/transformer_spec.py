@@ -59,6 +59,11 @@ class TransformerSpec(Spec):
         return self.affixes or ((), ())
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        said = self.encoder.get("eos_token_id")
+        return tuple(said) if isinstance(said, list) else () if said is None else (said,)
+
+    @property
     def rows(self) -> int | None:
         rows = self.encoder.get("vocab_size")
         return rows if isinstance(rows, int) else None

@@ -17,8 +17,8 @@ from millis.models import tokenizer as tokenizers
 from millis.models.tokenizer import AnyTokenizer
 from millis.pipeline.teacher import Teacher
 from millis.serving import stepwise
+from millis.serving.one_pass import Runner
 from millis.serving.reader import Reader
-from millis.serving.runner import Runner
 from millis.storage.manifest import Manifest, seal
 
 

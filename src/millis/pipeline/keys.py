@@ -33,7 +33,14 @@ from millis.record import Record
 from millis.store import file_sha256, fingerprint
 from millis.types import Text
 
-APART = ("student", "distillation", "backend", "quantization", "storage")  # methods on which weights depend otherwise
+APART = (
+    "student",
+    "distillation",
+    "backend",
+    "quantization",
+    "generation",
+    "storage",
+)  # methods on which weights depend otherwise
 RUNTIME = ("backend", "quantization", "student", "storage", "early_exit", "tokens")  # that a choice of runtime does
 
 
@@ -108,7 +115,8 @@ def weights(recipe: Recipe, benchmark: Options) -> list[Any]:
 
 def deployed(recipe: Recipe) -> list[Any]:
     """How weights become an artifact."""
-    parts = [recipe.backend, recipe.quantization, *([] if recipe.storage is None else [recipe.storage])]
+    more = [made for made in (recipe.generation, recipe.storage) if made is not None]
+    parts = [recipe.backend, recipe.quantization, *more]
     return [described(part) for part in parts]
 
 

@@ -28,6 +28,7 @@ from millis.benchmark.where import open_bench
 from millis.budget import open_question
 from millis.data.batches import Rows, model_inputs
 from millis.data.dataset import Split
+from millis.described import described
 from millis.early_exit.saving import measured_saving
 from millis.models.token_pruning import tokens_left
 from millis.models.tokenizer import longest
@@ -129,6 +130,7 @@ def write(run: Run, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
         teacher.manifest, name=recipe_name(recipe, planned), backend=recipe.backend.name, spec=planned.spec,
         max_length=longest(planned.tokenizer, teacher.manifest.max_length), recipe=run.described,
         fingerprint=planned.fingerprint, files={},
+        generation=None if recipe.generation is None else described(recipe.generation),
     )  # fmt: skip
     texts: list[Features] = []
     if recipe.quantization is not None and recipe.quantization.calibrates:

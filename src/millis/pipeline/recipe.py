@@ -26,12 +26,15 @@ from millis.distillation import ensemble
 from millis.distillation.contract import Stage
 from millis.early_exit.recipe import EarlyExit
 from millis.errors import MillisError
+from millis.generation.contract import Generation
+from millis.models.outputs import writes
 from millis.pruning.recipe import Pruning
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization, none
 from millis.token_pruning.recipe import TokenPruning
 from millis.training.fit import Fit
 from millis.training.optim import AdamW
+from millis.traits import has
 from millis.types import Output
 
 USUAL = "native"  # the runtime that names do not say
@@ -57,6 +60,7 @@ class Recipe:
         pruning: Before training, for a stated speed-up, or growing while it trains.
         factorization, adapter, augmentation, early_exit, tokens: Methods of these packages.
         quantization: Its integers.
+        generation: Of a model that writes, how it chooses tokens, a file of `millis.generation`.
         storage: How its files are packed.
         ensemble: Seeds of further teachers, whose answers are averaged with the teacher's.
         blend: Learn from the teacher and a linear model together, where validation says so; not with an ensemble.
@@ -78,6 +82,7 @@ class Recipe:
     early_exit: EarlyExit | None = None
     tokens: TokenPruning | None = None
     quantization: Quantization | None = None
+    generation: Generation | None = None
     storage: Any = None
     ensemble: Sequence[int] = ()
     blend: bool = True
@@ -99,6 +104,7 @@ class Recipe:
         Raises:
             MillisError: with the reason.
         """
+        self._check_writing(outputs)
         for group in ANSWERING:
             if (refuse := getattr(self.methods[group], "check_outputs", None)) is not None:
                 refuse(outputs)
@@ -110,10 +116,22 @@ class Recipe:
                 )
             ensemble.check(self.ensemble, teacher_seed, self.distillation)
 
+    def _check_writing(self, outputs: Sequence[Output]) -> None:
+        if not writes(outputs):
+            if self.generation is not None:
+                raise MillisError("the task's answers are not written, so there is nothing to choose: generation=none")
+            return
+        if self.generation is None:
+            raise MillisError("the task's models write, and generation=none: expected a way, such as generation=greedy")
+        if not has(self.backend, traits.WRITES):
+            raise MillisError(
+                f"backend={self.backend.name} does not write token by token: choose native, onnxruntime or eager"
+            )
+
     def alone(self, **methods: Any) -> Self:
         """This recipe with no method but `methods`: the references of every table."""
         student, backend = methods.pop("student"), methods.pop("backend")
-        nothing = {field.name: None for field in fields(self) if field.default is None}
+        nothing = {one.name: None for one in fields(self) if one.default is None and one.name != "generation"}
         return replace(self, student=student, backend=backend, ensemble=(), blend=False, **{**nothing, **methods})
 
     @property

@@ -35,7 +35,7 @@ from millis.pipeline.run import Run
 from millis.serving.parity import parity
 from millis.serving.runner import load
 from millis.store import cached, locked, write_json
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, UNDECIDED, Traits, has
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, UNDECIDED, WRITES, Traits, has
 from millis.units import show
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Auto:
     requests: int = 5
 
     name = "auto"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE)  # candidates are asked one by one
+    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, WRITES)  # candidates are asked one by one
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; what was measured is kept."""
@@ -89,7 +89,7 @@ class First:
     candidates: Mapping[str, Any]
 
     name = "default"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE)  # as for `Auto`
+    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, WRITES)  # as for `Auto`
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; there is nothing to say where it is the first.

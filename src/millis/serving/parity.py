@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millis.errors import MillisError
-from millis.serving.runner import Runner
+from millis.models.outputs import writes
+from millis.serving.one_pass import Runner
 from millis.types import Outputs, Text
 
 
@@ -21,8 +23,8 @@ def parity(
         expected: The fp32 module's on the same texts, [N].
 
     Returns:
-        `label_agreement`: share of texts (0..1) given the same answer; `max_abs_logit_difference`: the largest
-        |Δlogit|.
+        `label_agreement`: share of texts (0..1) given the same answer, where the next token is asked for of positions
+        at which the same one is likeliest; `max_abs_logit_difference`: the largest |Δlogit|.
 
     Raises:
         MillisError: different shapes, no texts, or logits that are not finite.
@@ -38,16 +40,32 @@ def parity(
         raise MillisError(
             "parity got logits that are not finite: the model is broken on this backend or diverged in training"
         )
-    encodings = [runner.tokenize(text) for text in texts]
-    ours, theirs = (
-        [runner.decode(*pair).value() for pair in zip(outputs, encodings, strict=True)] for outputs in (got, expected)
-    )
     differences = [
         float(np.abs(one - other).max(initial=0))
         for pair in zip(got, expected, strict=True)
         for one, other in zip(*pair, strict=True)
     ]
     return {
-        "label_agreement": float(np.mean(runner.manifest.answers.same(ours, theirs))),
+        "label_agreement": float(np.mean(_same(runner, texts, got, expected))),
         "max_abs_logit_difference": max(differences),
     }
+
+
+def same_texts(got: Sequence[str], expected: Sequence[str]) -> dict[str, float]:
+    """`label_agreement` of written texts: the share (0..1) that are the same, [N] both, N at least 1."""
+    return {"label_agreement": float(np.mean([one == other for one, other in zip(got, expected, strict=True)]))}
+
+
+def _same(
+    runner: Runner, texts: Sequence[Text], got: Sequence[Outputs], expected: Sequence[Outputs]
+) -> Sequence[bool] | NDArray[np.bool_]:
+    """Of each text, or position, whether it is given the same answer."""
+    if writes(runner.manifest.signature.outputs):
+        likeliest = (np.concatenate([rows[0].argmax(axis=-1).ravel() for rows in both]) for both in (got, expected))
+        ours, theirs = likeliest
+        return np.asarray(ours == theirs)
+    encodings = [runner.tokenize(text) for text in texts]
+    answers, others = (
+        [runner.decode(*pair).value() for pair in zip(outputs, encodings, strict=True)] for outputs in (got, expected)
+    )
+    return runner.manifest.answers.same(answers, others)

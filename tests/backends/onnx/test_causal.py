@@ -3,9 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from causal import LONGEST, VOCABULARY, after_each, exported, looking_back, tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looking_back import LONGEST, VOCABULARY, after_each, exported, looking_back, tokens
 from shaped import agree, eager
 
 from millis.backends.onnx.causal import graph

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnx
 import pytest
-from causal import LONGEST, VOCABULARY, after_each, exported, looking_back, signature, tokens
+from looking_back import LONGEST, VOCABULARY, after_each, exported, looking_back, signature, tokens
 
 from millis.backends.eager_decoder import EagerDecoder
 from millis.backends.onnx.decoder import OnnxDecoder

@@ -25,10 +25,11 @@ class Integers:
         high: Largest integer of a weight; see `millis.backends.plan.packing.rounded`.
         per_channel: A scale for each output of a matrix, or one.
         kept: Names of the layers that stay fp32.
+        block: Matrices have 4 bits, and a scale for so many inputs of an output; None gives them 8.
     """
 
-    def __init__(self, high: int, per_channel: bool, kept: Collection[str]) -> None:
-        self.high, self.per_channel, self.kept = high, per_channel, frozenset(kept)
+    def __init__(self, high: int, per_channel: bool, kept: Collection[str], block: int | None = None) -> None:
+        self.high, self.per_channel, self.kept, self.block = high, per_channel, frozenset(kept), block
 
 
 class Builder:
@@ -77,14 +78,20 @@ class Builder:
         """A vector's place, padded."""
         return self.tensor(name, packing.row(floats(values)))
 
+    def unpadded(self, name: str, values: Tensor) -> int:
+        """A vector's place, as long as it is."""
+        return self.tensor(name, floats(values))
+
     def name(self, layer: nn.Module) -> str:
         """A layer's dotted name in the model."""
         return self._names[id(layer)]
 
-    def norm(self, layer: nn.LayerNorm) -> Norm:
-        """A layer norm's tensors."""
-        name = self.name(layer)
-        return Norm(self.row(f"{name}.weight", layer.weight), self.row(f"{name}.bias", layer.bias), layer.eps)
+    def norm(self, layer: Any) -> Norm:
+        """The tensors of a layer norm, or of one by root mean square."""
+        name, centred = self.name(layer), isinstance(layer, nn.LayerNorm)
+        gain = self.row(f"{name}.weight", layer.weight)
+        shift = self.row(f"{name}.bias", layer.bias) if centred else None
+        return Norm(gain, shift, layer.eps if centred else layer.variance_epsilon)
 
     def table(self, layer: nn.Embedding) -> Table:
         """An embedding table: in integers with a scale a row, unless it is kept."""
@@ -95,6 +102,15 @@ class Builder:
         rounded = self._rounded(f"{name}.weight", values, 127)
         rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
         return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
+
+    def shares(self, table: nn.Embedding, layer: nn.Linear) -> bool:
+        """Whether one matrix serves as both: their weight is one, and so is its grid."""
+        if table.weight is not layer.weight or self.rounds(table) != self.rounds(layer):
+            return False
+        if (grid := self._integers) is None or not self.rounds(table):
+            return True
+        settled = [f"{self.name(one)}.weight.values" in self._trained for one in (table, layer)]
+        return not any(settled) and grid.block is None and grid.high == 127 and grid.per_channel
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
@@ -115,6 +131,10 @@ class Builder:
             else:
                 self.add(steps.Linear(source, out, self._matrix(together), activation, column))
             column += sum(layer.out_features for layer in together)
+
+    def matrix_of(self, layer: nn.Linear) -> Matrix:
+        """A plain layer's."""
+        return self._matrix([layer])
 
     def matrix(self, name: str, weight: Tensor, bias: Tensor | None, rounds: bool, parameter: str = "") -> Matrix:
         """A matrix [O, I] and its bias.
@@ -156,10 +176,11 @@ class Builder:
         """Weights by their names, one below the other."""
         weights = np.concatenate([*parts.values()])
         outputs, inputs = weights.shape
-        if not rounds:
+        if not rounds or self._integers is None:
             place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
+        elif self._integers.block is not None:
+            return self._blocks(name, parts, bias, self._integers.block)
         else:
-            assert self._integers is not None
             high, per_channel = self._integers.high, self._integers.per_channel
             rounded = [self._rounded(parameter, part, high, per_channel) for parameter, part in parts.items()]
             values = np.concatenate([part.values for part in rounded])
@@ -168,6 +189,24 @@ class Builder:
             scales = self.tensor(f"{name}.scales", packing.row(steps_of))
         biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
         return Matrix(inputs, outputs, "int8" if rounds else "fp32", place, scales, biased)
+
+    def _blocks(
+        self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, block: int
+    ) -> Matrix:
+        """Weights of 4 bits."""
+        found = []
+        for parameter, part in parts.items():
+            values = self._trained.get(f"{parameter}.values")
+            if values is None:
+                found.append(packing.blocked(part, block))
+            else:
+                scales = self._trained[f"{parameter}.scale"].float().reshape(len(part), -1).numpy()
+                found.append(packing.Integers(values.numpy().astype(np.int8), scales))
+        outputs, inputs = sum(len(part.values) for part in found), found[0].values.shape[1]
+        place = self.tensor(f"{name}.weight", packing.nibble_panels(np.concatenate([part.values for part in found])))
+        scales_at = self.tensor(f"{name}.scales", packing.panels(np.concatenate([part.scales for part in found])))
+        biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
+        return Matrix(inputs, outputs, "int4", place, scales_at, biased, block)
 
 
 def floats(values: Tensor) -> packing.Floats:

@@ -16,14 +16,15 @@ from millis.backends.plan.packing import padded
 from millis.backends.plan.steps import DTYPES, Matrix, Norm, Step, Table
 from millis.errors import MillisError
 
-VERSION = 1
+VERSION = 2
 NONE = -1
 KINDS: tuple[type[Any], ...] = (
     steps.Embed, steps.Linear, steps.Attention, steps.AddNorm, steps.Pool, steps.Unfold, steps.Lstm, steps.Bag,
-    steps.Give, steps.Take, steps.Drop,
+    steps.Give, steps.Take, steps.Drop, steps.PreNorm, steps.Gate, steps.Causal,
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
+MATRICES = ("fp32", "int8", "int4")
 
 
 def words(mapped: Mapped) -> NDArray[np.int64]:
@@ -53,7 +54,7 @@ class _Writer:
         parts = [*self._matrix(getattr(step, "matrix", None)), *self._table(table)]
         for name in ("positions", "types"):
             parts += self._table(getattr(step, name, None))
-        norm = step.norm if isinstance(step, steps.Embed | steps.AddNorm) else None
+        norm = step.norm if isinstance(step, steps.Embed | steps.AddNorm | steps.PreNorm) else None
         return [*common, *parts, *self._norm(norm, getattr(step, "width", 0)), self._bias(step)]
 
     def _slots(self, step: Step) -> list[int]:
@@ -63,23 +64,33 @@ class _Writer:
     def _bias(self, step: Step) -> int:
         if isinstance(step, steps.Bag):
             return self._offset(step.weights, "f4", step.table.rows)
-        if isinstance(step, steps.AddNorm):
+        if isinstance(step, steps.AddNorm | steps.PreNorm):
             return self._offset(step.bias, "f4", padded(step.width))
+        if isinstance(step, steps.Causal):
+            return self._offset(step.frequencies, "f4", (step.size + 1) // 2)
         return NONE
 
     def _matrix(self, matrix: Matrix | None) -> list[int]:
         if matrix is None:
-            return [0, 0, 0, NONE, NONE, NONE]
-        channels, integers = padded(matrix.outputs), matrix.kind == "int8"
-        if integers and matrix.scales is None:
+            return [0, 0, 0, 0, NONE, NONE, NONE]
+        channels, kind, block = padded(matrix.outputs), MATRICES.index(matrix.kind), 0
+        if kind and matrix.scales is None:
             raise self._wrong("a matrix of integers lacks its scales")
-        inputs = padded(matrix.inputs, 4) if integers else matrix.inputs
+        rows, scales = matrix.inputs, 1
+        if matrix.kind == "int8":
+            rows = padded(matrix.inputs, 4)
+        elif matrix.kind == "int4":
+            block = matrix.block or 0
+            if block == 0 or block % 8:
+                raise self._wrong(f"a matrix has blocks of {matrix.block}, expected a multiple of 8")
+            rows, scales = padded(matrix.inputs, 8) // 2, -(-matrix.inputs // block)
         return [
             matrix.inputs,
             matrix.outputs,
-            integers,
-            self._offset(matrix.weights, "i1" if integers else "f4", inputs * channels),
-            self._offset(matrix.scales if integers else None, "f4", channels),
+            kind,
+            block,
+            self._offset(matrix.weights, "i1" if kind else "f4", rows * channels),
+            self._offset(matrix.scales if kind else None, "f4", scales * channels),
             self._offset(matrix.bias, "f4", channels),
         ]
 
@@ -123,11 +134,13 @@ class _Writer:
 
 
 def _sizes(step: Step) -> list[int]:
-    """Width, count, choice, column, number, padding, whether types are read."""
+    """Width, count, choice, column, groups, number, padding, whether types are read."""
     width, count, choice, number = getattr(step, "width", 0), 0, 0, 0.0
     match step:
-        case steps.Linear():
+        case steps.Linear() | steps.Gate():
             choice = ACTIVATIONS.index(step.activation)
+        case steps.Causal():
+            width, count, number = step.size, step.heads, step.scale
         case steps.Attention():
             width, count, choice, number = step.size, step.heads, int(step.keeps), step.scale
         case steps.Drop():
@@ -146,7 +159,8 @@ def _sizes(step: Step) -> list[int]:
             pass
     padding = _or_none(getattr(step, "padding", None))
     return [
-        width, count, choice, getattr(step, "column", 0), _bits(number), padding, getattr(step, "reads_types", False)
+        width, count, choice, getattr(step, "column", 0), getattr(step, "groups", 0), _bits(number), padding,
+        getattr(step, "reads_types", False),
     ]  # fmt: skip
 
 

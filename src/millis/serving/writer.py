@@ -1,0 +1,177 @@
+"""A runner that writes: a prompt in, what comes after it out, token by token.
+
+A request's stages are `tokenize`, `feed`, `first` (the prompt is read and the first token chosen), `write` (the others)
+and `decode`: time to first token is the first three, and time per output token what `write` takes a token.
+
+What judges the model's likelihoods, `compute` and `answer`, reads a text as a whole, as any runner does.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, ClassVar, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from millis import generation
+from millis.errors import MillisError
+from millis.generation.contract import Generation
+from millis.generation.greedy import Greedy
+from millis.generation.writing import Vocabulary, Writing
+from millis.serving.one_pass import Runner
+from millis.serving.reader import Encoded, Reader
+from millis.storage.manifest import Manifest
+from millis.tasks.contract import Answer, Prompting
+from millis.types import Decoder, Text, Timed
+
+
+class Reply(NamedTuple):
+    """What was written.
+
+    Args:
+        text: Without the prompt, up to a stop string.
+        tokens: That were written.
+        ended: Why there are no more (`millis.generation.writing.Ended`).
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    ended: str
+
+    def value(self) -> str:
+        """The text."""
+        return self.text
+
+
+class Writer(Runner):
+    """Answers requests with text.
+
+    Args:
+        manifest: What the artifact is.
+        reader: Of the artifact's requests.
+        decoder: The weights on a backend.
+    """
+
+    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
+        super().__init__(manifest, reader, decoder)
+        self._tokens = cast(Tokenizer, reader.tokenizer)
+        before, after = manifest.spec.around
+        self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
+        self._task = cast(Prompting, manifest.answers)
+        said = manifest.generation
+        self.generation: Generation = Greedy() if said is None else generation.read(said)
+        self._vocabulary = Vocabulary(
+            manifest.spec.ends, partial(_text, self._tokens)
+        )  # a method would keep the runner
+
+    def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
+        """What comes after `text`.
+
+        Raises:
+            MillisError: no string, a deadline, or a process that is a fork of the one that loaded the artifact.
+        """
+        if deadline_ms is not None:
+            raise MillisError(
+                f"deadline_ms={deadline_ms:g}: what writes has no deadline yet. Limit generation.max_tokens, or read "
+                "`stream` for as long as there is time"
+            )
+        return super().predict(text)
+
+    def begin(self, text: Text) -> Writing:
+        """The text after `text` with its first token chosen, to be written on as one likes."""
+        return self._first(self._prompt(self._framed(text)))
+
+    def replied(self, text: Text) -> Reply:
+        """`predict` without a deadline."""
+        return self.reply(self._write(self.begin(text)))
+
+    def stream(self, text: Text) -> Iterator[str]:
+        """What comes after `text` in pieces, each as soon as it is final; together they are `predict`'s text."""
+        yield from self.begin(text).stream()
+
+    def at_length(self, tokens: int) -> None:
+        """From now on write so many tokens for every request, whatever they are: lengths of which times compare.
+
+        Raises:
+            MillisError: fewer than 2, or more than the model has room for.
+        """
+        if not 2 <= tokens <= self.manifest.max_length // 2:
+            raise MillisError(
+                f"benchmark.new_tokens={tokens}: expected at least 2, of which the first is timed by itself, and at "
+                f"most half of the {self.manifest.max_length} tokens that the model reads. Raise task.max_length"
+            )
+        self.generation = replace(self.generation, max_tokens=tokens, min_tokens=tokens, stop=())
+
+    def request(self, text: Text) -> Text:
+        """The prompt that a text of the data stands for."""
+        prompt: Text = self._task.prompt(text)
+        return prompt
+
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written."""
+        return self._task.judged_as_written
+
+    def beside(self, decoder: Decoder) -> "Writer":
+        """The same on another runtime, as `decoder` has loaded it."""
+        other = Writer(self.manifest, cast(Reader, self._reader), decoder)
+        other.generation = self.generation
+        return other
+
+    def cut(self, text: Text) -> int:
+        """How many tokens of a prompt are not read: its beginning, where it leaves no room for `max_tokens` more."""
+        return max(0, len(self._ids(self._framed(text))) - self._room)
+
+    @property
+    def _room(self) -> int:
+        """Most tokens of a prompt."""
+        return max(self._before + 1, self.manifest.max_length - self.generation.max_tokens + 1)
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        """The tokenizer without truncation."""
+        tokenizer = Tokenizer.from_str(self._tokens.to_str())
+        tokenizer.no_truncation()
+        return tokenizer
+
+    def _ids(self, encoding: Any) -> list[int]:
+        """A prompt's tokens, without those that end a text."""
+        ids = encoding.ids if not encoding.overflowing else self._whole.encode(encoding.text).ids
+        return list(ids[: len(ids) - self._after])
+
+    def _framed(self, text: Text) -> Encoded:
+        """A request's tokens, as the model is asked."""
+        return self.tokenize(self._task.framed(text) if isinstance(text, str) else text)
+
+    def _prompt(self, encoding: Encoded) -> NDArray[np.int64]:
+        """The tokens of a prompt that are read, [S]; of a long one the last, behind what every text begins with."""
+        ids = self._ids(encoding)
+        if len(ids) > self._room:
+            ids = [*ids[: self._before], *ids[len(ids) - self._room + self._before :]]
+        if not ids:
+            raise MillisError(
+                "the prompt has no tokens, and the tokenizer puts none before it: there is nothing to go on from. Give "
+                "a text"
+            )
+        return np.array(ids, np.int64)
+
+    def _first(self, prompt: NDArray[np.int64]) -> Writing:
+        return self.generation.begin(cast(Decoder, self._session), prompt, self._vocabulary, self.manifest.max_length)
+
+    def _write(self, writing: Writing) -> Writing:
+        writing.finish()
+        return writing
+
+    def reply(self, writing: Writing) -> Reply:
+        """A text that was written as an answer."""
+        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
+
+    _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
+        "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
+    }  # fmt: skip
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids)))
