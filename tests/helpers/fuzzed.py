@@ -155,6 +155,48 @@ def plan(folder: Path, random: Random) -> Callable[[], Any]:
     return lambda: _write(copied) if writes else _serve(copied)
 
 
+def gguf(folder: Path, random: Random) -> Callable[[], Any]:
+    """A language model in GGUF: any bytes of it, those before the tensors more often, its numbers alone."""
+    from gguf_files import TOKENS, tensors, write
+
+    from millis.models.gguf import llama, tokenizer
+    from millis.models.gguf.file import open_file
+
+    source, path = folder / "source.gguf", folder / "a.gguf"
+    if not source.exists():
+        write(source, tensors(), "Q8_0")
+    content, way = source.read_bytes(), random.randrange(3)
+    begins = content.index(b"output_norm.weight")
+    if way == 0:
+        path.write_bytes(changed_bytes(content, random))
+    elif way == 1:
+        path.write_bytes(changed_bytes(content[:begins], random) + content[begins:])
+    else:  # a number behind a name, as counts and ids are
+        names = [
+            b"block_count",
+            b"head_count",
+            b"length",
+            b"token_id",
+            b"token_type",
+            b".tokens",
+            b".merges",
+            b".weight",
+        ]
+        name, ends = random.choice(names), []
+        while (place := content.find(name, ends[-1] if ends else 0)) >= 0:
+            ends.append(place + len(name))
+        place, size = random.choice(ends) + random.choice((0, 4, 8, 12)), random.choice((1, 4, 8))
+        number = random.choice((0, 1, 2, 3, len(TOKENS), 2**31, 2**40, 2**63)) % 256**size
+        path.write_bytes(content[:place] + number.to_bytes(size, "little") + content[place + size :])
+
+    def read() -> None:
+        file = open_file(path)
+        tokenizer.read(file).encode("a text <|im_end|>")
+        llama.read(file)
+
+    return read
+
+
 def _renumbered(header: Any, random: Random) -> Any:
     """The header with some of its numbers changed, the likeliest to pass for sizes and places."""
     part = random.choice([*header["steps"], *header["slots"], *header["tensors"], *header["outputs"]])
@@ -235,7 +277,9 @@ def records(folder: Path, random: Random) -> Callable[[], Any]:
     return read
 
 
-KINDS: dict[str, Case] = {one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, data, records)}
+KINDS: dict[str, Case] = {
+    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, data, records)
+}
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,
     "per_second": 1000.0,

@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.benchmark.address import check_address
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
@@ -122,7 +122,7 @@ class Options:
                 "expected seconds, more than 0 and at least 0"
             )
         if self.where != HERE:
-            _check_address(self.where)
+            check_address(self.where)
 
     @property
     def needed(self) -> int:
@@ -246,6 +246,8 @@ class Bench:
         notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
         if (crowding := self.options.crowded()) is not None:
             notes.append(crowding)
+        if WRITE in self._reference.workers[0].stages:
+            notes.append(f"times are of a prompt and the {self.options.new_tokens} tokens that are written after it")
         if not self.cpus:
             notes.append("processes were not pinned: this system cannot")
         stages = [milliseconds(stamps) for stamps in taken]
@@ -387,20 +389,3 @@ class _Ready:
     median_ms: float
     steady: bool
     warm_requests: int
-
-
-def _check_address(where: str) -> None:
-    try:
-        parts = urlsplit(where)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    if parts.username is not None or parts.password is not None:
-        raise MillisError(
-            "benchmark.where holds a user name or password, which records would show. The agent's token comes from "
-            "MILLIS_AGENT_TOKEN, and nothing else is needed: expected http://HOST:PORT"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise MillisError(
-            f"benchmark.where={where}: expected `here`, or the address of a measuring agent such as http://HOST:7331"
-        )

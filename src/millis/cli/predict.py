@@ -7,10 +7,12 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from omegaconf import DictConfig
+from rich.console import Console
 
 from millis.errors import MillisError
 from millis.report.text import wide_console
 from millis.serving.runner import load
+from millis.serving.writer import Reply, Writer
 from millis.tasks.contract import Answer
 from millis.types import Text, Timed
 from millis.units import show
@@ -28,9 +30,12 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
     runner = load(Path(cfg.artifact), threads=cfg.threads, trust_code=cfg.trust_code)
     if cfg.deadline_ms is not None:
         runner.learn_times()  # before the first request, which would be late
+    lines = texts or _lines(cfg)
+    if isinstance(runner, Writer) and cfg.deadline_ms is None:
+        return [_written(runner, line, console) for line in lines]
     pairs = "token_type_ids" in runner.manifest.inputs
     answers: list[Answer | Timed] = []
-    for line in texts or _lines(cfg):
+    for line in lines:
         text = _text(line, pairs)
         started = time.perf_counter_ns()
         given: Answer | Timed = (
@@ -48,6 +53,22 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
             soft_wrap=True,
         )
     return answers
+
+
+def _written(runner: Writer, prompt: str, console: Console) -> Reply:
+    """Print what comes after a prompt while it is written, and how long it took."""
+    clock = time.perf_counter_ns
+    started = clock()
+    writing = runner.begin(prompt)
+    first = (clock() - started) / 1e6
+    console.print(prompt, markup=False, emoji=False, soft_wrap=True, style="dim", end="")
+    for piece in writing.stream():
+        console.print(piece, markup=False, emoji=False, soft_wrap=True, end="")
+        console.file.flush()
+    each = ((clock() - started) / 1e6 - first) / max(1, len(writing.tokens) - 1)
+    told = f"{len(writing.tokens)} tokens, first {show('latency_ms', first)}, then {show('latency_ms', each)} each"
+    console.print(f"\n{told} ({writing.ended})", style="dim")
+    return runner.reply(writing)
 
 
 def _path(answer: Answer | Timed) -> str:

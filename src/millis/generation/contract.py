@@ -1,8 +1,8 @@
 """Generation: how the tokens of a text are chosen. One file each; the contract.
 
 A way of generating is a frozen dataclass in a file of its name (`greedy.py`: `Greedy`), whose fields are JSON-able, for
-they lie in manifests and records (`millis.described`). It says how a token is chosen (`chooser`) and what is guessed
-ahead (`drafter`); the loop around both is `millis.generation.writing`.
+they lie in manifests and records (`millis.described`). It says how a token is chosen (`chooser`); what is guessed ahead
+is a choice of its own (`millis.generation.draft`), and the loop around both is `millis.generation.writing`.
 
     writing = Greedy(max_tokens=20).begin(decoder, prompt, vocabulary)    # the first token is chosen: time it here
     written = writing.finish()                                            # the others
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError
-from millis.generation.writing import Choose, Drafter, Drafting, Limits, Vocabulary, Writing
+from millis.generation.draft import Draft, unused
+from millis.generation.form import grammar
+from millis.generation.writing import Choose, Drafting, Ended, Limits, Vocabulary, Writing
 from millis.types import Decoder
 
 
@@ -31,14 +33,22 @@ class Generation(ABC):
             chosen until then, as with transformers' `min_new_tokens`. With `max_tokens` of the same number all texts
             are of one length, which makes times comparable.
         stop: Strings before the first of which the text ends.
+        choices: Strings of which the text is one; leave out what the prompt ends with, and mind that most tokenizers
+            have a space before a word in its token.
+        regex: An expression (of the Rust crate `regex`, without look-around) that the text matches, from end to end.
+        draft: What guesses tokens so that several are read at once; None reads one by one. The text is the same.
 
     Raises:
-        MillisError: a length below 1, `min_tokens` beyond `max_tokens`, or an empty stop string.
+        MillisError: a length below 1, `min_tokens` beyond `max_tokens`, an empty string, or a form that cannot be
+            (`millis.generation.form.grammar`), or not together with `min_tokens`.
     """
 
     max_tokens: int = 64
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    regex: str | None = None
+    draft: Draft | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -50,35 +60,22 @@ class Generation(ABC):
                 f"generation.min_tokens={self.min_tokens}: expected 0 to max_tokens={self.max_tokens}. Raise "
                 "max_tokens, or ask for fewer"
             )
-        if isinstance(self.stop, str):
-            raise MillisError(f"generation.stop={self.stop!r}: expected a list of strings, such as [{self.stop!r}]")
-        object.__setattr__(self, "stop", tuple(self.stop))  # a config and a manifest give a list
-        if "" in self.stop:
+        for name in ("stop", "choices"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise MillisError(f"generation.{name}={value!r}: expected a list of strings, such as [{value!r}]")
+            object.__setattr__(self, name, tuple(value))  # a config and a manifest give a list
+            if "" in value:
+                raise MillisError(f"generation.{name}={list(value)} has an empty string: leave it out")
+        if grammar(self.choices, self.regex) is not None and self.min_tokens:
             raise MillisError(
-                f"generation.stop={list(self.stop)} has an empty string, which every text begins with: leave it out"
+                f"generation.min_tokens={self.min_tokens} with choices or a regex, which say how long a text is: "
+                "expected 0. Say it in the regex"
             )
 
     @abstractmethod
     def chooser(self) -> Choose:
         """What chooses the tokens of one text, first to last."""
-
-    def drafter(self, prompt: NDArray[np.int64], room: int, draft: Decoder | None) -> Drafter | None:
-        """What guesses ahead in one text; None where nothing is guessed.
-
-        Args:
-            prompt: [S]
-            room: Most tokens that are read of the prompt and of what is written.
-            draft: The decoder that guesses, where one was given.
-
-        Raises:
-            MillisError: a decoder that is not used, or none where one is.
-        """
-        if draft is not None:
-            raise MillisError(
-                f"generation={type(self).__name__.lower()} got a draft model, which it does not use: give none, or "
-                "choose generation=speculative"
-            )
-        return None
 
     def begin(
         self,
@@ -86,7 +83,7 @@ class Generation(ABC):
         prompt: Sequence[int] | NDArray[np.int64],
         vocabulary: Vocabulary,
         context: int | None = None,
-        draft: Decoder | None = None,
+        smaller: Decoder | None = None,
     ) -> Writing:
         """Read the prompt and choose the first token.
 
@@ -95,17 +92,23 @@ class Generation(ABC):
             vocabulary: Of `decoder`.
             context: Most tokens that the decoder can read of one text; None where that is not limited. The last token
                 of a text is not read, so that one more can be written.
-            draft: A smaller decoder of the same vocabulary, where the choice uses one.
+            smaller: A smaller decoder of the same vocabulary, where `draft` asks one.
 
         Raises:
-            MillisError: no prompt, or one that is longer than `context`; what the decoder and the choice raise.
+            MillisError: no prompt, or one that is longer than `context`; a smaller decoder that is not asked, or none
+                where one is; what the decoder and the choice raise.
         """
         tokens = np.asarray(prompt, np.int64)
         limits = self._limits(tokens, context)
-        room = len(tokens) + limits.most - 1
-        drafter = self.drafter(tokens, room, draft)
+        draft, room = self.draft, len(tokens) + limits.most - 1
+        if draft is not None:
+            draft.check(smaller)
+        elif smaller is not None:
+            raise unused("none")
         given = (decoder.begin(room), tokens, vocabulary, limits, self.chooser())
-        return Writing(*given) if drafter is None else Drafting(*given, drafter)
+        if draft is None:
+            return Writing(*given)
+        return Drafting(*given, lambda size: draft.drafter(tokens, room, size, smaller))
 
     def _limits(self, prompt: NDArray[np.int64], context: int | None) -> Limits:
         if prompt.ndim != 1 or not len(prompt):
@@ -113,17 +116,15 @@ class Generation(ABC):
                 f"a prompt of shape {list(prompt.shape)}: expected [S] tokens, S at least 1. Begin an empty text with "
                 "the tokenizer's start token"
             )
-        if context is None:
-            return Limits(self.max_tokens, self.min_tokens, self.stop, "length")
-        fits = context - len(prompt) + 1
+        fits = self.max_tokens if context is None else context - len(prompt) + 1
         if fits < 1:
             raise MillisError(
                 f"the prompt has {len(prompt)} tokens, and the model reads {context}: shorten it, or use a model with "
                 "a larger context"
             )
-        return Limits(
-            min(self.max_tokens, fits), self.min_tokens, self.stop, "full" if fits < self.max_tokens else "length"
-        )
+        reached: Ended = "full" if fits < self.max_tokens else "length"
+        form = grammar(self.choices, self.regex)
+        return Limits(min(self.max_tokens, fits), self.min_tokens, self.stop, reached, form)
 
 
 def none() -> None:

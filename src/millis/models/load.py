@@ -14,13 +14,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 from torch import float32, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from millis.errors import MillisError, nearest, without_panics
-from millis.models import anatomy, finished
+from millis.models import anatomy, causal, finished
 from millis.models.encoder import Transformer, without_pooler
-from millis.models.outputs import is_one_text, plain
+from millis.models.outputs import is_one_text, plain, writes
 from millis.models.spec import Ids
 from millis.models.transformer_spec import TransformerSpec
 from millis.models.vocabulary_check import check_table, warn_of_unknown
@@ -80,6 +80,8 @@ class Pretrained:
         with _quiet(), without_panics(f"the tokenizer of {self.name}"):
             wrapper = self._tokenizer()
             tokenizer: Tokenizer = wrapper.backend_tokenizer
+            if writes(outputs):
+                return self._language_model(wrapper, outputs, texts), tokenizer
             encoder = self._encoder()
             own = self._classifier(labels if is_one_text(outputs) else ())
             check_table(self.name, wrapper, encoder.get_input_embeddings().num_embeddings)
@@ -100,6 +102,17 @@ class Pretrained:
         if own is not None:
             own.fill(model)
         return model, tokenizer
+
+    def _language_model(self, wrapper: Any, outputs: Sequence[Output], texts: Sequence[Text]) -> nn.Module:
+        """The checkpoint's own, with its own matrix of the next token's logits."""
+        whole = self._loaded(AutoModelForCausalLM, "a decoder")
+        table, matrix = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
+        check_table(self.name, wrapper, len(table))
+        warn_of_unknown(self.name, wrapper.backend_tokenizer, texts)
+        around, config = affixes(wrapper.backend_tokenizer), _own_values(whole.config)
+        own = None if matrix is table else matrix
+        weights = whole.base_model.state_dict()
+        return causal.transformer(config, weights, own, outputs, around, self.pooling, self.dropout)
 
     def _classifier(self, labels: Sequence[str]) -> finished.Classifier | None:
         """The checkpoint's own, or None where a fresh one takes its place."""
@@ -126,19 +139,21 @@ class Pretrained:
         return own
 
     def _encoder(self) -> Any:
+        return self._loaded(AutoModel, "an encoder")
+
+    def _loaded(self, kind: Any, what: str) -> Any:
+        """The checkpoint as a `kind` of transformers, in fp32, whole."""
         with self._reachable():
             config = AutoConfig.from_pretrained(self.name, revision=self.revision)
             if config.is_encoder_decoder:
-                raise MillisError(
-                    f"{self.name} is a {config.model_type} encoder-decoder; millis.models takes an encoder"
-                )
-            encoder, report = AutoModel.from_pretrained(
+                raise MillisError(f"{self.name} is a {config.model_type} encoder-decoder; millis.models takes {what}")
+            encoder, report = kind.from_pretrained(
                 self.name,
                 revision=self.revision,
                 config=config,
                 dtype=float32,
                 output_loading_info=True,
-                **without_pooler(config),
+                **(without_pooler(config) if kind is AutoModel else {}),
             )
         if missing := sorted(report["missing_keys"]):
             raise MillisError(

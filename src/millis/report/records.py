@@ -10,6 +10,7 @@ from millis.record import Judged, Record
 from millis.units import half_width, label, show
 
 COLUMNS = ("latency_p50_ms", "latency_p99_ms", "speedup", "size_bytes", "peak_memory_bytes", "cold_start_ms")
+WRITTEN = ("first_token_p50_ms", "per_token_p50_ms")  # of models that write, before `COLUMNS`
 
 
 def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
@@ -17,16 +18,17 @@ def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
     cells = [record.name]
     for name in metrics:
         quality = record.judged.get(name, Judged()).unit
-        spread = "" if name in COLUMNS else half_width(record.intervals.get(name, (0.0, 0.0)), quality)
+        spread = "" if name in (*WRITTEN, *COLUMNS) else half_width(record.intervals.get(name, (0.0, 0.0)), quality)
         cells.append(show(name, record.metrics[name], quality) + spread if name in record.metrics else "")
     agreement = record.parity.get("label_agreement")
     return [*cells, "" if agreement is None else f"{agreement:.1%}"]
 
 
 def record_metrics(records: Sequence[Record]) -> list[str]:
-    """Columns: every quality metric of the test split, then `COLUMNS`."""
+    """Columns: every quality metric of the test split, `WRITTEN` where there are any, and `COLUMNS`."""
     parts = (name for name in records[0].intervals if not name.endswith(("_ms", "_bytes")) and name != "speedup")
-    return [*parts, *COLUMNS]
+    written = [name for name in WRITTEN if any(name in record.metrics for record in records)]
+    return [*parts, *written, *COLUMNS]
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:

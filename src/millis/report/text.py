@@ -6,6 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from millis.report.records import WRITTEN
 from millis.report.tables import Row, legend
 from millis.units import half_width, label, percent
 
@@ -20,16 +21,28 @@ def wide_console(stderr: bool = False) -> Console:
 
 def frontier_header(rows: Sequence[Row]) -> list[str]:
     """Column names of `frontier_cells`."""
-    return ["", "model", label(rows[0].quality), "p50 ms", "p99 ms", "speed-up", "size", "P", "="]
+    written = [f"{label(name)} ms".replace(" p50", "") for name in _written(rows)]
+    return ["", "model", label(rows[0].quality), *written, "p50 ms", "p99 ms", "speed-up", "size", "P", "="]
 
 
-def frontier_cells(row: Row, marks: dict[str, str]) -> list[str]:
-    """One row of the frontier table; `marks` is name → mark, so that ties take no room."""
+def _written(rows: Sequence[Row]) -> list[str]:
+    """The columns of models that write, where there are any."""
+    return [name for name in WRITTEN if any(name in row.metrics for row in rows)]
+
+
+def frontier_cells(row: Row, marks: dict[str, str], written: Sequence[str] = ()) -> list[str]:
+    """One row of the frontier table.
+
+    Args:
+        marks: Name → mark, so that ties take no room.
+        written: Columns of models that write.
+    """
     spread = half_width(row.intervals.get(row.quality, (0.0, 0.0)), row.reading.unit)
     return [
         row.mark,
         row.marked_name,
         f"{row.show(row.quality)}{spread}",
+        *(_bare(row, name) for name in written),
         _bare(row, "latency_p50_ms"),
         _bare(row, "latency_p99_ms"),
         _bare(row, "speedup", keep_unit=True),
@@ -49,7 +62,7 @@ def print_frontier(rows: Sequence[Row], console: Console | None = None) -> None:
     for row in rows:
         if row.shown:
             style = "bold" if row.standing == "member" else "dim"
-            table.add_row(*frontier_cells(row, marks), style=style)
+            table.add_row(*frontier_cells(row, marks, _written(rows)), style=style)
     console.print(table)
     dominated = sum(not row.shown for row in rows)
     for line in (f"{LEGEND}.", *legend(rows)):
@@ -67,7 +80,7 @@ def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 def frontier_markdown(rows: Sequence[Row]) -> str:
     """The frontier table as Markdown, with its legend."""
     marks = {row.name: row.mark for row in rows}
-    cells = [frontier_cells(row, marks) for row in rows if row.shown]
+    cells = [frontier_cells(row, marks, _written(rows)) for row in rows if row.shown]
     return f"{markdown(frontier_header(rows), cells)}\n{' '.join([f'{LEGEND}.', *legend(rows)])}\n"
 
 

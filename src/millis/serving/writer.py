@@ -6,9 +6,9 @@ and `decode`: time to first token is the first three, and time per output token 
 What judges the model's likelihoods, `compute` and `answer`, reads a text as a whole, as any runner does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -57,10 +57,14 @@ class Writer(Runner):
     def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
         super().__init__(manifest, reader, decoder)
         self._tokens = cast(Tokenizer, reader.tokenizer)
-        self._before, self._after = (len(ids) for ids in manifest.spec.around)
+        before, after = manifest.spec.around
+        self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
+        self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        self._vocabulary = Vocabulary(manifest.spec.ends, self._text)
+        self._vocabulary = Vocabulary(
+            manifest.spec.ends, partial(_text, self._tokens)
+        )  # a method would keep the runner
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -75,10 +79,17 @@ class Writer(Runner):
             )
         return super().predict(text)
 
+    def begin(self, text: Text) -> Writing:
+        """The text after `text` with its first token chosen, to be written on as one likes."""
+        return self._first(self._prompt(self._framed(text)))
+
+    def replied(self, text: Text) -> Reply:
+        """`predict` without a deadline."""
+        return self.reply(self._write(self.begin(text)))
+
     def stream(self, text: Text) -> Iterator[str]:
         """What comes after `text` in pieces, each as soon as it is final; together they are `predict`'s text."""
-        writing = self._first(self._prompt(self.tokenize(text)))
-        yield from writing.stream()
+        yield from self.begin(text).stream()
 
     def at_length(self, tokens: int) -> None:
         """From now on write so many tokens for every request, whatever they are: lengths of which times compare.
@@ -95,12 +106,23 @@ class Writer(Runner):
 
     def request(self, text: Text) -> Text:
         """The prompt that a text of the data stands for."""
-        prompt: Text = cast(Prompting, self.manifest.answers).prompt(text)
+        prompt: Text = self._task.prompt(text)
         return prompt
+
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written."""
+        return self._task.judged_as_written
+
+    def beside(self, decoder: Decoder) -> "Writer":
+        """The same on another runtime, as `decoder` has loaded it."""
+        other = Writer(self.manifest, cast(Reader, self._reader), decoder)
+        other.generation = self.generation
+        return other
 
     def cut(self, text: Text) -> int:
         """How many tokens of a prompt are not read: its beginning, where it leaves no room for `max_tokens` more."""
-        return max(0, len(self._ids(self.tokenize(text))) - self._room)
+        return max(0, len(self._ids(self._framed(text))) - self._room)
 
     @property
     def _room(self) -> int:
@@ -114,13 +136,14 @@ class Writer(Runner):
         tokenizer.no_truncation()
         return tokenizer
 
-    def _text(self, ids: Any) -> str:
-        return str(self._tokens.decode(list(ids)))
-
     def _ids(self, encoding: Any) -> list[int]:
         """A prompt's tokens, without those that end a text."""
         ids = encoding.ids if not encoding.overflowing else self._whole.encode(encoding.text).ids
         return list(ids[: len(ids) - self._after])
+
+    def _framed(self, text: Text) -> Encoded:
+        """A request's tokens, as the model is asked."""
+        return self.tokenize(self._task.framed(text) if isinstance(text, str) else text)
 
     def _prompt(self, encoding: Encoded) -> NDArray[np.int64]:
         """The tokens of a prompt that are read, [S]; of a long one the last, behind what every text begins with."""
@@ -141,9 +164,14 @@ class Writer(Runner):
         writing.finish()
         return writing
 
-    def _reply(self, writing: Writing) -> Reply:
+    def reply(self, writing: Writing) -> Reply:
+        """A text that was written as an answer."""
         return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
-        "tokenize": Runner.tokenize, "feed": _prompt, "first": _first, "write": _write, "decode": _reply
+        "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids)))
