@@ -61,7 +61,7 @@ def test_guesses_do_not_change_what_is_chosen(seed, greedy):
         "a*b+",
         "(positive|negative): [1-9][0-9]?",
         "(你|好|🙂){2,4}",
-        r"\d\d-\d\d",
+        "[0-9]{2}-[0-9]{2}",
         '"[a-z]{0,9}"',
         "[^a]{4}",
     ],
