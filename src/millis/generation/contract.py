@@ -74,6 +74,11 @@ class Generation(ABC):
                 "expected 0. Say it in the regex"
             )
 
+    @property
+    def smaller(self) -> str:
+        """Folder of the artifact whose model guesses; empty where none does."""
+        return getattr(self.draft, "artifact", "")
+
     @abstractmethod
     def chooser(self) -> Choose:
         """What chooses the tokens of one text, first to last."""

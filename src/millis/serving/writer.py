@@ -36,11 +36,14 @@ class Reply(NamedTuple):
         text: Without the prompt, up to a stop string.
         tokens: That were written.
         ended: Why there are no more (`millis.generation.writing.Ended`).
+        accepted, refused: Tokens that were guessed right, and wrong (`millis.generation.writing.Written`).
     """
 
     text: str
     tokens: tuple[int, ...]
     ended: str
+    accepted: int = 0
+    refused: int = 0
 
     def value(self) -> str:
         """The text."""
@@ -54,10 +57,12 @@ class Writer(Runner):
         manifest: What the artifact is.
         reader: Of the artifact's requests.
         decoder: The weights on a backend.
+        smaller: Those of the model that guesses, where one does.
     """
 
-    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
+    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder, smaller: Decoder | None = None) -> None:
         super().__init__(manifest, reader, decoder)
+        self._smaller = smaller
         self._tokens = cast(Tokenizer, reader.tokenizer)
         before, after = manifest.spec.around
         self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
@@ -116,9 +121,9 @@ class Writer(Runner):
         return self._task.judged_as_written
 
     def beside(self, decoder: Decoder) -> "Writer":
-        """The same on another runtime, as `decoder` has loaded it."""
+        """The same on another runtime, as `decoder` has loaded it; nothing is guessed."""
         other = Writer(self.manifest, cast(Reader, self._reader), decoder)
-        other.generation = self.generation
+        other.generation = replace(self.generation, draft=None)
         return other
 
     def cut(self, text: Text) -> int:
@@ -157,7 +162,8 @@ class Writer(Runner):
         return np.array(ids, np.int64)
 
     def _first(self, prompt: NDArray[np.int64]) -> Writing:
-        return self.generation.begin(cast(Decoder, self._session), prompt, self._vocabulary, self.manifest.max_length)
+        decoder, room = cast(Decoder, self._session), self.manifest.max_length
+        return self.generation.begin(decoder, prompt, self._vocabulary, room, self._smaller)
 
     def _write(self, writing: Writing) -> Writing:
         writing.finish()
@@ -165,7 +171,7 @@ class Writer(Runner):
 
     def reply(self, writing: Writing) -> Reply:
         """A text that was written as an answer."""
-        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
+        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended), writing.accepted, writing.refused)
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
