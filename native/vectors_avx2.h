@@ -18,6 +18,7 @@ using Integers = __m256i;  // 8 channels x 4 weights, s8
 constexpr int WIDTH = 8;
 // Rows of a tile: what its sums, two weights, and what products need leave of 16 registers.
 constexpr int NARROW_ROWS = 3, WIDE_ROWS = 4, FLOAT_ROWS = 6;
+constexpr int BLOCK_ROWS = 3;
 constexpr int TILE_PANELS = 1;
 
 static inline Floats load(const float* from) { return _mm256_loadu_ps(from); }
@@ -84,6 +85,13 @@ static inline Ints load_four(const uint8_t* from) {  // the same four inputs for
 }
 static inline Integers load_weights(const int8_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const Integers*>(from));
+}
+constexpr float NIBBLE = 1.0f;
+static inline void unpack(const uint8_t* from, Integers& first, Integers& second) {
+    const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    const __m256i lower = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(8);
+    first = _mm256_sub_epi8(_mm256_and_si256(both, lower), eight);
+    second = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), lower), eight);
 }
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache
 
 from millis.backends.modules import EagerSession
+from millis.backends.room import check_room
 from millis.errors import MillisError
 
 
@@ -60,16 +61,3 @@ class EagerDecoder(EagerSession):
     def begin(self, room: int) -> EagerContinuation:
         """An empty continuation."""
         return EagerContinuation(self.model, room)
-
-
-def check_room(length: int, more: int, room: int) -> None:
-    """Refuse tokens that there is no room for.
-
-    Raises:
-        MillisError: says how many there are.
-    """
-    if not 1 <= more <= room - length:
-        raise MillisError(
-            f"a continuation with room for {room} tokens has read {length} and got {more} more: expected 1 to "
-            f"{room - length}. Begin it with more room"
-        )

@@ -28,6 +28,7 @@ from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import (
     WRITE,
     drift,
+    guessed,
     merged,
     milliseconds,
     stage_metric,
@@ -352,6 +353,7 @@ class Bench:
         summary = summarise(names, stages, reference_ms, self._served_by)
         if WRITE in names:
             summary = merged(summary, writing(names, stages, self.options.new_tokens, self._served_by))
+            summary.metrics.update(guessed([worker.ask({"guesses": None}) for worker in one.workers]))
         waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:

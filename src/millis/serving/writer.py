@@ -34,11 +34,14 @@ class Reply(NamedTuple):
         text: Without the prompt, up to a stop string.
         tokens: That were written.
         ended: Why there are no more (`millis.generation.writing.Ended`).
+        accepted, refused: Tokens that were guessed right, and wrong (`millis.generation.writing.Written`).
     """
 
     text: str
     tokens: tuple[int, ...]
     ended: str
+    accepted: int = 0
+    refused: int = 0
 
     def value(self) -> str:
         """The text."""
@@ -52,19 +55,22 @@ class Writer(Runner):
         manifest: What the artifact is.
         reader: Of the artifact's requests.
         decoder: The weights on a backend.
+        smaller: Those of the model that guesses, where one does.
     """
 
-    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
+    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder, smaller: Decoder | None = None) -> None:
         super().__init__(manifest, reader, decoder)
+        self._smaller = smaller
         self._tokens = cast(Tokenizer, reader.tokenizer)
         before, after = manifest.spec.around
         self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        self._vocabulary = Vocabulary(
-            manifest.spec.ends, partial(_text, self._tokens)
-        )  # a method would keep the runner
+        form = self.generation.choices or self.generation.regex is not None
+        # A method in place of a function would keep the runner.
+        decode = partial(_text, self._tokens)
+        self._vocabulary = Vocabulary(manifest.spec.ends, decode, self._tokens.to_str() if form else None)
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -102,7 +108,9 @@ class Writer(Runner):
                 f"benchmark.new_tokens={tokens}: expected at least 2, of which the first is timed by itself, and at "
                 f"most half of the {self.manifest.max_length} tokens that the model reads. Raise task.max_length"
             )
-        self.generation = replace(self.generation, max_tokens=tokens, min_tokens=tokens, stop=())
+        self.generation = replace(
+            self.generation, max_tokens=tokens, min_tokens=tokens, stop=(), choices=(), regex=None
+        )
 
     def request(self, text: Text) -> Text:
         """The prompt that a text of the data stands for."""
@@ -115,9 +123,9 @@ class Writer(Runner):
         return self._task.judged_as_written
 
     def beside(self, decoder: Decoder) -> "Writer":
-        """The same on another runtime, as `decoder` has loaded it."""
+        """The same on another runtime, as `decoder` has loaded it; nothing is guessed."""
         other = Writer(self.manifest, cast(Reader, self._reader), decoder)
-        other.generation = self.generation
+        other.generation = replace(self.generation, draft=None)
         return other
 
     def cut(self, text: Text) -> int:
@@ -158,7 +166,8 @@ class Writer(Runner):
         return np.array(ids, np.int64)
 
     def _first(self, prompt: NDArray[np.int64]) -> Writing:
-        return self.generation.begin(cast(Decoder, self._session), prompt, self._vocabulary, self.manifest.max_length)
+        decoder, room = cast(Decoder, self._session), self.manifest.max_length
+        return self.generation.begin(decoder, prompt, self._vocabulary, room, self._smaller)
 
     def _write(self, writing: Writing) -> Writing:
         writing.finish()
@@ -166,7 +175,7 @@ class Writer(Runner):
 
     def reply(self, writing: Writing) -> Reply:
         """A text that was written as an answer."""
-        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
+        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended), writing.accepted, writing.refused)
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
