@@ -39,6 +39,7 @@ from millis.quantization.spec import Quantization
 from millis.types import Decoder, Signature
 
 HEAD = 64
+BLOCKS = Quantization(weights=4, activations="none", block_size=32)
 WORKER = Path(__file__).with_name("genai_worker.py")
 Write = Callable[[Sequence[int], int], list[float]]
 """A prompt's tokens and how many to write → milliseconds to the first, and of each after it."""
@@ -89,8 +90,8 @@ def natives(model: Any, folder: Path, sets: Sequence[str]) -> dict[str, Write]:
     """Of each instruction set; weights of 7 bits where products of more saturate, as is usual."""
     found = {}
     for name in sets:
-        narrow = Quantization(reduce_range=name == "avx2")
-        for kind, quantization in {"int8": narrow, "fp32": None}.items():
+        kinds = {"int8": Quantization(reduce_range=name == "avx2"), "int4": BLOCKS, "fp32": None}
+        for kind, quantization in kinds.items():
             place = folder / f"{kind}-{name}"
             place.mkdir()
             signature = Signature(("input_ids", "attention_mask"), model.spec.outputs)

@@ -8,7 +8,7 @@ What judges the model's likelihoods, `compute` and `answer`, reads a text as a w
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -25,6 +25,8 @@ from millis.serving.reader import Encoded, Reader
 from millis.storage.manifest import Manifest
 from millis.tasks.contract import Answer, Prompting
 from millis.types import Decoder, Text, Timed
+
+ANYTHING: dict[str, Any] = {"stop": (), "choices": (), "regex": None}  # what lets a text go on whatever it says
 
 
 class Reply(NamedTuple):
@@ -67,10 +69,8 @@ class Writer(Runner):
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        form = self.generation.choices or self.generation.regex is not None
-        # A method in place of a function would keep the runner.
-        decode = partial(_text, self._tokens)
-        self._vocabulary = Vocabulary(manifest.spec.ends, decode, self._tokens.to_str() if form else None)
+        decode, serialized = partial(_text, self._tokens), cache(partial(_serialized, self._tokens))
+        self._vocabulary = Vocabulary(manifest.spec.ends, decode, serialized)  # methods would keep the runner
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -108,9 +108,7 @@ class Writer(Runner):
                 f"benchmark.new_tokens={tokens}: expected at least 2, of which the first is timed by itself, and at "
                 f"most half of the {self.manifest.max_length} tokens that the model reads. Raise task.max_length"
             )
-        self.generation = replace(
-            self.generation, max_tokens=tokens, min_tokens=tokens, stop=(), choices=(), regex=None
-        )
+        self.generation = replace(self.generation, max_tokens=tokens, min_tokens=tokens, **ANYTHING)
 
     def request(self, text: Text) -> Text:
         """The prompt that a text of the data stands for."""
@@ -140,9 +138,7 @@ class Writer(Runner):
     @cached_property
     def _whole(self) -> Tokenizer:
         """The tokenizer without truncation."""
-        tokenizer = Tokenizer.from_str(self._tokens.to_str())
-        tokenizer.no_truncation()
-        return tokenizer
+        return _whole(self._tokens)
 
     def _ids(self, encoding: Any) -> list[int]:
         """A prompt's tokens, without those that end a text."""
@@ -180,6 +176,17 @@ class Writer(Runner):
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
+
+
+def _whole(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy without truncation."""
+    found = Tokenizer.from_str(tokenizer.to_str())
+    found.no_truncation()
+    return found
+
+
+def _serialized(tokenizer: Tokenizer) -> str:
+    return str(_whole(tokenizer).to_str())
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
