@@ -11,7 +11,10 @@ namespace avx2 {
 #include "elementary.h"
 #include "products.h"
 #include "rows.h"
+#include "parts.h"
 #include "attention.h"
+#include "causal.h"
+#include "decoding.h"
 #include "steps.h"
 
 }  // namespace avx2

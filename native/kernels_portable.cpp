@@ -11,7 +11,10 @@ namespace portable {
 #include "elementary.h"
 #include "products.h"
 #include "rows.h"
+#include "parts.h"
 #include "attention.h"
+#include "causal.h"
+#include "decoding.h"
 #include "steps.h"
 
 }  // namespace portable

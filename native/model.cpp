@@ -1,41 +1,20 @@
-// The interface that Python calls: open a plan over a mapped file, run it on a batch, close it.
-//
-// A batch's padding is left out: the tokens of some texts are rows of one matrix. Memory is kept between calls, a
-// workspace for each call that runs at a time, so that a call allocates nothing that an earlier one had room for.
+// The interface that Python calls: open a plan over a mapped file, run it on a batch or token by token, close it.
 #ifdef MILLIS_X86
 #include <cpuid.h>
 #endif
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <mutex>
-#include <new>
 #include <string>
 #include <system_error>
 
-#include "crew.h"
-#include "reading.h"
-
-// Under the address sanitizer, nobody may touch what lies between two arrays of a workspace.
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#define MILLIS_POISON(from, bytes) ASAN_POISON_MEMORY_REGION(from, bytes)
-constexpr int64_t GAP = 64;
-#else
-#define MILLIS_POISON(from, bytes) (void)(from)
-constexpr int64_t GAP = 0;
-#endif
+#include "continuation.h"
 
 namespace millis {
 namespace {
 
-constexpr int64_t LEAST_SHARED = 24;    // tokens of a group from which on threads gain more than they wait
 constexpr int64_t MOST_THREADS = 256;
-constexpr int64_t GROUP_TOKENS = 128;  // of several texts: as many rows as fill the products, and stay in the cache
 enum Set { PORTABLE = 0, AVX2, AVX512, SETS };
-enum Code { GOOD = 0, OUTSIDE_VOCABULARY, TOO_LONG, OUTSIDE_TYPES, NO_MEMORY, NO_STATES };
 
 #ifdef MILLIS_X86
 // By the instruction itself: not every compiler's run-time library fills in `__builtin_cpu_supports`.
@@ -58,180 +37,6 @@ const Kernels* kernels_of(int set) {
 #endif
     return set == PORTABLE ? &portable::KERNELS : nullptr;
 }
-
-struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-};
-
-struct Room : Workspace {
-    std::vector<Slot> owned;
-    std::vector<float*> result_list;
-    std::unique_ptr<uint8_t, Free> memory;
-    int64_t tokens = 0, texts = 0;  // room for
-
-    // Throws std::bad_alloc.
-    void fit(const Reading& plan, int64_t want_tokens, int64_t want_texts, int64_t threads) {
-        if (want_tokens <= tokens && want_texts <= texts) return;
-        const int64_t for_tokens = std::max(want_tokens, tokens), for_texts = std::max(want_texts, texts);
-        tokens = texts = 0;
-        memory.reset();
-        place(plan, nullptr, for_tokens, for_texts, threads);
-        void* found = std::aligned_alloc(LINE, static_cast<size_t>(used_));
-        if (found == nullptr) throw std::bad_alloc();
-        std::memset(found, 0, static_cast<size_t>(used_));
-        memory.reset(static_cast<uint8_t*>(found));
-        place(plan, memory.get(), for_tokens, for_texts, threads);
-        tokens = for_tokens, texts = for_texts;
-    }
-
-  private:
-    int64_t used_ = 0;
-
-    template <typename Number>
-    Number* take(uint8_t* base, int64_t count) {
-        const int64_t bytes = padded(count * int64_t{sizeof(Number)}, LINE), at = used_;
-        used_ += bytes + GAP;
-        if (base == nullptr) return nullptr;
-        MILLIS_POISON(base + at + bytes, GAP);
-        return reinterpret_cast<Number*>(base + at);
-    }
-
-    void place(const Reading& plan, uint8_t* base, int64_t for_tokens, int64_t for_texts, int64_t threads) {
-        used_ = 0;
-        owned.assign(plan.shapes.size(), Slot());
-        for (size_t at = 0; at < owned.size(); ++at) {
-            const Shape& shape = plan.shapes[at];
-            const int64_t rows = shape.per_text ? for_texts : for_tokens;
-            Slot& slot = owned[at];
-            slot.stride = shape.stride, slot.byte_stride = padded(shape.width, LINE);
-            slot.values = take<float>(base, rows * slot.stride);
-            slot.bytes = take<uint8_t>(base, rows * slot.byte_stride);
-            slot.steps = take<float>(base, rows);
-            slot.zeros = take<int32_t>(base, rows);
-        }
-        const int64_t attending = plan.head_size > 0 ? attention_scratch(for_tokens, plan.head_size) : 0;
-        scratch_size = padded(std::max(attending, plan.hidden > 0 ? lstm_scratch(plan.hidden) : 0), PANEL);
-        scratch = take<float>(base, scratch_size * threads);
-        ids = take<int32_t>(base, for_tokens);
-        columns = take<int32_t>(base, for_tokens);
-        places = take<int32_t>(base, for_tokens);
-        kinds = take<int32_t>(base, for_tokens);
-        received = take<float>(base, for_tokens + PANEL);
-        group = take<Text>(base, for_texts);
-        slots = owned.data();
-        result_list.assign(plan.outputs.size(), nullptr);
-        results = result_list.data();
-    }
-};
-
-struct Batch {
-    const int64_t *ids, *mask, *types;  // [count, length]; ids and types may be none
-    const float* states;                // [count, length, width], or none
-    int64_t count, length;
-};
-
-class Opened {
-  public:
-    Opened(Reading reading, const Kernels* kernels, int64_t threads)
-        : reading_(std::move(reading)), kernels_(kernels), threads_(threads) {
-        if (threads > 1) crew_ = std::make_unique<Threads>(threads);
-        model_.shapes = reading_.shapes.data(), model_.slot_count = static_cast<int64_t>(reading_.shapes.size());
-        model_.outputs = reading_.outputs.data(), model_.output_count = static_cast<int64_t>(reading_.outputs.size());
-        model_.steps = reading_.steps.data(), model_.step_count = static_cast<int64_t>(reading_.steps.size());
-    }
-
-    bool is_of_another_process() const { return crew_ != nullptr && crew_->are_of_another_process(); }
-
-    int run(const Batch& batch, float* results, int64_t* times, int64_t* wrong) {
-        std::unique_ptr<Room> room = borrowed();
-        room->times = times;
-        const int code = run_in(*room, batch, results, wrong);
-        const std::lock_guard<std::mutex> lock(idle_lock_);
-        idle_.push_back(std::move(room));
-        return code;
-    }
-
-  private:
-    const Reading reading_;
-    const Kernels* kernels_;
-    const int64_t threads_;
-    std::unique_ptr<Threads> crew_;  // none for one thread
-    Model model_;
-    std::mutex idle_lock_;
-    std::vector<std::unique_ptr<Room>> idle_;
-
-    std::unique_ptr<Room> borrowed() {
-        const std::lock_guard<std::mutex> lock(idle_lock_);
-        if (idle_.empty()) return std::make_unique<Room>();
-        std::unique_ptr<Room> room = std::move(idle_.back());
-        idle_.pop_back();
-        return room;
-    }
-
-    int run_in(Room& room, const Batch& batch, float* results, int64_t* wrong) {
-        room.fit(reading_, std::max(batch.length, GROUP_TOKENS), std::min(batch.count, GROUP_TOKENS),
-                 threads_);
-        if (reading_.taken > 0 ? batch.states == nullptr : batch.ids == nullptr) return NO_STATES;
-        room.length = batch.length;
-        room.states = batch.states;
-        for (size_t at = 0; at < reading_.outputs.size(); ++at) {
-            const Output& output = reading_.outputs[at];
-            const int64_t size = batch.count * output.width * (output.per_text ? 1 : batch.length);
-            room.results[at] = results;
-            if (!output.per_text) std::memset(results, 0, static_cast<size_t>(size) * sizeof(float));
-            results += size;
-        }
-        room.in_group = room.in_tokens = 0;
-        for (int64_t row = 0; row < batch.count; ++row) {
-            if (room.in_group == room.texts || (room.in_group > 0 && room.in_tokens + batch.length > room.tokens))
-                flush(room);
-            if (const int code = take_row(room, batch, row, wrong)) return code;
-        }
-        flush(room);
-        return GOOD;
-    }
-
-    void flush(Room& room) {
-        if (room.in_group > 0) {
-            room.crew = room.in_tokens >= LEAST_SHARED && crew_ != nullptr && crew_->acquire() ? crew_.get() : nullptr;
-            kernels_->run(model_, room);
-            if (room.crew != nullptr) crew_->release();
-        }
-        room.in_group = room.in_tokens = 0;
-    }
-
-    // Adds a text's tokens to the group.
-    int take_row(Room& room, const Batch& batch, int64_t row, int64_t* wrong) {
-        const int64_t* ids = batch.ids == nullptr ? nullptr : batch.ids + row * batch.length;
-        const int64_t* mask = batch.mask + row * batch.length;
-        const int64_t* types = batch.types == nullptr ? nullptr : batch.types + row * batch.length;
-        const int64_t start = room.in_tokens;
-        bool any = !reading_.keeps_first;
-        for (int64_t column = 0; column < batch.length; ++column) any = any || mask[column] != 0;
-        int64_t seen = 0;  // tokens so far that are not padding
-        for (int64_t column = 0; column < batch.length; ++column) {
-            const int64_t id = ids == nullptr ? 0 : ids[column];
-            seen += id != reading_.padding;
-            if (mask[column] == 0 && (any || column > 0)) continue;
-            const int64_t from = id != reading_.padding ? seen : 0;
-            const int64_t place = reading_.padding < 0 ? column : reading_.padding + from;
-            const int64_t kind = types == nullptr || reading_.kinds == 0 ? 0 : types[column];
-            *wrong = id;
-            if (id < 0 || id >= reading_.vocabulary) return OUTSIDE_VOCABULARY;
-            *wrong = batch.length;
-            if (reading_.positions > 0 && place >= reading_.positions) return TOO_LONG;
-            *wrong = kind;
-            if (kind < 0 || (kind > 0 && kind >= reading_.kinds)) return OUTSIDE_TYPES;
-            const int64_t at = room.in_tokens++;
-            room.ids[at] = static_cast<int32_t>(id);
-            room.columns[at] = static_cast<int32_t>(column);
-            room.places[at] = static_cast<int32_t>(place);
-            room.kinds[at] = static_cast<int32_t>(kind);
-        }
-        room.group[room.in_group++] = Text{row, start, room.in_tokens - start};
-        return GOOD;
-    }
-};
 
 void tell(char* message, int64_t room, const char* text) {
     if (room <= 0) return;
@@ -282,6 +87,26 @@ int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64
     } catch (const std::exception&) {
         return NO_MEMORY;
     }
+}
+
+// A text of `room` tokens at most, to be read piece by piece while the model is open, until `millis_end`; none, and a
+// message that is empty where memory is short.
+void* millis_begin(void* model, int64_t room, char* message, int64_t message_room) {
+    try {
+        return new Continuation(*static_cast<Opened*>(model), room);
+    } catch (const Refused& refused) {
+        return tell(message, message_room, refused.what()), nullptr;
+    } catch (const std::exception&) {
+        return tell(message, message_room, ""), nullptr;
+    }
+}
+
+void millis_end(void* continuation) { delete static_cast<Continuation*>(continuation); }
+
+// As `Continuation::read`.
+int millis_read(void* continuation, const int64_t* tokens, int64_t count, int64_t before, int every, float* results,
+                int64_t* times, int64_t* wrong) {
+    return static_cast<Continuation*>(continuation)->read(tokens, count, before, every != 0, results, times, wrong);
 }
 
 // The kernels by themselves, for tests. Rows have room for a multiple of 64 numbers.

@@ -14,9 +14,10 @@ constexpr int64_t LINE = 64;  // bytes: of a cache line, and what tensors are al
 
 static inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
-enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, KINDS };
+enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, CARRY, GATE, CAUSAL, KINDS };
 enum Activation { NONE = 0, GELU, GELU_TANH, RELU, TANH, SILU, ACTIVATIONS };
 enum Pooling { MEAN = 0, FIRST, MAXIMUM, POOLINGS };
+enum Wanted { ALL = 0, LAST, NOTHING };  // of which tokens the outputs
 
 struct Matrix {
     int64_t inputs = 0, outputs = 0, panels = 0;
@@ -36,26 +37,29 @@ struct Table {
 };
 
 struct Norm {
-    const float* gain = nullptr;  // none: no norm
-    const float* shift = nullptr;
+    const float* gain = nullptr;   // none: no norm
+    const float* shift = nullptr;  // none: by the root of the mean square, without a centre
     float epsilon = 0.0f;
 };
 
 struct Step {
     Kind kind = OUTPUT;
-    int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual
+    int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual, which CARRY adds to
     int64_t width = 0;                       // of what is read
     int64_t count = 0;                       // heads, window, hidden size, which output
     int64_t choice = 0;                      // activation, pooling, direction, scaling of a bag, what attention keeps
+    int64_t groups = 0;                      // heads of keys and values
+    int64_t place = -1;                      // among the steps that look back
+    bool ends = false;                       // the last step in which tokens meet
     int64_t column = 0;                      // where in `out` a row begins
     float number = 0.0f;                     // scaling of scores, floor of a maximum, least attention of a token
     int64_t padding = -1;                    // id from which positions count (RoBERTa), or -1: from 0, by columns
     bool reads_types = false;
     bool rounds = false;  // a product of integers reads `out` next
-    Matrix matrix;
+    Matrix matrix;  // of EMBED: its outputs are the words' rows
     Table words, positions, types;
     Norm norm;
-    const float* bias = nullptr;  // of NORM; weights of BAG
+    const float* bias = nullptr;  // of NORM and CARRY; weights of BAG; frequencies of CAUSAL, [width / 2]
 };
 
 struct Shape {
@@ -86,6 +90,7 @@ struct Model {
     const Output* outputs = nullptr;
     const Step* steps = nullptr;
     int64_t slot_count = 0, output_count = 0, step_count = 0;
+    int64_t apart = 0;  // steps from here on take each token by itself
 };
 
 // Threads that share the steps of a long request; `share` calls the task once for each of 0 .. size - 1.
@@ -101,6 +106,10 @@ struct Workspace {
     float* scratch = nullptr;  // numbers that a step needs beside the slots
     int32_t *ids = nullptr, *columns = nullptr, *places = nullptr, *kinds = nullptr;  // of the group's tokens
     float* received = nullptr;        // attention that each token received, where a step keeps it
+    float* turns = nullptr;           // [tokens][turned]: cosines and sines of each token's place, half a row each
+    float** past = nullptr;           // keys and values of each step that looks back; none: a text is read as a whole
+    int64_t past_room = 0, past_count = 0;  // tokens that `past` has room for, tokens that lie there
+    Wanted wanted = ALL;
     const float* states = nullptr;    // [B, S, width] that a later segment begins with
     Text* group = nullptr;
     int64_t in_group = 0, in_tokens = 0;
@@ -113,6 +122,12 @@ struct Workspace {
 constexpr int64_t QUERIES = 32;  // rows of scores that are held at a time
 static inline int64_t attention_scratch(int64_t tokens, int64_t size) {
     return padded(tokens, PANEL) * (size + QUERIES) + padded(size, PANEL) * tokens;
+}
+
+// Keys of one head lie in panels of tokens, [panels][size][PANEL]; its values follow in panels of numbers,
+// [panels][room][PANEL]: as matrices do, so that products are those of matrices.
+static inline int64_t past_size(int64_t room, int64_t size) {
+    return padded(room, PANEL) * size + padded(size, PANEL) * room;
 }
 
 // An LSTM's state, cell, gates, and the state as bytes.

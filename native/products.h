@@ -52,9 +52,9 @@ static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_s
 
 template <int ROWS, int PANELS>
 static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs,
-                              const float* weights, const float* bias, float* results, int64_t stride) {
+                              const float* weights, int64_t panel_size, const float* bias, float* results,
+                              int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
-    const int64_t panel_size = inputs * PANEL;
     Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 8
     for (int part = 0; part < VECTORS; ++part) {
@@ -115,12 +115,13 @@ static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int6
 
 template <int PANELS>
 static inline void float_rows(int rows, bool leads, const float* values, int64_t value_stride, int64_t inputs,
-                              const float* weights, const float* bias, float* results, int64_t stride) {
+                              const float* weights, int64_t panel_size, const float* bias, float* results,
+                              int64_t stride) {
 #define MILLIS_ROWS(ROWS)                                                                                        \
     case ROWS:                                                                                                   \
         if (ROWS <= FLOAT_ROWS)                                                                                  \
-            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights, bias, \
-                                                                results, stride);                                \
+            float_tile<(ROWS <= FLOAT_ROWS ? ROWS : 1), PANELS>(leads, values, value_stride, inputs, weights,    \
+                                                                panel_size, bias, results, stride);              \
         break;
     switch (rows) {
         MILLIS_ROWS(1) MILLIS_ROWS(2) MILLIS_ROWS(3) MILLIS_ROWS(4)
@@ -158,20 +159,23 @@ static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const f
         integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
 }
 
-// results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL], and a bias.
+// results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL], a panel each
+// `panel_size`, and a bias.
 static void multiply_packed(bool leads, const float* values, int64_t value_stride, int64_t rows, int64_t inputs,
-                            const float* weights, int64_t panels, const float* bias, float* results, int64_t stride) {
+                            const float* weights, int64_t panels, int64_t panel_size, const float* bias,
+                            float* results, int64_t stride) {
     int64_t panel = 0;
     for (; panel + TILE_PANELS <= panels; panel += TILE_PANELS)
         in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
             float_rows<TILE_PANELS>(count, leads && row == 0, values + row * value_stride, value_stride, inputs,
-                                    weights + panel * inputs * PANEL, bias == nullptr ? bias : bias + panel * PANEL,
+                                    weights + panel * panel_size, panel_size,
+                                    bias == nullptr ? bias : bias + panel * PANEL,
                                     results + row * stride + panel * PANEL, stride);
         });
     for (; panel < panels; ++panel)
         in_blocks<FLOAT_ROWS>(rows, [&](int64_t row, int count) {
             float_rows<1>(count, leads && row == 0, values + row * value_stride, value_stride, inputs,
-                          weights + panel * inputs * PANEL, bias == nullptr ? bias : bias + panel * PANEL,
+                          weights + panel * panel_size, panel_size, bias == nullptr ? bias : bias + panel * PANEL,
                           results + row * stride + panel * PANEL, stride);
         });
 }
@@ -179,6 +183,6 @@ static void multiply_packed(bool leads, const float* values, int64_t value_strid
 static void multiply_floats(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
                             float* results, int64_t stride, int64_t first, int64_t last) {
     multiply_packed(true, values, value_stride, rows, matrix.inputs, matrix.floats + first * matrix.inputs * PANEL,
-                    last - first, matrix.bias == nullptr ? nullptr : matrix.bias + first * PANEL,
+                    last - first, matrix.inputs * PANEL, matrix.bias == nullptr ? nullptr : matrix.bias + first * PANEL,
                     results + first * PANEL, stride);
 }

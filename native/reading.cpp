@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace millis {
 namespace {
 
-constexpr int64_t VERSION = 1, MOST = int64_t{1} << 24, MOST_STEPS = 100000;
+constexpr int64_t VERSION = 2, MOST = int64_t{1} << 24, MOST_STEPS = 100000;
 constexpr int64_t MOST_INPUTS = 65536;           // 255 * 128 * 65536 is below 2^31: sums do not overflow
 constexpr int64_t MOST_SLOTS = 64, MOST_WIDTH = int64_t{1} << 20;  // of all slots together: memory for each token
 
@@ -119,6 +120,7 @@ Step step(Reader& reader, int64_t slots, int64_t outputs) {
     found.count = reader.word("a step's count", 0, MOST);
     found.choice = reader.word("a step's choice", 0, ACTIVATIONS - 1);
     found.column = reader.word("a step's column", 0, MOST);
+    found.groups = reader.word("a step's groups", 0, MOST);
     found.number = reader.number("a step's number");
     found.padding = reader.word("a step's padding", -1, MOST);
     found.reads_types = reader.word("whether a step reads types", 0, 1) != 0;
@@ -127,9 +129,11 @@ Step step(Reader& reader, int64_t slots, int64_t outputs) {
     found.positions = table(reader);
     found.types = table(reader);
     found.norm.gain = reader.tensor<float>("a norm's gain", padded(found.width, PANEL), false);
-    found.norm.shift = reader.tensor<float>("a norm's shift", padded(found.width, PANEL), found.norm.gain != nullptr);
+    found.norm.shift = reader.tensor<float>("a norm's shift", padded(found.width, PANEL), false);
     found.norm.epsilon = reader.number("a norm's epsilon");
-    const int64_t biased = found.kind == BAG ? found.words.rows : padded(found.width, PANEL);
+    const int64_t biased = found.kind == BAG      ? found.words.rows
+                           : found.kind == CAUSAL ? (found.width + 1) / 2
+                                                  : padded(found.width, PANEL);
     found.bias = reader.tensor<float>("a step's bias", biased, found.kind == BAG);
     if (found.kind == OUTPUT && found.count >= outputs) throw Refused("a step gives an output that there is not");
     return found;
@@ -149,7 +153,8 @@ void hold(const Reading& plan, int64_t at, bool per_text, int64_t width, const c
 void check_embed(const Reading& plan, const Step& step) {
     hold(plan, step.out, false, step.width, "embeddings do not fit where they go");
     if (step.in >= 0) hold(plan, step.in, false, step.width, "embeddings do not fit what they are added to");
-    require(step.in >= 0 || step.words.rows > 0, "embeddings of nothing");
+    require(step.in >= 0 || step.words.rows > 0 || step.matrix.outputs > 0, "embeddings of nothing");
+    require(step.matrix.outputs == 0 || step.matrix.inputs == step.width, "a matrix of words has another width");
     for (const Table* table : {&step.words, &step.positions, &step.types})
         require(table->rows == 0 || table->width == step.width, "a table has another width than its step");
 }
@@ -159,6 +164,21 @@ void check_linear(const Reading& plan, const Step& step) {
     const bool per_text = plan.shapes[static_cast<size_t>(step.in)].per_text;
     hold(plan, step.in, per_text, step.matrix.inputs, "a product's inputs do not fit");
     hold(plan, step.out, per_text, step.column + step.matrix.outputs, "a product's outputs do not fit");
+}
+
+void check_causal(const Reading& plan, const Step& step) {
+    require(step.in != step.out, "attention writes what it reads");
+    require(step.groups > 0 && step.count % step.groups == 0, "heads do not share keys evenly");
+    require(step.bias == nullptr || step.width % 2 == 0, "a head of odd size cannot be turned");
+    hold(plan, step.in, false, step.width * (step.count + 2 * step.groups), "attention's inputs do not fit");
+    hold(plan, step.out, false, step.width * step.count, "attention's outputs do not fit");
+}
+
+void check_carry(const Reading& plan, const Step& step) {
+    require(step.out != step.second && step.norm.gain != nullptr, "a norm writes what it reads, or has no gain");
+    hold(plan, step.out, false, step.width, "a norm's outputs do not fit");
+    hold(plan, step.second, false, step.width, "a norm's residual does not fit");
+    if (step.in >= 0) hold(plan, step.in, false, step.width, "a norm's inputs do not fit");
 }
 
 void check(const Reading& plan, const Step& step) {
@@ -194,6 +214,12 @@ void check(const Reading& plan, const Step& step) {
             return hold(plan, step.out, true, step.width, "a bag's outputs do not fit");
         case TAKE: return hold(plan, step.out, false, step.width, "the states do not fit where they go");
         case DROP: return hold(plan, step.out, false, step.width, "the states to drop do not fit");
+        case CARRY: return check_carry(plan, step);
+        case GATE:
+            require(step.in != step.out, "a gate writes what it reads");
+            hold(plan, step.in, false, 2 * step.width, "a gate's inputs do not fit");
+            return hold(plan, step.out, false, step.width, "a gate's outputs do not fit");
+        case CAUSAL: return check_causal(plan, step);
         default: {
             const Output& output = plan.outputs[static_cast<size_t>(step.count)];
             require(output.width == step.width, "an output has another width");
@@ -205,11 +231,12 @@ void check(const Reading& plan, const Step& step) {
 // Whether a product of integers reads what this step leaves, so that it is rounded while it is at hand.
 bool is_rounded_next(const std::vector<Step>& steps, size_t at) {
     const Step& made = steps[at];
-    if (made.out < 0 || (made.kind != LINEAR && made.kind != EMBED && made.kind != NORM && made.kind != ATTENTION))
+    constexpr Kind ROUNDING[] = {LINEAR, EMBED, NORM, ATTENTION, CARRY, GATE, CAUSAL};
+    if (made.out < 0 || std::find(std::begin(ROUNDING), std::end(ROUNDING), made.kind) == std::end(ROUNDING))
         return false;
-    const int64_t written = made.kind == LINEAR      ? made.matrix.outputs
-                            : made.kind == ATTENTION ? made.width * made.count
-                                                     : made.width;
+    const int64_t written = made.kind == LINEAR                             ? made.matrix.outputs
+                            : made.kind == ATTENTION || made.kind == CAUSAL ? made.width * made.count
+                                                                            : made.width;
     for (size_t next = at + 1; next < steps.size(); ++next) {
         const Step& step = steps[next];
         if (step.kind == LINEAR && step.in == made.out && step.matrix.integers != nullptr)
@@ -223,6 +250,8 @@ void summarise(Reading& plan) {
     plan.vocabulary = MOST;
     for (Step& step : plan.steps) {
         if (step.words.rows > 0) plan.vocabulary = std::min(plan.vocabulary, step.words.rows);
+        if (step.kind == EMBED && step.matrix.outputs > 0)
+            plan.vocabulary = std::min(plan.vocabulary, step.matrix.outputs);
         if (step.positions.rows > 0) {
             plan.positions = plan.positions == 0 ? step.positions.rows : std::min(plan.positions, step.positions.rows);
             plan.padding = step.padding;
@@ -234,9 +263,28 @@ void summarise(Reading& plan) {
             require(plan.taken == 0 || plan.taken == step.width, "a plan takes states of two widths");
             plan.taken = step.width;
         }
-        if (step.kind == ATTENTION) plan.head_size = std::max(plan.head_size, step.width);
+        if (step.kind == ATTENTION || step.kind == CAUSAL) plan.head_size = std::max(plan.head_size, step.width);
         if (step.kind == LSTM) plan.hidden = std::max(plan.hidden, step.count);
     }
+}
+
+// What is found of the steps that look back, and whether all others take each token by itself.
+void look_back(Reading& plan) {
+    constexpr Kind APART[] = {EMBED, LINEAR, NORM, OUTPUT, CARRY, GATE, CAUSAL};
+    plan.writes = plan.outputs.size() == 1 && !plan.outputs[0].per_text;
+    for (size_t at = 0; at < plan.steps.size(); ++at) {
+        Step& step = plan.steps[at];
+        plan.writes = plan.writes && std::find(std::begin(APART), std::end(APART), step.kind) != std::end(APART);
+        if (step.kind != CAUSAL) continue;
+        step.place = plan.looking++;
+        plan.apart = static_cast<int64_t>(at) + 1;
+        if (step.bias == nullptr) continue;
+        require(plan.padding < 0, "heads are turned by places that are counted otherwise");
+        require(plan.frequencies == nullptr || (plan.frequencies == step.bias && plan.turned == step.width),
+                "heads are turned in two ways");
+        plan.frequencies = step.bias, plan.turned = step.width;
+    }
+    if (plan.apart > 0) plan.steps[static_cast<size_t>(plan.apart) - 1].ends = true;
 }
 
 }  // namespace
@@ -267,7 +315,8 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
     for (int64_t at = 0; at < steps; ++at) {
         plan.steps.push_back(step(reader, slots, outputs));
         check(plan, plan.steps.back());
-        if (Matrix& found = plan.steps.back().matrix; found.integers != nullptr) survey(found, plan.sums);
+        Step& last = plan.steps.back();
+        if (last.matrix.integers != nullptr && last.kind != EMBED) survey(last.matrix, plan.sums);
     }
     require(reader.ended(), "the plan goes on after its end");
     for (int64_t at = 0; at < outputs; ++at)
@@ -277,6 +326,7 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
     for (size_t at = 0; at < plan.steps.size(); ++at)
         plan.steps[at].rounds = is_rounded_next(plan.steps, at);
     summarise(plan);
+    look_back(plan);
     return plan;
 }
 

@@ -52,8 +52,21 @@ static inline void round_slot_row(Slot& slot, int64_t row, int64_t width) {
               slot.zeros + row);
 }
 
+// values = values / sqrt(mean of squares + epsilon) * gain over `width` numbers (Zhang and Sennrich 2019, 1910.07467).
+static inline void root_norm_row(float* values, int64_t width, const Norm& norm) {
+    Floats squares = splat(0.0f);
+    for (int64_t at = 0; at < width; at += WIDTH) {
+        const Floats x = within(width, at, load(values + at));
+        squares = fma(x, x, squares);
+    }
+    const Floats spread = splat(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(width) + norm.epsilon));
+    for (int64_t at = 0; at < width; at += WIDTH)
+        store(values + at, mul(mul(load(values + at), spread), load(norm.gain + at)));
+}
+
 // values = (values - mean) / sqrt(variance + epsilon) * gain + shift over `width` numbers.
 static inline void norm_row(float* values, int64_t width, const Norm& norm) {
+    if (norm.shift == nullptr) return root_norm_row(values, width, norm);
     Floats total = splat(0.0f), squares = splat(0.0f);
     for (int64_t at = 0; at < width; at += WIDTH) total = add(total, within(width, at, load(values + at)));
     const Floats centre = splat(sum(total) / static_cast<float>(width));
@@ -102,6 +115,20 @@ static inline void add_table_row(float* sums, const Table& table, int64_t row, f
     const Floats step = splat(table.scales[row] * factor);
     for (int64_t at = 0; at < table.width; at += WIDTH)
         store(sums + at, fma(load_signed_bytes(values + at), step, load(sums + at)));
+}
+
+// sums += row of a matrix: what the product with it has for one of its outputs.
+static inline void add_matrix_row(float* sums, const Matrix& matrix, int64_t row) {
+    const int64_t panel = row / PANEL, lane = row % PANEL;
+    if (matrix.floats != nullptr) {
+        const float* values = matrix.floats + panel * PANEL * matrix.inputs + lane;
+        for (int64_t at = 0; at < matrix.inputs; ++at) sums[at] += values[at * PANEL];
+        return;
+    }
+    const int8_t* values = matrix.integers + panel * PANEL * padded(matrix.inputs, 4) + 4 * lane;
+    const float scale = matrix.scales[row];
+    for (int64_t at = 0; at < matrix.inputs; ++at)
+        sums[at] += static_cast<float>(values[at / 4 * 4 * PANEL + at % 4]) * scale;
 }
 
 static inline void clear(float* values, int64_t width) {

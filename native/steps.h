@@ -1,26 +1,6 @@
 // The steps of a forward pass, one after the other, over a group of texts.
 // Included once for each instruction set, inside its namespace.
 
-static inline int64_t rows_of(const Model& model, const Workspace& work, int64_t slot) {
-    return model.shapes[slot].per_text ? work.in_group : work.in_tokens;
-}
-
-// part(begin, end, who) over `count` things: all of them by the caller alone, or a share by each thread of the crew.
-template <typename Part>
-static inline void in_parts(Workspace& work, int64_t count, Part part) {
-    if (work.crew == nullptr) return part(int64_t{0}, count, int64_t{0});
-    struct Job {
-        Part& part;
-        int64_t count, size;
-    } job = {part, count, work.crew->size};
-    const auto task = [](void* given, int64_t who) {
-        const Job& mine = *static_cast<const Job*>(given);
-        const int64_t begin = mine.count * who / mine.size, end = mine.count * (who + 1) / mine.size;
-        if (begin < end) mine.part(begin, end, who);
-    };
-    work.crew->share(work.crew, task, &job);
-}
-
 static void embed(const Step& step, Workspace& work) {
     Slot& out = work.slots[step.out];
     const int64_t width = step.width;
@@ -32,6 +12,7 @@ static void embed(const Step& step, Workspace& work) {
             else
                 clear(row, width);
             if (step.words.rows > 0) add_table_row(row, step.words, work.ids[token], 1.0f);
+            if (step.matrix.outputs > 0) add_matrix_row(row, step.matrix, work.ids[token]);
             if (step.positions.rows > 0) add_table_row(row, step.positions, work.places[token], 1.0f);
             if (step.types.rows > 0) add_table_row(row, step.types, step.reads_types ? work.kinds[token] : 0, 1.0f);
             if (step.norm.gain != nullptr) norm_row(row, width, step.norm);
@@ -278,6 +259,9 @@ static inline void do_step(const Model& model, const Step& step, Workspace& work
         case BAG: return bag(step, work);
         case TAKE: return take(step, work);
         case DROP: return drop(step, work);
+        case CARRY: return carry(model, step, work);
+        case GATE: return gate(model, step, work);
+        case CAUSAL: return look_back(step, work);
         default: return give(model, step, work);
     }
 }
@@ -290,6 +274,8 @@ static inline int64_t now() {
 
 static void run(const Model& model, Workspace& work) {
     for (int64_t at = 0; at < model.step_count; ++at) {
+        if (at == model.apart && work.wanted == NOTHING) return;
+        if (at == model.apart && work.wanted == LAST) narrow(model, work);
         const int64_t start = work.times == nullptr ? 0 : now();
         do_step(model, model.steps[at], work);
         if (work.times != nullptr) work.times[at] += now() - start;

@@ -81,9 +81,9 @@ class Record:
         seed: Seed of training.
         artifact: Folder of the deployable artifact, relative to the records file where possible.
         predictions: What was answered to each text of the test split, in order, [N]: the index of its label, a list
-            of those of several, a number, a list with the index of each word's tag, or a list of a label and such
-            a list. Where texts are a query's candidates, [queries]: a list of their scores.
-        references: What is right, alike.
+            of those of several, a number, a list with the index of each word's tag, a list of a label and such
+            a list, or a text. Where texts are a query's candidates, [queries]: a list of their scores.
+        references: What is right, alike; where several texts are, a list of them.
         latency_ms: Raw end-to-end samples, one list a round, [R][requests], in milliseconds.
         reference_latency_ms: The reference's samples in the same rounds, [R][requests].
         stages_ms: Stage of a request (`tokenize`, ...), in order → median milliseconds.
@@ -104,8 +104,8 @@ class Record:
     config: dict[str, Any]
     seed: int
     artifact: str
-    predictions: list[Count | Number | list[Any]]
-    references: list[Count | Number | list[Any]]
+    predictions: list[Count | Number | list[Any] | str]
+    references: list[Count | Number | list[Any] | str]
     latency_ms: list[list[Milliseconds]]
     reference_latency_ms: list[list[Milliseconds]]
     stages_ms: dict[str, float]

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millis.distillation.logit_distillation import LOSSES
-from millis.distillation.logits import jensen_shannon, logit_mse, reverse_kl, softened_kl
+from millis.distillation.logits import (
+    jensen_shannon,
+    logit_mse,
+    reverse_kl,
+    skewed_kl,
+    skewed_reverse_kl,
+    softened_kl,
+)
 
 # p = softmax(ln 3, 0) = (3/4, 1/4) for the teacher, q = softmax(0, 0) = (1/2, 1/2) for the student:
 # KL(p ‖ q) = 3/4 ln((3/4) / (1/2)) + 1/4 ln((1/4) / (1/2)) = 3/4 ln 3 - ln 2 = 0.1308
@@ -19,7 +26,9 @@ TEACHER, STUDENT = torch.tensor([[math.log(3), 0.0]]), torch.zeros(1, 2)
 
 
 def test_every_loss_is_an_option_and_has_a_config():
-    assert set(LOSSES) == {"softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"}
+    assert set(LOSSES) == {
+        "softened_kl", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl", "logit_mse"
+    }  # fmt: skip
     files = (Path(__file__).parents[2] / "conf" / "distillation").glob("*.yaml")
     assert set(LOSSES) <= {yaml.safe_load(path.read_text()).get("logit_loss") for path in files}
 
@@ -124,4 +133,22 @@ def test_logits_far_apart_keep_jensen_shannon_finite():
     found = jensen_shannon(student, torch.tensor([[-80.0, 80.0]]), 1.0)
     found.backward()
     assert found.item() == pytest.approx(math.log(2), abs=1e-6)
+    assert torch.isfinite(student.grad).all()
+
+
+def test_skewed_divergences_by_hand():
+    # A tenth of p = (3/4, 1/4) and nine of q = (1/2, 1/2) are (0.525, 0.475); the other way round (0.725, 0.275).
+    forward = 0.75 * math.log(0.75 / 0.525) + 0.25 * math.log(0.25 / 0.475)
+    reverse = 0.5 * math.log(0.5 / 0.725) + 0.5 * math.log(0.5 / 0.275)
+    assert skewed_kl(STUDENT, TEACHER, 1.0).item() == pytest.approx(forward, abs=1e-6)
+    assert skewed_reverse_kl(STUDENT, TEACHER, 1.0).item() == pytest.approx(reverse, abs=1e-6)
+    assert skewed_kl(2 * STUDENT, 2 * TEACHER, 2.0).item() == pytest.approx(4 * forward, abs=1e-6)
+
+
+def test_a_skewed_divergence_is_bounded_where_the_student_has_no_mass():
+    """KL(p ‖ α p + ...) is at most -ln α, and its gradient at most 1 / α of the probability."""
+    student = torch.tensor([[90.0, -90.0]], requires_grad=True)
+    found = skewed_kl(student, torch.tensor([[-90.0, 90.0]]), 1.0)
+    found.backward()
+    assert found.item() == pytest.approx(math.log(10), abs=1e-5)
     assert torch.isfinite(student.grad).all()

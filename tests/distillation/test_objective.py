@@ -51,7 +51,9 @@ def test_teacher_annealing_hands_over_from_the_teacher_to_the_labels():
     assert totals == pytest.approx([teacher, 0.75 * teacher + 0.25 * labels, labels])
 
 
-@pytest.mark.parametrize("name", ["softened_kl", "reverse_kl", "jensen_shannon", "logit_mse"])
+@pytest.mark.parametrize(
+    "name", ["softened_kl", "reverse_kl", "jensen_shannon", "skewed_kl", "skewed_reverse_kl", "logit_mse"]
+)
 def test_other_losses_take_the_place_of_forward_kl(name):
     objective = LogitDistillation(alpha=0.25, temperature=3.0, logit_loss=name).objective(ROWS)
     total, terms = objective([LOGITS], BATCH)
@@ -65,7 +67,7 @@ def test_an_unknown_loss_of_logits():
         LogitDistillation(logit_loss="reversed_kl")
     assert str(caught.value) == (
         "distillation: logit_loss='reversed_kl' is unknown; expected one of jensen_shannon, logit_mse, reverse_kl, "
-        "softened_kl; did you mean 'reverse_kl'?"
+        "skewed_kl, skewed_reverse_kl, softened_kl; did you mean 'reverse_kl'?"
     )
     with pytest.raises(MillisError, match=r"distillation.alpha=2"):
         LogitDistillation(alpha=2)

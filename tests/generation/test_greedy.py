@@ -191,8 +191,9 @@ def test_what_cannot_be_is_refused(values, message):
             "tokenizer that the model was trained with",
         ),
         (
-            {"draft": HashedDecoder()},
-            "generation=greedy got a draft model, which it does not use: give none, or choose generation=speculative",
+            {"smaller": HashedDecoder()},
+            "got a smaller model, which generation.draft, none, does not ask: give none, or choose "
+            "generation/draft=smaller_model",
         ),
     ],
 )  # fmt: skip

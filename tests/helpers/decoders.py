@@ -105,4 +105,5 @@ class _Cached:
         return logits if every else logits[-1:]
 
     def rewind(self, length):
-        self._cache.crop(length)
+        if length < self.length:
+            self._cache.crop(length - self.length)

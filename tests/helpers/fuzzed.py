@@ -151,7 +151,8 @@ def plan(folder: Path, random: Random) -> Callable[[], Any]:
         begins = content[:8] + struct.pack("<Q", len(text.encode())) + text.encode()
         path.write_bytes(begins.ljust(file.aligned(len(begins)), b"\0") + content[start:])
     _reseal(copied)
-    return lambda: _serve(copied)
+    writes = json.loads((copied / "manifest.json").read_text())["name"] == "decoder"
+    return lambda: _write(copied) if writes else _serve(copied)
 
 
 def gguf(folder: Path, random: Random) -> Callable[[], Any]:
@@ -339,6 +340,21 @@ def _serve(folder: Path) -> None:
         with contextlib.suppress(MillisError):
             runner.predict(text)
     runner.logits(["a b c"])
+
+
+def _write(folder: Path) -> None:
+    """Serve it, and read a text piece by piece."""
+    import numpy as np
+
+    from millis.backends import native
+    from millis.storage.manifest import open_manifest
+
+    _serve(folder)
+    text = native.load(folder, open_manifest(folder), 1).begin(150)
+    for count, every in ((5, False), (1, True), (140, True)):
+        text.read(np.arange(count) % 5, every)
+    text.rewind(3)
+    text.read(np.array([4]))
 
 
 def _problem(read: Callable[[], Any]) -> str | None:

@@ -18,6 +18,7 @@ def write_plans(made: Path) -> None:
     from millis.models import build, read
     from millis.quantization.spec import Quantization
     from millis.storage.manifest import Manifest
+    from millis.tasks.language_model import LanguageModel
 
     torch.manual_seed(0)
     words, tokens = {"vocab_size": len(WORDS), "dropout": 0.0, "num_labels": 2}, {"embedding_size": 8}
@@ -36,9 +37,15 @@ def write_plans(made: Path) -> None:
         "transformer": whole,
         "tokens": {**whole, "tokens": [0]},
         "exits": {**whole, "exits": [0]},
+        "decoder": {
+            **whole, "num_labels": None, "outputs": [["next", "token", len(WORDS), "next"]], "tied": True,
+            "encoder": encoder | {"model_type": "llama", "num_key_value_heads": 1, "rope_parameters": None},
+            "shape": {"head_size": 8, "heads": [2, 4], "ffn": [16, 5]},
+        },
     }.items():  # fmt: skip
+        task = LanguageModel().described() if name == "decoder" else answering("no", "yes")
         for kind, quantization in {"fp32": None, "int8": Quantization()}.items():
-            described = Manifest(name, "", read(spec), answering("no", "yes"), ("input_ids", "attention_mask"), 12)
+            described = Manifest(name, "", read(spec), task, ("input_ids", "attention_mask"), 12)
             write_artifact(made / f"{name}-{kind}", build(read(spec)), _words(), Native(), described, quantization)
 
 

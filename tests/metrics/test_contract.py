@@ -23,14 +23,19 @@ INDEX = st.integers(0, 3)
 OF_WORDS = st.tuples(*[INDEX] * WORDS)  # and of candidates
 SET = st.sets(INDEX).map(lambda found: tuple(sorted(found)))
 NUMBER = st.integers(-8, 8).map(float)
+SPOKEN = st.lists(st.sampled_from(["the", "cat", "sat", "on", "mats", "3.5", "grün.", "猫坐着"]), max_size=8).map(
+    " ".join
+)
 ITEM = {
     "label": INDEX, "labels": SET, "number": NUMBER, "tags": OF_WORDS, "label and tags": st.tuples(INDEX, OF_WORDS),
     "scores": OF_WORDS, "likelihood": st.tuples(st.integers(0, 80).map(float), st.integers(1, 9), st.integers(1, 40)),
+    "written": SPOKEN,
 }  # fmt: skip
 RIGHT = {
     "label": [0, 1, 2, 3], "labels": [(0, 2), (), (1,), (1, 2, 3)], "number": [0.0, 1.0, -2.0, 4.0],
     "tags": [(0, 0, 0), (1, 2, 0), (3, 1, 2), (0, 3, 0)], "scores": [(0, 1, 0), (3, 2, 0), (1, 1, 2), (0, 0, 0)],
     "likelihood": [(0.0, 3, 9), (0.0, 1, 4), (0.0, 8, 30), (0.0, 2, 5)],
+    "written": ["the cat sat on the mat", "", "it rains cats and dogs", "a dog"],
 }  # fmt: skip
 RIGHT["label and tags"] = list(zip(RIGHT["label"], RIGHT["tags"], strict=True))
 PAIRS = [(name, kind) for name in metrics.shipped() for kind in metrics.kind(name).judges]
@@ -89,6 +94,7 @@ def test_items_of_many_parts_are_those_of_one(name, kind, monkeypatch):
     tags = rng.integers(4, size=(2, 60, WORDS)).tolist()
     both = [list(zip(*parts, strict=True)) for parts in zip(labels.tolist(), tags, strict=True)]
     sets = [[tuple(sorted(set(row))) for row in rows] for rows in tags]
+    texts = [[" ".join("abcd"[index] for index in row) for row in rows] for rows in tags]
     drawn = {
         "label": labels,
         "labels": sets,
@@ -97,6 +103,7 @@ def test_items_of_many_parts_are_those_of_one(name, kind, monkeypatch):
         "label and tags": both,
         "scores": tags,
         "likelihood": [[(float(nats), 2, 9) for nats in row] for row in labels],
+        "written": texts,
     }
     answers, references = map(items, drawn[kind])
     metric = made(name, kind)

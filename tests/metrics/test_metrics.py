@@ -35,6 +35,9 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
     assert metrics.shipped() == (
         "accuracy",
         "bits_per_byte",
+        "bleu",
+        "bleu_zh",
+        "chrf",
         "exact_match",
         "exponential_ndcg_at_10",
         "in_scope_accuracy",
@@ -52,6 +55,9 @@ def test_every_file_with_a_class_of_its_name_is_a_metric() -> None:
         "recall_at_1",
         "recall_at_5",
         "rmse",
+        "rouge_1",
+        "rouge_2",
+        "rouge_l",
         "slot_f1",
         "span_f1",
         "spearman",
@@ -128,7 +134,7 @@ def test_a_misspelled_metric_is_told_the_nearest() -> None:
         metrics.load("acuracy")
     text = str(error.value)
     assert text.startswith("cannot load the metric 'acuracy' (Couldn't find")
-    assert "expected one that ships with millis (accuracy, bits_per_byte, exact_match, exponential_ndcg_at_10, " in text
+    assert "expected one that ships with millis (accuracy, bits_per_byte, bleu, bleu_zh, chrf, exact_match, " in text
     assert "did you mean 'accuracy'?" in text
     assert "run once with network access, or give the path of a folder with the metric's script" in text
 
@@ -222,8 +228,8 @@ def record(
 def test_a_record_has_all_that_its_metric_knows(name: str) -> None:
     judged = metrics.judged({name: made(name)})
     less = {"rmse": "", "perplexity": "", "bits_per_byte": "bits"}
-    better = "lower" if name in less else "higher"
-    assert (judged[name].better, judged[name].unit) == (better, less.get(name, "%"))
+    units = {**less, "bleu": "BLEU", "bleu_zh": "BLEU", "chrf": "chrF2"}
+    assert (judged[name].better, judged[name].unit) == ("lower" if name in less else "higher", units.get(name, "%"))
     read = Record.from_json(record("a", judged, quality=name).to_json())
     assert metrics.metric_of([read]) == made(name)
 

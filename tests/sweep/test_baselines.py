@@ -33,6 +33,7 @@ def test_the_constant_answer_is_the_most_frequent_label():
     assert majority([1.0, 3.0], ("number",)).tolist() == [2.0, 2.0]
     assert majority([(0, 1, 0), (2,)], ("tags", "labels")).tolist() == [(0, 0, 0), (0,)]
     assert majority([(0, 1, 2), (3, 0)], ("scores",)).tolist() == [(0, 0, 0), (0, 0)]  # no order at all
+    assert majority(["no", "yes", ("yes", "aye")], ("written",)).tolist() == ["yes"] * 3
     both = majority([(4, (1,)), (4, (1, 0)), (3, ())], ("label and tags",))
     assert both.tolist() == [(4, (1,)), (4, (1, 1)), (4, ())]
     constant = record("constant", np.arange(60), 0.01)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from millis import backends
 from millis.backends.plan import file, library
+from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
+from millis.models.outputs import writes
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -37,7 +39,7 @@ class Native:
     """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
 
     name = "native"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -103,13 +105,14 @@ class Native:
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:
-    """Open the artifact's plan.
+    """Open the artifact's plan; of a model that says what comes next it also writes (`millis.types.Decoder`).
 
     Raises:
         MillisError: the compiled part is missing, or the plan is damaged.
     """
     _check_loadable(manifest)
-    return PlanSession(file.read(folder / FILE_NAME, threads), threads)
+    kind = PlanDecoder if writes(manifest.spec.outputs) else PlanSession
+    return kind(file.read(folder / FILE_NAME, threads), threads)
 
 
 def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[PlanSegment]:

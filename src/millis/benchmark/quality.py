@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from millis.serving.one_pass import Runner
 from millis.serving.reader import stack
+from millis.serving.writer import Writer
 from millis.types import Features, Output, Outputs, Text
 
 TOGETHER = 32  # texts a pass: enough to fill the arithmetic units, little memory
@@ -25,7 +26,8 @@ class Answers(NamedTuple):
 
     Args:
         predictions: Values of the answers (`millis.tasks.contract.Answer.value`), [N].
-        outputs: The model's on the first texts, `KEPT` or as many as fit in `BYTES`, at least one.
+        outputs: The model's on the first texts, `KEPT` or as many as fit in `BYTES`, at least one; none where what is
+            written is judged.
         truncated: How many texts were longer than the model takes.
         steps: How many of the model's steps each text took, [N]; all 1 where it answers in one piece.
     """
@@ -38,6 +40,9 @@ class Answers(NamedTuple):
 
 def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     """Put N `texts` through `runner`."""
+    if isinstance(runner, Writer) and runner.judged_as_written:
+        written = [runner.replied(text).value() for text in texts]
+        return Answers(written, [], sum(map(bool, map(runner.cut, texts))), np.ones(len(texts), np.int64))
     encodings = [runner.tokenize(text) for text in texts]
     features = [runner.feed(encoding) for encoding in encodings]
     sizes = np.array([_output_bytes(one, runner.manifest.signature.outputs) for one in features], np.int64)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from millis.data.cells import CellError, label_of, tidy
 from millis.data.dataset import Split
 from millis.data.labels import number, whole
-from millis.data.numbers import number_in, numbered
+from millis.data.numbers import NUMBERS, number_in
 from millis.data.one_label import LABEL_NAMES
-from millis.data.references import Read, Source, together
+from millis.data.references import Read, Source, TextsAlone, together
 from millis.data.table import Table
-from millis.data.texts import Row, rows_of
+from millis.data.texts import Row, answered, rows_of
 from millis.errors import MillisError, nearest
 from millis.types import Text
 
@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(TextsAlone):
     """References are `Graded`.
 
     Args:
@@ -95,7 +95,7 @@ class Candidates:
                 said = ", ".join(f"{tidy(name)} is {place}" for place, name in enumerate(grades))
                 source.notes.append(f"relevance is the place among the names of column {column!r}: {said}")
             found = [Candidate(row.text, row.place, name) for row, name in zip(rows, names, strict=True)]
-            if graded := numbered(split, found, values, column, source.unseen, source.notes):
+            if graded := answered(split, found, values, column, NUMBERS, source.unseen, source.notes):
                 splits[split] = self._split(split, graded, index, source.notes)
         trained = {reference.query for reference in splits["train"].references}
         for split in [name for name in splits if name != "train"]:

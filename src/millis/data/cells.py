@@ -48,6 +48,16 @@ def text_of(cell: Any, column: str) -> str:
     return text
 
 
+def written_of(cell: Any, column: str) -> str | None:
+    """The text in a cell that a model is to write; a number as it is written, None where nothing in the cell is seen.
+
+    Raises:
+        CellError: it holds something else.
+    """
+    text = _text(cell, column, "expected a text to write. Name another column with task.target=")
+    return None if text is None or not is_visible(text) else text
+
+
 def label_of(cell: Any, column: str, classes: Sequence[str] | None = None) -> str | None:
     """The label that a cell names: without blanks around it, composed (NFC); None where nothing in the cell is seen.
 

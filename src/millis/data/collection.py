@@ -19,7 +19,7 @@ from millis.data.cells import CellError, label_of, listed, text_of, tidy
 from millis.data.dataset import Split
 from millis.data.formats import ROWS, read_table
 from millis.data.labels import whole
-from millis.data.references import Read, Source
+from millis.data.references import Read, Source, TextsAlone
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError, nearest
 from millis.store import fingerprint
@@ -73,7 +73,7 @@ def _largest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Collection:
+class Collection(TextsAlone):
     """References are tuples with the indices of the entries that a query should find.
 
     Args:

@@ -119,7 +119,8 @@ def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int, task: Lear
     pairs = bool(split.texts) and isinstance(split.texts[0], tuple)
     references = task.references
     ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0
-    for chunk in _encoded_chunks(split.texts, tokenizer, max_length, references.reads_offsets):
+    read = references.spelled(split.texts, split.references)
+    for chunk in _encoded_chunks(read, tokenizer, max_length, references.reads_offsets):
         rows = slice(done, done := done + len(chunk))
         targets.append(references.targets(split.texts[rows], split.references[rows], chunk))
         ids.append(_flat(encoding.ids for encoding in chunk))

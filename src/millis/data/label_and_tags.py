@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from millis.data.dataset import Split
 from millis.data.mapped import DROP
 from millis.data.one_label import LABEL, ONE_LABEL, indexed, labelled
-from millis.data.references import Read, Source
+from millis.data.references import Read, Source, TextsAlone
 from millis.data.tags import TAG, Tags, words_of
 from millis.errors import MillisError
 from millis.types import Text
 
 
 @dataclass(frozen=True)
-class LabelAndTags:
+class LabelAndTags(TextsAlone):
     """References are (index of the label, indices of the words' tags).
 
     Args:

@@ -12,7 +12,7 @@ from millis.data.cells import EMPTY, CellError, label_of, listed
 from millis.data.dataset import Split
 from millis.data.labels import Labels
 from millis.data.one_label import LABEL, LABEL_NAMES
-from millis.data.references import Read, Source, Unseen
+from millis.data.references import Read, Source, TextsAlone, Unseen
 from millis.data.suspicions import JOINTS, label_notes
 from millis.data.texts import Row, rows_of
 from millis.errors import MillisError
@@ -22,7 +22,7 @@ SHOWN = 3  # labels in a note
 
 
 @dataclass(frozen=True)
-class LabelSets:
+class LabelSets(TextsAlone):
     """References are tuples of indices of labels, ascending.
 
     Args:

@@ -3,32 +3,23 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millis.data.dataset import Split
 from millis.data.labels import is_thousands, number
-from millis.data.mapped import DROP
-from millis.data.references import Read, Source, Unseen
-from millis.data.texts import Row, rows_of
+from millis.data.references import Read, Source, TextsAlone
+from millis.data.texts import Row, answered, rows_of
 from millis.errors import MillisError
 from millis.types import Text
 
-
-class Placed(Protocol):
-    """A row that errors can name."""
-
-    @property
-    def place(self) -> str: ...
-
-
-AnyRow = TypeVar("AnyRow", bound=Placed)
+NUMBERS = ("number", "numbers")  # one answer, several
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(TextsAlone):
     """References are numbers.
 
     Args:
@@ -51,7 +42,7 @@ class Numbers:
         column, splits = self.column or columns.label, {}
         for split in tables:
             rows = rows_of(name, split, tables[split], columns, column)
-            found = numbered(split, rows, [number_in(row, column) for row in rows], column, unseen, notes)
+            found = answered(split, rows, [number_in(row, column) for row in rows], column, NUMBERS, unseen, notes)
             if found:
                 kept, values = zip(*found, strict=True)
                 splits[split] = Split([row.text for row in kept], list(values))
@@ -76,28 +67,6 @@ class Numbers:
     def answered(self, text: Text, categories: float, encoding: Any) -> float:
         """In the unit of the data."""
         return categories * self.deviation + self.mean
-
-
-def numbered(
-    split: str, rows: Sequence[AnyRow], values: Sequence[float | None], column: str, unseen: Unseen, notes: list[str]
-) -> list[tuple[AnyRow, float]]:
-    """The rows that have a number, with it; none of a split other than `train` that has no numbers.
-
-    Raises:
-        MillisError: a row without a number is not to be left out.
-    """
-    missing = [row for row, value in zip(rows, values, strict=True) if value is None]
-    if len(missing) == len(rows) and split != "train":
-        notes.append(f"the {split} split has no numbers and was not used")
-        return []
-    if missing and (unseen != DROP or len(missing) == len(rows)):
-        raise MillisError(
-            f"{missing[0].place}: column {column!r} is empty; {len(missing)} such rows. Fill them in, or "
-            "leave them out with data.unseen_labels=drop"
-        )
-    if missing:
-        notes.append(f"{len(missing)} rows of {split} left out: they have no number")
-    return [(row, value) for row, value in zip(rows, values, strict=True) if value is not None]
 
 
 def number_in(row: Row, column: str) -> float | None:

@@ -14,7 +14,7 @@ from millis.data.columns import Columns
 from millis.data.dataset import Split
 from millis.data.labels import Labels
 from millis.data.mapped import KEEP, mapped
-from millis.data.references import Read, Source, Unseen
+from millis.data.references import Read, Source, TextsAlone, Unseen
 from millis.data.rows import Rows, read_rows
 from millis.data.suspicions import label_notes, refuse_other_tasks
 from millis.errors import MillisError
@@ -27,7 +27,7 @@ Given = tuple[Sequence[str], str]  # names by index, and what gives them
 
 
 @dataclass(frozen=True)
-class OneLabel:
+class OneLabel(TextsAlone):
     """References are indices of labels."""
 
     reads_offsets: ClassVar[bool] = False

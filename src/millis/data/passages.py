@@ -15,7 +15,7 @@ from millis.data.cells import CellError, text_of
 from millis.data.columns import check
 from millis.data.dataset import Split
 from millis.data.one_label import empty
-from millis.data.references import IGNORED, Read, Source
+from millis.data.references import IGNORED, Read, Source, TextsAlone
 from millis.errors import MillisError
 from millis.types import Text
 
@@ -35,7 +35,7 @@ class Passage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Passages:
+class Passages(TextsAlone):
     """References say how many bytes a passage has, and whether its document ends there.
 
     Args:

@@ -71,6 +71,10 @@ class References(Protocol):
         """Rows of one group stay in one split; None stands for itself."""
         ...
 
+    def spelled(self, texts: Sequence[Text], references: Sequence[Any]) -> Sequence[Text]:
+        """What a model reads to learn, [N]: the texts (`TextsAlone`), or pairs of them and what is to be written."""
+        ...
+
     def targets(
         self, texts: Sequence[Text], references: Sequence[Any], encodings: Sequence[Any]
     ) -> tuple[NDArray[Any], ...]:
@@ -100,6 +104,14 @@ class References(Protocol):
             encoding: The text's tokens, where `reads_offsets`.
         """
         ...
+
+
+class TextsAlone:
+    """References that no model reads."""
+
+    def spelled(self, texts: Sequence[Text], references: Sequence[Any]) -> Sequence[Text]:
+        """The texts."""
+        return texts
 
 
 def together(references: Sequence[Any], group: Callable[[Any], Hashable]) -> list[list[int]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from millis.data.cells import CellError, listed, text_of
 from millis.data.dataset import Split
 from millis.data.mapped import DROP
-from millis.data.references import IGNORED, Read, Source
+from millis.data.references import IGNORED, Read, Source, TextsAlone
 from millis.data.texts import rows_of
 from millis.data.words import first_pieces, words
 from millis.errors import MillisError, nearest
@@ -38,7 +38,7 @@ class TaggedRows:
 
 
 @dataclass(frozen=True)
-class Tags:
+class Tags(TextsAlone):
     """References are tuples with the index of each word's tag.
 
     Args:

@@ -1,8 +1,8 @@
 """Generation: how the tokens of a text are chosen. One file each; the contract.
 
 A way of generating is a frozen dataclass in a file of its name (`greedy.py`: `Greedy`), whose fields are JSON-able, for
-they lie in manifests and records (`millis.described`). It says how a token is chosen (`chooser`) and what is guessed
-ahead (`drafter`); the loop around both is `millis.generation.writing`.
+they lie in manifests and records (`millis.described`). It says how a token is chosen (`chooser`); what is guessed ahead
+is a choice of its own (`millis.generation.draft`), and the loop around both is `millis.generation.writing`.
 
     writing = Greedy(max_tokens=20).begin(decoder, prompt, vocabulary)    # the first token is chosen: time it here
     written = writing.finish()                                            # the others
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError
-from millis.generation.writing import Choose, Drafter, Drafting, Limits, Vocabulary, Writing
+from millis.generation.draft import Draft, unused
+from millis.generation.writing import Choose, Drafting, Limits, Vocabulary, Writing
 from millis.types import Decoder
 
 
@@ -31,6 +32,7 @@ class Generation(ABC):
             chosen until then, as with transformers' `min_new_tokens`. With `max_tokens` of the same number all texts
             are of one length, which makes times comparable.
         stop: Strings before the first of which the text ends.
+        draft: What guesses tokens so that several are read at once; None reads one by one. The text is the same.
 
     Raises:
         MillisError: a length below 1, `min_tokens` beyond `max_tokens`, or an empty stop string.
@@ -39,6 +41,7 @@ class Generation(ABC):
     max_tokens: int = 64
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    draft: Draft | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -62,31 +65,13 @@ class Generation(ABC):
     def chooser(self) -> Choose:
         """What chooses the tokens of one text, first to last."""
 
-    def drafter(self, prompt: NDArray[np.int64], room: int, draft: Decoder | None) -> Drafter | None:
-        """What guesses ahead in one text; None where nothing is guessed.
-
-        Args:
-            prompt: [S]
-            room: Most tokens that are read of the prompt and of what is written.
-            draft: The decoder that guesses, where one was given.
-
-        Raises:
-            MillisError: a decoder that is not used, or none where one is.
-        """
-        if draft is not None:
-            raise MillisError(
-                f"generation={type(self).__name__.lower()} got a draft model, which it does not use: give none, or "
-                "choose generation=speculative"
-            )
-        return None
-
     def begin(
         self,
         decoder: Decoder,
         prompt: Sequence[int] | NDArray[np.int64],
         vocabulary: Vocabulary,
         context: int | None = None,
-        draft: Decoder | None = None,
+        smaller: Decoder | None = None,
     ) -> Writing:
         """Read the prompt and choose the first token.
 
@@ -95,17 +80,23 @@ class Generation(ABC):
             vocabulary: Of `decoder`.
             context: Most tokens that the decoder can read of one text; None where that is not limited. The last token
                 of a text is not read, so that one more can be written.
-            draft: A smaller decoder of the same vocabulary, where the choice uses one.
+            smaller: A smaller decoder of the same vocabulary, where `draft` asks one.
 
         Raises:
-            MillisError: no prompt, or one that is longer than `context`; what the decoder and the choice raise.
+            MillisError: no prompt, or one that is longer than `context`; a smaller decoder that is not asked, or none
+                where one is; what the decoder and the choice raise.
         """
         tokens = np.asarray(prompt, np.int64)
         limits = self._limits(tokens, context)
-        room = len(tokens) + limits.most - 1
-        drafter = self.drafter(tokens, room, draft)
+        draft, room = self.draft, len(tokens) + limits.most - 1
+        if draft is not None:
+            draft.check(smaller)
+        elif smaller is not None:
+            raise unused("none")
         given = (decoder.begin(room), tokens, vocabulary, limits, self.chooser())
-        return Writing(*given) if drafter is None else Drafting(*given, drafter)
+        if draft is None:
+            return Writing(*given)
+        return Drafting(*given, lambda size: draft.drafter(tokens, room, size, smaller))
 
     def _limits(self, prompt: NDArray[np.int64], context: int | None) -> Limits:
         if prompt.ndim != 1 or not len(prompt):

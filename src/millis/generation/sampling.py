@@ -13,13 +13,17 @@ from millis.errors import MillisError
 from millis.generation.contract import Generation
 from millis.generation.writing import Choose, no_numbers
 
+BLOCK = 256  # of 50,000 weights there are 196
+SORTED = 512  # tokens that a nucleus is sought among first: a peaked distribution has 0.9 of its mass in fewer
+COLDEST = 1e-6  # what float32 divides logits by without overflow where it matters
+
 
 @dataclass(frozen=True)
 class Sampling(Generation):
     """A token x with probability p(x) ∝ exp(logit(x) / temperature) among those that the filters keep.
 
     Args:
-        temperature: Above 0; below 1 makes likely tokens likelier. Towards 0 this is `greedy`.
+        temperature: From 1e-6 on; below 1 makes likely tokens likelier. Towards 0 this is `greedy`.
         top_k: How many of the likeliest tokens are kept, and those as likely as the last of them; None keeps all.
         top_p: The fewest of the likeliest tokens are kept that have so much probability together, the smaller id first
             among equals; 1 keeps all.
@@ -36,10 +40,10 @@ class Sampling(Generation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.temperature < np.inf:
+        if not COLDEST <= self.temperature < np.inf:
             raise MillisError(
-                f"generation.temperature={self.temperature}: expected a number above 0. For the most likely token "
-                "choose generation=greedy"
+                f"generation.temperature={self.temperature}: expected a number from {COLDEST} on. For the most likely "
+                "token choose generation=greedy"
             )
         if self.top_k is not None and self.top_k < 1:
             raise MillisError(
@@ -57,15 +61,14 @@ class Sampling(Generation):
         draws = np.random.default_rng(self.seed)
 
         def choose(logits: NDArray[np.float32]) -> int:
-            tokens, probabilities = self.kept(logits)
-            sums = probabilities.cumsum()
-            drawn = min(draws.random() * sums[-1], np.nextafter(sums[-1], 0))  # a product may be rounded up
-            return int(tokens[np.searchsorted(sums, drawn, side="right")])
+            tokens, weights = self.kept(logits)
+            at = drawn(weights, draws.random())
+            return at if tokens is None else int(tokens[at])
 
         return choose
 
-    def kept(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The tokens that may be drawn and the probability of each, [K] of both, K at least 1.
+    def kept(self, logits: NDArray[np.float32]) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
+        """The tokens that may be drawn, [K], None where all may, and the weights by which they are, [K], 0 to 1.
 
         Args:
             logits: [V]
@@ -76,27 +79,66 @@ class Sampling(Generation):
         largest = logits.max()
         if not np.isfinite(largest):
             raise no_numbers(len(logits), float(largest))
-        tokens = np.flatnonzero(logits >= self._least(logits))
-        weights = np.exp((logits[tokens] - np.float64(largest)) / self.temperature)
-        probabilities = weights / weights.sum()
-        return (tokens, probabilities) if self.top_p >= 1 else self._nucleus(tokens, probabilities)
+        tokens = None
+        if self.top_k is not None and self.top_k < len(logits):
+            tokens = _largest(logits, self.top_k)
+            logits = logits[tokens]
+            least = np.partition(logits, -self.top_k)[-self.top_k]
+            tokens, logits = tokens[logits >= least], logits[logits >= least]
+        with np.errstate(over="ignore"):  # as far below the largest as this, weights are 0
+            weights: NDArray[np.float32] = np.exp((logits - largest) / np.float32(self.temperature))
+        if self.top_p >= 1:
+            return tokens, weights
+        likeliest = self._nucleus(logits, weights)
+        return likeliest if tokens is None else tokens[likeliest], weights[likeliest]
 
-    def _least(self, logits: NDArray[np.float32]) -> np.float32:
-        """The logit of the last token that `top_k` keeps."""
-        if self.top_k is None or self.top_k >= len(logits):
-            return np.float32(-np.inf)
-        return np.float32(np.partition(logits, -self.top_k)[-self.top_k])
+    def _nucleus(self, logits: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Positions that `top_p` keeps, likeliest first."""
+        total = float(weights.sum(dtype=np.float64))
+        order, sums = _ordered(logits, weights, _largest(logits, SORTED))
+        if sums[-1] < self.top_p * total:
+            # Those below (1 - p) / V have less than 1 - p together, so that none of them is in the nucleus.
+            order, sums = _ordered(logits, weights, np.flatnonzero(weights >= (1 - self.top_p) * total / len(weights)))
+        return order[: int(np.searchsorted(sums, self.top_p * total)) + 1]
 
-    def _nucleus(
-        self, tokens: NDArray[np.int64], probabilities: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """What `top_p` keeps, likeliest first.
 
-        Tokens below (1 - p) / V have less than 1 - p together, so that the nucleus has none of them, and few of a large
-        vocabulary have to be sorted.
-        """
-        likely = np.flatnonzero(probabilities >= (1 - self.top_p) / len(tokens))
-        order = likely[np.argsort(-probabilities[likely], kind="stable")]
-        count = int(np.searchsorted(probabilities[order].cumsum(), self.top_p)) + 1
-        kept = order[:count]
-        return tokens[kept], probabilities[kept] / probabilities[kept].sum()
+def _ordered(
+    logits: NDArray[np.float32], weights: NDArray[np.float32], places: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """`places` from the largest of their logits on, and the running sum of their weights."""
+    order = places[np.argsort(-logits[places], kind="stable")]
+    return order, weights[order].cumsum(dtype=np.float64)
+
+
+def drawn(weights: NDArray[np.float32], share: float) -> int:
+    """The position at which the running sum of `weights` [K] passes `share` of all of it; never one of weight 0.
+
+    Sums are taken of blocks first, which is six times as quick as a running sum over a large vocabulary.
+    """
+    begins = np.arange(0, len(weights), BLOCK)
+    block, inside = _passes(np.add.reduceat(weights, begins), share)
+    begin = block * BLOCK
+    return begin + _passes(weights[begin : begin + BLOCK], inside)[0]
+
+
+def _passes(weights: NDArray[np.float32], share: float) -> tuple[int, float]:
+    """The position, and which share of its weight is passed."""
+    sums = weights.cumsum(dtype=np.float64)
+    sought = min(share * sums[-1], np.nextafter(sums[-1], 0))  # a product may be rounded up
+    at = int(np.searchsorted(sums, sought, side="right"))
+    before = sums[at - 1] if at else 0.0
+    return at, float((sought - before) / (sums[at] - before))
+
+
+def _largest(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Positions, ascending, of all logits above a bound that at least `count` reach; all where they are not many more.
+
+    The bound is the `count`-th largest of the maxima of groups, each of which is a logit that reaches it: of 50,000
+    logits that takes a sixth of what partitioning them takes.
+    """
+    groups = max(1024, 8 * count)
+    if len(logits) < 2 * groups:
+        return np.arange(len(logits))
+    rows = len(logits) // groups
+    maxima = logits[: rows * groups].reshape(rows, groups).max(axis=0)
+    return np.flatnonzero(logits >= np.partition(maxima, -count)[-count])

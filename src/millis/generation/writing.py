@@ -41,14 +41,16 @@ class Written(NamedTuple):
     Args:
         tokens: [T], the end token not among them; those of a stop string are, as far as they were written.
         ended: Why there are no more.
-        drafted: Tokens that a draft proposed, 0 where none is made.
+        drafted: Tokens that were guessed, 0 without a draft.
         accepted: Those of them that are in the text.
+        refused: Those of them that were wrong after right ones; what was guessed after them was not looked at.
     """
 
     tokens: NDArray[np.int64]
     ended: Ended
     drafted: int = 0
     accepted: int = 0
+    refused: int = 0
 
 
 class Limits(NamedTuple):
@@ -111,12 +113,13 @@ class Writing:
     ) -> None:
         self.tokens: list[int] = []
         self.ended: Ended | None = None
-        self.drafted = self.accepted = 0
+        self.drafted = self.accepted = self.refused = 0
         self._continuation, self._limits, self._choose = continuation, limits, choose
         self._ends, self._decode = frozenset(vocabulary.ends), vocabulary.decode
         self._text = TextStream(self._decode, limits.stop) if limits.stop else None
         self._pieces: list[str] = []  # of text, where it is followed
         row = continuation.read(prompt)[0]
+        self._size = len(row)  # V
         if self._ends and not (min(self._ends) >= 0 and max(self._ends) < len(row)):
             raise MillisError(
                 f"the end tokens are {sorted(self._ends)}, and the decoder has logits of {len(row)} tokens: expected "
@@ -132,7 +135,7 @@ class Writing:
         """Write until the text ends."""
         while self.ended is None:
             self.step()
-        return Written(np.array(self.tokens, np.int64), self.ended, self.drafted, self.accepted)
+        return Written(np.array(self.tokens, np.int64), self.ended, self.drafted, self.accepted, self.refused)
 
     def __iter__(self) -> Iterator[int]:
         """The tokens from the first on, each as soon as it is written."""
@@ -211,7 +214,7 @@ class Drafting(Writing):
     logits for one token and for several, whatever is guessed (2211.17192, algorithm 1, with a draft that is certain).
 
     Args:
-        drafter: Who guesses.
+        drafter: Makes who guesses, of V.
         others: As for `Writing`.
     """
 
@@ -222,10 +225,10 @@ class Drafting(Writing):
         vocabulary: Vocabulary,
         limits: Limits,
         choose: Choose,
-        drafter: Drafter,
+        drafter: Callable[[int], Drafter],
     ) -> None:
         super().__init__(continuation, prompt, vocabulary, limits, choose)
-        self._drafter = drafter
+        self._drafter = drafter(self._size)
 
     def step(self) -> None:
         """Write the guesses that are right, and the token after them."""
@@ -239,7 +242,10 @@ class Drafting(Writing):
         guesses = draft.tolist()
         for row in rows:
             self._take(row)
-            if self.ended == "end" or accepted == len(guesses) or self.tokens[-1] != guesses[accepted]:
+            if accepted == len(guesses):
+                break
+            if self.ended == "end" or self.tokens[-1] != guesses[accepted]:
+                self.refused += 1
                 break
             accepted += 1
             if self.ended is not None:

@@ -15,10 +15,10 @@ from millis.units import Better
 MOST = 2**16  # classes: sums over 1,000 resamples take 2 · 8 · 1,000 bytes each, so 1 GB
 Classes = Annotated[int, Meta(ge=1, le=MOST)]
 """C, where statistics have columns for each class; a file cannot ask for more memory than that."""
-Kind: TypeAlias = Literal["label", "labels", "number", "tags", "label and tags", "scores", "likelihood"]
+Kind: TypeAlias = Literal["label", "labels", "number", "tags", "label and tags", "scores", "likelihood", "written"]
 """What an answer is: the index of a label, a tuple of the indices of several, a number, a tuple with the index of each
-word's tag, a tuple of a label and such a tuple, a tuple with the score of each of a query's candidates, or how likely a
-text is: (nats, tokens, bytes)."""
+word's tag, a tuple of a label and such a tuple, a tuple with the score of each of a query's candidates, how likely a
+text is as (nats, tokens, bytes), or a text."""
 LABEL: tuple[Kind, ...] = ("label",)
 OUT_OF_SCOPE = ("oos", "out_of_scope")
 """Names that data sets give to the label of texts that belong to no other label."""

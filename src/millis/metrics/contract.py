@@ -11,8 +11,9 @@ A metric is a frozen dataclass in a file of its name, whose fields are what it m
 texts, for records carry them (`millis.record.Judged`).
 
 What an item is depends on the task: the index of a label, those of several in a tuple, a number, a tuple with the
-index of each word's tag, a tuple of a label and such a tuple, or a tuple with the score (and relevance) of each of a
-query's candidates. A metric says which of these it judges.
+index of each word's tag, a tuple of a label and such a tuple, a tuple with the score (and relevance) of each of a
+query's candidates, or a text, where what is right may be several texts in a tuple. A metric says which of these it
+judges.
 
 Axes here: N items, K statistics, R resamples.
 """
@@ -32,7 +33,7 @@ PART = 512  # items whose statistics are held at a time: of 151 classes 1.2 MB, 
 
 
 Items: TypeAlias = NDArray[Any]
-"""[N] integers or numbers, or [N] objects: tuples of integers, of an integer and such a tuple, or of numbers."""
+"""[N] integers or numbers, or [N] objects: texts, or tuples of texts, integers, numbers, an integer and a tuple."""
 
 
 class Metric(Protocol):
@@ -110,8 +111,8 @@ AnyMetric: TypeAlias = Metric | Whole
 
 
 def items(values: Sequence[Any] | Items) -> Items:
-    """Values of answers as metrics read them, [N]: indices of labels as integers, others as tuples."""
-    if isinstance(values, np.ndarray) or not len(values) or not isinstance(values[0], list | tuple):
+    """Values of answers as metrics read them, [N]: indices of labels as integers, others as texts or tuples."""
+    if isinstance(values, np.ndarray) or not len(values) or not isinstance(values[0], str | list | tuple):
         return np.asarray(values)
     found = np.empty(len(values), object)
     found[:] = [_frozen(value) for value in values]

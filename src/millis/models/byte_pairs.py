@@ -9,16 +9,18 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from millis.errors import MillisError
 from millis.types import Text
 
-PAD, BEGIN, END = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>")
+PAD, BEGIN, END, TURN = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<turn>")
 SMALLEST = len(SPECIAL_TOKENS) + 256  # special tokens, and a token for each byte
 
 
-def train(texts: Sequence[Text], vocab_size: int) -> Tokenizer:
+def train(texts: Sequence[Text], vocab_size: int, replies: bool = False) -> Tokenizer:
     """Learn the merges of `texts`.
 
     Args:
         texts: Of the training split.
         vocab_size: Upper bound of V, special tokens and the 256 bytes included.
+        replies: Whether a text is one that another is written to. Then `<turn>` stands after it, and in a pair the
+            other and `</s>` after that, with token type 1.
 
     Returns:
         A tokenizer with padding and truncation off, which puts `<s>` before a text and `</s>` after it; `<pad>` is 0.
@@ -42,6 +44,8 @@ def train(texts: Sequence[Text], vocab_size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(parts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A {END}", special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in (BEGIN, END)]
+        single=f"{BEGIN} $A {TURN if replies else END}",
+        pair=f"{BEGIN}:0 $A:0 {TURN}:0 $B:1 {END}:1",
+        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in (BEGIN, END, TURN)],
     )
     return tokenizer

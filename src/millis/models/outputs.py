@@ -13,6 +13,7 @@ from millis.schema import Count
 from millis.types import Choice, Output, Per
 
 CHOICES = {"each": "several labels a text", "value": "a number", "vector": "a vector", "next": "the next token"}
+REPLY = "reply"  # the output of a model that reads one text and writes another
 LOGITS = "logits"  # the output of a model that chooses one label a text
 WORDS: dict[Per | Choice, str] = {
     "text": "a text as a whole", "token": "each word of a text", "next": "what comes next in a text"
@@ -58,6 +59,11 @@ def plain(outputs: Sequence[Output]) -> tuple[Output, ...]:
 def writes(outputs: Sequence[Output]) -> bool:
     """Whether a model says which token comes next, so that it can write."""
     return [output.choice for output in outputs] == ["next"]
+
+
+def replies(outputs: Sequence[Output]) -> bool:
+    """Whether a model reads one text and writes another: its tokenizer has to tell them apart."""
+    return writes(outputs) and outputs[0].name == REPLY
 
 
 def over(outputs: Sequence[Output], vocabulary: int) -> tuple[Output, ...]:

@@ -13,7 +13,7 @@ from torch import nn
 from millis.errors import MillisError
 from millis.models import anatomy, byte_pairs
 from millis.models.encoder import Transformer
-from millis.models.outputs import over, plain
+from millis.models.outputs import over, plain, replies
 from millis.models.transformer_spec import TransformerSpec
 from millis.types import Output, Text
 
@@ -71,8 +71,8 @@ class ScratchDecoder:
         Raises:
             MillisError: no texts.
         """
-        tokenizer = byte_pairs.train(texts, self.vocab_size)
-        pad, begin, end = (byte_pairs.SPECIAL_TOKENS.index(token) for token in byte_pairs.SPECIAL_TOKENS)
+        tokenizer = byte_pairs.train(texts, self.vocab_size, replies(outputs))
+        pad, begin, end, turn = (byte_pairs.SPECIAL_TOKENS.index(token) for token in byte_pairs.SPECIAL_TOKENS)
         config = {
             "model_type": "llama",
             "vocab_size": tokenizer.get_vocab_size(),
@@ -94,7 +94,7 @@ class ScratchDecoder:
         spec = TransformerSpec(
             encoder=config,
             shape=anatomy.full_shape(config),
-            affixes=((begin,), (end,)),
+            affixes=((begin,), (turn if replies(outputs) else end,)),
             pooling="mean",
             dropout=self.dropout,
             outputs=given,

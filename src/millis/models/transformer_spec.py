@@ -61,8 +61,7 @@ class TransformerSpec(Spec):
     @property
     def ends(self) -> tuple[int, ...]:
         said = self.encoder.get("eos_token_id")
-        named = said if isinstance(said, list) else [] if said is None else [said]
-        return tuple(dict.fromkeys([*named, *self.around[1]]))
+        return tuple(said) if isinstance(said, list) else () if said is None else (said,)
 
     @property
     def rows(self) -> int | None:

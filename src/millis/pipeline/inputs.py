@@ -49,6 +49,8 @@ class Inputs:
             answers: In the split's order, as `millis.data.positions.answers` has them, [N].
             targets: What is learned of each, alike, [N].
         """
+        if (judged := getattr(self.task, "while_training", None)) is not None:
+            return float(judged(answers))
         return self.score(*self.task.items(answers, targets, self.dataset.validation.references))
 
 

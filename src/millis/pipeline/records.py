@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from millis.backends.eager_decoder import EagerDecoder
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import Answers, answer
 from millis.early_exit.saving import exit_metrics
@@ -25,14 +26,17 @@ from millis.pipeline.run import Run
 from millis.pipeline.runtime import Choice
 from millis.pipeline.student import learned_blend
 from millis.record import Record
-from millis.serving.parity import parity
+from millis.serving.one_pass import Runner
+from millis.serving.parity import parity, same_texts
 from millis.serving.runner import bound_threads, load
+from millis.serving.writer import Writer
 from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, locked
 from millis.tasks.judging import Judgement, judge, scores
 from millis.training.fit import Fitted
 
+WRITTEN_TEXTS = 64  # of the test split that eager writes an answer to, which takes it long
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
 _PLAIN_NAMES = {"teacher": "teacher", "baseline": "teacher int8", "linear": "linear"}
 
@@ -121,8 +125,7 @@ def _judged(run: Run, planned: Plan, made: Made, measured: Measurement, kind: st
     with own_threads():
         runner = load(folder, bound_threads(manifest, torch.get_num_threads()), verify=False, trust_code=True)
         tested, validated = answer(runner, dataset.test.texts), answer(runner, dataset.validation.texts)
-    expected = eager_outputs(run.teacher, model, planned, dataset.test, len(tested.outputs), manifest)
-    agreement = parity(runner, dataset.test.texts[: len(expected)], tested.outputs, expected)
+    agreement = _agreement(run, planned, model, runner, tested)
     manifest = seal(folder, replace(manifest, name=name, parity=agreement))
     steering = {
         f"validation_{metric}": value
@@ -144,6 +147,17 @@ def _judged(run: Run, planned: Plan, made: Made, measured: Measurement, kind: st
         environment={"measuring": measured.notes},
         notes=notes,
     )
+
+
+def _agreement(run: Run, planned: Plan, model: nn.Module, runner: Runner, tested: Answers) -> dict[str, float]:
+    """Agreement of an artifact with the model that it was made of, on the first test texts."""
+    test = run.teacher.inputs.dataset.test
+    if isinstance(runner, Writer) and runner.judged_as_written:
+        texts = test.texts[:WRITTEN_TEXTS]
+        eager = runner.beside(EagerDecoder(model))
+        return same_texts(tested.predictions[: len(texts)], [eager.replied(text).value() for text in texts])
+    expected = eager_outputs(run.teacher, model, planned, test, len(tested.outputs), runner.manifest)
+    return parity(runner, test.texts[: len(expected)], tested.outputs, expected)
 
 
 def _particulars(

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from millis import models
-from millis.backends.eager import Eager
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
@@ -166,7 +165,7 @@ def with_runtime(run: Run) -> tuple[Run, Choice | None]:
 
 def usual() -> "First":
     """The runtime of whoever names none: millis' own where it is built and can run the recipe, else ONNX Runtime."""
-    return First({one.name: one for one in (Native(), OnnxRuntime(), Eager())})
+    return First({one.name: one for one in (Native(), OnnxRuntime())})
 
 
 def _compared(run: Run) -> tuple[Run, Choice]:

@@ -144,7 +144,8 @@ def _ensured(tuning: FineTuning, place: Place, reason: str = "") -> tuple[Teache
 def _train(tuning: FineTuning, place: Place, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(tuning.seed)
-    model, tokenizer = tuning.model(task.outputs, dataset.train.texts, dataset.labels)
+    read = task.references.spelled(dataset.train.texts, dataset.train.references)
+    model, tokenizer = tuning.model(task.outputs, read, dataset.labels)
     length = min(task.max_length, max_length(model.spec))
     train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens", task) for split in (dataset.train, dataset.validation)

@@ -51,6 +51,11 @@ def parity(
     }
 
 
+def same_texts(got: Sequence[str], expected: Sequence[str]) -> dict[str, float]:
+    """`label_agreement` of written texts: the share (0..1) that are the same, [N] both, N at least 1."""
+    return {"label_agreement": float(np.mean([one == other for one, other in zip(got, expected, strict=True)]))}
+
+
 def _same(
     runner: Runner, texts: Sequence[Text], got: Sequence[Outputs], expected: Sequence[Outputs]
 ) -> Sequence[bool] | NDArray[np.bool_]:

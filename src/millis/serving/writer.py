@@ -57,7 +57,9 @@ class Writer(Runner):
     def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
         super().__init__(manifest, reader, decoder)
         self._tokens = cast(Tokenizer, reader.tokenizer)
-        self._before, self._after = (len(ids) for ids in manifest.spec.around)
+        before, after = manifest.spec.around
+        self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
+        self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
         self._vocabulary = Vocabulary(manifest.spec.ends, self._text)
@@ -77,7 +79,11 @@ class Writer(Runner):
 
     def begin(self, text: Text) -> Writing:
         """The text after `text` with its first token chosen, to be written on as one likes."""
-        return self._first(self._prompt(self.tokenize(text)))
+        return self._first(self._prompt(self._framed(text)))
+
+    def replied(self, text: Text) -> Reply:
+        """`predict` without a deadline."""
+        return self.reply(self._write(self.begin(text)))
 
     def stream(self, text: Text) -> Iterator[str]:
         """What comes after `text` in pieces, each as soon as it is final; together they are `predict`'s text."""
@@ -98,12 +104,23 @@ class Writer(Runner):
 
     def request(self, text: Text) -> Text:
         """The prompt that a text of the data stands for."""
-        prompt: Text = cast(Prompting, self.manifest.answers).prompt(text)
+        prompt: Text = self._task.prompt(text)
         return prompt
+
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written."""
+        return self._task.judged_as_written
+
+    def beside(self, decoder: Decoder) -> "Writer":
+        """The same on another runtime, as `decoder` has loaded it."""
+        other = Writer(self.manifest, cast(Reader, self._reader), decoder)
+        other.generation = self.generation
+        return other
 
     def cut(self, text: Text) -> int:
         """How many tokens of a prompt are not read: its beginning, where it leaves no room for `max_tokens` more."""
-        return max(0, len(self._ids(self.tokenize(text))) - self._room)
+        return max(0, len(self._ids(self._framed(text))) - self._room)
 
     @property
     def _room(self) -> int:
@@ -124,6 +141,10 @@ class Writer(Runner):
         """A prompt's tokens, without those that end a text."""
         ids = encoding.ids if not encoding.overflowing else self._whole.encode(encoding.text).ids
         return list(ids[: len(ids) - self._after])
+
+    def _framed(self, text: Text) -> Encoded:
+        """A request's tokens, as the model is asked."""
+        return self.tokenize(self._task.framed(text) if isinstance(text, str) else text)
 
     def _prompt(self, encoding: Encoded) -> NDArray[np.int64]:
         """The tokens of a prompt that are read, [S]; of a long one the last, behind what every text begins with."""
@@ -149,5 +170,5 @@ class Writer(Runner):
         return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
-        "tokenize": Runner.tokenize, "feed": _prompt, "first": _first, "write": _write, "decode": reply
+        "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip

@@ -17,16 +17,18 @@ from millis.record import Record
 
 def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Items:
     """The same answer to every text: the label, or the set of labels, that a split has most of, the tag for every word,
-    the mean of numbers, one score for all candidates, which is worth what a random order is. [N] → [N]
+    the mean of numbers, one score for all candidates, which is worth what a random order is; of texts the one that is
+    right, or the first of those that are, most often; how likely a text is has no such answer, and none is a number.
+    [N] → [N]
 
     Args:
         kinds: What the references may be; sets of labels and tags of words look alike.
     """
     actual = items(references)
-    if "number" in kinds:
-        return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
-    if "scores" in kinds:
-        return items([(0.0,) * len(value) for value in actual])
+    if (measured := _of_measures(actual, kinds)) is not None:
+        return measured
+    if "written" in kinds:
+        actual = items([value if isinstance(value, str) else value[0] for value in actual])
     if actual.dtype != object:
         return np.full(len(actual), np.bincount(actual).argmax())
     if any(isinstance(part, tuple) for value in actual for part in value):
@@ -38,6 +40,15 @@ def majority(references: Sequence[Any] | Items, kinds: Collection[Kind]) -> Item
         return items([most] * len(actual))
     ((top, _),) = Counter(chain.from_iterable(actual)).most_common(1)
     return items([(top,) * len(value) for value in actual])
+
+
+def _of_measures(actual: Items, kinds: Collection[Kind]) -> Items | None:
+    """As `majority`, of what is no choice among answers; None of any other."""
+    if "likelihood" in kinds:
+        return items([(float("nan"), 1, 1)] * len(actual))
+    if "number" in kinds:
+        return np.full(len(actual), np.mean(np.asarray(actual, np.float64)))
+    return items([(0.0,) * len(value) for value in actual]) if "scores" in kinds else None
 
 
 def unbeaten(records: Sequence[Record], metric: AnyMetric) -> dict[str, str]:

@@ -64,10 +64,21 @@ class Answer(Protocol):
 
 
 class Prompting(Protocol):
-    """A task whose models write."""
+    """A task whose models write.
+
+    Args:
+        judged_as_written: Whether metrics judge what is written; else how likely texts of the data are. A task of the
+            former also has `while_training(answers)`: a quality of which more is better, of (nats, tokens) [N].
+    """
+
+    judged_as_written: ClassVar[bool]
 
     def prompt(self, text: Any) -> Any:
         """What a user would send of a text of the data, for a model to go on from."""
+        ...
+
+    def framed(self, text: str) -> str:
+        """A request as a model reads it."""
         ...
 
 

@@ -75,6 +75,7 @@ class LanguageModel:
     max_length: int = 256
     name: ClassVar[str] = "language_model"
     reads_offsets: ClassVar[bool] = True
+    judged_as_written: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_length(self.max_length)
@@ -117,7 +118,7 @@ class LanguageModel:
     def answer(self, outputs: Outputs, encoding: Any) -> Likelihood:
         """The likelihood of a text, without the special tokens after it."""
         tokens, text = encoding.encoding, encoding.text
-        ids = np.asarray(read_of(tokens))
+        ids = np.asarray(read_of(tokens), np.int64)  # of a text without any too
         end = tokens.offsets[len(ids) - 1][1] if len(ids) else 0
         logits = outputs[0][0][: max(0, len(ids) - 1)].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
@@ -129,6 +130,10 @@ class LanguageModel:
         """The first half of a passage, up to a blank where one is near."""
         half = len(text) // 2
         return text[: max(1, next((place for place in range(half, half // 2, -1) if text[place].isspace()), half))]
+
+    def framed(self, text: str) -> str:
+        """As it is."""
+        return text
 
     def items(
         self, answers: Sequence[Any], right: Sequence[Any], references: Sequence[Passage]

@@ -77,14 +77,20 @@ class Builder:
         """A vector's place, padded."""
         return self.tensor(name, packing.row(floats(values)))
 
+    def unpadded(self, name: str, values: Tensor) -> int:
+        """A vector's place, as long as it is."""
+        return self.tensor(name, floats(values))
+
     def name(self, layer: nn.Module) -> str:
         """A layer's dotted name in the model."""
         return self._names[id(layer)]
 
-    def norm(self, layer: nn.LayerNorm) -> Norm:
-        """A layer norm's tensors."""
-        name = self.name(layer)
-        return Norm(self.row(f"{name}.weight", layer.weight), self.row(f"{name}.bias", layer.bias), layer.eps)
+    def norm(self, layer: Any) -> Norm:
+        """The tensors of a layer norm, or of one by root mean square."""
+        name, centred = self.name(layer), isinstance(layer, nn.LayerNorm)
+        gain = self.row(f"{name}.weight", layer.weight)
+        shift = self.row(f"{name}.bias", layer.bias) if centred else None
+        return Norm(gain, shift, layer.eps if centred else layer.variance_epsilon)
 
     def table(self, layer: nn.Embedding) -> Table:
         """An embedding table: in integers with a scale a row, unless it is kept."""
@@ -95,6 +101,14 @@ class Builder:
         rounded = self._rounded(f"{name}.weight", values, 127)
         rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
         return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
+
+    def shares(self, table: nn.Embedding, layer: nn.Linear) -> bool:
+        """Whether one matrix serves as both: their weight is one, and so is its grid."""
+        if table.weight is not layer.weight or self.rounds(table) != self.rounds(layer):
+            return False
+        settled = [f"{self.name(one)}.weight.values" in self._trained for one in (table, layer)]
+        grid = self._integers
+        return not any(settled) and (not self.rounds(table) or grid is None or (grid.high == 127 and grid.per_channel))
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
@@ -115,6 +129,10 @@ class Builder:
             else:
                 self.add(steps.Linear(source, out, self._matrix(together), activation, column))
             column += sum(layer.out_features for layer in together)
+
+    def matrix_of(self, layer: nn.Linear) -> Matrix:
+        """A plain layer's."""
+        return self._matrix([layer])
 
     def matrix(self, name: str, weight: Tensor, bias: Tensor | None, rounds: bool, parameter: str = "") -> Matrix:
         """A matrix [O, I] and its bias.

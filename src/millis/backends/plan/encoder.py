@@ -57,16 +57,13 @@ def _parts(model: Transformer) -> Anatomy:
     kind = model.encoder.config.model_type
     if model.spec.shape is None:
         raise refusal(f"a {kind!r} encoder")
-    parts = anatomy.find(kind)
-    if parts.final_norm(model.encoder) is not None:
-        raise refusal(f"a {kind!r} encoder, whose norms precede its sublayers")
-    return parts
+    return anatomy.find(kind)
 
 
 def _through(model: Transformer, span: Iterable[int], states: int, builder: Builder) -> int:
     """The states after the layers of `span`."""
     layers, shape = _parts(model).layers(model.encoder), model.spec.shape
-    activation, dropping = _activation(model.encoder.config), model.spec.tokens
+    activation, dropping = activation_of(model.encoder.config), model.spec.tokens
     assert shape is not None  # `_parts` refuses others
     for number in span:
         layer, drops = layers[number], number in dropping
@@ -80,8 +77,14 @@ def _through(model: Transformer, span: Iterable[int], states: int, builder: Buil
     return states
 
 
-def _activation(config: Any) -> Activation:
-    name = getattr(config, "hidden_act", getattr(config, "activation", None))
+def activation_of(config: Any) -> Activation:
+    """Of the feed-forward part.
+
+    Raises:
+        MillisError: one that has no kernel.
+    """
+    names = (getattr(config, key, None) for key in ("hidden_act", "activation", "activation_function"))
+    name = next((name for name in names if isinstance(name, str)), None)
     if name not in ACTIVATIONS:
         raise refusal(f"the activation {name!r} (of {', '.join(ACTIVATIONS)} it can)")
     return ACTIVATIONS[name]
@@ -104,7 +107,7 @@ def _embedded(model: Transformer, parts: Anatomy, builder: Builder) -> int:
             width,
             base=base,
             words=None if base is not None else builder.table(words),
-            positions=_position_table(positions, builder),
+            positions=position_table(positions, builder),
             types=builder.table(types[0]) if types else None,
             norm=None if found.norm is None else builder.norm(found.norm),
             padding=config.pad_token_id if isinstance(parts, Roberta) else None,
@@ -118,7 +121,12 @@ def _embedded(model: Transformer, parts: Anatomy, builder: Builder) -> int:
     return wide
 
 
-def _position_table(positions: Any, builder: Builder) -> steps.Table:
+def position_table(positions: Any, builder: Builder) -> steps.Table:
+    """Of learned positions.
+
+    Raises:
+        MillisError: it is held as two matrices.
+    """
     if isinstance(positions, LowRankEmbedding):
         raise refusal("a position table of low rank")
     return builder.table(positions)

@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 from torch import nn
 
-from millis.backends.plan import encoder, steps
+from millis.backends.plan import decoder, encoder, steps
 from millis.backends.plan.answers import answered, maximum
 from millis.backends.plan.builder import Builder
 from millis.backends.plan.refused import refusal
+from millis.models import anatomy
 from millis.models.bilstm import BiLstm
 from millis.models.convolution import Convolution
 from millis.models.encoder import Transformer
@@ -25,7 +26,10 @@ def build(model: Any, builder: Builder) -> None:
     raise refusal(f"a model of class {type(model).__name__}")
 
 
-build.register(Transformer)(encoder.build)
+@build.register
+def _(model: Transformer, builder: Builder) -> None:
+    causal = model.spec.shape is not None and anatomy.find(model.spec.kind).causal
+    (decoder if causal else encoder).build(model, builder)
 
 
 @build.register

@@ -30,6 +30,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "millis_close": (None, [ctypes.c_void_p]),
     "millis_run": (ctypes.c_int, [*[ctypes.c_void_p] * 5, _COUNT, _COUNT, _FLOATS, *[ctypes.c_void_p] * 2]),
+    "millis_begin": (ctypes.c_void_p, [ctypes.c_void_p, _COUNT, ctypes.c_char_p, _COUNT]),
+    "millis_end": (None, [ctypes.c_void_p]),
+    "millis_read": (
+        ctypes.c_int,
+        [*[ctypes.c_void_p] * 2, _COUNT, _COUNT, ctypes.c_int, _FLOATS, *[ctypes.c_void_p] * 2],
+    ),
     "millis_round_rows": (None, [ctypes.c_int, _FLOATS, *[_COUNT] * 3, _BYTES, _FLOATS, ctypes.c_void_p]),
     "millis_multiply": (
         None,

@@ -106,10 +106,10 @@ class PlanSession:
                 shapes = [list(one.shape) for one in (ids, mask, types) if one is not None]
                 raise MillisError(f"features have the shapes {', '.join(map(str, shapes))}; expected all [B, S]")
         wrong = ctypes.c_int64()
-        given = (_address(ids), _address(mask), _address(types), _address(states))
-        code = self._run(self._model, *given, *mask.shape, _address(results), self._times, ctypes.byref(wrong))
+        given = (address(ids), address(mask), address(types), address(states))
+        code = self._run(self._model, *given, *mask.shape, address(results), self._times, ctypes.byref(wrong))
         if code:
-            _refuse(code, wrong.value)
+            refuse(code, wrong.value)
 
 
 class PlanSegment(PlanSession):
@@ -146,7 +146,7 @@ class PlanSegment(PlanSession):
         return states, logits
 
 
-def _address(array: Any) -> Any:
+def address(array: Any) -> Any:
     """Where an array's numbers begin, as the compiled part takes it. NumPy's own ways to say it take 2 µs, this 0.5."""
     if array is None:
         return None
@@ -168,7 +168,7 @@ def _told(step: Step) -> str:
     return name if matrix is None else f"{name} {matrix.inputs} x {matrix.outputs} {matrix.kind}"
 
 
-def _refuse(code: int, wrong: int) -> NoReturn:
+def refuse(code: int, wrong: int) -> NoReturn:
     reasons = {
         OUTSIDE_VOCABULARY: f"token id {wrong} is outside of the model's vocabulary: use the artifact's own tokenizer",
         TOO_LONG: f"{wrong} tokens are more than the model has positions for: cut them at the manifest's max_length",

@@ -75,10 +75,10 @@ class Table(Struct, frozen=True):
 
 
 class Norm(Struct, frozen=True):
-    """A layer norm."""
+    """A layer norm; without `shift`, by the root of the mean square (RMSNorm, 1910.07467)."""
 
     gain: Place
-    shift: Place
+    shift: Place | None
     epsilon: Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -92,6 +92,7 @@ class Embed(Struct, frozen=True, tag_field="step", tag="embed"):
         padding: Positions count the tokens that are not this id, from the number after it, as RoBERTa has them; None
             takes the place in the row, from 0.
         reads_types: Whether a request's token types are read; else all are 0.
+        matrix: Has a word in each of its outputs, in place of `words`: a table that is a model's last matrix too.
     """
 
     out: Place
@@ -103,6 +104,7 @@ class Embed(Struct, frozen=True, tag_field="step", tag="embed"):
     norm: Norm | None = None
     padding: Place | None = None
     reads_types: bool = False
+    matrix: Matrix | None = None
 
 
 class Linear(Struct, frozen=True, tag_field="step", tag="linear"):
@@ -208,7 +210,49 @@ class Drop(Struct, frozen=True, tag_field="step", tag="drop"):
     threshold: Annotated[float, Meta(ge=0, le=1e6)]
 
 
-Step: TypeAlias = Embed | Linear | Attention | AddNorm | Pool | Unfold | Lstm | Bag | Give | Take | Drop
+class PreNorm(Struct, frozen=True, tag_field="step", tag="pre_norm"):
+    """residual += source + bias, the same for every row, whichever of them there are; out = norm(residual)."""
+
+    residual: Place
+    out: Place
+    width: Size
+    norm: Norm
+    source: Place | None = None
+    bias: Place | None = None
+
+
+class Gate(Struct, frozen=True, tag_field="step", tag="gate"):
+    """out = activation(source[: width]) · source[width :] (2002.05202)."""
+
+    source: Place
+    out: Place
+    width: Size
+    activation: Activation
+
+
+class Causal(Struct, frozen=True, tag_field="step", tag="causal"):
+    """Attention to tokens before, whose keys and values are kept: `source` has queries [heads · size], keys and values
+    [groups · size] each, `out` gets contexts [heads · size].
+
+    Args:
+        source, out: Slots of tokens; queries and keys are turned in `source`.
+        heads, groups, size: Of queries, of keys and values (2305.13245), and how many numbers one has.
+        scale: Of the scores.
+        frequencies: Radians that each place turns a pair of numbers by, [size / 2] (2104.09864); None turns nothing.
+    """
+
+    source: Place
+    out: Place
+    heads: Size
+    groups: Size
+    size: Size
+    scale: Annotated[float, Meta(ge=-1e6, le=1e6)]
+    frequencies: Place | None = None
+
+
+Step: TypeAlias = (
+    Embed | Linear | Attention | AddNorm | Pool | Unfold | Lstm | Bag | Give | Take | Drop | PreNorm | Gate | Causal
+)
 
 
 class Plan(Struct, frozen=True):

@@ -16,11 +16,11 @@ from millis.backends.plan.packing import padded
 from millis.backends.plan.steps import DTYPES, Matrix, Norm, Step, Table
 from millis.errors import MillisError
 
-VERSION = 1
+VERSION = 2
 NONE = -1
 KINDS: tuple[type[Any], ...] = (
     steps.Embed, steps.Linear, steps.Attention, steps.AddNorm, steps.Pool, steps.Unfold, steps.Lstm, steps.Bag,
-    steps.Give, steps.Take, steps.Drop,
+    steps.Give, steps.Take, steps.Drop, steps.PreNorm, steps.Gate, steps.Causal,
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
@@ -53,7 +53,7 @@ class _Writer:
         parts = [*self._matrix(getattr(step, "matrix", None)), *self._table(table)]
         for name in ("positions", "types"):
             parts += self._table(getattr(step, name, None))
-        norm = step.norm if isinstance(step, steps.Embed | steps.AddNorm) else None
+        norm = step.norm if isinstance(step, steps.Embed | steps.AddNorm | steps.PreNorm) else None
         return [*common, *parts, *self._norm(norm, getattr(step, "width", 0)), self._bias(step)]
 
     def _slots(self, step: Step) -> list[int]:
@@ -63,8 +63,10 @@ class _Writer:
     def _bias(self, step: Step) -> int:
         if isinstance(step, steps.Bag):
             return self._offset(step.weights, "f4", step.table.rows)
-        if isinstance(step, steps.AddNorm):
+        if isinstance(step, steps.AddNorm | steps.PreNorm):
             return self._offset(step.bias, "f4", padded(step.width))
+        if isinstance(step, steps.Causal):
+            return self._offset(step.frequencies, "f4", (step.size + 1) // 2)
         return NONE
 
     def _matrix(self, matrix: Matrix | None) -> list[int]:
@@ -123,11 +125,13 @@ class _Writer:
 
 
 def _sizes(step: Step) -> list[int]:
-    """Width, count, choice, column, number, padding, whether types are read."""
+    """Width, count, choice, column, groups, number, padding, whether types are read."""
     width, count, choice, number = getattr(step, "width", 0), 0, 0, 0.0
     match step:
-        case steps.Linear():
+        case steps.Linear() | steps.Gate():
             choice = ACTIVATIONS.index(step.activation)
+        case steps.Causal():
+            width, count, number = step.size, step.heads, step.scale
         case steps.Attention():
             width, count, choice, number = step.size, step.heads, int(step.keeps), step.scale
         case steps.Drop():
@@ -146,7 +150,8 @@ def _sizes(step: Step) -> list[int]:
             pass
     padding = _or_none(getattr(step, "padding", None))
     return [
-        width, count, choice, getattr(step, "column", 0), _bits(number), padding, getattr(step, "reads_types", False)
+        width, count, choice, getattr(step, "column", 0), getattr(step, "groups", 0), _bits(number), padding,
+        getattr(step, "reads_types", False),
     ]  # fmt: skip
 
 

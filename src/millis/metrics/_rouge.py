@@ -1,0 +1,60 @@
+"""What metrics of summaries share: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", as rouge_score.
+
+Words are stemmed (Porter): `files2rouge` and `pyrouge` call ROUGE-1.5.5 with `-m`, as BART and SciTLDR report, and the
+scripts of PEGASUS and of transformers pass `use_stemmer=True`. It moves results: the first sentences of SciTLDR's test
+abstracts have a ROUGE-1 of 31.4, and 28.3 without. Of several references that counts whose F is the highest, as SciTLDR
+(Cachola et al. 2020, 2004.15011) and rouge_score have it. ROUGE is of English: words are made of the letters a to z and
+of digits.
+"""
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millis.metrics._ratios import percentage
+from millis.metrics._written import KEPT, Counted, OverTexts
+
+
+@dataclass(frozen=True)
+class OverRouge(OverTexts):
+    """The mean over texts of the F-measure of each, in percent; undefined where no reference has an English word.
+
+    Args:
+        stemmer: Of words of more than three letters; records carry it.
+        rouge: What rouge_score calls the metric.
+    """
+
+    stemmer: Literal["porter"] = "porter"
+    unit: ClassVar[str] = "%"
+    package: ClassVar[str] = "rouge_score"
+    columns: ClassVar[int] = 3
+    rouge: ClassVar[str]
+
+    def counted(self, answer: str, right: tuple[str, ...]) -> Counted:
+        """(F, 1, whether a reference has a word), [3]."""
+        return _counted(self.rouge, answer, right)
+
+    def value(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[..., 3] → [...]"""
+        return np.where(sums[..., 2] > 0, percentage(sums[..., 0], sums[..., 1]), np.nan)
+
+
+@lru_cache(maxsize=KEPT)
+def _counted(rouge: str, answer: str, right: tuple[str, ...]) -> Counted:
+    scorer = _scorer(rouge)
+    best = scorer.score_multi(right, answer)[rouge].fmeasure
+    return float(best), 1.0, float(any(map(_has_words, right)))
+
+
+def _has_words(text: str) -> bool:
+    return any(character.isascii() and character.isalnum() for character in text)
+
+
+@cache
+def _scorer(rouge: str) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer([rouge], use_stemmer=True)
