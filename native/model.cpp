@@ -132,6 +132,18 @@ void millis_multiply(int set, const void* rows_given, int64_t stride, const floa
                                        results, result_stride, 0, matrix.panels);
 }
 
+void millis_multiply_blocks(int set, const uint8_t* rows_given, int64_t stride, const float* steps,
+                            const int32_t* zeros, int64_t rows, int64_t inputs, int64_t outputs, int64_t block,
+                            const uint8_t* weights, const float* scales, const float* offsets, const float* bias,
+                            float* results, int64_t result_stride) {
+    Matrix matrix;
+    matrix.inputs = inputs, matrix.outputs = outputs, matrix.panels = padded(outputs, PANEL) / PANEL;
+    matrix.nibbles = weights, matrix.block = block, matrix.scales = scales, matrix.offsets = offsets;
+    matrix.bias = bias;
+    kernels_of(set)->multiply_integers(rows_given, stride, steps, zeros, rows, matrix, results, result_stride, 0,
+                                       matrix.panels);
+}
+
 void millis_activate(int set, float* values, int64_t count, int64_t activation) {
     kernels_of(set)->activate(values, count, activation);
 }

@@ -2,7 +2,8 @@
 //
 // Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
 // lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights
-// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], integers [panels][inputs / 4][PANEL][4].
+// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], integers [panels][inputs / 4][PANEL][4], those of
+// 4 bits [panels][inputs / 8][PANEL][4], of eight inputs the first four in the lower halves, 8 more than they are.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,12 @@ enum Wanted { ALL = 0, LAST, NOTHING };  // of which tokens the outputs
 struct Matrix {
     int64_t inputs = 0, outputs = 0, panels = 0;
     const float* floats = nullptr;      // [panels][inputs][PANEL], or:
-    const int8_t* integers = nullptr;   // [panels][groups][PANEL][4]
-    const float* scales = nullptr;      // of integers, [outputs]
+    const int8_t* integers = nullptr;   // [panels][groups][PANEL][4], or:
+    const uint8_t* nibbles = nullptr;   // [panels][pairs of groups][PANEL][4]
+    int64_t block = 0;                  // of nibbles: inputs that share a scale
+    const float* scales = nullptr;      // of integers, [outputs]; of nibbles, [panels][blocks][PANEL]
     const int32_t* sums = nullptr;      // of a channel's integers, [outputs]
+    const float* offsets = nullptr;     // of a channel's weights of 4 bits, [outputs]
     const float* bias = nullptr;        // [outputs], or none
     bool wide = false;                  // integers beyond -64..64
 };

@@ -94,6 +94,8 @@ static inline void in_blocks(int64_t rows, Tile tile) {
     }
 }
 
+#include "blocks.h"
+
 template <int PANELS, bool WIDE>
 static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int64_t byte_stride, const float* steps,
                                 const int32_t* zero, const Matrix& matrix, int64_t panel, float* results,
@@ -131,12 +133,47 @@ static inline void float_rows(int rows, bool leads, const float* values, int64_t
 #undef MILLIS_ROWS
 }
 
+// One row: a matter of reading. Panels follow each other in memory, so what is asked for lies so many bytes ahead; every
+// second group of inputs has sums of its own, as each of their instructions waits for the one before.
+template <bool WIDE>
+static void integer_row(const uint8_t* bytes, float step, int32_t zero, const Matrix& matrix, float* results,
+                        int64_t panel, int64_t last) {
+    constexpr int64_t AHEAD = 4096;
+    constexpr int CHAINS = 2;
+    const int64_t groups = (matrix.inputs + 3) / 4;
+    const int8_t* weights = matrix.integers + panel * groups * PANEL * 4;
+    for (; panel < last; ++panel) {
+        Ints sums[CHAINS][PARTS];
+        for (int chain = 0; chain < CHAINS; ++chain)
+            for (int part = 0; part < PARTS; ++part) sums[chain][part] = zeros();
+        const auto add = [&](int64_t group, int chain) {
+            const Ints inputs = load_four(bytes + 4 * group);
+#pragma GCC unroll 8
+            for (int part = 0; part < PARTS; ++part)
+                sums[chain][part] = dot<WIDE>(sums[chain][part], inputs, load_weights(weights + part * WIDTH * 4));
+            fetch(weights + AHEAD);
+            weights += PANEL * 4;
+        };
+        for (int64_t group = 0; group + CHAINS <= groups; group += CHAINS)
+#pragma GCC unroll 8
+            for (int chain = 0; chain < CHAINS; ++chain) add(group + chain, chain);
+        for (int64_t group = groups / CHAINS * CHAINS; group < groups; ++group) add(group, 0);
+        for (int part = 0; part < PARTS; ++part) {
+            const int64_t channel = panel * PANEL + part * WIDTH;
+            const Ints taken = mul_ints(splat_int(zero), load_ints(matrix.sums + channel));
+            const Ints centred = sub_ints(add_ints(sums[0][part], sums[1][part]), taken);
+            const Floats bias = matrix.bias == nullptr ? splat(0.0f) : load(matrix.bias + channel);
+            store(results + channel, fma(to_floats(centred), mul(splat(step), load(matrix.scales + channel)), bias));
+        }
+    }
+}
+
 template <bool WIDE>
 static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
                            int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t panel,
                            int64_t last) {
-    const int64_t tiled = rows == 1 ? 0 : last;  // one row is a matter of reading: one stream is fastest
-    for (; panel + TILE_PANELS <= tiled; panel += TILE_PANELS)
+    if (rows == 1) return integer_row<WIDE>(bytes, *steps, *zero, matrix, results, panel, last);
+    for (; panel + TILE_PANELS <= last; panel += TILE_PANELS)
         in_blocks<WIDE ? WIDE_ROWS : NARROW_ROWS>(rows, [&](int64_t row, int count) {
             integer_rows<TILE_PANELS, WIDE>(count, row == 0, bytes + row * byte_stride, byte_stride, steps + row,
                                             zero + row, matrix, panel, results + row * stride, stride);
@@ -148,12 +185,14 @@ static void integer_panels(const uint8_t* bytes, int64_t byte_stride, const floa
         });
 }
 
-// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly; of the panels from
-// `first` to before `last`.
+// results[row] = steps[row] * scales * (sum of (byte - zero[row]) * weight) + bias, the sum exactly where all inputs
+// share a scale; of the panels from `first` to before `last`.
 static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const float* steps, const int32_t* zero,
                               int64_t rows, const Matrix& matrix, float* results, int64_t stride, int64_t first,
                               int64_t last) {
-    if (matrix.wide)
+    if (matrix.nibbles != nullptr)
+        multiply_blocks(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
+    else if (matrix.wide)
         integer_panels<true>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
     else
         integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);

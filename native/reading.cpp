@@ -57,11 +57,18 @@ Matrix matrix(Reader& reader) {
     Matrix found;
     found.inputs = reader.word("a matrix' inputs", 0, MOST_INPUTS);
     found.outputs = reader.word("a matrix' outputs", 0, MOST);
-    const bool integers = reader.word("a matrix' kind", 0, 1) != 0, present = found.outputs > 0;
+    const int64_t kind = reader.word("a matrix' kind", 0, 2);  // of 32, 8, 4 bits
+    const bool present = found.outputs > 0;
+    found.block = reader.word("a matrix' blocks", 0, MOST_INPUTS);
     if (present != (found.inputs > 0)) throw Refused("a matrix has one side only");
     found.panels = padded(found.outputs, PANEL) / PANEL;
     const int64_t channels = found.panels * PANEL;
-    if (integers) {
+    if (kind == 2) {
+        if (!present || found.block == 0 || found.block % 8 != 0) throw Refused("a matrix has no blocks of eights");
+        const int64_t blocks = padded(found.inputs, found.block) / found.block;
+        found.nibbles = reader.tensor<uint8_t>("a matrix", padded(found.inputs, 8) / 2 * channels, true);
+        found.scales = reader.tensor<float>("a matrix' scales", blocks * channels, true);
+    } else if (kind == 1) {
         found.integers = reader.tensor<int8_t>("a matrix", padded(found.inputs, 4) * channels, present);
         found.scales = reader.tensor<float>("a matrix' scales", channels, present);
     } else {
@@ -91,6 +98,29 @@ void survey(Matrix& matrix, std::vector<std::vector<int32_t>>& sums) {
     }
     sums.push_back(std::move(found));
     matrix.sums = sums.back().data();
+}
+
+// Each output's sum of weights of 4 bits.
+void survey_blocks(Matrix& matrix, std::vector<std::vector<float>>& offsets) {
+    const int64_t pairs = padded(matrix.inputs, 8) / 8, blocks = padded(matrix.inputs, matrix.block) / matrix.block;
+    std::vector<float> found(static_cast<size_t>(matrix.panels * PANEL), 0.0f);
+    const uint8_t* weight = matrix.nibbles;
+    for (int64_t panel = 0; panel < matrix.panels; ++panel) {
+        double total[PANEL] = {};
+        for (int64_t pair = 0; pair < pairs; ++pair, weight += 4 * PANEL) {
+            const float* scales = matrix.scales + (panel * blocks + 8 * pair / matrix.block) * PANEL;
+            for (int64_t output = 0; output < PANEL; ++output) {
+                int32_t sum = 0;
+                for (int64_t input = 0; input < 4; ++input)
+                    sum += (weight[4 * output + input] & 15) + (weight[4 * output + input] >> 4) - 16;
+                total[output] += static_cast<double>(scales[output]) * sum;
+            }
+        }
+        for (int64_t output = 0; output < PANEL; ++output)
+            found[static_cast<size_t>(panel * PANEL + output)] = static_cast<float>(total[output]);
+    }
+    offsets.push_back(std::move(found));
+    matrix.offsets = offsets.back().data();
 }
 
 Table table(Reader& reader) {
@@ -155,6 +185,7 @@ void check_embed(const Reading& plan, const Step& step) {
     if (step.in >= 0) hold(plan, step.in, false, step.width, "embeddings do not fit what they are added to");
     require(step.in >= 0 || step.words.rows > 0 || step.matrix.outputs > 0, "embeddings of nothing");
     require(step.matrix.outputs == 0 || step.matrix.inputs == step.width, "a matrix of words has another width");
+    require(step.matrix.nibbles == nullptr, "words of 4 bits");
     for (const Table* table : {&step.words, &step.positions, &step.types})
         require(table->rows == 0 || table->width == step.width, "a table has another width than its step");
 }
@@ -239,7 +270,7 @@ bool is_rounded_next(const std::vector<Step>& steps, size_t at) {
                                                                             : made.width;
     for (size_t next = at + 1; next < steps.size(); ++next) {
         const Step& step = steps[next];
-        if (step.kind == LINEAR && step.in == made.out && step.matrix.integers != nullptr)
+        if (step.kind == LINEAR && step.in == made.out && step.matrix.floats == nullptr)
             return made.column == 0 && written == step.matrix.inputs;
         if (step.out == made.out) return false;
     }
@@ -317,6 +348,7 @@ Reading read_plan(const uint8_t* data, int64_t size, const int64_t* words, int64
         check(plan, plan.steps.back());
         Step& last = plan.steps.back();
         if (last.matrix.integers != nullptr && last.kind != EMBED) survey(last.matrix, plan.sums);
+        if (last.matrix.nibbles != nullptr) survey_blocks(last.matrix, plan.offsets);
     }
     require(reader.ended(), "the plan goes on after its end");
     for (int64_t at = 0; at < outputs; ++at)

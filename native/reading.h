@@ -18,7 +18,8 @@ struct Reading {
     std::vector<Shape> shapes;
     std::vector<Output> outputs;
     std::vector<Step> steps;
-    std::vector<std::vector<int32_t>> sums;  // of matrices of integers
+    std::vector<std::vector<int32_t>> sums;   // of matrices of integers
+    std::vector<std::vector<float>> offsets;  // of matrices of 4 bits
     int64_t vocabulary = 0;   // ids that every table has a row for
     int64_t positions = 0;    // rows of the shortest position table, 0 without one
     int64_t padding = -1;     // id from which positions count, or -1

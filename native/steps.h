@@ -27,7 +27,7 @@ static void linear(const Model& model, const Step& step, Workspace& work) {
     const Matrix& matrix = step.matrix;
     const int64_t rows = rows_of(model, work, step.in);
     float* results = out.values + step.column;
-    const bool integers = matrix.integers != nullptr;
+    const bool integers = matrix.floats == nullptr;
     if (integers && !in.rounded)
         for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, matrix.inputs);
     in.rounded = in.rounded || integers;
@@ -150,7 +150,7 @@ static void lstm(const Step& step, Workspace& work) {
         clear(cell, room);
         for (int64_t turn = 0; turn < text.count; ++turn) {
             const int64_t token = text.start + (step.choice != 0 ? text.count - 1 - turn : turn);
-            if (step.matrix.integers != nullptr) {
+            if (step.matrix.floats == nullptr) {
                 float scale;
                 int32_t zero;
                 round_row(state, size, bytes, &scale, &zero);

@@ -18,6 +18,7 @@ using Integers = __m256i;  // 8 channels x 4 weights, s8
 constexpr int WIDTH = 8;
 // Rows of a tile: what its sums, two weights, and what products need leave of 16 registers.
 constexpr int NARROW_ROWS = 3, WIDE_ROWS = 4, FLOAT_ROWS = 6;
+constexpr int BLOCK_ROWS = 2;
 constexpr int TILE_PANELS = 1;
 
 static inline Floats load(const float* from) { return _mm256_loadu_ps(from); }
@@ -85,6 +86,13 @@ static inline Ints load_four(const uint8_t* from) {  // the same four inputs for
 static inline Integers load_weights(const int8_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const Integers*>(from));
 }
+constexpr float NIBBLE = 1.0f;
+static inline void unpack(const uint8_t* from, Integers& first, Integers& second) {
+    const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    const __m256i lower = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(8);
+    first = _mm256_sub_epi8(_mm256_and_si256(both, lower), eight);
+    second = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), lower), eight);
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     if (WIDE) {  // inputs and weights 0 and 2 of four, then 1 and 3, as 16 bits
@@ -96,6 +104,13 @@ static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     const Ints pairs = _mm256_maddubs_epi16(inputs, weights);
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+
+// Sums of pairs in 16 bits, of no more than 8 products with weights of 4 bits: 8 * 2 * 255 * 8 = 32640.
+constexpr int64_t RUN = 4;
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return _mm256_add_epi16(sums, _mm256_maddubs_epi16(inputs, weights));
+}
+static inline Ints widened(Ints sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
 }  // namespace avx2
 }  // namespace millis

@@ -14,6 +14,7 @@ using Integers = __m512i;  // 16 channels x 4 weights, s8
 
 constexpr int WIDTH = 16;
 constexpr int NARROW_ROWS = 8, WIDE_ROWS = 8, FLOAT_ROWS = 8;  // of a tile; 12 spill
+constexpr int BLOCK_ROWS = 8;  // sums and totals
 constexpr int TILE_PANELS = 2;  // 8 x 2 sums and 2 weights of 32 registers
 
 static inline Floats load(const float* from) { return _mm512_loadu_ps(from); }
@@ -67,10 +68,23 @@ static inline Ints load_four(const uint8_t* from) {  // the same four inputs for
     return _mm512_set1_epi32(four);
 }
 static inline Integers load_weights(const int8_t* from) { return _mm512_loadu_si512(from); }
+// Weights of 4 bits in the upper halves of bytes: 16 times what they are.
+constexpr float NIBBLE = 16.0f;
+static inline void unpack(const uint8_t* from, Integers& first, Integers& second) {
+    const __m512i both = _mm512_loadu_si512(from), upper = _mm512_set1_epi8(-16), sign = _mm512_set1_epi8(-128);
+    first = _mm512_ternarylogic_epi32(_mm512_slli_epi16(both, 4), upper, sign, 0x6A);  // (a & b) ^ c
+    second = _mm512_ternarylogic_epi32(both, upper, sign, 0x6A);
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     return _mm512_dpbusd_epi32(sums, inputs, weights);
 }
+
+constexpr int64_t RUN = int64_t{1} << 32;  // a block's sums fit
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return _mm512_dpbusd_epi32(sums, inputs, weights);
+}
+static inline Ints widened(Ints sums) { return sums; }
 
 }  // namespace avx512
 }  // namespace millis

@@ -11,9 +11,11 @@ typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
 typedef int16_t Shorts __attribute__((vector_size(16)));
 typedef int8_t Integers __attribute__((vector_size(16)));  // 4 channels x 4 weights
+typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 constexpr int WIDTH = 4;
 constexpr int NARROW_ROWS = 2, WIDE_ROWS = 2, FLOAT_ROWS = 2;  // of a tile
+constexpr int BLOCK_ROWS = 2;
 constexpr int TILE_PANELS = 1;
 
 template <typename Vector, typename Number>
@@ -75,6 +77,12 @@ static inline Ints load_four(const uint8_t* from) {  // the same four inputs for
     return splat_int(four);
 }
 static inline Integers load_weights(const int8_t* from) { return read<Integers>(from); }
+constexpr float NIBBLE = 1.0f;
+static inline void unpack(const uint8_t* from, Integers& first, Integers& second) {
+    const Bytes both = read<Bytes>(from);
+    first = (Integers)((both & 15) - 8);
+    second = (Integers)((both >> 4) - 8);
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     // Inputs and weights 0 and 2 of four, then 1 and 3; a product fits into 16 bits, its neighbour's sum does not.
@@ -85,6 +93,12 @@ static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     sums += ((odd << 16) >> 16) + (odd >> 16);
     return sums;
 }
+
+constexpr int64_t RUN = int64_t{1} << 32;  // a block's sums fit
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return dot<false>(sums, inputs, weights);
+}
+static inline Ints widened(Ints sums) { return sums; }
 
 }  // namespace portable
 }  // namespace millis

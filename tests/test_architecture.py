@@ -291,7 +291,9 @@ def test_every_library_that_is_imported_is_a_dependency():
     declared = {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in lines}
     names = {name.split(".")[0] for path in FILES for _, name in imported(path)}
     foreign = names - sys.stdlib_module_names - {"millis", "hydra_plugins"}
-    undeclared = {name for name in foreign if not declared & {one.lower().replace("_", "-") for one in found[name]}}
+    undeclared = {
+        name for name in foreign if not declared & {one.lower().replace("_", "-") for one in found.get(name, [name])}
+    }
     assert undeclared == set()
 
 

@@ -29,6 +29,7 @@ if library.missing():
     pytest.skip(str(library.missing()), allow_module_level=True)
 
 DYNAMIC = Quantization(reduce_range=False)
+BLOCKS = Quantization(weights=4, activations="none", block_size=16)
 
 
 @pytest.fixture(params=library.SETS)
@@ -110,14 +111,15 @@ def test_random_models_answer_as_eager(tmp_path, data):
 
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("quantization", [None, DYNAMIC], ids=["fp32", "int8"])
+@pytest.mark.parametrize("quantization", [None, DYNAMIC, BLOCKS], ids=["fp32", "int8", "int4"])
 def test_small_families(kind, quantization, tmp_path):
     model = spread(build(read(SMALL[kind])))
     native = session(model, tmp_path, quantization)
     for seed, (count, length) in enumerate([(1, 1), (1, 9), (5, 7)]):
         features = batch(seed, count, length)
         outputs, expected = model.spec.outputs, eager(model, features)
-        agree(native(features), expected, features, outputs, 2e-5 if quantization is None else 0.05)
+        tolerance = {None: 2e-5, DYNAMIC: 0.05, BLOCKS: 0.3}[quantization]
+        agree(native(features), expected, features, outputs, tolerance)
 
 
 def rounded_weights(weight):
@@ -224,7 +226,8 @@ def test_seven_bits_are_asked_for_and_told(tmp_path):
 )
 def test_other_integers_are_refused(quantization, tmp_path):
     with pytest.raises(
-        MillisError, match=r"backend=native got a quantization with .* expected dynamic int8 .* Use backend=onnxruntime"
+        MillisError,
+        match=r"backend=native got a quantization with .* expected dynamic int8 .* Use backend=onnxruntime for others",
     ):
         Native().write(transformer("bert"), tmp_path, TEXTS, quantization)
 

@@ -258,18 +258,6 @@ def test_cpus_are_the_last_allowed_unless_named(monkeypatch):
     assert Options(affinity=(3,)).cpus() == []  # a system that cannot pin
 
 
-@pytest.mark.parametrize("where", ["there", "http://", "ftp://host:1", "http://host:port", "http://host:1/?token=x"])
-def test_a_place_that_is_no_address(where):
-    with pytest.raises(MillisError, match=r"expected `here`, or the address of a measuring agent such as http://HOST"):
-        Options(where=where)
-
-
-def test_a_secret_in_the_address_is_refused_and_not_repeated():
-    with pytest.raises(MillisError, match="holds a user name or password, which records would show") as fault:
-        Options(where="http://user:secret@host:7331")
-    assert "secret" not in str(fault.value)
-
-
 def test_more_threads_than_cpus_are_noted_once(fake):
     small = measure({"big": fake(8), "small": fake(2)}, TEXTS, "big", replace(QUICK, threads=1000))["small"]
     (note,) = [note for note in small.notes if "threads" in note]

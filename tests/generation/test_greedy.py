@@ -159,10 +159,7 @@ def test_tokens_and_text_come_one_by_one_and_from_the_beginning():
             "generation.min_tokens=-1: expected 0 to max_tokens=64. Raise max_tokens, or ask for fewer",
         ),
         ({"stop": "end"}, "generation.stop='end': expected a list of strings, such as ['end']"),
-        (
-            {"stop": ["x", ""]},
-            "generation.stop=['x', ''] has an empty string, which every text begins with: leave it out",
-        ),
+        ({"stop": ["x", ""]}, "generation.stop=['x', ''] has an empty string: leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused(values, message):

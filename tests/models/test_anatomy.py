@@ -1,8 +1,12 @@
 """Every supported architecture: parts of the right shapes, and heads inferred from the projections' width."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from causal import spec_of
 
+from millis import models
 from millis.errors import MillisError
 from millis.models import anatomy
 
@@ -86,11 +90,46 @@ def test_electra_without_projection_narrows_and_with_projection_says_why_not(spe
     )
 
 
+def test_groups_are_heads_for_each_key_and_value(spec):
+    assert anatomy.find("llama").groups(spec_of().encoder) == 2
+    assert anatomy.find("llama").groups({"num_attention_heads": 6}) == 1, "a config that says nothing shares nothing"
+    assert {kind: anatomy.find(kind).groups(spec(kind).encoder) for kind in ("bert", "gpt2", "llama")} == {
+        "bert": 1, "gpt2": 1, "llama": 1
+    }  # fmt: skip
+
+
+def test_parts_of_grouped_heads_have_the_shapes_of_a_reshaped_encoder():
+    spec = spec_of()
+    model = models.build(replace(spec, shape=replace(spec.shape, heads=(4, 2), ffn=(10, 0))))
+    layers = anatomy.find("llama").layers(model.encoder)
+    assert [tuple(layer.query.weight.shape) for layer in layers] == [(24, 24), (12, 24)]
+    assert [tuple(layer.key.weight.shape) for layer in layers] == [(12, 24), (6, 24)]
+    assert [tuple(layer.value.weight.shape) for layer in layers] == [(12, 24), (6, 24)]
+    assert [tuple(layer.ffn_gate.weight.shape) for layer in layers] == [(10, 24), (0, 24)]
+
+
+def test_a_part_of_a_group_of_heads_is_refused():
+    spec = spec_of()
+    with pytest.raises(MillisError) as error:
+        models.build(replace(spec, shape=replace(spec.shape, heads=(4, 3))))
+    assert str(error.value) == (
+        "layer 1 would have 3 heads, and 2 of them share a key and a value: expected a multiple of 2, for example 2"
+    )
+
+
+def test_layers_of_two_kinds_are_those_that_are_left():
+    """Qwen names each layer's kind of attention; of a cut model there are fewer names."""
+    spec = spec_of("qwen2", layer_types=["full_attention"] * 2)
+    small = anatomy.find("qwen2").narrow(spec.encoder, replace(spec.shape, heads=(4,), ffn=(40,)))
+    assert small["num_hidden_layers"] == 1 and "layer_types" not in small
+
+
 def test_unknown_architecture_lists_the_supported():
     with pytest.raises(MillisError) as error:
         anatomy.find("robert")
     assert str(error.value) == (
         "millis cannot cut a 'robert' model: it knows the parts of bert, roberta, xlm-roberta, camembert, electra, "
         "distilbert, gpt2, llama, mistral, qwen2; did you mean 'roberta'?. Choose a model of these, a student that "
-        "copies no layers (student=convolution, bilstm, static), or describe the architecture in millis/models/anatomy.py"
+        "copies no layers (student=convolution, bilstm, static), or describe the architecture in "
+        "millis/models/anatomy.py"
     )

@@ -52,3 +52,11 @@ def test_replacing_a_module_at_any_depth():
     replace_module(root, old, new)
     assert root[1][1] is new
     assert isinstance(root[0], nn.ReLU)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_without_a_bias_it_gives_zeros():
+    empty, linear, states = Empty(0, 2, biased=False), nn.Linear(0, 2, bias=False), torch.randn(5, 3, 0)
+    assert list(empty.state_dict()) == ["weight"]
+    assert torch.equal(empty.train()(states), linear(states))
+    assert empty.eval()(states).tolist() == [0.0, 0.0]

@@ -1,7 +1,10 @@
 """The encoder, pooled and with its head, against transformers' own modules."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from causal import CAUSAL, NEXT, of_transformers, spec_of, writer
 from transformers import BertConfig, BertForSequenceClassification
 
 from millis import models
@@ -72,3 +75,52 @@ def test_unknown_pooling(spec):
     with pytest.raises(MillisError) as error:
         models.build(spec(pooling="maen"))
     assert str(error.value) == "model.pooling='maen' is unknown; expected one of mean, cls; did you mean 'mean'?"
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "apart"])
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_what_comes_next_is_what_transformers_say(kind, tied):
+    model = writer(kind, tied=tied)
+    ids = torch.randint(3, 48, (3, 11), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    with torch.no_grad():
+        ours, theirs = model(ids, mask), of_transformers(model)(ids, attention_mask=mask).logits
+    assert ours.shape == (3, 11, 48)
+    torch.testing.assert_close(ours[mask > 0], theirs[mask > 0], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_tokens_look_back_only(kind):
+    model = writer(kind)
+    ids = torch.arange(3, 12).reshape(1, 9)
+    with torch.no_grad():
+        whole = model(ids, torch.ones_like(ids))
+        torch.testing.assert_close(model(ids[:, :5], torch.ones(1, 5, dtype=torch.int64)), whole[:, :5])
+
+
+def test_an_output_matrix_of_its_own_starts_as_a_classifier_does():
+    torch.manual_seed(0)
+    model = models.build(spec_of(tied=False, vocab_size=4000))
+    assert model.head["next"].weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert model.head["next"].weight is not model.encoder.embed_tokens.weight
+
+
+def test_what_looks_ahead_cannot_say_what_comes_next(spec):
+    with pytest.raises(MillisError) as error:
+        models.build(replace(spec("bert"), outputs=(NEXT,)))
+    assert str(error.value) == (
+        "a 'bert' model cannot say what comes next: expected one whose tokens look back only (gpt2, llama, mistral, "
+        "qwen2), such as model=scratch_decoder"
+    )
+    with pytest.raises(MillisError, match="a 'mpnet' model cannot say what comes next"):
+        models.build(replace(spec("bert", encoder={"model_type": "mpnet"}, shape=None), outputs=(NEXT,)))
+
+
+def test_a_layer_without_heads_keeps_no_keys_and_values():
+    spec = spec_of()
+    with pytest.raises(MillisError) as error:
+        models.build(replace(spec, shape=replace(spec.shape, heads=(4, 0))))
+    assert str(error.value) == (
+        "layer 1 has no heads left, and what writes keeps keys and values of every layer: expected at least one"
+    )

@@ -8,7 +8,7 @@ from torch import nn
 
 from millis.models import build, read
 from millis.models.anatomy import full_shape
-from millis.models.heads import Heads, answers, classifiers, head
+from millis.models.heads import Heads, answers, classifiers, head, start
 from millis.types import Output
 
 LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
@@ -132,3 +132,10 @@ def test_an_encoder_gives_its_pooled_states_before_it_is_trained(width):
         pooled = model.pooled(ids, torch.ones_like(ids))
     expected = torch.nn.functional.pad(pooled, (0, width - 16))
     torch.testing.assert_close(run(model, [1, 2, 3, 4]), expected)
+
+
+def test_what_says_the_next_token_has_no_bias():
+    (found,) = classifiers(head(2, (Output("next", "token", 9, "next"),)))
+    assert found.bias is None and found.weight.shape == (9, 2)
+    start(found)
+    assert found.bias is None

@@ -3,10 +3,11 @@
 import pytest
 
 from millis.errors import MillisError
-from millis.models.outputs import described, each, is_one_text, read, require, require_one_text
+from millis.models.outputs import described, each, is_one_text, over, read, require, require_one_text, writes
 from millis.types import Output
 
 LABEL, TAGS = Output("intent", "text", 3), Output("tags", "token", 5)
+NEXT = Output("next", "token", 0, "next")
 
 
 def test_a_spec_says_its_outputs():
@@ -22,6 +23,7 @@ def test_a_spec_says_its_outputs():
         (LABEL, TAGS),
         (Output("labels", "text", 4, "each"),),
         (Output("number", "text", 1, "value"),),
+        (NEXT,),
     ],
 )
 def test_what_is_described_is_read(outputs):
@@ -52,3 +54,24 @@ def test_several_labels_and_numbers_are_no_choice_of_one():
         assert not is_one_text([LABEL._replace(choice=choice)])
         with pytest.raises(MillisError, match=f"a cascade chooses one label a text, and the task asks for {words}. No"):
             require_one_text([LABEL._replace(choice=choice)], "a cascade", "No")
+
+
+def test_what_says_the_next_token_alone_writes():
+    assert writes([NEXT])
+    assert not any(map(writes, ([TAGS], [LABEL], [NEXT, LABEL], [])))
+
+
+def test_a_vocabulary_tells_how_many_logits_there_are():
+    assert over([NEXT, TAGS], 40) == (NEXT._replace(width=40), TAGS)
+
+
+def test_what_comes_next_is_neither_of_a_text_nor_of_its_words():
+    require([NEXT], ("text", "token", "next"), "anything", "")
+    for gives, able in (
+        (("text",), "a text as a whole"), (("text", "token"), "a text as a whole and each word of a text"),
+    ):  # fmt: skip
+        with pytest.raises(MillisError) as error:
+            require([NEXT], gives, "student=bilstm", "Choose another")
+        assert str(error.value) == (
+            f"student=bilstm answers {able}, and next answers what comes next in a text. Choose another"
+        )

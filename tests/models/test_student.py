@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from causal import CAUSAL, spec_of, writer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -208,3 +209,66 @@ def test_teacher_of_an_unknown_architecture_cannot_be_cut(teacher):
     spec = replace(teacher.spec, encoder={"model_type": "mpnet"})
     with pytest.raises(MillisError, match="cannot cut a 'mpnet' model"):
         TransformerStudent(2).spec(spec)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2"])
+def test_heads_that_share_a_key_and_value_go_together(kind):
+    """Reference: the teacher with the first group's way out at zero. Of its four heads two each share a key."""
+    teacher = writer(kind)
+    with torch.no_grad():
+        for layer in anatomy.find(kind).layers(teacher.encoder):
+            layer.attention_output.weight[:, :12] = 0
+    small = cut(TransformerStudent(heads=2), teacher)
+    layer = anatomy.find(kind).layers(small.encoder)[0]
+    assert [tuple(one.weight.shape) for one in (layer.query, layer.key, layer.value)] == [(12, 24), (6, 24), (6, 24)]
+    assert torch.equal(layer.key.weight, anatomy.find(kind).layers(teacher.encoder)[0].key.weight[6:])
+    ids = torch.arange(3, 12).reshape(1, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(small(ids, torch.ones_like(ids)), teacher(ids, torch.ones_like(ids)))
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_what_writes_is_cut_and_stays_tied(kind):
+    teacher = writer(kind)
+    small = cut(TransformerStudent(1, 20, 2, 30), teacher)
+    assert small.head["next"].weight is small.encoder.get_input_embeddings().weight
+    assert small.head["next"].weight.shape == (48, 20) and small.spec.tied
+    ids = torch.arange(3, 12).reshape(1, 9)
+    changed = ids.clone()
+    changed[0, 5] = 30
+    with torch.no_grad():
+        one, other = (small(given, torch.ones_like(ids)) for given in (ids, changed))
+    assert torch.equal(one[0, :5], other[0, :5]) and not torch.equal(one[0, 5:], other[0, 5:])
+
+
+def test_importance_of_shared_heads_by_hand():
+    """Two heads of 1 read value 0, of norm 5; two read value 1, of norm 1. A gate counts with its neuron."""
+    layer = anatomy.find("llama").layers(writer().encoder)[0]
+    value, output = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(4, 2, bias=False)
+    ffn_in, gate, ffn_out = (torch.nn.Linear(*size, bias=False) for size in ((1, 2), (1, 2), (2, 1)))
+    with torch.no_grad():
+        value.weight.copy_(torch.tensor([[3.0, 4.0], [1.0, 0.0]]))
+        output.weight.copy_(torch.tensor([[1.0, 2.0, 3.0, 0.0], [0.0, 0.0, 4.0, 7.0]]))
+        ffn_in.weight.copy_(torch.tensor([[3.0], [0.0]]))
+        gate.weight.copy_(torch.tensor([[4.0], [2.0]]))
+        ffn_out.weight.copy_(torch.tensor([[1.0, 10.0]]))
+    layer = layer._replace(
+        value=value, attention_output=output, ffn_in=ffn_in, ffn_gate=gate, ffn_out=ffn_out
+    )  # fmt: skip
+    assert student.head_importance(layer, 1).tolist() == [5.0, 10.0, 5.0, 7.0]
+    assert student.neuron_importance(layer).tolist() == [5.0, 20.0]
+    # By twos: 15 against 12, though the best head and the worst are together.
+    assert student._largest(student.head_importance(layer, 1), 2, together=2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("heads", "kept"), [(0.5, 2), (0.3, 2), (0.9, 4), (4, 4), (None, 4)])
+def test_a_share_of_heads_is_rounded_to_whole_groups(heads, kept):
+    assert TransformerStudent(heads=heads).spec(spec_of()).shape.heads == (kept, kept)
+
+
+def test_a_part_of_a_group_is_refused():
+    with pytest.raises(MillisError) as error:
+        TransformerStudent(heads=3).spec(spec_of())
+    assert str(error.value) == (
+        "student.heads=3: in this teacher 2 heads each share a key and a value; expected a multiple of 2, for example 2"
+    )

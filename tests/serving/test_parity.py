@@ -7,13 +7,16 @@ from millis.data.collection import Vectors
 from millis.errors import MillisError
 from millis.serving.parity import parity
 from millis.tasks.classification import Classification
+from millis.tasks.language_model import LanguageModel
 from millis.tasks.regression import Regression
 from millis.tasks.retrieval import Retrieval
+from millis.types import Signature
 
 
 def runner(task):
     """One of a task, whose texts need no tokens."""
-    return SimpleNamespace(tokenize=lambda text: None, decode=task.answer, manifest=SimpleNamespace(answers=task))
+    manifest = SimpleNamespace(answers=task, signature=Signature(("input_ids",), task.outputs))
+    return SimpleNamespace(tokenize=lambda text: None, decode=task.answer, manifest=manifest)
 
 
 RUNNER = runner(Classification(labels=("no", "yes", "perhaps")))
@@ -49,6 +52,15 @@ def test_vectors_agree_where_their_nearest_entries_do():
     ours = [(np.array([vector], np.float32),) for vector in ((1, 0.25), (0, 2), (3, 5), (2, 1))]
     found = parity(runner(task), ["a"] * 4, ours, theirs)
     assert found == {"label_agreement": 0.75, "max_abs_logit_difference": 1.0}
+
+
+def test_where_the_next_token_is_asked_for_each_position_counts_whatever_its_text():
+    theirs = [np.array([[[0.0, 2.0, 1.0], [3.0, 0.0, 1.0], [0.0, 1.0, 4.0]]]), np.array([[[5.0, 0.0, 0.0]]])]
+    # The second token's likeliest is another; the others' are not, however far off their logits are.
+    ours = [theirs[0] + np.array([[[0, 0, 0.5], [-3, 0, 0], [0, 0, 0]]]), theirs[1] * 2]
+    got, expected = ([(array.astype(np.float32),) for array in rows] for rows in (ours, theirs))
+    found = parity(runner(LanguageModel()), ["a text", "b"], got, expected)
+    assert found == {"label_agreement": 0.75, "max_abs_logit_difference": 5.0}
 
 
 def test_parity_refuses_other_shapes_and_no_texts():

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import DynamicCache
 
 from millis.backends.modules import EagerSession
+from millis.backends.room import check_room
 from millis.errors import MillisError
 
 
@@ -21,7 +22,7 @@ class EagerContinuation:
 
     def __init__(self, model: Any, room: int) -> None:
         self.model, self.room = model, room
-        self._cache = DynamicCache(config=model.encoder.config)
+        self._cache = DynamicCache()  # of all tokens: one that keeps a window's cannot be rewound beyond it
 
     @property
     def length(self) -> int:
@@ -43,7 +44,13 @@ class EagerContinuation:
         return found
 
     def rewind(self, length: int) -> None:
-        """Forget all but the first `length` tokens."""
+        """Forget all but the first `length` tokens.
+
+        Raises:
+            MillisError: there are not so many.
+        """
+        if not 0 <= length <= self.length:
+            raise MillisError(f"cannot rewind to {length} tokens; expected 0 to {self.length}, which were read")
         if gone := self.length - length:
             self._cache.crop(-gone)
 
@@ -54,16 +61,3 @@ class EagerDecoder(EagerSession):
     def begin(self, room: int) -> EagerContinuation:
         """An empty continuation."""
         return EagerContinuation(self.model, room)
-
-
-def check_room(length: int, more: int, room: int) -> None:
-    """Refuse tokens that there is no room for.
-
-    Raises:
-        MillisError: says how many there are.
-    """
-    if not 1 <= more <= room - length:
-        raise MillisError(
-            f"a continuation with room for {room} tokens has read {length} and got {more} more: expected 1 to "
-            f"{room - length}. Begin it with more room"
-        )

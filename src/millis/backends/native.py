@@ -4,8 +4,8 @@ Loading and answering need NumPy alone, neither torch nor onnx. What is stored i
 mapped into memory and computed with where it lies. Why own kernels, and what they take: `docs/native.md`.
 
 int8: weights on symmetric grids, a scale for each output; what enters a product is rounded row by row, each token by
-itself, to 8 bits with a zero point; sums are exact. Tables have a scale for each row. Attention, norms and activations
-are fp32.
+itself, to 8 bits with a zero point; sums are exact. Weights of 4 bits have a scale for each block of an output's
+inputs. Tables have 8 bits and a scale for each row. Attention, norms and activations are fp32.
 """
 
 from collections.abc import Sequence
@@ -149,9 +149,11 @@ def _check_computed(quantization: "Quantization") -> None:
     from millis.quantization.spec import Quantization
 
     asked, known = asdict(quantization), asdict(Quantization())
+    if quantization.weights == 4:  # in blocks, and activations are rounded all the same
+        known |= {name: asked[name] for name in ("weights", "activations", "block_size")}
     if others := [name for name in asked if name not in COMPUTED and asked[name] != known[name]]:
         told = ", ".join(f"{name}={asked[name]!r}" for name in others)
         raise MillisError(
             f"backend=native got a quantization with {told}; expected dynamic int8 (quantization=dynamic), which it "
-            "rounds row by row. Use backend=onnxruntime for any other"
+            "rounds row by row, or weights of 4 bits (quantization=weight_only_4). Use backend=onnxruntime for others"
         )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis import backends
+from millis.backends.onnx.decoder import OnnxDecoder
 from millis.backends.onnx.session import (
     PROVIDERS,
     SEGMENT_INPUTS,
@@ -24,13 +25,13 @@ from millis.backends.onnx.session import (
     feeds,
     lacking,
     open_inference,
-    open_session,
     segment_path,
 )
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
+from millis.models.outputs import writes
 from millis.temporaries import scratch_folder
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -58,7 +59,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None
@@ -90,15 +91,20 @@ class OnnxRuntime:
         quantization: "Quantization | None",
         calibration: Sequence[Features] = (),
     ) -> tuple[str, ...]:
-        """Write `model.onnx` into `folder`; see `millis.backends.onnx.export`.
+        """Write `model.onnx` into `folder`; see `millis.backends.onnx.export`, and of a model that says what comes next
+        `millis.backends.onnx.writing`.
 
         Raises:
             MillisError: `onnx` is not installed, the graph does not compute what the module does, calibration texts
-                are missing, or the device is not there or has no integers.
+                are missing, or the device is not there, has no integers or does not write token by token.
         """
         from millis.backends.onnx.export import export
+        from millis.backends.onnx.writing import export_decoder
 
         self._check_device(quantization)
+        if writes(signature.outputs):
+            self._check_writing()
+            return export_decoder(model, folder / FILE_NAME, signature, quantization, calibration)
         return export(model, folder / FILE_NAME, signature, quantization, calibration)
 
     def write_segments(
@@ -139,6 +145,13 @@ class OnnxRuntime:
                 "are made for processors. Set quantization=none, or backend.device=cpu"
             )
 
+    def _check_writing(self) -> None:
+        if self.device != "cpu":
+            raise MillisError(
+                f"backend.device={self.device} got a model that says what comes next, and keys and values are kept in "
+                "the processor's memory: expected backend.device=cpu"
+            )
+
 
 class OnnxSegment:
     """The graph of a segment: what `millis.serving.stepwise` runs."""
@@ -166,12 +179,19 @@ def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[Onnx
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
-    """Open the artifact's graph on `threads` threads.
+    """Open the artifact's graph on `threads` threads; that of a model that says what comes next also writes.
 
     Raises:
         MillisError: onnxruntime is not installed, or the graph is damaged.
     """
-    return open_session(folder / FILE_NAME, threads, backends.options(OnnxRuntime, manifest).options)
+    return _session(
+        manifest, *open_inference(folder / FILE_NAME, threads, backends.options(OnnxRuntime, manifest).options)
+    )
+
+
+def _session(manifest: "Manifest", opened: Any, weights: Any) -> OnnxSession:
+    kind = OnnxDecoder if writes(manifest.spec.outputs) else OnnxSession
+    return kind(opened, weights)
 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
@@ -179,7 +199,7 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     with scratch_folder() as scratch:
         options = backends.options(OnnxRuntime, manifest).options
         opened, weights = open_inference(folder / FILE_NAME, threads, options, scratch / "trace")
-        session, waited = OnnxSession(opened, weights), []
+        session, waited = _session(manifest, opened, weights), []
         for features in [*requests[:WARM], *requests]:
             before = waited_ns()
             session(features)

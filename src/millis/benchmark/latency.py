@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.benchmark.address import check_address
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
@@ -28,6 +28,7 @@ from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import (
     WRITE,
     drift,
+    guessed,
     merged,
     milliseconds,
     stage_metric,
@@ -122,7 +123,7 @@ class Options:
                 "expected seconds, more than 0 and at least 0"
             )
         if self.where != HERE:
-            _check_address(self.where)
+            check_address(self.where)
 
     @property
     def needed(self) -> int:
@@ -352,6 +353,7 @@ class Bench:
         summary = summarise(names, stages, reference_ms, self._served_by)
         if WRITE in names:
             summary = merged(summary, writing(names, stages, self.options.new_tokens, self._served_by))
+            summary.metrics.update(guessed([worker.ask({"guesses": None}) for worker in one.workers]))
         waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:
@@ -389,20 +391,3 @@ class _Ready:
     median_ms: float
     steady: bool
     warm_requests: int
-
-
-def _check_address(where: str) -> None:
-    try:
-        parts = urlsplit(where)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    if parts.username is not None or parts.password is not None:
-        raise MillisError(
-            "benchmark.where holds a user name or password, which records would show. The agent's token comes from "
-            "MILLIS_AGENT_TOKEN, and nothing else is needed: expected http://HOST:PORT"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise MillisError(
-            f"benchmark.where={where}: expected `here`, or the address of a measuring agent such as http://HOST:7331"
-        )

@@ -95,12 +95,12 @@ class Passages(TextsAlone):
     ) -> tuple[NDArray[np.int64]]:
         """At each token the one that comes next, [tokens]; nothing does after the last.
 
-        Special tokens after a text, which say that it ends, are learned where its document ends.
+        Special tokens after a text, which say that it ends, are learned where its document ends and all of it was read.
         """
         targets, begin = np.full(sum(len(encoding.ids) for encoding in encodings), IGNORED, np.int64), 0
         for reference, encoding in zip(references, encodings, strict=True):
             length = len(encoding.ids)
-            last = length if reference.ends else len(read_of(encoding))
+            last = length if reference.ends and not encoding.overflowing else len(read_of(encoding))
             targets[begin : begin + max(0, last - 1)] = encoding.ids[1:last]
             begin += length
         return (targets,)

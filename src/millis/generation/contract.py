@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from millis.errors import MillisError
 from millis.generation.draft import Draft, unused
-from millis.generation.writing import Choose, Drafting, Limits, Vocabulary, Writing
+from millis.generation.form import grammar
+from millis.generation.writing import Choose, Drafting, Ended, Limits, Vocabulary, Writing
 from millis.types import Decoder
 
 
@@ -32,15 +33,22 @@ class Generation(ABC):
             chosen until then, as with transformers' `min_new_tokens`. With `max_tokens` of the same number all texts
             are of one length, which makes times comparable.
         stop: Strings before the first of which the text ends.
+        choices: Strings of which the text is one; leave out what the prompt ends with, and mind that most tokenizers
+            have a space before a word in its token.
+        regex: An expression that the text matches from end to end: of the Rust crate `regex`, without look-around, its
+            \\d digits of all scripts.
         draft: What guesses tokens so that several are read at once; None reads one by one. The text is the same.
 
     Raises:
-        MillisError: a length below 1, `min_tokens` beyond `max_tokens`, or an empty stop string.
+        MillisError: a length below 1, `min_tokens` beyond `max_tokens`, an empty string, or a form that cannot be
+            (`millis.generation.form.grammar`), or not together with `min_tokens`.
     """
 
     max_tokens: int = 64
     min_tokens: int = 0
     stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    regex: str | None = None
     draft: Draft | None = None
 
     def __post_init__(self) -> None:
@@ -53,13 +61,23 @@ class Generation(ABC):
                 f"generation.min_tokens={self.min_tokens}: expected 0 to max_tokens={self.max_tokens}. Raise "
                 "max_tokens, or ask for fewer"
             )
-        if isinstance(self.stop, str):
-            raise MillisError(f"generation.stop={self.stop!r}: expected a list of strings, such as [{self.stop!r}]")
-        object.__setattr__(self, "stop", tuple(self.stop))  # a config and a manifest give a list
-        if "" in self.stop:
+        for name in ("stop", "choices"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise MillisError(f"generation.{name}={value!r}: expected a list of strings, such as [{value!r}]")
+            object.__setattr__(self, name, tuple(value))  # a config and a manifest give a list
+            if "" in value:
+                raise MillisError(f"generation.{name}={list(value)} has an empty string: leave it out")
+        if grammar(self.choices, self.regex) is not None and self.min_tokens:
             raise MillisError(
-                f"generation.stop={list(self.stop)} has an empty string, which every text begins with: leave it out"
+                f"generation.min_tokens={self.min_tokens} with choices or a regex, which say how long a text is: "
+                "expected 0. Say it in the regex"
             )
+
+    @property
+    def smaller(self) -> str:
+        """Folder of the artifact whose model guesses; empty where none does."""
+        return getattr(self.draft, "artifact", "")
 
     @abstractmethod
     def chooser(self) -> Choose:
@@ -104,17 +122,15 @@ class Generation(ABC):
                 f"a prompt of shape {list(prompt.shape)}: expected [S] tokens, S at least 1. Begin an empty text with "
                 "the tokenizer's start token"
             )
-        if context is None:
-            return Limits(self.max_tokens, self.min_tokens, self.stop, "length")
-        fits = context - len(prompt) + 1
+        fits = self.max_tokens if context is None else context - len(prompt) + 1
         if fits < 1:
             raise MillisError(
                 f"the prompt has {len(prompt)} tokens, and the model reads {context}: shorten it, or use a model with "
                 "a larger context"
             )
-        return Limits(
-            min(self.max_tokens, fits), self.min_tokens, self.stop, "full" if fits < self.max_tokens else "length"
-        )
+        reached: Ended = "full" if fits < self.max_tokens else "length"
+        form = grammar(self.choices, self.regex)
+        return Limits(min(self.max_tokens, fits), self.min_tokens, self.stop, reached, form)
 
 
 def none() -> None:

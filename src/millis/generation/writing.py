@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError
+from millis.generation.form import Form
 from millis.generation.text import Decode, TextStream
 from millis.types import Continuation
 
@@ -29,10 +30,13 @@ class Vocabulary(NamedTuple):
     Args:
         ends: Ids of the tokens that end a text; none where only its length does.
         decode: Ids to text.
+        serialized: Gives the text of its `tokenizer.json`, which is asked for by forms alone, once a text
+            (`millis.generation.form`).
     """
 
     ends: tuple[int, ...]
     decode: Decode
+    serialized: Callable[[], str] | None = None
 
 
 class Written(NamedTuple):
@@ -61,12 +65,14 @@ class Limits(NamedTuple):
         least: Tokens before which neither end token nor stop string ends it.
         stop: Strings before which it ends.
         reached: What is said where it has `most` tokens.
+        grammar: Of the form that it has, where it has one.
     """
 
     most: int
     least: int
     stop: tuple[str, ...]
     reached: Ended
+    grammar: str | None = None
 
 
 def no_numbers(count: int, largest: float) -> MillisError:
@@ -125,11 +131,16 @@ class Writing:
                 f"the end tokens are {sorted(self._ends)}, and the decoder has logits of {len(row)} tokens: expected "
                 "ids below that. Use the tokenizer that the model was trained with"
             )
+        grammar = limits.grammar
+        self._form = None if grammar is None else Form(grammar, vocabulary.serialized, vocabulary.ends, self._size)
+        self._read = 0  # tokens that were written and read; the last one never is
         self._take(row)
 
     def step(self) -> None:
         """Write one more token, or several. To be called while `ended` is None."""
-        self._take(self._continuation.read(np.array(self.tokens[-1:], np.int64))[0])
+        unread = np.array(self.tokens[self._read :], np.int64)
+        self._read = len(self.tokens)
+        self._take(self._continuation.read(unread)[0])
 
     def finish(self) -> Written:
         """Write until the text ends."""
@@ -178,14 +189,33 @@ class Writing:
             self._pieces.append(self._text.finish())
 
     def _take(self, logits: NDArray[np.float32]) -> None:
-        """Choose the next token from `logits` [V], and see whether it ends the text."""
-        may_end = len(self.tokens) >= self._limits.least
-        token = self._choose(logits if may_end else self._without_ends(logits))
+        """Choose the next token from `logits` [V], and write what there is no choice of after it."""
+        if self._form is not None:
+            self._add(self._choose(self._form.possible(logits)))
+            self._add_forced(self._form)
+        elif len(self.tokens) < self._limits.least:
+            self._add(self._choose(self._without_ends(logits)))
+        else:
+            self._add(self._choose(logits))
+
+    def _add_forced(self, form: Form) -> None:
+        """Write what the form leaves no choice of."""
+        for token in form.forced() if self.ended is None else ():
+            self._add(token)
+            if self.ended is not None:
+                return
+        if self.ended is None and form.complete:
+            self._end("end")
+
+    def _add(self, token: int) -> None:
+        """Write a token, and see whether it ends the text."""
         if token in self._ends:
             self._end("end")
             return
         tokens = self.tokens
         tokens.append(token)
+        if self._form is not None:
+            self._form.take(token)
         if self._text is not None:
             self._pieces.append(self._text.push(token, len(tokens) >= self._limits.least))
             if self._text.stopped:
@@ -237,19 +267,18 @@ class Drafting(Writing):
         if not len(draft):
             super().step()
             return
-        length, accepted = self._continuation.length, 0
-        rows = self._continuation.read(np.concatenate([np.array(self.tokens[-1:], np.int64), draft]), every=True)
-        guesses = draft.tolist()
-        for row in rows:
-            self._take(row)
-            if accepted == len(guesses):
+        before, right, guesses = len(self.tokens), 0, draft.tolist()
+        unread = np.array(self.tokens[self._read :], np.int64)
+        rows = self._continuation.read(np.concatenate([unread, draft]), every=True)[len(unread) - 1 :]
+        while True:
+            self._take(rows[right])
+            fresh = self.tokens[before:]
+            while right < min(len(fresh), len(guesses)) and fresh[right] == guesses[right]:
+                right += 1
+            if self.ended is not None or right < len(fresh):
                 break
-            if self.ended == "end" or self.tokens[-1] != guesses[accepted]:
-                self.refused += 1
-                break
-            accepted += 1
-            if self.ended is not None:
-                break
+        self.refused += right < len(guesses) and (right < len(fresh) or self.ended == "end")
         self.drafted += len(guesses)
-        self.accepted += accepted
-        self._continuation.rewind(length + 1 + accepted)
+        self.accepted += right
+        self._read = before + right
+        self._continuation.rewind(self._continuation.length - len(guesses) + right)

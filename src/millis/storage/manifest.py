@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from millis import models, schema, tasks
+from millis import generation, models, schema, tasks
 from millis.errors import MillisError
 from millis.models.outputs import over
 from millis.models.spec import Spec
@@ -28,6 +28,7 @@ from millis.types import Choice, Output, Per, Signature
 NAMES_BYTES = 2**16  # as much as some thousand names of labels take
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
+DRAFT = "draft"  # folder of a smaller model's artifact, in that of the model which it guesses for
 FORMAT = "millis-artifact"
 VERSION = 2
 VERSIONS = (1, VERSION)  # that are read
@@ -189,14 +190,16 @@ def parse(values: dict[str, Any]) -> Manifest:
     """The manifest in `values`, read from JSON; keys that are no fields are ignored.
 
     Raises:
-        MillisError: a field that is missing, of another type or out of range, a task that does not fit the model, or a
-            file outside of the artifact.
+        MillisError: a field that is missing, of another type or out of range, a task that does not fit the model, a way
+            of choosing tokens that is none, or a file outside of the artifact.
     """
     values = _of_this_version(values)
     written = schema.checked(values, _Written)
     schema.checked(values, _Nested)
     manifest = Manifest(**{**vars(written), "spec": _spec(written)})
     _check_outputs(manifest)
+    if manifest.generation is not None:
+        generation.read(manifest.generation)
     for name in manifest.files:
         if any(Path(part).name != part or part in ("", ".", "..") for part in name.split("/")):
             raise MillisError(f"file name {name!r} leads out of the artifact, expected a name within it")

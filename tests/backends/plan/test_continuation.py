@@ -29,9 +29,12 @@ def test_what_is_refused_leaves_the_text_as_it_was(mapped):
     text, other = native.begin(6), native.begin(6)
     text.read(ids[:4])
     for wrong, message in (
-        (np.zeros(3, np.int64), "3 tokens are to be read after 4, and there is room for 6: begin with more room"),
-        (np.zeros(0, np.int64), r"tokens of shape \[0\] are to be read; expected \[K\], K at least 1"),
-        (np.zeros((1, 1), np.int64), r"tokens of shape \[1, 1\]"),
+        (
+            np.zeros(3, np.int64),
+            "room for 6 tokens has read 4 and got 3 more: expected 1 to 2. Begin it with more room",
+        ),
+        (np.zeros(0, np.int64), "got 0 more: expected 1 to 2"),
+        (np.zeros((1, 1), np.int64), r"tokens of shape \[1, 1\] are to be read; expected \[K\]"),
         (np.array([3, VOCABULARY]), f"token id {VOCABULARY} is outside of the model's vocabulary"),
         (np.array([-1]), "token id -1 is outside"),
         (np.array([2**40]), "token id 1099511627776 is outside"),

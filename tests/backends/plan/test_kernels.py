@@ -97,6 +97,53 @@ def test_steps_scales_and_bias_are_applied(number, sizes, seed):
     assert np.allclose(found, expected, rtol=1e-6, atol=1e-5 * np.abs(expected).max())
 
 
+def multiply_blocks(number, rows, values, steps, zeros, scales, bias, block):
+    """Rows [M, padded inputs] times values [O, I] in -8..7 with scales [O, blocks]; results [M, O]."""
+    (count, stride), (outputs, inputs) = rows.shape, values.shape
+    results = np.full((count, packing.padded(outputs) + 16), np.nan, np.float32)
+    weighed = values * np.repeat(scales, block, axis=1)[:, :inputs].astype(np.float64)
+    packed, panels, offsets = packing.nibble_panels(values), packing.panels(scales), packing.row(weighed.sum(axis=1))
+    library.load().millis_multiply_blocks(
+        number, at(rows), stride, at(steps), at(zeros), count, inputs, outputs, block, at(packed), at(panels),
+        at(offsets), at(bias), at(results), results.shape[1],
+    )  # fmt: skip
+    return results[:, :outputs]
+
+
+BLOCKS = st.sampled_from([8, 16, 32, 128])
+
+
+@RUNS
+@given(SIZES, SEEDS, BLOCKS, st.booleans())
+def test_sums_of_4_bits_are_exact(number, sizes, seed, block, extreme):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    values = chance.choice([-8, 7] if extreme else np.arange(-8, 8), (outputs, inputs)).astype(np.int8)
+    given = chance.integers(255 if extreme else 0, 256, (rows, packing.padded(inputs, 64))).astype(np.uint8)
+    zeros = chance.integers(0, 256, rows).astype(np.int32)
+    scales = np.ones((outputs, -(-inputs // block)), np.float32)
+    found = multiply_blocks(number, given, values, np.ones(rows, np.float32), zeros, scales, None, block)
+    centred = given[:, :inputs].astype(np.int64) - zeros[:, None]
+    assert np.array_equal(found, (centred @ values.T.astype(np.int64)).astype(np.float32))
+
+
+@RUNS
+@given(SIZES, SEEDS, BLOCKS)
+def test_blocks_have_scales_of_their_own(number, sizes, seed, block):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    values, scales = packing.blocked(chance.normal(size=(outputs, inputs)).astype(np.float32), block)
+    given = chance.integers(0, 256, (rows, packing.padded(inputs, 64))).astype(np.uint8)
+    zeros, steps = chance.integers(0, 256, rows).astype(np.int32), chance.random(rows, np.float32) + np.float32(0.1)
+    bias = chance.normal(size=outputs).astype(np.float32)
+    found = multiply_blocks(number, given, values, steps, zeros, scales, packing.row(bias), block)
+    weights = values * np.repeat(scales.astype(np.float64), block, axis=1)[:, :inputs]
+    expected = (given[:, :inputs].astype(np.float64) - zeros[:, None]) @ weights.T * steps[:, None] + bias
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max()))
+    alone = multiply_blocks(number, given[-1:], values, steps[-1:], zeros[-1:], scales, packing.row(bias), block)
+    assert np.array_equal(alone[0], found[-1])  # whatever rows there are beside
+
+
 @RUNS
 @given(SIZES, SEEDS, st.booleans())
 def test_products_of_floats(number, sizes, seed, biased):

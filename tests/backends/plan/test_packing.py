@@ -36,3 +36,20 @@ def test_one_scale_and_seven_bits():
 def test_rows_are_padded_with_zeros():
     assert packing.row(np.ones(3, np.float32)).tolist() == [1, 1, 1, *[0] * 13]
     assert packing.table_rows(np.ones((2, 3), np.int8)).reshape(2, 16).sum(axis=1).tolist() == [3, 3]
+
+
+def test_two_integers_of_4_bits_share_a_byte():
+    values = np.arange(-8, 4, dtype=np.int8).reshape(1, 12)
+    packed = packing.nibble_panels(values).view(np.uint8)
+    assert packed.shape == (1, 2, 16, 4)
+    # 8 more: 0 1 2 3 below 4 5 6 7, then 8 9 10 11 below zeros, which are 8.
+    assert packed[0, :, 0].tolist() == [[0x40, 0x51, 0x62, 0x73], [0x88, 0x89, 0x8A, 0x8B]]
+    assert (packed[0, :, 1:] == 0x88).all()
+
+
+def test_blocks_by_hand():
+    # The end of larger magnitude lies on -8: scales -0.5 and 0.25.
+    weights = np.array([[4, -3.5, 0, 1, -2, 1.75]], np.float32)
+    values, scales = packing.blocked(weights, 4)
+    assert scales.tolist() == [[-0.5, 0.25]]
+    assert values.tolist() == [[-8, 7, 0, -2, -8, 7]]

@@ -34,17 +34,17 @@ def proposed(draft, prompt, *written, most=99):
     ],
 )
 def test_guesses_by_hand(prompt, written, guesses):
-    assert proposed(Lookup(tokens=4), prompt, written) == guesses
+    assert proposed(Lookup(tokens=4, shortest=1), prompt, written) == guesses
 
 
 def test_no_more_is_guessed_than_there_is_room_for():
-    assert proposed(Lookup(tokens=4), [1, 2, 3, 4, 5], [1], most=2) == [2, 3]
+    assert proposed(Lookup(tokens=4, shortest=1), [1, 2, 3, 4, 5], [1], most=2) == [2, 3]
 
 
 def test_an_end_that_is_too_short_does_not_count():
-    assert proposed(Lookup(shortest=2), [1, 2, 3, 4], [2]) == []
-    assert proposed(Lookup(shortest=2, tokens=2), [1, 2, 3, 4], [1, 2]) == [3, 4]
-    assert proposed(Lookup(longest=1, tokens=2), [1, 2, 3, 9, 2, 4, 5], [1, 2]) == [4, 5]
+    assert proposed(Lookup(), [1, 2, 3, 4], [2]) == []
+    assert proposed(Lookup(tokens=2), [1, 2, 3, 4], [1, 2]) == [3, 4]
+    assert proposed(Lookup(longest=1, shortest=1, tokens=2), [1, 2, 3, 9, 2, 4, 5], [1, 2]) == [4, 5]
 
 
 def by_definition(tokens, longest, shortest, count):
@@ -81,9 +81,9 @@ def test_the_text_is_the_one_without_guesses(seed, memory, prompt, count, most, 
     decode = lambda tokens: "".join("abcdef"[token] for token in tokens)  # noqa: E731
     kind = Greedy if greedy else Sampling
     found = []
-    for draft in (None, Lookup(count)):
+    for draft in (None, Lookup(count, shortest=1)):
         decoder = HashedDecoder(6, memory, seed)
-        choice = kind(most, min(least, most), ("abc", "ff"), draft)
+        choice = kind(most, min(least, most), ("abc", "ff"), draft=draft)
         writing = choice.begin(decoder, prompt, Vocabulary(tuple(ends), decode), context)
         tokens, ended, drafted, accepted, refused = writing.finish()
         assert 0 <= accepted + refused <= drafted

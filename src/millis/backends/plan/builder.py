@@ -25,10 +25,11 @@ class Integers:
         high: Largest integer of a weight; see `millis.backends.plan.packing.rounded`.
         per_channel: A scale for each output of a matrix, or one.
         kept: Names of the layers that stay fp32.
+        block: Matrices have 4 bits, and a scale for so many inputs of an output; None gives them 8.
     """
 
-    def __init__(self, high: int, per_channel: bool, kept: Collection[str]) -> None:
-        self.high, self.per_channel, self.kept = high, per_channel, frozenset(kept)
+    def __init__(self, high: int, per_channel: bool, kept: Collection[str], block: int | None = None) -> None:
+        self.high, self.per_channel, self.kept, self.block = high, per_channel, frozenset(kept), block
 
 
 class Builder:
@@ -106,9 +107,10 @@ class Builder:
         """Whether one matrix serves as both: their weight is one, and so is its grid."""
         if table.weight is not layer.weight or self.rounds(table) != self.rounds(layer):
             return False
+        if (grid := self._integers) is None or not self.rounds(table):
+            return True
         settled = [f"{self.name(one)}.weight.values" in self._trained for one in (table, layer)]
-        grid = self._integers
-        return not any(settled) and (not self.rounds(table) or grid is None or (grid.high == 127 and grid.per_channel))
+        return not any(settled) and grid.block is None and grid.high == 127 and grid.per_channel
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
@@ -174,10 +176,11 @@ class Builder:
         """Weights by their names, one below the other."""
         weights = np.concatenate([*parts.values()])
         outputs, inputs = weights.shape
-        if not rounds:
+        if not rounds or self._integers is None:
             place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
+        elif self._integers.block is not None:
+            return self._blocks(name, parts, bias, self._integers.block)
         else:
-            assert self._integers is not None
             high, per_channel = self._integers.high, self._integers.per_channel
             rounded = [self._rounded(parameter, part, high, per_channel) for parameter, part in parts.items()]
             values = np.concatenate([part.values for part in rounded])
@@ -186,6 +189,24 @@ class Builder:
             scales = self.tensor(f"{name}.scales", packing.row(steps_of))
         biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
         return Matrix(inputs, outputs, "int8" if rounds else "fp32", place, scales, biased)
+
+    def _blocks(
+        self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, block: int
+    ) -> Matrix:
+        """Weights of 4 bits."""
+        found = []
+        for parameter, part in parts.items():
+            values = self._trained.get(f"{parameter}.values")
+            if values is None:
+                found.append(packing.blocked(part, block))
+            else:
+                scales = self._trained[f"{parameter}.scale"].float().reshape(len(part), -1).numpy()
+                found.append(packing.Integers(values.numpy().astype(np.int8), scales))
+        outputs, inputs = sum(len(part.values) for part in found), found[0].values.shape[1]
+        place = self.tensor(f"{name}.weight", packing.nibble_panels(np.concatenate([part.values for part in found])))
+        scales_at = self.tensor(f"{name}.scales", packing.panels(np.concatenate([part.scales for part in found])))
+        biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
+        return Matrix(inputs, outputs, "int4", place, scales_at, biased, block)
 
 
 def floats(values: Tensor) -> packing.Floats:

@@ -20,6 +20,7 @@ from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.models.exits import segments, spans
 from millis.models.spec import Spec
+from millis.quantization.fake_quantize import INT8_REDUCED
 from millis.quantization.processor import told
 from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
@@ -92,11 +93,13 @@ def _prepared(
     computed = arithmetic(quantization)
     prepared = prepare(model, quantization, computed, calibration)
     kept = [*prepared.kept]
-    if quantization.aware is not None:
+    if quantization.aware is not None or computed.kernel is None:
         kept += [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv1d)]
+    if computed.recurrent is None:
+        kept += [name for name, layer in model.named_modules() if isinstance(layer, nn.LSTM)]
     chosen = told(quantization) if quantization.reduce_range != "auto" else NARROW
-    note = chosen if computed.matrix.grid.high < 127 else None
-    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept)
+    note = chosen if computed.matrix.grid == INT8_REDUCED else None
+    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept, quantization.block_size)
     return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 

@@ -44,6 +44,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
             _FLOATS, ctypes.c_int, _FLOATS, _COUNT,
         ],
     ),
+    "millis_multiply_blocks": (
+        None,
+        [
+            ctypes.c_int, _BYTES, _COUNT, _FLOATS, ctypes.c_void_p, *[_COUNT] * 4, _BYTES, *[_FLOATS] * 4, _COUNT,
+        ],
+    ),
     "millis_activate": (None, [ctypes.c_int, _FLOATS, _COUNT, _COUNT]),
 }  # fmt: skip
 

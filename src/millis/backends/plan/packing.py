@@ -1,8 +1,9 @@
 """Weights as the kernels read them.
 
 A matrix [O, I] lies in panels of 16 outputs, zeros where O is no multiple: fp32 as [panels, I, 16]; integers, four
-inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order. Rows of
-tables, biases and norms are padded with zeros to a multiple of 16.
+inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order; those of 4
+bits two a byte, as [panels, I / 8, 16, 4], with scales [panels, blocks, 16]. Rows of tables, biases and norms are
+padded with zeros to a multiple of 16.
 
 Integers are symmetric, s = max|w| / high of each output, or of the whole matrix; a table's rows have a scale each.
 """
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from millis.backends.onnx.blocks import block_scales
 
 PANEL = 16
 TINY = float(np.finfo(np.float32).tiny)
@@ -68,6 +71,28 @@ def integer_panels(values: NDArray[np.int8]) -> NDArray[np.int8]:
     full = np.zeros((padded(outputs), padded(inputs, 4)), np.int8)
     full[:outputs, :inputs] = values
     return np.ascontiguousarray(full.reshape(-1, PANEL, padded(inputs, 4) // 4, 4).transpose(0, 2, 1, 3))
+
+
+def blocked(weights: Floats, size: int) -> Integers:
+    """`weights` [O, I] on grids of -8..7, a scale for every `size` inputs of an output (`millis.backends.onnx.blocks`).
+
+    Returns:
+        Values [O, I] and scales [O, blocks].
+    """
+    outputs, inputs = weights.shape
+    blocks = np.pad(weights, ((0, 0), (0, -inputs % size))).reshape(outputs, -1, size)
+    scales = block_scales(blocks, 4)
+    values = np.clip(np.rint(blocks / scales[..., None]), -8, 7).astype(np.int8)
+    return Integers(values.reshape(outputs, -1)[:, :inputs], scales)
+
+
+def nibble_panels(values: NDArray[np.int8]) -> NDArray[np.int8]:
+    """-8..7 [O, I] → [panels, I / 8, 16, 4]: of eight inputs the first four in the lower halves, as 8 more."""
+    outputs, inputs = values.shape
+    full = np.full((padded(outputs), padded(inputs, 8)), 8, np.uint8)
+    full[:outputs, :inputs] = values + 8
+    lower, upper = np.moveaxis(full.reshape(-1, PANEL, padded(inputs, 8) // 8, 2, 4), 3, 0)
+    return np.ascontiguousarray((lower | upper << 4).transpose(0, 2, 1, 3)).view(np.int8)
 
 
 def table_rows(rows: NDArray[np.generic]) -> NDArray[np.generic]:

