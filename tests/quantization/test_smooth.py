@@ -126,3 +126,26 @@ def test_layers_that_read_one_tensor_share_the_quotient():
     assert first.tolist() == [[2.0, 6.0]]
     (other,) = divide(nn.Identity(), (torch.ones(1, 2),))
     assert other.tolist() == [[0.5, 2.0]]
+
+
+def test_a_table_that_is_the_output_matrix_too_keeps_its_rows():
+    torch.manual_seed(0)
+    table, inner = nn.Embedding(50, 16), nn.Linear(16, 16)
+    table.weight.data[:, 3] *= 30  # worth smoothing
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.inner, self.head = table, inner, nn.Linear(16, 50, bias=False)
+            self.head.weight = table.weight
+
+        def forward(self, input_ids, attention_mask):
+            return self.head(self.inner(self.table(input_ids)))
+
+    model, requests = Tied().eval(), texts()
+    done = smooth(model, requests, arithmetic(STATIC), 0.5)
+    assert done.smoothed
+    assert torch.equal(done.model.table.weight, table.weight)
+    for features in requests:
+        given = (torch.from_numpy(features.ids), torch.from_numpy(features.mask))
+        assert torch.allclose(done.model(*given), model(*given), rtol=1e-3, atol=1e-3)

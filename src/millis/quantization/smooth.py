@@ -81,7 +81,7 @@ def smooth(model: nn.Module, requests: Sequence[Features], arithmetic: Arithmeti
         if _error(layers, rows, s, arithmetic) < _error(layers, rows, torch.ones_like(s), arithmetic):
             divide = Divide(1 / s)
             for layer in layers:
-                layer.weight.mul_(s)
+                layer.weight = nn.Parameter(layer.weight * s)  # its own: a token table may have the one that it had
                 layer.register_forward_pre_hook(divide)
             smoothed += 1
     return Smoothed(model, smoothed, len(groups))

@@ -17,7 +17,7 @@ from millis.data.parallel.values import MONTHS
 from millis.store import fingerprint
 
 EVERY = [row for rows in corpus().values() for row in rows]
-FINGERPRINT = "650e7c08eddaf22a"
+FINGERPRINT = "437dbb17337cc8f9"
 
 
 def test_it_is_the_same_corpus_everywhere():
@@ -67,6 +67,14 @@ def test_what_held_out_templates_are_made_of_is_trained():
     for split in ("validation", "test"):
         for template in splits()[split]:
             assert len(template.parts) == 1 or all(trained[part] >= 2 and rows[part] >= 3 for part in template.parts)
+
+
+def test_facts_of_words_that_nothing_else_has_are_trained():
+    spoken = Counter(word for template in templates() for word in template.words)
+    facts = {split: [one for one in some if not one.parts[1:]] for split, some in splits().items()}
+    for split in ("validation", "test"):
+        assert facts[split] and all(spoken[word] > 1 for one in facts[split] for word in one.words)
+    assert any(one.parts == ("The courier left {my:parcel} in the rain.",) for one in facts["train"])
 
 
 def test_every_word_of_held_out_rows_is_trained():
@@ -132,7 +140,7 @@ def test_phrases_are_of_the_kinds_that_were_asked_for():
 
 
 def test_templates_that_say_too_little_are_reported(monkeypatch):
-    one = Template(("hello",), lambda rng: Triple(*(pick(rng, "abc") for _ in range(3))))
+    one = Template(("hello",), frozenset(), lambda rng: Triple(*(pick(rng, "abc") for _ in range(3))))
     monkeypatch.setattr(generate, "splits", lambda: {"train": (one,)})
     monkeypatch.setattr(generate, "ROWS", {"train": 4})
     with pytest.raises(ValueError, match=r"train: templates yield . rows of 4; add some"):

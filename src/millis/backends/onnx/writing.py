@@ -19,7 +19,7 @@ from millis.backends.onnx.quantize import quantize
 from millis.backends.onnx.session import open_inference
 from millis.backends.onnx.tied import share
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, difference
+from millis.backends.tracing import ABSOLUTE, RELATIVE, difference, quiet
 from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.quantization.ptq import prepare
@@ -59,7 +59,7 @@ def export_decoder(
             f"backend=onnxruntime cannot write a {type(model).__name__} as a decoder: expected a transformer whose "
             "parts are known (millis.models.anatomy). Use backend=eager"
         )
-    with scratch(fp32_bytes(model)) as folder:
+    with scratch(fp32_bytes(model)) as folder, quiet():
         if quantization is None:
             _save(graph(model), path, model)
             _check(model, path, signature)
