@@ -94,9 +94,9 @@ def test_an_artifact_writes_as_it_comes(records, place, capsys):
     artifact = f"artifact={records[0].artifact}"
     runner = load(records[0].artifact)
     assert isinstance(runner, Writer) and runner.generation.max_tokens == 6
-    prompt = "the cat sees"
+    prompt = "the cat sees the dog at"
     expected = runner.predict(prompt)
-    assert re.match(r" the (cat|dog|bird)", expected.text), "it has learned the grammar"
+    assert expected.text.startswith(" home.\n"), "it has learned the grammar"
     assert millis(place, "predict", artifact, "--", prompt) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{prompt}{expected.text}\n")
@@ -110,7 +110,7 @@ def test_artifacts_are_measured_side_by_side_and_reported(records, place, capsys
     data = ["data=local", f"data.path={place / 'data'}", "task=language_model", "task.passage=60"]
     own = f"records={place / 'measured.jsonl'}"
     assert millis(place, "benchmark", both, *data, *BRIEF, "benchmark.new_tokens=3", own) == 0
-    assert "first token" in " ".join(re.findall(r"\w+", capsys.readouterr().out))
+    assert re.search(r"first +per +\n.* token +token ", capsys.readouterr().out)
     measured = read_records(place / "measured.jsonl")
     for one, other in zip(measured, (records[0], records[-1]), strict=True):
         assert one.metrics.keys() >= TIMES
