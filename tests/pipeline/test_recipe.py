@@ -4,12 +4,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from labelled import outputs
 from recipes import recipe
 
 from millis.backends.cuda import Cuda
 from millis.backends.eager import Eager
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.onnxruntime_genai import OnnxRuntimeGenai
 from millis.backends.openvino import OpenVino
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import recipe_of
@@ -35,6 +37,8 @@ def configured(*overrides):
         (["student=teacher", "augmentation=typos"], r"augmentation=none$"),
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
+        (["backend=onnxruntime_genai", "pruning=heads"], "different numbers of heads, which backend=onnxruntime_genai"),
+        (["backend=onnxruntime_genai", "early_exit=joint"], "and backend=onnxruntime_genai runs whole models. Choose"),
         (["factorization=svd", "pruning=neurons"], "finds no matrices to cut: their rows and columns are mixed"),
         (["quantization=qat", "backend=eager"], "imitates the integers of onnxruntime and native, and backend=eager"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
@@ -179,3 +183,8 @@ def test_a_student_that_trains_trains_for_an_epoch():
 def test_a_teachers_answers_are_heard_where_a_stage_asks_for_them():
     assert recipe().hears_teacher
     assert not recipe(distillation=LogitDistillation(alpha=0.0)).hears_teacher
+
+
+def test_a_backend_that_only_writes_is_refused_for_labels():
+    with pytest.raises(MillisError, match=r"backend=onnxruntime_genai answers what comes next in a text, and logits"):
+        recipe(backend=OnnxRuntimeGenai()).check(outputs(2), teacher_seed=0)
