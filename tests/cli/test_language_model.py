@@ -139,6 +139,16 @@ def test_a_search_finds_students_that_write(records, place, capsys):
     assert (path.parent / "frontier.html").is_file()
 
 
+def test_a_student_on_onnxruntime_genai_writes_as_eager_does(records, place):
+    pytest.importorskip("onnxruntime_genai")
+    assert millis(place, "compress", *given(place, "student.layers=1", "backend=onnxruntime_genai")) == 0
+    found = [one for path in (place / "outputs" / "compress").glob("*/records.jsonl") for one in read_records(path)]
+    (student,) = (one for one in found if one.kind == "student" and "onnxruntime_genai" in one.name)
+    assert student.parity["label_agreement"] == 1
+    for prompt in ("the cat sees", "the"):
+        assert load(student.artifact).predict(prompt) == load(records[-1].artifact).predict(prompt)
+
+
 @pytest.mark.parametrize(("overrides", "message"), [
     (["student=bilstm"], "student=bilstm answers a text as a whole and each word of a text, and next answers what "
      "comes next in a text."),

@@ -4,12 +4,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from labelled import outputs
 from recipes import recipe
 
 from millis.backends.cuda import Cuda
 from millis.backends.eager import Eager
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.onnxruntime_genai import OnnxRuntimeGenai
 from millis.backends.openvino import OpenVino
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import recipe_of
@@ -38,6 +40,8 @@ def configured(*overrides):
         (["student=teacher", "augmentation=typos"], r"augmentation=none$"),
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
+        (["backend=onnxruntime_genai", "pruning=heads"], "different numbers of heads, which backend=onnxruntime_genai"),
+        (["backend=onnxruntime_genai", "early_exit=joint"], "and backend=onnxruntime_genai runs whole models. Choose"),
         (["factorization=svd", "pruning=neurons"], "finds no matrices to cut: their rows and columns are mixed"),
         (["quantization=qat", "backend=eager"], "imitates the integers of onnxruntime and native, and backend=eager"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
@@ -218,3 +222,8 @@ def test_how_tokens_are_chosen_is_described_as_any_group():
     said = recipe(backend=Eager(), generation=Greedy(max_tokens=9)).described
     assert said["generation"]["_target_"].endswith("Greedy") and said["generation"]["max_tokens"] == 9
     assert recipe().described["generation"]["_target_"].endswith(".none")
+
+
+def test_a_backend_that_only_writes_is_refused_for_labels():
+    with pytest.raises(MillisError, match=r"backend=onnxruntime_genai answers what comes next in a text, and logits"):
+        recipe(backend=OnnxRuntimeGenai()).check(outputs(2), teacher_seed=0)

@@ -124,4 +124,11 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> GenaiDecoder:
         MillisError: onnxruntime-genai is not installed, or the model is damaged.
     """
     backends.options(OnnxRuntimeGenai, manifest)
-    return open_decoder(folder, sizes.runtime_config(*sizes.checked(manifest.spec)), threads)
+    try:
+        expected = sizes.runtime_config(*sizes.checked(manifest.spec))
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:  # sizes that are absent, or none
+        raise MillisError(
+            f"the architecture in the manifest of {folder} has sizes that cannot be ({type(error).__name__}: {error}). "
+            "Make the artifact again"
+        ) from error
+    return open_decoder(folder, expected, threads)
