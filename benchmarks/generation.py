@@ -122,7 +122,7 @@ def forms(texts: list[str], size: int) -> None:
     with Table("form", "µs a text", "µs a token", title=f"{len(logits):,} tokens in the vocabulary, a form") as table:
         for name, (asked, text) in made.items():
             tokens = tokenizer.encode(text, add_special_tokens=False).ids
-            form = (grammar(*asked), serialized, ends, len(logits))
+            form = (grammar(*asked), lambda: serialized, ends, len(logits))
             times = in_turns({count: partial(write, tokens[:count], *form) for count in (0, len(tokens))})
             table.row(name, f"{times[0]:.3g}", f"{(times[len(tokens)] - times[0]) / len(tokens):.3g}")
 

@@ -1,5 +1,5 @@
-// Products of rounded rows with weights of 4 bits, a scale for each block of an output's inputs: sums of a block are
-// exact, blocks are added in fp32, in the same order for any number of rows.
+// Products of rounded rows with weights of 4 bits, a scale for each block of an output's inputs: sums of a block, or of
+// its parts of 8 * RUN inputs, are exact, and added in fp32, in the same order for any number of rows.
 // Included once for each instruction set, inside its namespace.
 
 // A tile's results: totals are NIBBLE times what they stand for.
@@ -33,13 +33,16 @@ static inline void block_tile(bool leads, const uint8_t* bytes, int64_t byte_str
 #pragma GCC unroll 8
     for (int row = 0; row < ROWS; ++row)
         for (int part = 0; part < PARTS; ++part) totals[row][part] = splat(0.0f);
-    for (int64_t begin = 0; begin < pairs; begin += in_block, scales += PANEL) {
-        const int64_t end = begin + in_block < pairs ? begin + in_block : pairs;
+    int64_t block_end = in_block;
+    for (int64_t begin = 0, end = 0; begin < pairs; begin = end) {
+        end = block_end - begin < RUN ? block_end : begin + RUN;
+        end = end < pairs ? end : pairs;
         Ints sums[ROWS][CHAINS][PARTS];
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; ++row)
             for (int chain = 0; chain < CHAINS; ++chain)
                 for (int part = 0; part < PARTS; ++part) sums[row][chain][part] = zeros();
+#pragma GCC unroll 4
         for (int64_t pair = begin; pair < end; ++pair, weights += PANEL * 4) {
             if (leads) fetch(weights + AHEAD);
 #pragma GCC unroll 8
@@ -50,8 +53,8 @@ static inline void block_tile(bool leads, const uint8_t* bytes, int64_t byte_str
                 for (int row = 0; row < ROWS; ++row) {
                     const uint8_t* eight = bytes + row * byte_stride + 8 * pair;
                     Ints &one = sums[row][0][part], &other = sums[row][CHAINS - 1][part];
-                    one = dot<false>(one, load_four(eight), first);
-                    other = dot<false>(other, load_four(eight + 4), second);
+                    one = dot_briefly(one, load_four(eight), first);
+                    other = dot_briefly(other, load_four(eight + 4), second);
                 }
             }
         }
@@ -60,11 +63,12 @@ static inline void block_tile(bool leads, const uint8_t* bytes, int64_t byte_str
             const Floats scale = load(scales + part * WIDTH);
 #pragma GCC unroll 8
             for (int row = 0; row < ROWS; ++row) {
-                Ints all = sums[row][0][part];
-                if (CHAINS > 1) all = add_ints(all, sums[row][CHAINS - 1][part]);
+                Ints all = widened(sums[row][0][part]);
+                if (CHAINS > 1) all = add_ints(all, widened(sums[row][CHAINS - 1][part]));
                 totals[row][part] = fma(to_floats(all), scale, totals[row][part]);
             }
         }
+        if (end == block_end) scales += PANEL, block_end += in_block;
     }
     finish<ROWS>(totals, steps, zero, matrix, panel, results, stride);
 }

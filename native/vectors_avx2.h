@@ -18,7 +18,7 @@ using Integers = __m256i;  // 8 channels x 4 weights, s8
 constexpr int WIDTH = 8;
 // Rows of a tile: what its sums, two weights, and what products need leave of 16 registers.
 constexpr int NARROW_ROWS = 3, WIDE_ROWS = 4, FLOAT_ROWS = 6;
-constexpr int BLOCK_ROWS = 3;
+constexpr int BLOCK_ROWS = 2;
 constexpr int TILE_PANELS = 1;
 
 static inline Floats load(const float* from) { return _mm256_loadu_ps(from); }
@@ -104,6 +104,13 @@ static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     const Ints pairs = _mm256_maddubs_epi16(inputs, weights);
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+
+// Sums of pairs in 16 bits, of no more than 8 products with weights of 4 bits: 8 * 2 * 255 * 8 = 32640.
+constexpr int64_t RUN = 4;
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return _mm256_add_epi16(sums, _mm256_maddubs_epi16(inputs, weights));
+}
+static inline Ints widened(Ints sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
 }  // namespace avx2
 }  // namespace millis

@@ -80,5 +80,11 @@ static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     return _mm512_dpbusd_epi32(sums, inputs, weights);
 }
 
+constexpr int64_t RUN = int64_t{1} << 32;  // a block's sums fit
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return _mm512_dpbusd_epi32(sums, inputs, weights);
+}
+static inline Ints widened(Ints sums) { return sums; }
+
 }  // namespace avx512
 }  // namespace millis

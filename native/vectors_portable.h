@@ -94,5 +94,11 @@ static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     return sums;
 }
 
+constexpr int64_t RUN = int64_t{1} << 32;  // a block's sums fit
+static inline Ints dot_briefly(Ints sums, Ints inputs, Integers weights) {
+    return dot<false>(sums, inputs, weights);
+}
+static inline Ints widened(Ints sums) { return sums; }
+
 }  // namespace portable
 }  // namespace millis

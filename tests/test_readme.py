@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from tiny import write_candidates, write_slots
+from tiny import write_candidates, write_slots, write_texts
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from millis import functions
@@ -43,6 +43,10 @@ TINY_MODEL = [
     "model=scratch", "model.layers=4", "model.hidden_size=64", "model.heads=4", "model.ffn_size=512",
     "model.vocab_size=400",
 ]  # fmt: skip
+TINY_DECODER = [
+    "model=scratch_decoder", "model.layers=4", "model.hidden_size=32", "model.heads=2", "model.key_value_heads=1",
+    "model.ffn_size=48", "model.vocab_size=300", "generation.max_tokens=4", "benchmark.new_tokens=3",
+]  # fmt: skip
 WITH_MODEL = ("train", "compress", "sweep")
 SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=1"]}
 SMALL["agent"] = ["port=0"]
@@ -71,6 +75,7 @@ def place(tmp_path_factory):
     for name, rows in (("collection", entries), ("train", asked), ("validation", asked[::3]), ("test", asked[1::3])):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "my" / "questions" / f"{name}.jsonl").write_text(lines)
+    write_texts(folder / "my")
     (folder / "texts.txt").write_text("where did my parcel go\nnobody answers the phone\n")
     return folder
 
@@ -171,7 +176,8 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     for artifact in plain_artifacts(place)[: line.count("FOLDER")]:
         line = line.replace("FOLDER", str(artifact), 1)
     _, command, *arguments = shlex.split(line)
-    small = SMALL.get(command, []) + (TINY_MODEL if command in WITH_MODEL and line not in DEFAULT_MODEL else [])
+    model = TINY_DECODER if "model=scratch_decoder" in line else TINY_MODEL
+    small = SMALL.get(command, []) + (model if command in WITH_MODEL and line not in DEFAULT_MODEL else [])
     texts = arguments[arguments.index("--") :] if "--" in arguments else []
     overrides = [argument for argument in arguments if argument not in texts]
     if "pruning=to_latency" in overrides:  # its table is of 26 models

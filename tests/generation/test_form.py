@@ -7,6 +7,7 @@ import pytest
 from decoders import HashedDecoder
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from millis import generation
 from millis.described import described
@@ -22,7 +23,7 @@ pytest.importorskip("llguidance")
 
 TOKENIZER = byte_pairs.train(["positive negative neutral 你好 the quick brown fox 0123456789 abc cab bca"] * 3, 330)
 SIZE, END = TOKENIZER.get_vocab_size(), TOKENIZER.token_to_id("</s>")
-VOCABULARY = Vocabulary((END,), TOKENIZER.decode, TOKENIZER.to_str())
+VOCABULARY = Vocabulary((END,), TOKENIZER.decode, TOKENIZER.to_str)
 PROMPT = TOKENIZER.encode("the fox").ids[:-1]
 
 
@@ -61,7 +62,7 @@ def test_guesses_do_not_change_what_is_chosen(seed, greedy):
         "a*b+",
         "(positive|negative): [1-9][0-9]?",
         "(你|好|🙂){2,4}",
-        r"\d\d-\d\d",
+        "[0-9]{2}-[0-9]{2}",
         '"[a-z]{0,9}"',
         "[^a]{4}",
     ],
@@ -200,7 +201,7 @@ def test_what_is_not_installed_is_named(monkeypatch):
             "end token. Use an artifact that has both",
         ),
         (
-            VOCABULARY._replace(serialized=wordpiece.train(["the quick fox"], 50, lowercase=True).to_str()),
+            VOCABULARY._replace(serialized=wordpiece.train(["the quick fox"], 50, lowercase=True).to_str),
             "generation.choices and generation.regex cannot be used with this tokenizer: ",
         ),
     ],
@@ -209,6 +210,19 @@ def test_what_cannot_be_written_is_refused(vocabulary, message):
     with pytest.raises(MillisError) as caught:
         begun(Greedy(choices=["yes", "no"]), vocabulary=vocabulary)
     assert str(caught.value).startswith(message)
+
+
+def test_a_vocabulary_that_cannot_spell_a_text_is_refused():
+    few = Tokenizer(models.BPE())
+    few.pre_tokenizer, few.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    few.train_from_iterator(["abc"], trainers.BpeTrainer(special_tokens=["</s>"], show_progress=False))
+    vocabulary = Vocabulary((0,), few.decode, few.to_str)
+    with pytest.raises(MillisError) as caught:
+        begun(Greedy(choices=["xyz"]), size=few.get_vocab_size(), vocabulary=vocabulary)
+    assert str(caught.value) == (
+        "no token of the vocabulary goes on to a text that generation.choices or generation.regex allows "
+        "(NoExtensionBias). Use a tokenizer that has every byte, or ask for another text"
+    )
 
 
 def test_a_decoder_of_fewer_tokens_is_refused():

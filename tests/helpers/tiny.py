@@ -76,6 +76,23 @@ def write_candidates(folder: Path, queries: int = 24) -> None:
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+def write_texts(folder: Path, rows: int = 24) -> None:
+    """Documents of plain text in `texts`; in `pairs` English and German lines, `en` and `de`, and lists `also`."""
+    animals = {"cat": "Katze", "cow": "Kuh", "hen": "Henne"}
+    for name in ("texts", "pairs"):
+        (folder / name).mkdir(parents=True)
+    for split, count in (("train", rows), ("validation", 8), ("test", 8)):
+        said = [
+            (f"the {[*animals][i % 3]} sees {i} mice", f"die {[*animals.values()][i % 3]} sieht {i} Mäuse")
+            for i in range(count)
+        ]
+        (folder / "texts" / f"{split}.txt").write_text("\n".join(english for english, _ in said), encoding="utf-8")
+        lines = [
+            json.dumps({"en": english, "de": german, "also": [german, german.title()]}) for english, german in said
+        ]
+        (folder / "pairs" / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
 def millis(place: Path, command: str, *arguments: str) -> int:
     own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict", "agent") else []
     texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []

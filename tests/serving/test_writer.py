@@ -244,6 +244,20 @@ def test_at_a_length_every_text_has_so_many_tokens_chosen_as_before(artifact, ge
     assert [len(runner.predict(text).tokens) for text in ("", PROMPT, long)] == [LONGEST // 2] * 3
 
 
+@pytest.mark.parametrize("kind", [Greedy, Sampling])
+def test_a_text_has_the_form_that_is_asked_for_but_where_lengths_are_timed(artifact, kind):
+    pytest.importorskip("llguidance")
+    choices = ("the cat sat", "a dog", "größer ist die 猫")
+    runner = artifact(kind(choices=choices))
+    for text in ("", PROMPT, " ".join(TEXTS)):
+        found = runner.predict(text)
+        assert (found.text in choices, found.ended) == (True, "end")
+        assert "".join(runner.stream(text)) == found.text
+    assert artifact(kind(regex="[0-9]{3}")).predict(PROMPT).text.isdigit()
+    runner.at_length(9)
+    assert len(runner.predict(PROMPT).tokens) == 9
+
+
 def test_a_request_is_the_prompt_of_a_passage(runner):
     assert runner.request("the quick brown fox jumps") == "the quick"
 

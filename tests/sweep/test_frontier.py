@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from millis.errors import MillisError
-from millis.metrics import judged, named, score
+from millis.metrics import judged, named, score, value
 from millis.metrics.accuracy import Accuracy
 from millis.record import Record
+from millis.report.tables import frontier_rows, headline
 from millis.sweep.frontier import frontier, non_dominated
 
 TEXTS = 100
@@ -211,6 +212,38 @@ def test_a_metric_may_run_the_other_way(monkeypatch: pytest.MonkeyPatch) -> None
     assert found.majority == 0.0
     refused(wrong, "objective errors is 'maximize', but lower is better: expected minimize",
             objectives={"errors": "maximize"})  # fmt: skip
+
+
+def test_texts_are_judged_resampled_and_reported() -> None:
+    # Three of four texts right word for word; a model that writes nothing right is told from it, and marked.
+    right = ["the parcel is on its way", ["the bill is wrong", "this bill is wrong"], "please call me back now", "yes"]
+    texts = right * 10
+    written = {
+        "teacher": [one if isinstance(one, str) else one[0] for one in texts],
+        "near": [
+            text if text != "yes" else "no" for text in [one if isinstance(one, str) else one[1] for one in texts]
+        ],
+        "far": ["the parcel"] * 40,
+    }
+    metric = named("bleu", (), "written")
+    records = []
+    for ms, (name, answers) in zip((4.0, 2.0, 1.0), written.items(), strict=True):
+        kept = value("bleu", metric, answers, texts)
+        made = record(name, 90, ms, "teacher" if name == "teacher" else "student", quality="bleu")
+        metrics = {**made.metrics, "bleu": kept}
+        metrics = {name: value for name, value in metrics.items() if name != "accuracy"} | {"speedup": 4 / ms}
+        records.append(replace(
+            made, metrics=metrics, predictions=answers, references=texts, judged=judged({"bleu": metric})
+        ))  # fmt: skip
+    records = [Record.from_json(one.to_json()) for one in records]
+    found = frontier(records, resamples=50)
+    assert [one.on_frontier for one in found.standings] == [True, True, True]
+    assert found.of(records[2]).unbeaten == "the most frequent answer to every text"
+    rows = frontier_rows(records, found)
+    assert [row.show("bleu") for row in rows if row.kind == "teacher"] == ["100 BLEU"]
+    near = next(row for row in rows if row.name == "near")
+    assert near.show("quality_drop").endswith(" BLEU") and 0 < near.metrics["quality_drop"] < 10
+    assert " BLEU (" in headline(rows)
 
 
 def test_deterministic_by_seed_and_json_able() -> None:

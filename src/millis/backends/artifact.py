@@ -1,6 +1,7 @@
 """Writing an artifact: weights, tokenizer and manifest appear together, or not at all."""
 
 import copy
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from millis.models.outputs import writes
 from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
-from millis.storage.manifest import TOKENIZER, Manifest, seal
+from millis.storage.manifest import DRAFT, TOKENIZER, Manifest, open_manifest, seal
 from millis.store import atomic_folder
 from millis.traits import DATA_SIZES, SEGMENTS, WRITES, has
 from millis.types import Archivable, Backend, Features
@@ -26,6 +27,7 @@ def write_artifact(
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
     storage: Archived | None = None,
+    draft: Path | None = None,
 ) -> Manifest:
     """Write the deployable folder; an artifact that was there is replaced.
 
@@ -38,6 +40,7 @@ def write_artifact(
         quantization: What the backend does to the weights.
         calibration: Training texts, tokenised (`millis.quantization.calibration.sample`), for a quantization that
             `calibrates`.
+        draft: Artifact of a smaller model of the same tokenizer, which is copied into this one.
         storage: Puts the files into one archive; None leaves them as the backend wrote them.
 
     Returns:
@@ -48,7 +51,25 @@ def write_artifact(
             one of fixed sizes a model that drops tokens, or it cannot read archives; nothing is left behind.
     """
     archivable = backend if isinstance(backend, Archivable) else None
-    if storage is not None and archivable is None:
+    _check(backend, manifest, storage)
+    with atomic_folder(folder) as temporary:
+        write = _segmented(backend) if manifest.spec.exits else backend.write
+        notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
+        tokenizer.save(str(temporary / TOKENIZER))
+        described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
+        options: dict[str, Any] = asdict(backend)
+        stored = None
+        if storage is not None and archivable is not None:
+            stored = storage.pack(temporary, archivable.take_apart(temporary))
+        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
+        if draft is not None:
+            _copy_draft(draft, temporary)
+        return seal(temporary, written)
+
+
+def _check(backend: Backend, manifest: Manifest, storage: Archived | None) -> None:
+    """Refuse what a backend cannot write; as `write_artifact`."""
+    if storage is not None and not isinstance(backend, Archivable):
         raise MillisError(
             f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
             "or eager"
@@ -63,17 +84,21 @@ def write_artifact(
             f"the model writes token by token, and backend={backend.name} does not. Choose backend=native, onnxruntime "
             "or eager"
         )
-    with atomic_folder(folder) as temporary:
-        write = _segmented(backend) if manifest.spec.exits else backend.write
-        notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
-        tokenizer.save(str(temporary / TOKENIZER))
-        described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
-        options: dict[str, Any] = asdict(backend)
-        stored = None
-        if storage is not None and archivable is not None:
-            stored = storage.pack(temporary, archivable.take_apart(temporary))
-        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
-        return seal(temporary, written)
+
+
+def _copy_draft(draft: Path, folder: Path) -> None:
+    """Put a smaller model's artifact beside the files of a larger.
+
+    Raises:
+        MillisError: it is none, or reads other tokens.
+    """
+    open_manifest(draft)
+    if (draft / TOKENIZER).read_bytes() != (folder / TOKENIZER).read_bytes():
+        raise MillisError(
+            f"the smaller model in {draft} has another tokenizer than the model that it guesses for: expected a "
+            "student of the same teacher, with its whole vocabulary"
+        )
+    shutil.copytree(draft, folder / DRAFT)
 
 
 def _segmented(backend: Any) -> Any:

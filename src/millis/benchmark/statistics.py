@@ -105,6 +105,16 @@ def writing(names: Sequence[str], stages: NDArray[np.float64], tokens: int, proc
     return Summary(metrics, intervals)
 
 
+def guessed(counts: Sequence[Mapping[str, int]]) -> dict[str, float]:
+    """`accepted_share` (0..1) of the guesses that were looked at, where any were.
+
+    Args:
+        counts: Of each process, how many were right (`accepted`) and wrong (`refused`).
+    """
+    accepted, refused = (sum(one[name] for one in counts) for name in ("accepted", "refused"))
+    return {"accepted_share": accepted / (accepted + refused)} if accepted + refused else {}
+
+
 def merged(first: Summary, second: Summary) -> Summary:
     """Both as one."""
     return Summary(first.metrics | second.metrics, first.intervals | second.intervals)

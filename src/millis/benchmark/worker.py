@@ -14,6 +14,7 @@ Requests, one key each:
     burst: {...}              see `_Timer.burst`; value: [requests][stages + 3], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
     stream: {...}             see `_Timer.stream`; value: {"seconds", "latency_ms"}
+    guesses: null             value: {"accepted", "refused"}: of all timed requests of a model that writes
     peak: null                value: peak resident memory, bytes
 
 While it warms up, which may take long, it writes an empty line every few requests: it is alive.
@@ -41,6 +42,7 @@ class _Timer:
     def __init__(self, runner: "Runner", alive: "Callable[[], None]") -> None:
         self.runner, self.alive = runner, alive
         self.texts: list[Text] = []
+        self.guesses = {"accepted": 0, "refused": 0}
 
     def first(self, text: Any) -> dict[str, Any]:
         self.runner.predict(self._request(text))
@@ -146,7 +148,7 @@ class _Timer:
         from time import perf_counter_ns as clock
 
         stamps: list[tuple[int, ...]] = []
-        stages = [stage for _, stage in self.runner.stages]
+        names, stages = zip(*self.runner.stages, strict=True)
         texts = [self.texts[i] for i in order]
         gc.collect()
         gc.disable()
@@ -161,6 +163,9 @@ class _Timer:
                 after = waited()
                 others, throttled = after.others - before.others, after.throttled - before.throttled
                 stamps.append((*readings, others, throttled))
+                if "write" in names:
+                    self.guesses["accepted"] += given.accepted
+                    self.guesses["refused"] += given.refused
         finally:
             gc.enable()
         return stamps
@@ -210,6 +215,7 @@ def _serve(timer: _Timer, answers: IO[str]) -> None:
         "burst": lambda options: timer.burst(**options),
         "shape": lambda options: timer.shape(**options),
         "stream": lambda options: timer.stream(**options),
+        "guesses": lambda _: timer.guesses,
         "peak": lambda _: peak_memory_bytes(),
     }
     for line in sys.stdin:

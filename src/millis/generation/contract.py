@@ -35,7 +35,8 @@ class Generation(ABC):
         stop: Strings before the first of which the text ends.
         choices: Strings of which the text is one; leave out what the prompt ends with, and mind that most tokenizers
             have a space before a word in its token.
-        regex: An expression (of the Rust crate `regex`, without look-around) that the text matches, from end to end.
+        regex: An expression that the text matches from end to end: of the Rust crate `regex`, without look-around, its
+            \\d digits of all scripts.
         draft: What guesses tokens so that several are read at once; None reads one by one. The text is the same.
 
     Raises:
@@ -72,6 +73,11 @@ class Generation(ABC):
                 f"generation.min_tokens={self.min_tokens} with choices or a regex, which say how long a text is: "
                 "expected 0. Say it in the regex"
             )
+
+    @property
+    def smaller(self) -> str:
+        """Folder of the artifact whose model guesses; empty where none does."""
+        return getattr(self.draft, "artifact", "")
 
     @abstractmethod
     def chooser(self) -> Choose:

@@ -9,6 +9,7 @@ with, whatever the vocabulary, where an index of all states would take seconds.
 """
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
@@ -56,7 +57,7 @@ class Form:
 
     Args:
         grammar: See above.
-        serialized: Text of `tokenizer.json`.
+        serialized: Gives the text of `tokenizer.json`.
         ends: Ids of the tokens that end a text.
         size: V of the decoder.
 
@@ -65,13 +66,13 @@ class Form:
             the decoder, or an expression that is too large.
     """
 
-    def __init__(self, grammar: str, serialized: str | None, ends: tuple[int, ...], size: int) -> None:
+    def __init__(self, grammar: str, serialized: Callable[[], str] | None, ends: tuple[int, ...], size: int) -> None:
         if serialized is None or not ends:
             raise MillisError(
                 "generation.choices and generation.regex need the tokenizer (its tokenizer.json) and an end token: got "
                 f"{'no tokenizer' if serialized is None else 'no end token'}. Use an artifact that has both"
             )
-        self._matcher = _matcher(grammar, serialized, ends, size).deep_copy()
+        self._matcher = _matcher(grammar, serialized(), ends, size).deep_copy()
         self._size = size
 
     def possible(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,9 +85,8 @@ class Form:
         may = np.unpackbits(mask, count=self._size, bitorder="little").view(np.bool_)
         if self._matcher.is_error() or not may.any():
             raise MillisError(
-                "no token goes on with what generation.choices or generation.regex asks for: "
-                f"{_told(self._matcher.get_error()) or 'the vocabulary cannot spell it'}. Use a tokenizer over bytes, "
-                "or ask for less"
+                "no token of the vocabulary goes on to a text that generation.choices or generation.regex allows "
+                f"({_told(self._matcher.get_error())}). Use a tokenizer that has every byte, or ask for another text"
             )
         return np.where(may, logits, np.float32(-np.inf))
 

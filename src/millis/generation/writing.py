@@ -30,12 +30,13 @@ class Vocabulary(NamedTuple):
     Args:
         ends: Ids of the tokens that end a text; none where only its length does.
         decode: Ids to text.
-        serialized: Text of its `tokenizer.json`, which forms need (`millis.generation.form`).
+        serialized: Gives the text of its `tokenizer.json`, which is asked for by forms alone, once a text
+            (`millis.generation.form`).
     """
 
     ends: tuple[int, ...]
     decode: Decode
-    serialized: str | None = None
+    serialized: Callable[[], str] | None = None
 
 
 class Written(NamedTuple):

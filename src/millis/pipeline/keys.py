@@ -30,6 +30,7 @@ from millis.pipeline.inputs import Inputs
 from millis.pipeline.recipe import Recipe
 from millis.quantization.processor import reduces_range
 from millis.record import Record
+from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.store import file_sha256, fingerprint
 from millis.types import Text
 
@@ -117,7 +118,8 @@ def deployed(recipe: Recipe) -> list[Any]:
     """How weights become an artifact."""
     more = [made for made in (recipe.generation, recipe.storage) if made is not None]
     parts = [recipe.backend, recipe.quantization, *more]
-    return [described(part) for part in parts]
+    smaller = "" if recipe.generation is None else recipe.generation.smaller
+    return [*(described(part) for part in parts), *([file_sha256(Path(smaller) / MANIFEST)] if smaller else [])]
 
 
 def benchmark(options: Options) -> str:

@@ -138,8 +138,9 @@ def write(run: Run, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
         assert recipe.quantization.calibration is not None
         texts = sample(train, recipe.quantization.calibration.texts)
     written = write_artifact(
-        folder, model, planned.tokenizer, recipe.backend, manifest, recipe.quantization, texts, recipe.storage
-    )
+        folder, model, planned.tokenizer, recipe.backend, manifest, recipe.quantization, texts, recipe.storage,
+        None if recipe.generation is None or not recipe.generation.smaller else Path(recipe.generation.smaller),
+    )  # fmt: skip
     if not planned.spec.exits:
         return written
     assert recipe.early_exit is not None

@@ -40,7 +40,8 @@ from millis.types import Output
 USUAL = "native"  # the runtime that names do not say
 SETTINGS = ("optimizer", "trainer", "ensemble", "blend", "seed")  # fields that are no method
 NOTHING = {TARGET: f"{none.__module__}.{none.__qualname__}"}
-ANSWERING = ("student", "early_exit", "tokens")  # groups whose methods may refuse outputs (`check_outputs`)
+ANSWERING = ("student", "factorization", "early_exit", "tokens", "backend")
+"""Groups whose methods may refuse outputs (`check_outputs`)."""
 
 
 def is_none(described: Any) -> bool:
@@ -131,7 +132,9 @@ class Recipe:
     def alone(self, **methods: Any) -> Self:
         """This recipe with no method but `methods`: the references of every table."""
         student, backend = methods.pop("student"), methods.pop("backend")
-        nothing = {one.name: None for one in fields(self) if one.default is None and one.name != "generation"}
+        nothing: dict[str, Any] = {one.name: None for one in fields(self) if one.default is None}
+        if self.generation is not None:
+            nothing["generation"] = replace(self.generation, draft=None)
         return replace(self, student=student, backend=backend, ensemble=(), blend=False, **{**nothing, **methods})
 
     @property
@@ -177,9 +180,11 @@ class Recipe:
 
     @property
     def weights_decide(self) -> bool:
-        """Whether latency depends on the weights: they say which layers stay in fp32, or what is computed."""
+        """Whether latency depends on the weights: they say which layers stay in fp32, what is computed, or which
+        guesses are right."""
         fallback = self.quantization is not None and self.quantization.fallback is not None
-        return fallback or self.early_exit is not None or self.tokens is not None
+        guesses = self.generation is not None and self.generation.draft is not None
+        return fallback or guesses or self.early_exit is not None or self.tokens is not None
 
     @property
     def stages(self) -> list[Stage]:

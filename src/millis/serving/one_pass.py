@@ -98,6 +98,11 @@ class Runner:
             with self._learning:
                 self._stepwise.learn_times(self._reader.examples())
 
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written, for which this is a `millis.serving.writer.Writer`."""
+        return False
+
     def request(self, text: Text) -> Text:
         """What a user would send of a text of the data: the text."""
         return text

@@ -13,7 +13,7 @@ from millis.serving import cascade, first_request, stepwise
 from millis.serving.one_pass import Runner
 from millis.serving.reader import Reader, TextKeeper
 from millis.serving.writer import Writer
-from millis.storage.manifest import Manifest, open_manifest
+from millis.storage.manifest import DRAFT, Manifest, open_manifest
 from millis.types import Decoder, Session
 
 
@@ -39,15 +39,22 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
     reader = Reader.of(folder, manifest)
-    runner = _runner(manifest, reader, session)
+    runner = _runner(manifest, reader, session, _smaller(folder / DRAFT, threads))
     first_request.check(folder, manifest, reader, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 
 
-def _runner(manifest: Manifest, reader: Reader, session: Session) -> Runner:
+def _runner(manifest: Manifest, reader: Reader, session: Session, smaller: Decoder | None) -> Runner:
     if writes(manifest.spec.outputs) and hasattr(session, "begin"):
-        return Writer(manifest, reader, cast(Decoder, session))
+        return Writer(manifest, reader, cast(Decoder, session), smaller)
     return Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session)
+
+
+def _smaller(folder: Path, threads: int) -> Decoder | None:
+    """The model that guesses, where an artifact has one."""
+    if not folder.is_dir():
+        return None
+    return cast(Decoder, _session(folder, open_manifest(folder, verify=False), threads))
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:

@@ -8,7 +8,7 @@ What judges the model's likelihoods, `compute` and `answer`, reads a text as a w
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -26,6 +26,8 @@ from millis.storage.manifest import Manifest
 from millis.tasks.contract import Answer, Prompting
 from millis.types import Decoder, Text, Timed
 
+ANYTHING: dict[str, Any] = {"stop": (), "choices": (), "regex": None}  # what lets a text go on whatever it says
+
 
 class Reply(NamedTuple):
     """What was written.
@@ -34,11 +36,14 @@ class Reply(NamedTuple):
         text: Without the prompt, up to a stop string.
         tokens: That were written.
         ended: Why there are no more (`millis.generation.writing.Ended`).
+        accepted, refused: Tokens that were guessed right, and wrong (`millis.generation.writing.Written`).
     """
 
     text: str
     tokens: tuple[int, ...]
     ended: str
+    accepted: int = 0
+    refused: int = 0
 
     def value(self) -> str:
         """The text."""
@@ -52,19 +57,20 @@ class Writer(Runner):
         manifest: What the artifact is.
         reader: Of the artifact's requests.
         decoder: The weights on a backend.
+        smaller: Those of the model that guesses, where one does.
     """
 
-    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder) -> None:
+    def __init__(self, manifest: Manifest, reader: Reader, decoder: Decoder, smaller: Decoder | None = None) -> None:
         super().__init__(manifest, reader, decoder)
+        self._smaller = smaller
         self._tokens = cast(Tokenizer, reader.tokenizer)
         before, after = manifest.spec.around
         self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
-        self._vocabulary = Vocabulary(
-            manifest.spec.ends, partial(_text, self._tokens)
-        )  # a method would keep the runner
+        decode, serialized = partial(_text, self._tokens), cache(partial(_serialized, self._tokens))
+        self._vocabulary = Vocabulary(manifest.spec.ends, decode, serialized)  # methods would keep the runner
 
     def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
         """What comes after `text`.
@@ -102,7 +108,7 @@ class Writer(Runner):
                 f"benchmark.new_tokens={tokens}: expected at least 2, of which the first is timed by itself, and at "
                 f"most half of the {self.manifest.max_length} tokens that the model reads. Raise task.max_length"
             )
-        self.generation = replace(self.generation, max_tokens=tokens, min_tokens=tokens, stop=())
+        self.generation = replace(self.generation, max_tokens=tokens, min_tokens=tokens, **ANYTHING)
 
     def request(self, text: Text) -> Text:
         """The prompt that a text of the data stands for."""
@@ -115,9 +121,9 @@ class Writer(Runner):
         return self._task.judged_as_written
 
     def beside(self, decoder: Decoder) -> "Writer":
-        """The same on another runtime, as `decoder` has loaded it."""
+        """The same on another runtime, as `decoder` has loaded it; nothing is guessed."""
         other = Writer(self.manifest, cast(Reader, self._reader), decoder)
-        other.generation = self.generation
+        other.generation = replace(self.generation, draft=None)
         return other
 
     def cut(self, text: Text) -> int:
@@ -132,9 +138,7 @@ class Writer(Runner):
     @cached_property
     def _whole(self) -> Tokenizer:
         """The tokenizer without truncation."""
-        tokenizer = Tokenizer.from_str(self._tokens.to_str())
-        tokenizer.no_truncation()
-        return tokenizer
+        return _whole(self._tokens)
 
     def _ids(self, encoding: Any) -> list[int]:
         """A prompt's tokens, without those that end a text."""
@@ -158,7 +162,8 @@ class Writer(Runner):
         return np.array(ids, np.int64)
 
     def _first(self, prompt: NDArray[np.int64]) -> Writing:
-        return self.generation.begin(cast(Decoder, self._session), prompt, self._vocabulary, self.manifest.max_length)
+        decoder, room = cast(Decoder, self._session), self.manifest.max_length
+        return self.generation.begin(decoder, prompt, self._vocabulary, room, self._smaller)
 
     def _write(self, writing: Writing) -> Writing:
         writing.finish()
@@ -166,11 +171,22 @@ class Writer(Runner):
 
     def reply(self, writing: Writing) -> Reply:
         """A text that was written as an answer."""
-        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended))
+        return Reply(writing.text(), tuple(writing.tokens), str(writing.ended), writing.accepted, writing.refused)
 
     _STAGES: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "tokenize": _framed, "feed": _prompt, "first": _first, "write": _write, "decode": reply
     }  # fmt: skip
+
+
+def _whole(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy without truncation."""
+    found = Tokenizer.from_str(tokenizer.to_str())
+    found.no_truncation()
+    return found
+
+
+def _serialized(tokenizer: Tokenizer) -> str:
+    return str(_whole(tokenizer).to_str())
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

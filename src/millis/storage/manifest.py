@@ -28,6 +28,7 @@ from millis.types import Choice, Output, Per, Signature
 NAMES_BYTES = 2**16  # as much as some thousand names of labels take
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
+DRAFT = "draft"  # folder of a smaller model's artifact, in that of the model which it guesses for
 FORMAT = "millis-artifact"
 VERSION = 2
 VERSIONS = (1, VERSION)  # that are read

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,7 +18,7 @@ from millis.data.parallel.values import MONTHS
 from millis.store import fingerprint
 
 EVERY = [row for rows in corpus().values() for row in rows]
-FINGERPRINT = "650e7c08eddaf22a"
+FINGERPRINT = "437dbb17337cc8f9"
 
 
 def test_it_is_the_same_corpus_everywhere():
@@ -67,6 +68,14 @@ def test_what_held_out_templates_are_made_of_is_trained():
     for split in ("validation", "test"):
         for template in splits()[split]:
             assert len(template.parts) == 1 or all(trained[part] >= 2 and rows[part] >= 3 for part in template.parts)
+
+
+def test_facts_of_words_that_nothing_else_has_are_trained():
+    spoken = Counter(word for template in templates() for word in template.words)
+    facts = {split: [one for one in some if not one.parts[1:]] for split, some in splits().items()}
+    for split in ("validation", "test"):
+        assert facts[split] and all(spoken[word] > 1 for one in facts[split] for word in one.words)
+    assert any(one.parts == ("The courier left {my:parcel} in the rain.",) for one in facts["train"])
 
 
 def test_every_word_of_held_out_rows_is_trained():
@@ -132,7 +141,7 @@ def test_phrases_are_of_the_kinds_that_were_asked_for():
 
 
 def test_templates_that_say_too_little_are_reported(monkeypatch):
-    one = Template(("hello",), lambda rng: Triple(*(pick(rng, "abc") for _ in range(3))))
+    one = Template(("hello",), frozenset(), lambda rng: Triple(*(pick(rng, "abc") for _ in range(3))))
     monkeypatch.setattr(generate, "splits", lambda: {"train": (one,)})
     monkeypatch.setattr(generate, "ROWS", {"train": 4})
     with pytest.raises(ValueError, match=r"train: templates yield . rows of 4; add some"):
@@ -143,3 +152,12 @@ def test_the_corpus_needs_the_standard_library_only():
     script = "import sys, millis.data.parallel.generate; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "transformers", "tokenizers", "omegaconf", "msgspec"} & set(loaded)
+
+
+def test_the_card_states_the_counts():
+    card = (Path(generate.__file__).parent / "CARD.md").read_text(encoding="utf-8")
+    for split, rows in corpus().items():
+        english, german = (sum(len(row.text[i].split()) for row in rows) / len(rows) for i in (0, 1))
+        characters = sum(len(row.text.chinese) for row in rows) / len(rows)
+        made = len({row.template for row in rows})
+        assert f"| {split} | {len(rows)} | {made} | {english:.1f}, {german:.1f} | {characters:.1f} |" in card

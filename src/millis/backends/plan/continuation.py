@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from millis.backends.plan import library
 from millis.backends.plan.file import Mapped
 from millis.backends.plan.session import MESSAGE_BYTES, PlanSession, address, refuse
+from millis.backends.room import check_room
 from millis.errors import MillisError
 
 
@@ -75,14 +76,10 @@ class PlanContinuation:
                 it was.
         """
         given = np.ascontiguousarray(tokens, np.int64)
-        if given.ndim != 1 or not len(given):
-            raise MillisError(f"tokens of shape {list(given.shape)} are to be read; expected [K], K at least 1")
+        if given.ndim != 1:
+            raise MillisError(f"tokens of shape {list(given.shape)} are to be read; expected [K]")
         count = len(given)
-        if self._length + count > self._room:
-            raise MillisError(
-                f"{count} tokens are to be read after {self._length}, and there is room for {self._room}: begin with "
-                "more room, or rewind"
-            )
+        check_room(self._length, count, self._room)
         results, wrong = np.empty((count if every else 1, self._decoder.width), np.float32), ctypes.c_int64()
         code = self._read(
             self._begun, address(given), count, self._length, every, address(results), None, ctypes.byref(wrong)

@@ -1,9 +1,9 @@
 """The corpus: templates, which of them are held out, and rows of what they say.
 
 A template is a sentence with all its words but for things, adjectives and values: a frame with an action or a state in
-A template is a sentence with all its words but for things, adjectives and values: a frame with an action or a state
-in it, or a fact. Each split has templates of its own, so a model meets no test template in training; but every frame,
+it, or a fact. Each split has templates of its own, so a model meets no test template in training; but every frame,
 action and state of a held-out one is trained with others, and every word of it is in a training row.
+
 Standard library only, and `random()` alone of its generators: the same rows in every Python.
 """
 
@@ -27,11 +27,13 @@ from millis.data.parallel.states import State
 
 SEED = 2026
 ROWS = {"train": 8000, "validation": 800, "test": 1200}
+ROUNDS = 40  # in which each template has its turn, until there are enough rows
 HELD_OUT = {"validation": 0.08, "test": 0.12}  # of the templates
 MOST_HELD_OUT = 0.4  # of the templates of a frame, an action or a state
 KNOWN = {True: ("the", "the", "this"), False: ("the", "the", "this", "my", "my")}  # articles, by whether not my
 MANY = {True: 0.2, False: 0.08}  # of phrases, by whether they are new
 SEVERAL = Triple("+", "+", "+")
+TURNS_OF_FACTS = 5  # in one of any other template: they have the most words that nothing else has
 OPENED, CLOSED = 0.12, 0.2  # of rows
 REASONS_PER_ACTION = 4  # states that are given as the reason of an action, of each frame
 
@@ -41,9 +43,11 @@ class Template(NamedTuple):
 
     Args:
         parts: Names of its frame, action and state, or of its fact.
+        words: That it is written with.
     """
 
     parts: tuple[str, ...]
+    words: frozenset[str]
     draw: Callable[[Random], Triple]
 
 
@@ -104,7 +108,8 @@ def _acted(frame: Frame, action: Action, mine: bool, state: State | None = None)
         return _framed(rng, frame.said, Meaning(mine, values.draw(rng), x, action=action, state=state))
 
     asked = frame.said.english if mine else f"{frame.said.english} (to customers)"
-    return Template((asked, action.key, *([state.one] if state else [])), draw)
+    parts = (asked, action.key, *([state.one] if state else []))
+    return Template(parts, _words_of(frame.said) | _words_of(action.said), draw)
 
 
 def _own(english: str) -> list[str]:
@@ -119,7 +124,7 @@ def _said(frame: Frame, state: State) -> Template:
         x = phrase(rng, [state.kind], ["got" if got else "", "plain" if "old" in frame.marks else ""])
         return _framed(rng, frame.said, Meaning(True, values.draw(rng), x, state=state))
 
-    return Template((frame.said.english, state.one), draw)
+    return Template((frame.said.english, state.one), _words_of(frame.said), draw)
 
 
 def _stated(fact: Fact, mine: bool) -> Template:
@@ -128,7 +133,7 @@ def _stated(fact: Fact, mine: bool) -> Template:
         y = phrase(rng, [fact.kind], fact.marks, [x.thing.english]) if x else None
         return _framed(rng, fact.said, Meaning(mine, values.draw(rng), x, y))
 
-    return Template((fact.said.english,), draw)
+    return Template((fact.said.english,), _words_of(fact.said), draw)
 
 
 def _fits(frame: Frame, action: Action) -> bool:
@@ -187,14 +192,17 @@ def templates() -> tuple[Template, ...]:
 
 @cache
 def splits() -> dict[str, tuple[Template, ...]]:
-    """Templates by split: of no frame, action or state is too much held out, and of facts none that stands alone."""
+    """Templates by split: of no frame, action or state is too much held out, and no fact of words that no other has."""
     every = templates()
+    spoken = Counter(word for template in every for word in template.words)
     total = Counter(part for template in every for part in template.parts)
     held: Counter[str] = Counter()
     found: dict[str, list[Template]] = {split: [] for split in ROWS}
     for template in every:
-        alone = len(template.parts) == 1
-        fits = alone or all(held[part] < MOST_HELD_OUT * total[part] - 1 for part in template.parts)
+        if template.parts[1:]:
+            fits = all(held[part] < MOST_HELD_OUT * total[part] - 1 for part in template.parts)
+        else:
+            fits = all(spoken[word] > 1 for word in template.words)
         split = next((name for name, share in HELD_OUT.items() if len(found[name]) < share * len(every)), "train")
         if fits and split != "train":
             found[split].append(template)
@@ -209,6 +217,11 @@ def words(text: Triple) -> set[str]:
     bare = [re.findall(r"[^\W\d_]+", one.casefold()) for one in text[:2]]
     tagged = (f"{language}:{word}" for language, some in zip(("en", "de"), bare, strict=True) for word in some)
     return {*tagged, *(character for character in text.chinese if character >= "\u4e00")}
+
+
+@cache
+def _words_of(pattern: Triple) -> frozenset[str]:
+    return frozenset(words(Triple(*(re.sub(r"\{[^{}]*\}", " ", one) for one in pattern))))
 
 
 def normalised(text: str) -> str:
@@ -229,7 +242,8 @@ def corpus() -> dict[str, tuple[Row, ...]]:
     for split, wanted in ROWS.items():
         rng = Random(f"{SEED}/{split}")
         rows: list[Row] = []
-        for template in chain.from_iterable([splits()[split]] * 40):
+        turns = [template for template in splits()[split] for _ in range(1 if template.parts[1:] else TURNS_OF_FACTS)]
+        for template in chain.from_iterable([turns] * ROUNDS):
             text = template.draw(rng)
             forms = set(map(normalised, text))
             if not forms & seen and (split == "train" or words(text) <= known):
