@@ -116,7 +116,7 @@ class LanguageModel:
         return self.described()
 
     def answer(self, outputs: Outputs, encoding: Any) -> Likelihood:
-        """The likelihood of a text, without the special tokens after it, and without a first token that none is before."""
+        """The likelihood of a text but for the special tokens after it, and for a first token that none is before."""
         tokens, text = encoding.encoding, encoding.text
         ids = np.asarray(read_of(tokens), np.int64)  # of a text without any too
         places, special = tokens.offsets, tokens.special_tokens_mask
