@@ -10,7 +10,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
 
 
 def write_plans(made: Path) -> None:
-    """A model of each family on backend=native, in fp32 and in int8."""
+    """A model of each family on backend=native, in fp32, int8 and int4."""
     import torch
 
     from millis.backends.artifact import write_artifact
@@ -44,7 +44,8 @@ def write_plans(made: Path) -> None:
         },
     }.items():  # fmt: skip
         task = LanguageModel().described() if name == "decoder" else answering("no", "yes")
-        for kind, quantization in {"fp32": None, "int8": Quantization()}.items():
+        blocks = Quantization(weights=4, activations="none", block_size=16)
+        for kind, quantization in {"fp32": None, "int8": Quantization(), "int4": blocks}.items():
             described = Manifest(name, "", read(spec), task, ("input_ids", "attention_mask"), 12)
             write_artifact(made / f"{name}-{kind}", build(read(spec)), _words(), Native(), described, quantization)
 
