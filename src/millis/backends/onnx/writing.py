@@ -28,7 +28,7 @@ from millis.types import Features, Signature
 
 ONE_RANGE = (
     "tokens that are read at once share one range of activations, so a text is less exact in one piece than token by "
-    "token; quantization=weights_only_8 rounds each token by itself"
+    "token; quantization=weight_only_8 rounds each token by itself"
 )
 PIECES = (4, 1, 1, 3)  # how many tokens are read at a time, where a text is read in pieces
 
