@@ -38,6 +38,8 @@ const Kernels* kernels_of(int set) {
     return set == PORTABLE ? &portable::KERNELS : nullptr;
 }
 
+using Handle = std::shared_ptr<Opened>;  // texts that are under way keep the plan, too
+
 void tell(char* message, int64_t room, const char* text) {
     if (room <= 0) return;
     std::strncpy(message, text, static_cast<size_t>(room) - 1);
@@ -64,7 +66,8 @@ void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64
     const Kernels* kernels = kernels_of(set);
     if (kernels == nullptr) return tell(message, room, "this processor lacks the instructions"), nullptr;
     try {
-        return new Opened(read_plan(data, size, words, count), kernels, std::clamp(threads, int64_t{1}, MOST_THREADS));
+        return new Handle(std::make_shared<Opened>(read_plan(data, size, words, count), kernels,
+                                                   std::clamp(threads, int64_t{1}, MOST_THREADS)));
     } catch (const std::system_error& error) {
         const std::string said = std::string("no threads: ") + error.what();
         return tell(message, room, said.c_str()), nullptr;
@@ -74,8 +77,8 @@ void* millis_open(const uint8_t* data, int64_t size, const int64_t* words, int64
 }
 
 void millis_close(void* model) {
-    Opened* opened = static_cast<Opened*>(model);
-    if (!opened->is_of_another_process()) delete opened;
+    Handle* opened = static_cast<Handle*>(model);
+    if (!(*opened)->is_of_another_process()) delete opened;
 }
 
 // Outputs of [count, length] ids into `results`, one array after the other; where `times` is given, the nanoseconds of
@@ -83,7 +86,7 @@ void millis_close(void* model) {
 int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64_t* types, const float* states,
                int64_t count, int64_t length, float* results, int64_t* times, int64_t* wrong) {
     try {
-        return static_cast<Opened*>(model)->run(Batch{ids, mask, types, states, count, length}, results, times, wrong);
+        return (*static_cast<Handle*>(model))->run(Batch{ids, mask, types, states, count, length}, results, times, wrong);
     } catch (const std::exception&) {
         return NO_MEMORY;
     }
@@ -93,7 +96,7 @@ int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64
 // message that is empty where memory is short.
 void* millis_begin(void* model, int64_t room, char* message, int64_t message_room) {
     try {
-        return new Continuation(*static_cast<Opened*>(model), room);
+        return new Continuation(*static_cast<Handle*>(model), room);
     } catch (const Refused& refused) {
         return tell(message, message_room, refused.what()), nullptr;
     } catch (const std::exception&) {
@@ -101,7 +104,10 @@ void* millis_begin(void* model, int64_t room, char* message, int64_t message_roo
     }
 }
 
-void millis_end(void* continuation) { delete static_cast<Continuation*>(continuation); }
+void millis_end(void* continuation) {
+    Continuation* text = static_cast<Continuation*>(continuation);
+    if (!text->is_of_another_process()) delete text;
+}
 
 // As `Continuation::read`.
 int millis_read(void* continuation, const int64_t* tokens, int64_t count, int64_t before, int every, float* results,

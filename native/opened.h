@@ -23,6 +23,14 @@ struct Batch {
     int64_t count, length;
 };
 
+// Memory of a text that is read piece by piece: of a call, and what is kept of earlier tokens.
+struct Page {
+    int64_t room = 0;  // tokens
+    Room work;
+    Memory memory;
+    std::vector<float*> past;
+};
+
 class Opened {
   public:
     Opened(Reading reading, const Kernels* kernels, int64_t threads)
@@ -48,6 +56,24 @@ class Opened {
         return code;
     }
 
+    // A page with room for so many tokens, of a text that has ended; none, where none has so much.
+    std::unique_ptr<Page> page(int64_t room) {
+        const std::lock_guard<std::mutex> lock(idle_lock_);
+        const auto found = std::find_if(pages_.begin(), pages_.end(), [&](const auto& one) { return one->room >= room; });
+        if (found == pages_.end()) {
+            if (!pages_.empty()) pages_.pop_back();  // another takes its place when the text ends
+            return nullptr;
+        }
+        std::unique_ptr<Page> page = std::move(*found);
+        pages_.erase(found);
+        return page;
+    }
+
+    void give_back(std::unique_ptr<Page> page) {
+        const std::lock_guard<std::mutex> lock(idle_lock_);
+        pages_.push_back(std::move(page));
+    }
+
     // The outputs of the group's tokens, which are there.
     void compute(Room& room) {
         room.turn(reading_);
@@ -64,6 +90,7 @@ class Opened {
     Model model_;
     std::mutex idle_lock_;
     std::vector<std::unique_ptr<Room>> idle_;
+    std::vector<std::unique_ptr<Page>> pages_;  // of texts that have ended
 
     std::unique_ptr<Room> borrowed() {
         const std::lock_guard<std::mutex> lock(idle_lock_);

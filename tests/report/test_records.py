@@ -40,7 +40,8 @@ def test_what_writes_has_columns_of_its_first_token_and_of_each_after_it(records
     both = record_metrics([records[0], written(records[1])])
     at = both.index("first_token_p50_ms")
     assert both[at : at + 3] == ["first_token_p50_ms", "per_token_p50_ms", "latency_p50_ms"]
-    assert [name for name in both if name not in both[at : at + 2]] == plain
+    left_out = {"latency_p99_ms", "cold_start_ms"}  # there is no room for them
+    assert [name for name in both if name not in both[at : at + 2]] == [one for one in plain if one not in left_out]
     assert record_cells(written(records[0]), both)[at + 1 : at + 3] == ["2.50 ms", "0.750 ms"]
     assert record_cells(records[0], both)[at + 1 : at + 3] == ["", ""]
     console = Console(file=io.StringIO(), width=200)

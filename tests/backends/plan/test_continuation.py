@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -79,6 +80,44 @@ def test_a_text_keeps_its_decoder(mapped):
     del text
     gc.collect()
     assert gone() is None
+
+
+def test_a_text_may_lie_where_others_have_lain(mapped):
+    native, alone, chance = PlanDecoder(mapped), PlanDecoder(mapped), np.random.default_rng(0)
+    under_way = []
+    for seed in range(60):
+        ids = tokens(seed, int(chance.integers(1, 150)))
+        text = native.begin(len(ids) + int(chance.integers(0, 9)))
+        under_way = [*under_way, text][-int(chance.integers(1, 4)) :]  # some end, in any order
+        fresh = PlanDecoder(mapped).begin(len(ids)) if seed % 20 == 0 else alone.begin(len(ids))
+        assert np.array_equal(text.read(ids, every=True), fresh.read(ids, every=True))
+
+
+def test_a_text_outlives_the_handle_of_its_plan(mapped):
+    native, ids = library.load(), tokens(0, 5)
+    session = PlanDecoder(mapped)
+    expected = session.begin(5).read(ids)
+    numbers, message, wrong = words.words(mapped), ctypes.create_string_buffer(300), ctypes.c_int64()
+    model = native.millis_open(
+        mapped.data.ctypes.data, len(mapped.data), numbers.ctypes.data, len(numbers), library.chosen(), 1, message, 300
+    )
+    text = native.millis_begin(model, 5, message, 300)
+    native.millis_close(model)
+    found = np.empty((1, VOCABULARY), np.float32)
+    code = native.millis_read(text, ids.ctypes.data, 5, 0, 0, found.ctypes.data, None, ctypes.byref(wrong))
+    native.millis_end(text)
+    assert code == 0 and np.array_equal(found, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_of_a_process_with_a_text_ends(mapped):
+    text = PlanDecoder(mapped, threads=2).begin(40)
+    text.read(tokens(0, 30))
+    if (child := os.fork()) == 0:
+        del text
+        gc.collect()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.parametrize("threads", [1, 2])
