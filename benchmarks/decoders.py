@@ -39,15 +39,21 @@ from millis.traits import WRITES, has
 from millis.types import Decoder
 from millis.waiting import waited_ns
 
+
+def blocks(bits: int, size: int) -> Quantization:
+    return Quantization(weights=bits, activations="none", block_size=size)
+
+
 REFERENCE = "eager fp32"
-BLOCKS = {bits: Quantization(weights=bits, activations="none", block_size=32) for bits in (8, 4)}
 VARIANTS = {
     REFERENCE: (Eager(), None),
     "eager int8": (Eager(), Quantization()),
     "onnxruntime fp32": (OnnxRuntime(), None),
     "onnxruntime int8": (OnnxRuntime(), Quantization()),
-    "onnxruntime int8 weights": (OnnxRuntime(), BLOCKS[8]),
-    "onnxruntime int4 weights": (OnnxRuntime(), BLOCKS[4]),
+    "onnxruntime int8 weights": (OnnxRuntime(), blocks(8, 32)),
+    "onnxruntime int8 weights, blocks of 128": (OnnxRuntime(), blocks(8, 128)),
+    "onnxruntime int4 weights": (OnnxRuntime(), blocks(4, 32)),
+    "onnxruntime int4 weights, blocks of 128": (OnnxRuntime(), blocks(4, 128)),
     "native fp32": (Native(), None),
     "native int8": (Native(), Quantization()),
 }

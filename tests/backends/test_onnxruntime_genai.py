@@ -167,6 +167,33 @@ def test_a_config_that_names_a_library(copied):
         opened(copied)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"hidden_size": None}, {"num_key_value_heads": 7}, {"max_position_embeddings": "x"}]
+)
+def test_a_manifest_whose_sizes_cannot_be(copied, changes):
+    manifest = open_manifest(copied)
+    encoder = {**manifest.spec.encoder, **changes}
+    described = replace(manifest, spec=replace(manifest.spec, encoder=encoder))
+    with pytest.raises(MillisError, match=r"sizes that cannot be|is not what the manifest's architecture asks for"):
+        backend.load(copied, described, 1)
+
+
+def test_a_runtime_that_fails_is_told(artifact):
+    class Failing:
+        def append_tokens(self, tokens):
+            raise RuntimeError("at some place:\nno such operator.")
+
+    text = opened(artifact).begin(4)
+    text._generator = Failing()
+    with pytest.raises(MillisError) as error:
+        text.read(tokens(0, 2))
+    assert str(error.value) == (
+        "onnxruntime-genai cannot read 2 tokens after 0: no such operator. Begin with less room, or make the artifact "
+        "again"
+    )
+    assert text.length == 0
+
+
 def test_a_missing_runtime_names_the_extra(artifact, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime_genai", None)
     with pytest.raises(MillisError, match=r"needs onnxruntime-genai: pip install 'millis\[genai\]'"):
@@ -245,7 +272,7 @@ def test_integers_are_smaller_and_near(tmp_path, artifact, precision):
     ],
 )
 def test_a_model_that_it_cannot_run_is_refused_at_once(tmp_path, changes, told):
-    message = rf"backend=onnxruntime_genai cannot run {told}.*Use backend=native or backend=eager, which take it"
+    message = rf"backend=onnxruntime_genai cannot run {told}.*Use backend=native or backend=eager"
     with pytest.raises(MillisError, match=message):
         write(tmp_path / "artifact", writer(**EVEN | changes))
     assert not (tmp_path / "artifact").exists()

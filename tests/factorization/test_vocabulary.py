@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from causal import NEXT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,12 @@ def test_bad_input():
         MillisError, match=r"^factorization\.common=1\.0: expected a share of the vocabulary, 0 up to 1"
     ):
         Vocabulary(common=1.0)
+
+
+def test_a_vocabulary_whose_tokens_are_asked_for_stays():
+    with pytest.raises(MillisError) as error:
+        Vocabulary().check_outputs((NEXT,))
+    assert str(error.value) == (
+        "factorization=vocabulary answers a text as a whole and each word of a text, and next answers what comes next "
+        "in a text. Choose another, or factorization=none"
+    )

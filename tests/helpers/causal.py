@@ -86,11 +86,20 @@ def speaker(seed=0, tokenizer=TOKENIZER, **changes):
     return writer(seed=seed, vocab_size=tokenizer.get_vocab_size(), **changes)
 
 
-def written(folder, model=None, tokenizer=TOKENIZER, backend=None, max_length=LONGEST, quantization=None, **changes):
+def written(
+    folder,
+    model=None,
+    tokenizer=TOKENIZER,
+    backend=None,
+    max_length=LONGEST,
+    quantization=None,
+    storage=None,
+    **changes,
+):
     """The folder of an artifact that writes."""
     model = speaker(tokenizer=tokenizer) if model is None else model
     described = Manifest(
         "writer", "", model.spec, {"name": "language_model"}, ("input_ids", "attention_mask"), max_length, **changes
     )
-    write_artifact(folder, model, tokenizer, backend or Eager(), described, quantization)
+    write_artifact(folder, model, tokenizer, backend or Eager(), described, quantization, storage=storage)
     return folder

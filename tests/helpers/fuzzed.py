@@ -241,6 +241,29 @@ def data(folder: Path, random: Random) -> Callable[[], Any]:
 
 def records(folder: Path, random: Random) -> Callable[[], Any]:
     """The records of a study, read and drawn."""
+    return _records(folder, random, lambda record: record)
+
+
+def written(folder: Path, random: Random) -> Callable[[], Any]:
+    """The same of a study whose models answer texts."""
+    from millis import metrics
+
+    said, bleu = ("no", "yes it is", "yes it was so"), metrics.named("bleu", (), "written")
+
+    def texts(record: Any) -> Any:
+        answers = [said[1 + answer % 2] for answer in record.predictions]
+        right = [said[1] if index % 2 else list(said[1:]) for index in record.references]
+        quality = {"bleu": metrics.value("bleu", bleu, answers, right)}
+        others = {name: value for name, value in record.metrics.items() if not name.endswith("accuracy")}
+        judged = metrics.judged({"bleu": bleu})
+        return replace(
+            record, predictions=answers, references=right, quality="bleu", judged=judged, metrics=others | quality
+        )
+
+    return _records(folder, random, texts)
+
+
+def _records(folder: Path, random: Random, made: Callable[[Any], Any]) -> Callable[[], Any]:
     import runpy
 
     from millis.cli.report import _objectives
@@ -255,7 +278,8 @@ def records(folder: Path, random: Random) -> Callable[[], Any]:
     if not source.exists():
         study = runpy.run_path(str(Path(__file__).parents[1] / "report" / "synthetic.py"))["study"]()[:3]
         analysed = {"curves": [_POINT], "profile": [_OPERATOR], "limit": _LIMIT}
-        write_records(source, [replace(_short(study[0]), analysis=analysed), *map(_short, study[1:])])
+        short = [made(_short(record)) for record in study]
+        write_records(source, [replace(short[0], analysis=analysed), *short[1:]])
     lines = source.read_text(encoding="utf-8").splitlines()
     at = random.randrange(len(lines))
     if random.random() < 0.1:
@@ -278,7 +302,7 @@ def records(folder: Path, random: Random) -> Callable[[], Any]:
 
 
 KINDS: dict[str, Case] = {
-    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, data, records)
+    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, data, records, written)
 }
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,

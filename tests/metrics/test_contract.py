@@ -158,5 +158,15 @@ def test_a_metric_without_statistics_is_computed_for_every_resample():
     assert (metric.better, metric.unit) == ("higher", "")
 
 
+def test_items_are_of_one_kind():
+    assert items([0, 2]).dtype.kind == "i" and items([0.5]).dtype.kind == "f" and not len(items([]))
+    assert items(["a", ("b", "c")]).tolist() == ["a", ("b", "c")] and items([[1, [2]], []]).tolist() == [(1, (2,)), ()]
+    for mixed in ([0, [1]], ["a", 1], [1.0, "a"]):
+        with pytest.raises(
+            MillisError, match=r"got answers of two kinds, such as .* and .*: expected one for all items"
+        ):
+            items(mixed)
+
+
 def test_accuracy_knows_nothing_of_labels():
     assert Accuracy.of(LABELS) == Accuracy.of([]) == Accuracy()

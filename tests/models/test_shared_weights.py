@@ -4,13 +4,17 @@ import copy
 
 import pytest
 import torch
-from causal import writer
+from causal import writer, written
 from safetensors.torch import load_file
 from torch import nn
 
 from millis import models
 from millis.models.shared_weights import unshared
 from millis.pipeline.models_on_disk import keep, restore
+from millis.quantization.spec import Quantization
+from millis.serving.runner import load
+from millis.storage.archived import Archived
+from millis.storage.manifest import open_manifest, size_bytes
 
 TABLE, MATRIX = "encoder.embed_tokens.weight", "head.next.weight"
 
@@ -59,3 +63,29 @@ def test_they_stay_one_through_copies_training_and_precision():
     torch.optim.SGD(again.parameters(), 0.1).step()
     assert is_tied(again) and not torch.equal(again.head["next"].weight, before)
     assert sum(parameter is again.head["next"].weight for parameter in again.parameters()) == 1
+
+
+@pytest.mark.parametrize("storage", [None, Archived(1.0, ("zlib",), ())], ids=["files", "archive"])
+def test_an_artifact_has_them_once_and_reads_them_as_one(tmp_path, storage):
+    models_ = {"tied": writer(vocab_size=280), "apart": writer(vocab_size=280, tied=False)}
+    sizes = {}
+    for name, model in models_.items():
+        folder = written(tmp_path / name, model, storage=storage)
+        sizes[name] = size_bytes(open_manifest(folder))
+        found = load(folder)._session.model
+        assert is_tied(found) == (name == "tied")
+        assert torch.equal(found.head["next"].weight, model.head["next"].weight)
+    if storage is None:
+        assert sizes["apart"] - sizes["tied"] == pytest.approx(280 * 24 * 4, abs=500)
+    assert sizes["apart"] > sizes["tied"] + 280 * 24
+
+
+def test_integers_take_the_place_of_one_of_two_names(tmp_path):
+    """int8 is of linear layers: the matrix has integers, the table of token vectors stays as it was."""
+    model = writer(vocab_size=280)
+    runner = load(written(tmp_path / "a", model, quantization=Quantization()))
+    found = runner._session.model
+    assert torch.equal(found.encoder.embed_tokens.weight, model.encoder.embed_tokens.weight)
+    step = model.head["next"].weight.abs().amax() / 127
+    assert (found.head["next"].weight().dequantize() - model.head["next"].weight).abs().max() <= step
+    assert len(runner.predict("the cat").tokens) > 0

@@ -13,6 +13,7 @@ from millis.data.bundled import Bundled
 from millis.early_exit.recipe import EarlyExit
 from millis.early_exit.training import Joint
 from millis.factorization.vocabulary import Vocabulary
+from millis.generation.greedy import Greedy
 from millis.models.load import Pretrained
 from millis.models.ngram_student import NgramStudent
 from millis.models.student import TransformerStudent
@@ -286,3 +287,17 @@ def test_records_are_measured_together_in_any_order():
     assert keys.together([two, one], Options()) == key
     renamed = SimpleNamespace(id="2", name="two #2")
     assert len({key, keys.together([one, renamed], Options()), keys.together([one, two], Options(seed=1))}) == 3
+
+
+# What is written.
+
+
+def test_how_tokens_are_chosen_needs_no_other_weights_but_another_artifact():
+    assert weights(generation=Greedy()) == weights(generation=Greedy(max_tokens=9)) == weights()
+    ways = [recipe(), recipe(generation=Greedy()), recipe(generation=Greedy(max_tokens=9))]
+    said = [str(keys.deployed(way)) for way in ways]
+    assert len(set(said)) == 3
+
+
+def test_another_number_of_written_tokens_is_another_measurement():
+    assert keys.benchmark(Options(new_tokens=16)) != keys.benchmark(Options()) == keys.benchmark(Options(new_tokens=32))

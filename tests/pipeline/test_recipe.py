@@ -4,23 +4,28 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from labelled import outputs
 from recipes import recipe
 
 from millis.backends.cuda import Cuda
 from millis.backends.eager import Eager
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.onnxruntime_genai import OnnxRuntimeGenai
 from millis.backends.openvino import OpenVino
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import recipe_of
 from millis.distillation.logit_distillation import LogitDistillation
 from millis.errors import MillisError
+from millis.generation.greedy import Greedy
+from millis.generation.sampling import Sampling
 from millis.models.student import Teacher
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Calibration, Quantization
 from millis.storage.archived import Archived
 from millis.storage.sharing import Sharing
 from millis.training.fit import Fit
+from millis.types import Output
 
 
 def configured(*overrides):
@@ -35,6 +40,8 @@ def configured(*overrides):
         (["student=teacher", "augmentation=typos"], r"augmentation=none$"),
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
+        (["backend=onnxruntime_genai", "pruning=heads"], "different numbers of heads, which backend=onnxruntime_genai"),
+        (["backend=onnxruntime_genai", "early_exit=joint"], "and backend=onnxruntime_genai runs whole models. Choose"),
         (["factorization=svd", "pruning=neurons"], "finds no matrices to cut: their rows and columns are mixed"),
         (["quantization=qat", "backend=eager"], "imitates the integers of onnxruntime and native, and backend=eager"),
         (["student=teacher", "early_exit=joint"], "early_exit happens while a student trains, and student=teacher is"),
@@ -179,3 +186,44 @@ def test_a_student_that_trains_trains_for_an_epoch():
 def test_a_teachers_answers_are_heard_where_a_stage_asks_for_them():
     assert recipe().hears_teacher
     assert not recipe(distillation=LogitDistillation(alpha=0.0)).hears_teacher
+
+
+NEXT = (Output("next", "token", 0, "next"),)
+LABEL = (Output("intent", "text", 3),)
+
+
+def test_a_task_whose_models_write_has_a_way_and_a_backend_of_it():
+    recipe(backend=Eager(), generation=Greedy()).check(NEXT, teacher_seed=0)
+    recipe().check(LABEL, teacher_seed=0)
+
+
+@pytest.mark.parametrize(("parts", "outputs", "message"), [
+    ({"generation": Greedy()}, LABEL, "the task's answers are not written, so there is nothing to choose: "
+     "generation=none"),
+    ({"backend": Eager()}, NEXT, "the task's models write, and generation=none: expected a way, such as "
+     "generation=greedy"),
+    ({"backend": OpenVino(), "generation": Greedy()}, NEXT, "backend=openvino does not write token by token: choose "
+     "native, onnxruntime or eager"),
+])  # fmt: skip
+def test_what_cannot_write_is_refused(parts, outputs, message):
+    with pytest.raises(MillisError) as error:
+        recipe(**parts).check(outputs, teacher_seed=0)
+    assert str(error.value) == message
+
+
+def test_a_reference_writes_as_the_recipe_does():
+    way = Sampling(temperature=0.5)
+    alone = recipe(backend=Eager(), generation=way).alone(student=Teacher(), backend=Native())
+    assert alone.generation == way
+    assert recipe().alone(student=Teacher(), backend=Native()).generation is None
+
+
+def test_how_tokens_are_chosen_is_described_as_any_group():
+    said = recipe(backend=Eager(), generation=Greedy(max_tokens=9)).described
+    assert said["generation"]["_target_"].endswith("Greedy") and said["generation"]["max_tokens"] == 9
+    assert recipe().described["generation"]["_target_"].endswith(".none")
+
+
+def test_a_backend_that_only_writes_is_refused_for_labels():
+    with pytest.raises(MillisError, match=r"backend=onnxruntime_genai answers what comes next in a text, and logits"):
+        recipe(backend=OnnxRuntimeGenai()).check(outputs(2), teacher_seed=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from causal import writer
 from torch import nn
 
 from millis import models
@@ -152,3 +153,8 @@ def test_settings_out_of_range(settings, message):
     with pytest.raises(MillisError) as error:
         ToLatency(**{"target_speedup": 2.0, **settings})
     assert str(error.value).startswith(message)
+
+
+def test_gates_are_refused():
+    with pytest.raises(MillisError, match=r"^pruning to a latency knows no gates and no root mean square norms, which"):
+        ToLatency(2.0).importance(writer(), [])

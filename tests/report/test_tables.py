@@ -71,6 +71,11 @@ def test_a_metric_that_runs_the_other_way(records: list[Record], frontier: Front
     assert tables.comparison(nats(records)[:1] + nats(records)[3:4])[0].change == "+2.00 nats"
 
 
+def test_a_headline_leaves_out_a_speed_up_that_a_record_lacks(rows: list[tables.Row]) -> None:
+    bare = [replace(row, metrics={name: x for name, x in row.metrics.items() if name != "speedup"}) for row in rows]
+    assert " at the median, with accuracy 93.5 " in tables.headline(bare)
+
+
 def test_headline_where_nothing_is_near(rows: list[tables.Row]) -> None:
     far = [row for row in rows if row.name in ("teacher", "transformer 3x384", "static 256")]
     assert "none is within a point" in tables.headline(far)

@@ -7,6 +7,8 @@ from specs import static
 from millis.errors import MillisError
 from millis.storage.manifest import FILE_NAME, Manifest, open_manifest, seal, size_bytes
 from millis.tasks.classification import Classification
+from millis.tasks.language_model import LanguageModel
+from millis.types import Output
 
 
 @pytest.fixture
@@ -28,6 +30,7 @@ def artifact(tmp_path):
 
 FILE = {"sha256": "0", "bytes": 1}
 TASK = answering("no", "yes")
+GREEDY = "millis.generation.greedy.Greedy"
 
 
 def edit(artifact, **changes):
@@ -149,3 +152,35 @@ def test_a_changed_file_is_found_unless_nobody_looks(artifact):
     with pytest.raises(MillisError, match=r"is damaged: weights does not match its checksum. Copy or make it again"):
         open_manifest(artifact)
     assert open_manifest(artifact, verify=False).name == "tiny"
+
+
+def writes(artifact, **changes):
+    """Makes the artifact one that says which of 12 tokens comes next."""
+    spec = {
+        "family": "transformer", "encoder": {"model_type": "llama", "vocab_size": 12}, "pooling": "mean",
+        "dropout": 0.0, "outputs": [["next", "token", 12, "next"]],
+    }  # fmt: skip
+    edit(artifact, spec=spec | changes.pop("spec", {}), task={"name": "language_model"}, **changes)
+
+
+def test_the_width_over_a_vocabulary_is_the_models(artifact):
+    writes(artifact)
+    manifest = open_manifest(artifact)
+    assert manifest.signature.outputs == manifest.spec.outputs == (Output("next", "token", 12, "next"),)
+    assert manifest.answers == LanguageModel() and manifest.generation is None
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"spec": {"outputs": [["next", "token", 12, "one"]]}}, "task answers the next token: expected 12, one for each"),
+    ({"spec": {"outputs": [["next", "text", 12, "next"]]}}, "task answers the next token: expected 12 (next), one for"),
+    ({"spec": {"outputs": [["next", "token", 12, "next"]] * 2}}, "task answers the next token: expected 12 of next"),
+    ({"spec": {"outputs": [["next", "token", -1, "next"]]}}, "outputs[0][2] is -1: expected int >= 0"),
+    ({"generation": 3}, "generation is 3: expected object | null, got int"),
+    ({"generation": {"_target_": "millis.generation.best.Best"}}, "generation._target_ is 'millis.generation.best"),
+    ({"generation": {"_target_": GREEDY, "temperature": 1}}, "generation has no 'temperature'"),
+])  # fmt: skip
+def test_a_manifest_of_what_writes_that_is_wrong(artifact, changes, message):
+    writes(artifact, **changes)
+    with pytest.raises(MillisError) as error:
+        open_manifest(artifact)
+    assert f"{FILE_NAME} is damaged: " in str(error.value) and message in str(error.value)

@@ -1,6 +1,7 @@
 """AdamW's groups and schedule, by hand, on a model with the names that real encoders have."""
 
 import pytest
+from causal import writer
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -214,3 +215,19 @@ def test_an_end_within_the_warm_up_ends_the_warm_up():
     decay = Decay(warmup_steps=10, total_steps=100)
     decay.redraw(5, 7)  # step 5 of the warm-up has 6 / 10
     assert [decay(step) for step in (5, 6, 7)] == [pytest.approx(0.6), pytest.approx(0.3), 0]
+
+
+def test_llama_names_have_layers_norms_and_tables():
+    """A tied table is one parameter, at the rate of the embeddings: it is the first of its names."""
+    model = writer()
+    optimizer, _ = AdamW(lr=1.0, head_lr=2.0, layer_decay=0.5, weight_decay=0.1)(model, 10)
+    groups = optimizer.param_groups
+    of = {id(parameter): group for group in groups for parameter in group["params"]}
+    names = dict(model.named_parameters())
+    found = {name: (of[id(value)]["initial_lr"], of[id(value)]["weight_decay"] > 0) for name, value in names.items()}
+    assert found["encoder.embed_tokens.weight"] == (0.25, True) and "head.next.weight" not in names
+    assert found["encoder.layers.0.self_attn.q_proj.weight"] == (0.5, True)
+    assert found["encoder.layers.1.mlp.gate_proj.weight"] == (1.0, True)
+    assert found["encoder.layers.0.input_layernorm.weight"] == (0.5, False)
+    assert found["encoder.norm.weight"][1] is False
+    assert sum(len(group["params"]) for group in groups) == len(names)

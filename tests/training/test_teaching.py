@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from causal import NEXT, writer
 from labelled import counted, said
 
 from millis import models
 from millis.data.batches import Rows
+from millis.data.encode import Encoded
+from millis.data.references import IGNORED
 from millis.distillation.attention import Attention
 from millis.distillation.contract import Pair
 from millis.distillation.embedding import Embedding
@@ -19,11 +22,12 @@ from millis.distillation.stages import TwoStage
 from millis.distillation.teacher_cache import teacher_logits
 from millis.distillation.weight import Linear
 from millis.models.features import Feature
+from millis.training import teaching as teachings
 from millis.training.callbacks import CachedTeacher, OnlineTeacher
 from millis.training.fit import Fit
 from millis.training.module import VALIDATION, TextModule
 from millis.training.optim import AdamW
-from millis.training.teaching import teaching
+from millis.training.teaching import logit_bytes, teaching
 
 TERMS = {
     "states": Hidden(1.0, "mse", "uniform"),
@@ -115,6 +119,36 @@ def test_logits_alone_are_cached_or_on_line_as_ever(pair, tmp_path):
     (callback,) = taught.callbacks
     assert isinstance(callback, OnlineTeacher)
     assert (callback.teacher, set(callback.features), callback.rows) == (pair.teacher, set(), None)
+
+
+def test_the_bytes_of_logits_are_counted_at_targets(pair):
+    assert logit_bytes(pair) == 4 * 24 * 2  # a row of two logits a text
+    ids = np.arange(3, 10, dtype=np.int32)
+    asked = np.array([4, 5, IGNORED, 7, 8, 9, IGNORED])
+    tokens = Encoded(ids, None, np.array([0, 3, 7]), {"next": asked}, (NEXT._replace(width=0),), 0)
+    rows = Rows(tokens, 0)
+    assert logit_bytes(Pair(writer(seed=1), writer(), rows, rows)) == 4 * 5 * 48  # over the vocabulary
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_logits_that_are_too_many_are_computed_in_every_step_and_that_is_said(pair, tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(teachings, "LOGITS_BYTES", 4 * 24 * 2 - 1)
+    method = Distillation(alpha=0.5, cache=cache)
+    taught = teaching(method, method.objective(counted([12, 12])), pair, tmp_path / "f", forbidden)
+    (callback,) = taught.callbacks
+    assert isinstance(callback, OnlineTeacher) and not taught.cached
+    assert taught.message == "teacher: 192 B of logits, so it runs in every step"
+    monkeypatch.setattr(teachings, "LOGITS_BYTES", 4 * 24 * 2)
+    logits = said(np.zeros((24, 2), np.float32))
+    assert teaching(method, method.objective(counted([12, 12])), pair, tmp_path / "f", lambda: logits).cached == cache
+
+
+def test_features_beside_logits_that_are_too_many_are_not_cached_either(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(teachings, "LOGITS_BYTES", 1)
+    method = FeatureDistillation(terms=TERMS)
+    taught = teaching(method, method.objective(counted([12, 12]), pair), pair, tmp_path / "f", forbidden)
+    assert taught.message.endswith("in half precision: beside 192 B of logits, so the teacher runs in every step")
+    assert [type(callback) for callback in taught.callbacks] == [OnlineTeacher] and not (tmp_path / "f").exists()
 
 
 def test_features_that_fit_are_cached_and_that_is_said(pair, split, tmp_path):

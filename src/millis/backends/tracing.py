@@ -50,10 +50,19 @@ def difference(model: nn.Module, session: Session, signature: Signature) -> str 
                 shapes = f"{list(ours.shape)}, expected {list(theirs.shape)}"
                 return f"{output.name} is {shapes} at batch {batch}, length {length}"
             read = mask > 0 if output.per == "token" else ...
-            if not np.allclose(ours[read], theirs[read], rtol=RELATIVE, atol=ABSOLUTE):
+            if not agree(ours[read], theirs[read]):
                 by = np.abs(ours[read] - theirs[read]).max()
                 return f"{output.name} differ by {by:.1g} at batch {batch}, length {length}"
     return None
+
+
+def agree(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> bool:
+    """Whether logits are the same but for the order of fp32 sums, which errs by a share of the largest of them.
+
+    SmolLM2's logits reach 34, and eager's own differ from those in fp64 by 6e-4.
+    """
+    scale = max(1.0, float(np.abs(theirs).max(initial=0)))
+    return np.allclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE * scale)
 
 
 def every(segments: Sequence[Callable[..., Any]], features: Features) -> NDArray[np.float32]:

@@ -68,6 +68,8 @@ def _written(runner: Writer, prompt: str, console: Console) -> Reply:
     each = ((clock() - started) / 1e6 - first) / max(1, len(writing.tokens) - 1)
     told = f"{len(writing.tokens)} tokens, first {show('latency_ms', first)}, then {show('latency_ms', each)} each"
     console.print(f"\n{told} ({writing.ended})", style="dim")
+    if cut := runner.cut(prompt):
+        console.print(f"the first {cut} tokens of the prompt were not read: there was no room for them", style="dim")
     return runner.reply(writing)
 
 

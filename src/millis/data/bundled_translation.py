@@ -16,7 +16,7 @@ LANGUAGES = ("en", "de", "zh")
 
 @dataclass(frozen=True)
 class BundledTranslation:
-    """Columns `en`, `de` and `zh` hold the same sentence: no path, no network (see `docs/tasks.md`).
+    """Columns `en`, `de` and `zh` hold the same sentence: no path, no network (see `parallel/CARD.md`).
 
     Args:
         name: How runs on it are named.

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Speedup
+from millis.models.outputs import require
 from millis.models.spec import Spec
 from millis.models.vocabulary import kept_ids, trim, trim_model, trimmed_spec
 from millis.traits import RESHAPES, Traits
-from millis.types import Text
+from millis.types import Output, Text
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Vocabulary:
                 f"factorization.common={self.common}: expected a share of the vocabulary, 0 up to 1 "
                 "(factorization=none keeps all of it)"
             )
+
+    @staticmethod
+    def check_outputs(outputs: Sequence[Output]) -> None:
+        """Refuse what has a logit for each token: the teacher's and the student's would be of other tokens.
+
+        Raises:
+            MillisError: as said.
+        """
+        require(outputs, ("text", "token"), "factorization=vocabulary", "Choose another, or factorization=none")
 
     @property
     def timed(self) -> bool:

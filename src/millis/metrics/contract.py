@@ -111,9 +111,19 @@ AnyMetric: TypeAlias = Metric | Whole
 
 
 def items(values: Sequence[Any] | Items) -> Items:
-    """Values of answers as metrics read them, [N]: indices of labels as integers, others as texts or tuples."""
-    if isinstance(values, np.ndarray) or not len(values) or not isinstance(values[0], str | list | tuple):
+    """Values of answers as metrics read them, [N]: indices of labels as integers, others as texts or tuples.
+
+    Raises:
+        MillisError: some are texts or lists, and others are not.
+    """
+    if isinstance(values, np.ndarray):
+        return values
+    objects = [isinstance(value, str | list | tuple) for value in values]
+    if not any(objects):
         return np.asarray(values)
+    if not all(objects):
+        odd = values[objects.index(not objects[0])]
+        raise MillisError(f"got answers of two kinds, such as {values[0]!r} and {odd!r}: expected one for all items")
     found = np.empty(len(values), object)
     found[:] = [_frozen(value) for value in values]
     return found

@@ -28,6 +28,7 @@ from millis.models.encoder import Transformer
 from millis.models.selection import Selection
 from millis.pruning import fisher_mask
 from millis.pruning.choice import kept_within
+from millis.pruning.granularity import parts
 from millis.pruning.latency import STEPS, LatencyTable
 from millis.pruning.reconstruct import reconstruct
 from millis.pruning.shrink import shrink
@@ -88,8 +89,9 @@ class ToLatency:
         of reconstruction, ZipLM's score (2302.04089), comes in afterwards, where weights are refitted to it.
 
         Raises:
-            MillisError: as `fisher_mask.gate_gradients`.
+            MillisError: as `fisher_mask.gate_gradients`, and as `parts.known`.
         """
+        parts.known(model, "to a latency")
         return fisher_mask.gate_gradients(model, batches)
 
     def choose(self, table: LatencyTable, importance: fisher_mask.GateGradients, target_ms: float) -> Selection:

@@ -10,7 +10,8 @@ from millis.record import Judged, Record
 from millis.units import half_width, label, show
 
 COLUMNS = ("latency_p50_ms", "latency_p99_ms", "speedup", "size_bytes", "peak_memory_bytes", "cold_start_ms")
-WRITTEN = ("first_token_p50_ms", "per_token_p50_ms")  # of models that write, before `COLUMNS`
+WRITTEN = ("first_token_p50_ms", "per_token_p50_ms")  # of models that write, before `COLUMNS` ...
+LEFT_OUT = ("latency_p99_ms", "cold_start_ms")  # ... of which there is then no room for these
 
 
 def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
@@ -25,10 +26,10 @@ def record_cells(record: Record, metrics: Sequence[str]) -> list[str]:
 
 
 def record_metrics(records: Sequence[Record]) -> list[str]:
-    """Columns: every quality metric of the test split, `WRITTEN` where there are any, and `COLUMNS`."""
+    """Columns: every quality metric of the test split, `WRITTEN` where there are any, and the others of `COLUMNS`."""
     parts = (name for name in records[0].intervals if not name.endswith(("_ms", "_bytes")) and name != "speedup")
     written = [name for name in WRITTEN if any(name in record.metrics for record in records)]
-    return [*parts, *written, *COLUMNS]
+    return [*parts, *written, *(name for name in COLUMNS if not (written and name in LEFT_OUT))]
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:

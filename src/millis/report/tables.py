@@ -199,9 +199,10 @@ def headline(rows: Sequence[Row], choice: Choice | None = None) -> str:
         else f"the nearest to the teacher; none is within {a}"
     )
     drop = describe_drop(best.metrics["quality_drop"], best.reading)
+    speed = f"{best.show('speedup')} the speed of the teacher, " if "speedup" in best.metrics else ""
     return (
         f"{best.name} answers in {best.show('latency_p50_ms')} instead of {teacher.show('latency_p50_ms')} "
-        f"at the median, {best.show('speedup')} the speed of the teacher, "
+        f"at the median, {speed}"
         f"with {label(best.quality)} {best.show(best.quality)} ({drop}): {which}."
     )
 

@@ -107,11 +107,6 @@ class Runner:
         """What a user would send of a text of the data: the text."""
         return text
 
-    @property
-    def judged_as_written(self) -> bool:
-        """Whether metrics judge what is written, as they may of a `millis.serving.writer.Writer`."""
-        return False
-
     def outputs(self, texts: Iterable[Text]) -> list[Outputs]:
         """Outputs of each text, one at a time: the very path that answers requests."""
         return [self.compute(self.feed(self.tokenize(text))) for text in texts]

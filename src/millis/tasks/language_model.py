@@ -116,15 +116,19 @@ class LanguageModel:
         return self.described()
 
     def answer(self, outputs: Outputs, encoding: Any) -> Likelihood:
-        """The likelihood of a text, without the special tokens after it."""
+        """The likelihood of a text but for the special tokens after it, and for a first token that none is before."""
         tokens, text = encoding.encoding, encoding.text
         ids = np.asarray(read_of(tokens), np.int64)  # of a text without any too
-        end = tokens.offsets[len(ids) - 1][1] if len(ids) else 0
+        places, special = tokens.offsets, tokens.special_tokens_mask
+        start = (
+            places[0][1] if len(ids) and not special[0] else 0
+        )  # nothing says what comes first but a token before it
+        end = places[len(ids) - 1][1] if len(ids) else 0
         logits = outputs[0][0][: max(0, len(ids) - 1)].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
         chosen = logits[np.arange(len(logits)), ids[1:]]
         nats = np.log(np.exp(logits).sum(axis=1)) - chosen
-        return Likelihood(float(nats.sum()), len(nats), len(text[:end].encode()))
+        return Likelihood(float(nats.sum()), len(nats), len(text[start:end].encode()))
 
     def prompt(self, text: str) -> str:
         """The first half of a passage, up to a blank where one is near."""

@@ -56,6 +56,12 @@ def test_it_says_what_was_kept(model, tmp_path):
     assert "head.next" in notes[0]
 
 
+def test_it_says_that_dynamic_ranges_are_those_of_all_tokens(model, tmp_path):
+    *_, note = export_decoder(model, tmp_path / "m.onnx", signature(model), Quantization())
+    assert note.startswith("tokens that are read at once share one range of activations")
+    assert export_decoder(model, tmp_path / "m.onnx", signature(model), INTEGERS["weights"][0]) == ()
+
+
 def test_a_graph_that_errs_in_steps_is_not_accepted(model, tmp_path, monkeypatch):
     """Keys that are not kept are missed only where a text is read in pieces."""
 

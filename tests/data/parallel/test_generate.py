@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -151,3 +152,12 @@ def test_the_corpus_needs_the_standard_library_only():
     script = "import sys, millis.data.parallel.generate; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "transformers", "tokenizers", "omegaconf", "msgspec"} & set(loaded)
+
+
+def test_the_card_states_the_counts():
+    card = (Path(generate.__file__).parent / "CARD.md").read_text(encoding="utf-8")
+    for split, rows in corpus().items():
+        english, german = (sum(len(row.text[i].split()) for row in rows) / len(rows) for i in (0, 1))
+        characters = sum(len(row.text.chinese) for row in rows) / len(rows)
+        made = len({row.template for row in rows})
+        assert f"| {split} | {len(rows)} | {made} | {english:.1f}, {german:.1f} | {characters:.1f} |" in card

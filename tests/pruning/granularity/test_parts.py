@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from causal import writer
 from specs import static
 from torch import nn
 
@@ -57,6 +58,17 @@ def test_names_are_those_of_what_is_gated(encoder):
     names = {type(part).__name__: [group.name for group in part.groups(encoder(), None)] for part in PARTS[:2]}
     assert names["Head"] == [f"encoder.encoder.layer.{layer}.attention.output.dense" for layer in (0, 1)]
     assert names["Neuron"] == [f"encoder.encoder.layer.{layer}.output.dense" for layer in (0, 1)]
+
+
+@pytest.mark.parametrize(("part", "unit"), list(zip(PARTS, UNITS, strict=True)), ids=UNITS)
+def test_gates_and_norms_without_biases_are_refused(part, unit):
+    with pytest.raises(MillisError) as error:
+        part.groups(writer(), None)
+    assert str(error.value) == (
+        f"pruning {unit} knows no gates and no root mean square norms, which a 'llama' model has. Cut it before it "
+        "trains (student.layers, heads, ffn_size, hidden_size), or choose a pruning of single weights such as "
+        "pruning=magnitude"
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,11 @@ def build(model: Any, folder: Path, signature: Signature, arguments: Sequence[st
         for name in (GRAPH, DATA):
             (folder / name).write_bytes((made / name).read_bytes())
     (folder / CONFIG).write_text(json.dumps(expected, indent=1), encoding="utf-8")
+    decoder = open_decoder(folder, expected, threads=1)
     try:
-        decoder = open_decoder(folder, expected, threads=1)
         fault = difference(model, decoder, signature) if exact else _silence(decoder)
-    except RuntimeError as error:  # of a kernel that does not take what the builder gives it
-        fault = str(error).strip().splitlines()[-1]
+    except MillisError as error:  # of a kernel that does not take what the builder gives it
+        fault = str(error)
     if fault:
         raise MillisError(f"onnxruntime-genai does not compute what the model does: {fault}. {INSTEAD}")
 

@@ -5,6 +5,8 @@ room for when a text is begun.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +64,10 @@ class GenaiContinuation:
 
     def __init__(self, decoder: GenaiDecoder, room: int) -> None:
         genai = runtime()
-        options = genai.GeneratorParams(decoder.model)
-        options.set_search_options(max_length=room)
-        self._generator = genai.Generator(decoder.model, options)
+        with _told(f"begin a text with room for {room} tokens"):
+            options = genai.GeneratorParams(decoder.model)
+            options.set_search_options(max_length=room)
+            self._generator = genai.Generator(decoder.model, options)
         self._room, self._width, self._length = room, decoder.width, 0
 
     @property
@@ -91,7 +94,8 @@ class GenaiContinuation:
                 f"token ids {tokens.min()} to {tokens.max()} are to be read, and the vocabulary has {self._width}: "
                 "expected ids below that. Use the tokenizer that the model was trained with"
             )
-        self._generator.append_tokens(tokens.astype(np.int32))
+        with _told(f"read {len(tokens)} tokens after {self._length}"):
+            self._generator.append_tokens(tokens.astype(np.int32))
         self._length += len(tokens)
         found: NDArray[np.float32] = self._generator.get_output(LOGITS) if every else self._generator.get_logits()
         return found.reshape(-1, self._width)
@@ -107,6 +111,17 @@ class GenaiContinuation:
         if length < self._length:
             self._generator.rewind_to(length)
             self._length = length
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # of a graph that is not what its config says, or of memory
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+        raise MillisError(
+            f"onnxruntime-genai cannot {what}: {reason}. Begin with less room, or make the artifact again"
+        ) from error
 
 
 def runtime() -> Any:

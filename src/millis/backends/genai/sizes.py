@@ -13,7 +13,7 @@ from millis.models.transformer_spec import TransformerSpec
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 GRAPH = "model.onnx"
 HEAD_SIZES = 16  # what its attention asks for
-INSTEAD = "Use backend=native or backend=eager, which take it"
+INSTEAD = "Use backend=native or backend=eager"
 
 
 def checked(spec: Spec) -> tuple[TransformerSpec, Shape]:
@@ -22,7 +22,8 @@ def checked(spec: Spec) -> tuple[TransformerSpec, Shape]:
     Raises:
         MillisError: what it has that cannot be run.
     """
-    if not isinstance(spec, TransformerSpec) or not writes(spec.outputs) or spec.kind not in ARCHITECTURES:
+    known = isinstance(spec, TransformerSpec) and spec.kind in ARCHITECTURES and spec.shape is not None
+    if not (known and isinstance(spec, TransformerSpec) and writes(spec.outputs)):
         kind = spec.kind if isinstance(spec, TransformerSpec) else spec.family
         raise _refused(f"a {kind!r} model with {len(spec.outputs)} outputs", f"{', '.join(ARCHITECTURES)} that write")
     shape = spec.known_shape

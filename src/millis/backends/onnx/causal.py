@@ -106,8 +106,8 @@ class _Causal:
         words, *others = self.anatomy.embeddings(self.encoder).tables
         states = self._rows(words, IDS)
         for table in others:  # GPT-2's, of positions
-            nodes = self.nodes
-            count = nodes.add("Cast", nodes.add("Squeeze", nodes.add("Shape", IDS, start=1)), to=6)  # int32
+            nodes, int32 = self.nodes, 6
+            count = nodes.add("Cast", nodes.add("Squeeze", nodes.add("Shape", IDS, start=1)), to=int32)
             first = nodes.add("Sub", LENGTH, count)
             positions = nodes.add("Range", first, LENGTH, nodes.constant(np.array(1, np.int32)))
             states = nodes.add("Add", states, self._rows(table, positions))
@@ -179,6 +179,8 @@ class _Causal:
 
     def _turns(self, rotary: Any) -> list[str]:
         """Cosines and sines of all positions, [context, wide / 2] each. ONNX Runtime computes them when it loads."""
+        if (turning := (self.config.rope_parameters or {}).get("rope_type")) in BY_LENGTH:
+            raise _refusal(f"heads that are turned by the length of the text (rope_type {turning!r})", "a fixed turn")
         nodes, narrow = self.nodes, self.size // 2
         frequencies = np.zeros((1, self.wide // 2), np.float32)  # what heads are widened by is not turned
         frequencies[0, :narrow] = rotary.inv_freq.numpy()
@@ -211,9 +213,6 @@ def _activation(config: Any) -> Callable[[Nodes, str], str]:
     name = getattr(config, "hidden_act", None) or config.activation_function
     if (known := ALIASES.get(name, name)) not in ACTIVATIONS:
         raise _refusal(f"the activation {name!r}", f"one of {', '.join([*ACTIVATIONS, *ALIASES])}")
-    turning = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
-    if turning in BY_LENGTH:
-        raise _refusal(f"heads that are turned by the length of the text (rope_type {turning!r})", "a fixed turn")
     return ACTIVATIONS[known]
 
 

@@ -26,6 +26,10 @@ from millis.quantization.ptq import prepare
 from millis.quantization.spec import Quantization
 from millis.types import Features, Signature
 
+ONE_RANGE = (
+    "tokens that are read at once share one range of activations, so a text is less exact in one piece than token by "
+    "token; quantization=weight_only_8 rounds each token by itself"
+)
 PIECES = (4, 1, 1, 3)  # how many tokens are read at a time, where a text is read in pieces
 
 
@@ -72,7 +76,7 @@ def export_decoder(
         notes = quantize(plain, rounded, prepared, quantization, [decoder.feeds(text) for text in prepared.requests])
         settled = bool(getattr(chosen, "quantization", None))  # training gave table and matrix integers of their own
         _save(_load(rounded), path, None if settled else chosen)
-        return notes
+        return (*notes, ONE_RANGE) if quantization.activations == "dynamic" else notes
 
 
 def _check(model: Any, path: Path, signature: Signature) -> OnnxDecoder:

@@ -41,7 +41,8 @@ def known(model: Any, unit: str) -> Anatomy:
     """The anatomy of a student.
 
     Raises:
-        MillisError: the student is no transformer, or its architecture's parts are not known.
+        MillisError: the student is no transformer, its architecture's parts are not known, or its blocks have gates,
+            norms without biases and heads that share keys, whose masks are not written.
     """
     spec = model.spec
     if not isinstance(spec, TransformerSpec):
@@ -49,7 +50,14 @@ def known(model: Any, unit: str) -> Anatomy:
             f"pruning {unit} needs a transformer; a student of family {spec.family!r} has none. Choose a "
             "pruning of single weights or blocks, such as pruning=magnitude, or student=transformer"
         )
-    return anatomy.find(spec.kind)
+    found = anatomy.find(spec.kind)
+    if any(layer.ffn_gate is not None for layer in found.layers(model.encoder)):
+        raise MillisError(
+            f"pruning {unit} knows no gates and no root mean square norms, which a {spec.kind!r} model has. Cut it "
+            "before it trains (student.layers, heads, ffn_size, hidden_size), or choose a pruning of single weights "
+            "such as pruning=magnitude"
+        )
+    return found
 
 
 def numbered(layers: list[Layer], output: str) -> Iterator[tuple[int, Layer]]:
