@@ -36,6 +36,7 @@ VARIANTS = {
     REFERENCE: (Eager(), None),
     "onnxruntime fp32": (OnnxRuntime(), None),
     "onnxruntime int8": (OnnxRuntime(), Quantization()),
+    "onnxruntime int8 weights": (OnnxRuntime(), Quantization(activations="none", block_size=32)),
     "native fp32": (Native(), None),
     "native int8": (Native(), Quantization()),
     "onnxruntime_genai fp32": (OnnxRuntimeGenai(), None),
