@@ -20,7 +20,7 @@ from millis.errors import MillisError
 from millis.generation.greedy import Greedy
 from millis.generation.sampling import Sampling
 from millis.serving.runner import load
-from millis.serving.writer import Reply, Writer
+from millis.serving.writer import Reply, Writer, _trailing
 from millis.storage.manifest import FILE_NAME, open_manifest, seal
 from millis.types import Features
 
@@ -332,3 +332,8 @@ def test_a_thread_that_is_asked_first_shares_the_tokenizer_without_truncation(ar
     for thread in threads:
         thread.join()
     assert found == [runner.predict(long)] * 8
+
+
+def test_an_end_in_the_middle_of_what_stands_before_an_answer_stays():
+    """ChatML ends the user's turn with the token that ends answers."""
+    assert [_trailing(tokens, (2,)) for tokens in ((2, 9, 1), (9, 2), (2, 2), (), (9,))] == [0, 1, 2, 0, 0]

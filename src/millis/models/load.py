@@ -18,9 +18,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from transformers.utils import logging as transformers_logging
 
 from millis.errors import MillisError, nearest, without_panics
-from millis.models import anatomy, causal, finished
+from millis.models import anatomy, causal, dialogue, finished
 from millis.models.encoder import Transformer, check_causal, without_pooler
-from millis.models.outputs import is_one_text, plain, writes
+from millis.models.outputs import is_one_text, plain, replies, writes
 from millis.models.spec import Ids
 from millis.models.transformer_spec import TransformerSpec
 from millis.models.vocabulary_check import check_table, warn_of_unknown
@@ -112,6 +112,9 @@ class Pretrained:
         table, matrix = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
         check_table(self.name, wrapper, len(table))
         warn_of_unknown(self.name, wrapper.backend_tokenizer, texts)
+        if replies(outputs):
+            begin = wrapper.bos_token if getattr(wrapper, "add_bos_token", False) else None
+            dialogue.frame(wrapper.backend_tokenizer, wrapper.chat_template, begin, wrapper.eos_token)
         around, values = affixes(wrapper.backend_tokenizer), _own_values(whole.config)
         own = None if matrix is table else matrix
         weights = whole.base_model.state_dict()

@@ -65,7 +65,7 @@ class Writer(Runner):
         self._smaller = smaller
         self._tokens = cast(Tokenizer, reader.tokenizer)
         before, after = manifest.spec.around
-        self._before, self._after = len(before), len([token for token in after if token in manifest.spec.ends])
+        self._before, self._after = len(before), _trailing(after, manifest.spec.ends)
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
@@ -187,6 +187,11 @@ def _whole(tokenizer: Tokenizer) -> Tokenizer:
 
 def _serialized(tokenizer: Tokenizer) -> str:
     return str(_whole(tokenizer).to_str())
+
+
+def _trailing(tokens: Sequence[int], ends: Sequence[int]) -> int:
+    """How many of the last tokens end a text; what stands before an answer may have some in its middle."""
+    return len(tokens) - next((at for at in range(len(tokens), 0, -1) if tokens[at - 1] not in ends), 0)
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

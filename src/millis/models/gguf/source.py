@@ -9,10 +9,11 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from millis.errors import MillisError
-from millis.models import causal
+from millis.models import causal, dialogue
 from millis.models.gguf import llama, tokenizer
 from millis.models.gguf.file import open_file
 from millis.models.load import affixes
+from millis.models.outputs import replies
 from millis.store import file_sha256
 from millis.types import Output, Text
 
@@ -51,6 +52,8 @@ class Gguf:
         file = open_file(Path(self.path))
         words = tokenizer.read(file)
         read = llama.read(file)
+        if replies(outputs):
+            dialogue.frame(words, tokenizer.template(file), *tokenizer.bounds(file, words))
         around = affixes(words)
         return causal.transformer(*read, outputs, around, "mean", self.dropout), words
 

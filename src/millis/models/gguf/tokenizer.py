@@ -57,6 +57,20 @@ def read(file: GgufFile) -> Tokenizer:
     return tokenizer
 
 
+def template(file: GgufFile) -> str | None:
+    """Of a conversation; None where the file has none."""
+    said = file.values.get("tokenizer.chat_template")
+    return said if isinstance(said, str) else None
+
+
+def bounds(file: GgufFile, tokenizer: Tokenizer) -> tuple[str | None, str | None]:
+    """The tokens that texts begin with, where they do, and that an answer ends with."""
+    adds = file.values.get("tokenizer.ggml.add_bos_token", False)
+    ids = (file.values.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
+    begin, end = (tokenizer.id_to_token(int(one)) if isinstance(one, int) else None for one in ids)
+    return begin if adds else None, end
+
+
 def _bpe(file: GgufFile, said: _Said) -> models.BPE:
     ids = {token: index for index, token in enumerate(said.tokens)}
     if len(ids) < len(said.tokens) or len(said.types) != len(said.tokens):
