@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.plan"
-COMPUTED = ("per_channel", "calibration", "keep", "fallback", "reduce_range", "aware")  # of a quantization, any value
+COMPUTED = (
+    "per_channel",
+    "calibration",
+    "keep",
+    "int8",
+    "fallback",
+    "gptq",
+    "reduce_range",
+    "aware",
+)  # of a quantization, any value
 
 
 @dataclass(frozen=True)

@@ -59,16 +59,17 @@ def export_segments(
                 graph.export(segment_path(folder, position))
             return ()
         prepared = prepare(model, quantization, arithmetic(quantization), calibration)
-        kept = [prepared.model.get_submodule(name) for name in prepared.kept]
+        kept, finer = (
+            [prepared.model.get_submodule(name) for name in names] for names in (prepared.kept, prepared.finer)
+        )
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec.exits) + 1
         for position, graph in enumerate(_graphs(prepared.model, signature.inputs)):
             plain = place / segment_path(folder, position).name
             graph.export(plain)
             segment: Any = graph.segment
-            own = tuple(name for name, module in segment.named_modules() if any(module is layer for layer in kept))
             segment.quantization = _parameters_of(segment, prepared.model)
-            part = Prepared(segment, own, [], ())
+            part = Prepared(segment, _names(segment, kept), [], (), _names(segment, finer))
             notes += quantize(plain, segment_path(folder, position), part, quantization, requests)
             requests = _after(plain, requests) if position + 1 < count else []
     return tuple(dict.fromkeys(notes))
@@ -78,6 +79,11 @@ def _graphs(model: Any, inputs: tuple[str, ...]) -> Iterator["_Graph"]:
     hidden = model.encoder.config.hidden_size
     for position, segment in enumerate(segments(model)):
         yield _Graph(segment.eval(), inputs if position == 0 else SEGMENT_INPUTS, hidden)
+
+
+def _names(segment: nn.Module, layers: Sequence[nn.Module]) -> tuple[str, ...]:
+    """What those of `layers` that the segment has are called in it."""
+    return tuple(name for name, module in segment.named_modules() if any(module is layer for layer in layers))
 
 
 def _parameters_of(segment: nn.Module, model: Any) -> dict[str, Tensor]:

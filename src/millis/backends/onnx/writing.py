@@ -70,8 +70,7 @@ def export_decoder(
         _save(graph(chosen), plain)
         decoder = _check(chosen, plain, signature)
         notes = quantize(plain, rounded, prepared, quantization, [decoder.feeds(text) for text in prepared.requests])
-        settled = bool(getattr(chosen, "quantization", None))  # training gave table and matrix integers of their own
-        _save(_load(rounded), path, None if settled else chosen)
+        _save(_load(rounded), path, chosen)
         return notes
 
 
@@ -94,14 +93,17 @@ def _load(path: Path) -> Any:
 
 
 def _save(made: Any, path: Path, tied: Any = None) -> None:
-    """Write an ONNX model, the table of `tied` stored once where it is the output matrix too."""
+    """Write an ONNX model, the table of `tied` stored once where it is the output matrix too, and neither has integers
+    of its own."""
     import onnx
 
     if tied is not None:
         names = {id(module): name for name, module in tied.named_modules()}
         (head,), table = tied.classifiers(), tied.encoder.get_input_embeddings()
-        if head.weight is table.weight:
-            share(made, f"{names[id(table)]}.weight", f"{names[id(head)]}.weight")
+        both = [f"{names[id(one)]}.weight" for one in (table, head)]
+        settled = getattr(tied, "quantization", {})
+        if head.weight is table.weight and not any(f"{name}.values" in settled for name in both):
+            share(made, *both)
     onnx.save(made, str(path))
 
 

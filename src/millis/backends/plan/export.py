@@ -99,7 +99,8 @@ def _prepared(
         kept += [name for name, layer in model.named_modules() if isinstance(layer, nn.LSTM)]
     chosen = told(quantization) if quantization.reduce_range != "auto" else NARROW
     note = chosen if computed.matrix.grid == INT8_REDUCED else None
-    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept, quantization.block_size)
+    block = quantization.block_size
+    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept, block, prepared.finer)
     return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 
