@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from causal import after_each, looking_back, tokens
+from looking_back import after_each, looking_back, tokens
 from shaped import eager
 
 from millis.backends import onnxruntime as backend

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from causal import TEXTS, TOKENIZER, written
 
 from millis.benchmark import quality
 from millis.benchmark.quality import answer
@@ -43,3 +45,41 @@ def test_int8_is_asked_one_text_at_a_time(artifact, monkeypatch):
     monkeypatch.setattr(runner, "compute", lambda features: sizes.append(len(features.ids)) or compute(features))
     answer(runner, ["a", "a", "a"])
     assert sizes == [1, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    return load(written(tmp_path_factory.mktemp("writer") / "a"))
+
+
+def test_what_writes_is_judged_by_its_likelihoods(writer):
+    found = answer(writer, TEXTS[:4])
+    assert [len(outputs) for outputs in found.outputs] == [1] * 4
+    for text, (nats, tokens, bytes_), (logits,) in zip(TEXTS, found.predictions, found.outputs, strict=False):
+        ids = TOKENIZER.encode(text).ids
+        assert logits.shape == (1, len(ids), TOKENIZER.get_vocab_size())
+        assert (tokens, bytes_) == (len(ids) - 2, len(text.encode()))
+        rows = logits[0].astype(np.float64)
+        chances = np.exp(rows) / np.exp(rows).sum(axis=1, keepdims=True)
+        assert nats == pytest.approx(-np.log([chances[at, ids[at + 1]] for at in range(len(ids) - 2)]).sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, 1), (1.5, 1), (2.5, 2), (99, 5)])
+def test_outputs_over_a_vocabulary_are_kept_and_computed_within_bounds(writer, monkeypatch, room, kept):
+    """Five texts of as many tokens; there is room for the outputs of `room` of them."""
+    text = TEXTS[0]
+    each = 4 * len(TOKENIZER.encode(text).ids) * TOKENIZER.get_vocab_size()
+    whole = answer(writer, [text] * 5)
+    monkeypatch.setattr(quality, "BYTES", int(room * each))
+    sizes = []
+    compute = writer.compute
+    monkeypatch.setattr(writer, "compute", lambda features: sizes.append(len(features.ids)) or compute(features))
+    found = answer(writer, [text] * 5)
+    assert len(found.outputs) == kept and len(whole.outputs) == 5
+    assert max(sizes) == min(5, max(1, int(room))) and sum(sizes) == 5
+    assert [nats for nats, *_ in found.predictions] == pytest.approx([nats for nats, *_ in whole.predictions])
+
+
+def test_few_outputs_are_kept_however_small(writer, monkeypatch):
+    monkeypatch.setattr(quality, "KEPT", 2)
+    assert len(answer(writer, TEXTS[:4]).outputs) == 2

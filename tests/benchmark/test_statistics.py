@@ -7,11 +7,13 @@ from millis.benchmark.statistics import (
     differ,
     drift,
     end_to_end,
+    merged,
     milliseconds,
     summarise,
     throttled_share,
     told_apart,
     waiting_share,
+    writing,
 )
 
 MS = 1_000_000
@@ -69,6 +71,33 @@ def test_summary_by_hand():
     assert intervals["speedup"] == (3.0, 4.0)
     assert set(intervals) == set(metrics)
     assert all(low <= metrics[name] <= high for name, (low, high) in intervals.items())
+
+
+WRITER = ("tokenize", "feed", "first", "write", "decode")
+
+
+def test_times_of_what_writes_by_hand():
+    # Two rounds of two requests, five tokens each: 1 + 2 + 3 ms to the first, then 4, 8, 12, 16 ms for four more.
+    stages = np.ones((2, 2, 5)) * [1.0, 2.0, 3.0, 0.0, 7.0]
+    stages[:, :, 3] = [[4.0, 8.0], [12.0, 16.0]]
+    metrics, intervals = writing(WRITER, stages, tokens=5)
+    assert metrics == {
+        "first_token_p50_ms": 6.0, "first_token_p99_ms": pytest.approx(6.0),
+        "per_token_p50_ms": 2.5, "per_token_p99_ms": pytest.approx(3.97),  # of 1 2 3 4: 2.97 of three steps
+    }  # fmt: skip
+    assert set(intervals) == set(metrics) and intervals["first_token_p50_ms"] == (6.0, 6.0)
+    low, high = intervals["per_token_p50_ms"]
+    assert 1.0 <= low <= 2.5 <= high <= 4.0
+
+
+def test_of_two_tokens_the_second_is_all_that_is_written():
+    stages = np.ones((1, 1, 5)) * [1.0, 0.0, 0.0, 6.0, 0.0]
+    assert writing(WRITER, stages, tokens=2).metrics["per_token_p50_ms"] == 6.0
+
+
+def test_both_summaries_are_one():
+    first, second = Summary({"a": 1.0}, {"a": (0.0, 2.0)}), Summary({"b": 3.0}, {})
+    assert merged(first, second) == Summary({"a": 1.0, "b": 3.0}, {"a": (0.0, 2.0)})
 
 
 def test_a_machine_that_slows_down_does_not_move_the_speedup():

@@ -2,16 +2,39 @@ import os
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
+from causal import TEXTS, written
 
 from millis.benchmark import worker
+from millis.described import described
 from millis.errors import MillisError
+from millis.generation.greedy import Greedy
 from millis.serving import runner
 from millis.types import Features
 
 
-def test_pairs_come_back_from_json_as_tuples():
-    assert worker._text(["a", "b"]) == ("a", "b")
-    assert worker._text("a") == "a"
+def itself(text):
+    """What a user would send of a text of the data."""
+    return text
+
+
+def test_pairs_come_back_from_json_as_tuples_and_are_what_a_user_would_send():
+    timer = worker._Timer(SimpleNamespace(request=lambda text: (text, "sent")), alive=list)
+    timer.remember([["a", "b"], "a"])
+    assert timer.texts == [(("a", "b"), "sent"), ("a", "sent")]
+
+
+def test_what_writes_writes_so_much_from_then_on(tmp_path):
+    """Every request is a prompt, the first half of its text, and has as many tokens as were asked for."""
+    timer = worker._Timer(runner.load(written(tmp_path / "a", generation=described(Greedy(max_tokens=3)))), alive=list)
+    assert timer.first("the cat sat")["stages"] == ["tokenize", "feed", "first", "write", "decode"]
+    timer.length(9)
+    timer.remember(TEXTS[:3])
+    assert timer.texts == ["the cat sat", "a dog sat", "größer"]
+    assert [len(timer.runner.predict(text).tokens) for text in timer.texts] == [9, 9, 9]
+    assert [len(readings) for readings in timer.stamps([2, 0])] == [8, 8]
+    with pytest.raises(MillisError, match=r"benchmark\.new_tokens=1: expected at least 2"):
+        timer.length(1)
 
 
 def test_peak_memory_grows_with_what_is_held():
@@ -26,6 +49,7 @@ def test_a_batch_is_of_different_texts():
     seen = []
     rows = {"a": [1, 2], "b": [3], "c": [4, 5, 6]}
     runner = SimpleNamespace(
+        request=itself,
         tokenize=rows.get,
         feed=lambda ids: Features(np.array([ids]), np.ones((1, len(ids)), np.int64), None),
         compute=seen.append,
@@ -38,7 +62,7 @@ def test_a_batch_is_of_different_texts():
 
 
 def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
-    runner = SimpleNamespace(tokenize=lambda text: SimpleNamespace(ids=text.split()))
+    runner = SimpleNamespace(request=itself, tokenize=lambda text: SimpleNamespace(ids=text.split()))
     runner.stages = (("tokenize", runner.tokenize), ("decode", lambda encoding: encoding))
     signs = []
     timer = worker._Timer(runner, alive=lambda: signs.append(1))
@@ -49,14 +73,14 @@ def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
 
 def test_readings_stand_around_each_stage_and_the_first_answer_names_them():
     passed = []
-    stages = (("read", lambda text: passed.append(text) or len(text)), ("write", passed.append))
-    timer = worker._Timer(SimpleNamespace(stages=stages, predict=stages[0][1]), alive=list)
+    stages = (("read", lambda text: passed.append(text) or len(text)), ("count", passed.append))
+    timer = worker._Timer(SimpleNamespace(request=itself, stages=stages, predict=stages[0][1]), alive=list)
     timer.remember(["a", "bcd"])
     readings = timer.stamps([1, 0])
     assert passed == ["bcd", 3, "a", 1]
     assert [len(one) for one in readings] == [5, 5] and all(sorted(one[:3]) == list(one[:3]) for one in readings)
     first = timer.first("a")
-    assert first["stages"] == ["read", "write"] and first["waited_ns"] >= 0
+    assert first["stages"] == ["read", "count"] and first["waited_ns"] >= 0
 
 
 def test_what_a_command_has_let_through_is_loaded_as_trusted(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from decoders import HashedDecoder
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from millis import generation
 from millis.described import described
@@ -209,6 +210,19 @@ def test_what_cannot_be_written_is_refused(vocabulary, message):
     with pytest.raises(MillisError) as caught:
         begun(Greedy(choices=["yes", "no"]), vocabulary=vocabulary)
     assert str(caught.value).startswith(message)
+
+
+def test_a_vocabulary_that_cannot_spell_a_text_is_refused():
+    few = Tokenizer(models.BPE())
+    few.pre_tokenizer, few.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    few.train_from_iterator(["abc"], trainers.BpeTrainer(special_tokens=["</s>"], show_progress=False))
+    vocabulary = Vocabulary((0,), few.decode, few.to_str)
+    with pytest.raises(MillisError) as caught:
+        begun(Greedy(choices=["xyz"]), size=few.get_vocab_size(), vocabulary=vocabulary)
+    assert str(caught.value) == (
+        "no token of the vocabulary goes on to a text that generation.choices or generation.regex allows "
+        "(NoExtensionBias). Use a tokenizer that has every byte, or ask for another text"
+    )
 
 
 def test_a_decoder_of_fewer_tokens_is_refused():

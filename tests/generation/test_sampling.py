@@ -47,6 +47,14 @@ def test_what_is_drawn_from_is_what_transformers_draws_from(seed, size, spread, 
     )
 
 
+def test_a_nucleus_of_many_tokens_is_that_of_transformers():
+    logits = np.random.default_rng(0).normal(scale=0.3, size=20_000).astype(np.float32)
+    found = probabilities(Sampling(top_p=0.8), logits)
+    assert (found > 0).sum() > 10_000
+    # Which side of the boundary a token of no more than 2e-4 is on follows from the rounding of a sum.
+    np.testing.assert_allclose(found, by_transformers(logits, 1.0, None, 0.8), atol=2e-4)
+
+
 @pytest.mark.parametrize(
     ("top_k", "top_p", "kept"),
     [

@@ -4,6 +4,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from labelled import counted, encoded
+from specs import static
 from torch import nn
 
 from millis.distillation.objective import Distillation
@@ -20,6 +21,7 @@ class Bag(nn.Module):
     def __init__(self, unused=False):
         super().__init__()
         torch.manual_seed(0)
+        self.spec = static(vocab_size=12, size=8)
         self.embedding = nn.Embedding(12, 8)
         self.dense = nn.Linear(8, 8)
         self.head = nn.Linear(8, 2)

@@ -50,6 +50,13 @@ def test_an_architecture_that_looks_ahead(saved, tmp_path):
         Pretrained(str(tmp_path))(NEXT, TEXTS)
 
 
+def test_an_encoder_without_a_language_models_head_is_no_damage(saved, tmp_path):
+    model = saved("bert")
+    model.bert.save_pretrained(tmp_path)
+    with pytest.raises(MillisError, match=r"a 'bert' model cannot say what comes next: expected one whose tokens look"):
+        Pretrained(str(tmp_path))(NEXT, TEXTS)
+
+
 def test_a_table_of_another_vocabulary(saved, tmp_path):
     saved("llama", size=270)
     with pytest.raises(MillisError, match=r"the tokenizer of .* has ids up to \d+, the model 270 rows"):

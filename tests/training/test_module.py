@@ -3,6 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+from specs import static
 
 from millis.data.batches import Rows
 from millis.data.module import SplitsModule
@@ -59,7 +60,7 @@ def test_predictions_stand_beside_their_references(bag, module, separable):
     class Parity(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(()))
+            self.weight, self.spec = torch.nn.Parameter(torch.ones(())), static()
 
         def forward(self, input_ids, attention_mask):
             return self.weight * torch.nn.functional.one_hot(input_ids[:, 0] % 2, 2).float()

@@ -51,7 +51,25 @@ def write_artifact(
             one of fixed sizes a model that drops tokens, or it cannot read archives; nothing is left behind.
     """
     archivable = backend if isinstance(backend, Archivable) else None
-    if storage is not None and archivable is None:
+    _check(backend, manifest, storage)
+    with atomic_folder(folder) as temporary:
+        write = _segmented(backend) if manifest.spec.exits else backend.write
+        notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
+        tokenizer.save(str(temporary / TOKENIZER))
+        described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
+        options: dict[str, Any] = asdict(backend)
+        stored = None
+        if storage is not None and archivable is not None:
+            stored = storage.pack(temporary, archivable.take_apart(temporary))
+        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
+        if draft is not None:
+            _copy_draft(draft, temporary)
+        return seal(temporary, written)
+
+
+def _check(backend: Backend, manifest: Manifest, storage: Archived | None) -> None:
+    """Refuse what a backend cannot write; as `write_artifact`."""
+    if storage is not None and not isinstance(backend, Archivable):
         raise MillisError(
             f"backend={backend.name} reads its own files and no archive. Choose storage=none, or backend=onnxruntime "
             "or eager"
@@ -66,19 +84,6 @@ def write_artifact(
             f"the model writes token by token, and backend={backend.name} does not. Choose backend=native, onnxruntime "
             "or eager"
         )
-    with atomic_folder(folder) as temporary:
-        write = _segmented(backend) if manifest.spec.exits else backend.write
-        notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
-        tokenizer.save(str(temporary / TOKENIZER))
-        described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
-        options: dict[str, Any] = asdict(backend)
-        stored = None
-        if storage is not None and archivable is not None:
-            stored = storage.pack(temporary, archivable.take_apart(temporary))
-        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
-        if draft is not None:
-            _copy_draft(draft, temporary)
-        return seal(temporary, written)
 
 
 def _copy_draft(draft: Path, folder: Path) -> None:

@@ -19,8 +19,8 @@ from millis.cpus import fields, processor, processor_name, quota
 # What decides the speed of fp32 and int8 arithmetic on x86; without `avx512_vnni` or `avx_vnni` int8 gains far less.
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 PACKAGES = (
-    "torch", "transformers", "tokenizers", "nanotoken", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
-    "safetensors",
+    "torch", "transformers", "tokenizers", "nanotoken", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu",
+    "onnxruntime-genai", "openvino", "safetensors",
 )  # fmt: skip
 NATIVE = "native"
 GPUS = Path("/proc/driver/nvidia/gpus")

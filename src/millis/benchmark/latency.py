@@ -241,7 +241,7 @@ class Bench:
             everyone = [self._reference, *(self._start(name, artifacts[name], stack) for name in others)]
             requests = self._affordable(max(one.median_ms for one in everyone))
             taken = self._take_turns(everyone, requests)
-            peaks = [max(worker.ask({"peak": None}) for worker in one.workers) for one in everyone]
+            counted = [one.counted() for one in everyone]
         shared = machine | self._environment(requests)
         wanted, seconds = self.options.requests, self.options.seconds
         notes = [] if requests == wanted else [slow_note(requests, wanted, seconds)]
@@ -259,7 +259,7 @@ class Bench:
         reports = []
         for row, one in enumerate(everyone):
             report = self._report(
-                one, stages[row], reference_ms, peaks[row], taken[row], machine["machine"]["cpu_quota"]
+                one, stages[row], reference_ms, counted[row], taken[row], machine["machine"]["cpu_quota"]
             )
             reports.append(replace(report, notes=[*notes, *report.notes], environment=shared | report.environment))
         # The reference sits at 0, the others after it.
@@ -345,7 +345,7 @@ class Bench:
         one: "_Ready",
         stages: NDArray[np.float64],
         reference_ms: NDArray[np.float64],
-        peak: int,
+        counted: Mapping[str, float],
         taken: Sequence[Sequence[Sequence[int]]],
         quota: float | None,
     ) -> Measurement:
@@ -353,7 +353,6 @@ class Bench:
         summary = summarise(names, stages, reference_ms, self._served_by)
         if WRITE in names:
             summary = merged(summary, writing(names, stages, self.options.new_tokens, self._served_by))
-            summary.metrics.update(guessed([worker.ask({"guesses": None}) for worker in one.workers]))
         waiting, throttled = waiting_share(taken), throttled_share(taken)
         notes = held_up_notes(waiting, throttled, quota)
         if not one.steady:
@@ -363,7 +362,7 @@ class Bench:
             metrics={
                 **summary.metrics,
                 "size_bytes": float(one.size_bytes),
-                "peak_memory_bytes": float(peak),
+                **counted,
                 "cold_start_ms": one.cold_start_ms,
             },
             intervals=summary.intervals,
@@ -391,3 +390,10 @@ class _Ready:
     median_ms: float
     steady: bool
     warm_requests: int
+
+    def counted(self) -> dict[str, float]:
+        """Peak memory, and of what writes how many guesses were right, as the processes say before they end."""
+        found = {"peak_memory_bytes": float(max(worker.ask({"peak": None}) for worker in self.workers))}
+        if WRITE not in self.workers[0].stages:
+            return found
+        return found | guessed([worker.ask({"guesses": None}) for worker in self.workers])

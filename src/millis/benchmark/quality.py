@@ -6,7 +6,7 @@ bits, and a third of the time.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +40,10 @@ class Answers(NamedTuple):
 
 def answer(runner: Runner, texts: Sequence[Text]) -> Answers:
     """Put N `texts` through `runner`."""
-    if isinstance(runner, Writer) and runner.judged_as_written:
-        written = [runner.replied(text).value() for text in texts]
-        return Answers(written, [], sum(map(bool, map(runner.cut, texts))), np.ones(len(texts), np.int64))
+    if runner.judged_as_written:
+        writer = cast(Writer, runner)
+        written = [writer.replied(text).value() for text in texts]
+        return Answers(written, [], sum(map(bool, map(writer.cut, texts))), np.ones(len(texts), np.int64))
     encodings = [runner.tokenize(text) for text in texts]
     features = [runner.feed(encoding) for encoding in encodings]
     sizes = np.array([_output_bytes(one, runner.manifest.signature.outputs) for one in features], np.int64)

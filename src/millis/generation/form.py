@@ -85,9 +85,8 @@ class Form:
         may = np.unpackbits(mask, count=self._size, bitorder="little").view(np.bool_)
         if self._matcher.is_error() or not may.any():
             raise MillisError(
-                "no token goes on with what generation.choices or generation.regex asks for: "
-                f"{_told(self._matcher.get_error()) or 'the vocabulary cannot spell it'}. Use a tokenizer over bytes, "
-                "or ask for less"
+                "no token of the vocabulary goes on to a text that generation.choices or generation.regex allows "
+                f"({_told(self._matcher.get_error())}). Use a tokenizer that has every byte, or ask for another text"
             )
         return np.where(may, logits, np.float32(-np.inf))
 

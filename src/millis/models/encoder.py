@@ -40,7 +40,8 @@ class Transformer(nn.Module):
                 f"{nearest(spec.pooling, pooling.POOLINGS)}"
             )
         if writes(spec.outputs):
-            _check_causal(spec)
+            check_causal(spec.kind)
+            _check_heads(spec)
         between = Exits if spec.exits else TokenDropping if spec.tokens else Between
         between.check(spec)
         self.spec = spec
@@ -102,18 +103,29 @@ def grown(model: Transformer, spec: TransformerSpec) -> Transformer:
     return larger.train(model.training)
 
 
-def _check_causal(spec: TransformerSpec) -> None:
-    """Refuse what cannot write.
+def check_causal(kind: str) -> None:
+    """Refuse an architecture that cannot write.
+
+    Args:
+        kind: Its `model_type`.
 
     Raises:
-        MillisError: an architecture whose tokens look ahead, or of which that is not known.
+        MillisError: its tokens look ahead, or that is not known.
     """
     causal = [found for parts in anatomy.ANATOMIES if parts.causal for found in parts.model_types]
-    if spec.kind not in causal:
+    if kind not in causal:
         raise MillisError(
-            f"a {spec.kind!r} model cannot say what comes next: expected one whose tokens look back only "
+            f"a {kind!r} model cannot say what comes next: expected one whose tokens look back only "
             f"({', '.join(causal)}), such as model=scratch_decoder"
         )
+
+
+def _check_heads(spec: TransformerSpec) -> None:
+    """Refuse layers that keep nothing.
+
+    Raises:
+        MillisError: one without heads.
+    """
     if spec.shape is not None and 0 in spec.shape.heads:
         raise MillisError(
             f"layer {spec.shape.heads.index(0)} has no heads left, and what writes keeps keys and values of every "

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, causal, finished
-from millis.models.encoder import Transformer, without_pooler
+from millis.models.encoder import Transformer, check_causal, without_pooler
 from millis.models.outputs import is_one_text, plain, writes
 from millis.models.spec import Ids
 from millis.models.transformer_spec import TransformerSpec
@@ -105,14 +105,17 @@ class Pretrained:
 
     def _language_model(self, wrapper: Any, outputs: Sequence[Output], texts: Sequence[Text]) -> nn.Module:
         """The checkpoint's own, with its own matrix of the next token's logits."""
+        with self._reachable():
+            config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        check_causal(config.model_type)
         whole = self._loaded(AutoModelForCausalLM, "a decoder")
         table, matrix = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
         check_table(self.name, wrapper, len(table))
         warn_of_unknown(self.name, wrapper.backend_tokenizer, texts)
-        around, config = affixes(wrapper.backend_tokenizer), _own_values(whole.config)
+        around, values = affixes(wrapper.backend_tokenizer), _own_values(whole.config)
         own = None if matrix is table else matrix
         weights = whole.base_model.state_dict()
-        return causal.transformer(config, weights, own, outputs, around, self.pooling, self.dropout)
+        return causal.transformer(values, weights, own, outputs, around, self.pooling, self.dropout)
 
     def _classifier(self, labels: Sequence[str]) -> finished.Classifier | None:
         """The checkpoint's own, or None where a fresh one takes its place."""

@@ -76,7 +76,7 @@ def is_one_text(outputs: Sequence[Output]) -> bool:
     return [(output.per, output.choice) for output in outputs] == [("text", "one")]
 
 
-def require(outputs: Sequence[Output], gives: Sequence[Per], what: str, advice: str) -> None:
+def require(outputs: Sequence[Output], gives: Sequence[Per | Choice], what: str, advice: str) -> None:
     """Refuse what cannot give every output.
 
     Args:

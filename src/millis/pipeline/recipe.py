@@ -40,7 +40,7 @@ from millis.types import Output
 USUAL = "native"  # the runtime that names do not say
 SETTINGS = ("optimizer", "trainer", "ensemble", "blend", "seed")  # fields that are no method
 NOTHING = {TARGET: f"{none.__module__}.{none.__qualname__}"}
-ANSWERING = ("student", "early_exit", "tokens")  # groups whose methods may refuse outputs (`check_outputs`)
+ANSWERING = ("student", "early_exit", "tokens", "backend")  # groups whose methods may refuse outputs (`check_outputs`)
 
 
 def is_none(described: Any) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -152,9 +152,9 @@ def _judged(run: Run, planned: Plan, made: Made, measured: Measurement, kind: st
 def _agreement(run: Run, planned: Plan, model: nn.Module, runner: Runner, tested: Answers) -> dict[str, float]:
     """Agreement of an artifact with the model that it was made of, on the first test texts."""
     test = run.teacher.inputs.dataset.test
-    if isinstance(runner, Writer) and runner.judged_as_written:
+    if runner.judged_as_written:
         texts = test.texts[:WRITTEN_TEXTS]
-        eager = runner.beside(EagerDecoder(model))
+        eager = cast(Writer, runner).beside(EagerDecoder(model))
         return same_texts(tested.predictions[: len(texts)], [eager.replied(text).value() for text in texts])
     expected = eager_outputs(run.teacher, model, planned, test, len(tested.outputs), runner.manifest)
     return parity(runner, test.texts[: len(expected)], tested.outputs, expected)

@@ -98,9 +98,19 @@ class Runner:
             with self._learning:
                 self._stepwise.learn_times(self._reader.examples())
 
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written, for which this is a `millis.serving.writer.Writer`."""
+        return False
+
     def request(self, text: Text) -> Text:
         """What a user would send of a text of the data: the text."""
         return text
+
+    @property
+    def judged_as_written(self) -> bool:
+        """Whether metrics judge what is written, as they may of a `millis.serving.writer.Writer`."""
+        return False
 
     def outputs(self, texts: Iterable[Text]) -> list[Outputs]:
         """Outputs of each text, one at a time: the very path that answers requests."""

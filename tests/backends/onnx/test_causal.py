@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from looking_back import LONGEST, VOCABULARY, after_each, exported, looking_back, tokens
 from shaped import agree, eager
 
+from millis.backends.onnx import nodes
 from millis.backends.onnx.causal import graph
 from millis.errors import MillisError
 from millis.types import Features
@@ -74,14 +75,20 @@ def test_it_is_a_session_of_whole_padded_texts(tmp_path):
 
 def test_all_logits_are_computed_only_where_they_are_asked_for():
     """The states are cut before the last product."""
-    nodes = graph(looking_back()).graph.node
-    (cut,) = [place for place, node in enumerate(nodes) if "rows" in node.input]
-    assert [node.op_type for node in nodes[cut:]] == ["Slice", "RMSNormalization", "MatMul", "Identity"]
+    found = graph(looking_back()).graph.node
+    (cut,) = [place for place, node in enumerate(found) if "rows" in node.input]
+    assert [node.op_type for node in found[cut:]] == ["Slice", "RMSNormalization", "MatMul", "Identity"]
 
 
 def test_tables_of_turns_are_not_stored():
     model = looking_back(max_position_embeddings=10**6)
     assert graph(model).ByteSize() < 100_000
+
+
+def test_weights_that_no_file_holds_are_refused(monkeypatch):
+    monkeypatch.setattr(nodes, "LARGEST", 10_000)
+    with pytest.raises(MillisError, match=r"would hold weights of 0.0 GB: expected at most 2, .*Use backend=native"):
+        graph(looking_back())
 
 
 def test_keys_and_values_are_as_many_as_there_are_groups():

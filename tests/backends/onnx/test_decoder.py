@@ -75,6 +75,16 @@ def test_there_is_room_for_what_was_asked_for(decoder):
     text.read(tokens(0, 1))
 
 
+def test_an_id_outside_of_the_vocabulary_leaves_the_text_as_it_was(decoder):
+    text = decoder.begin(4)
+    text.read(tokens(0, 2))
+    message = f"token id {VOCABULARY} is outside of the model's vocabulary of {VOCABULARY}: use the artifact's own"
+    with pytest.raises(MillisError, match=message):
+        text.read(np.array([1, VOCABULARY]))
+    assert text.length == 2
+    text.read(tokens(0, 2))
+
+
 @pytest.mark.parametrize("room", [0, LONGEST + 1])
 def test_no_text_is_longer_than_the_model_has_positions_for(decoder, room):
     message = rf"begun with room for {room} tokens, and the model reads up to {LONGEST}: expected 1 to {LONGEST}"

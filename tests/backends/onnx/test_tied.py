@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from causal import VOCABULARY, exported, looking_back, tokens
+from looking_back import VOCABULARY, exported, looking_back, tokens
 from onnx import numpy_helper
 
 from millis.quantization.spec import Calibration, Quantization

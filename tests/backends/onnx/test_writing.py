@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from causal import after_each, exported, looking_back, signature, tokens
+from looking_back import after_each, exported, looking_back, signature, tokens
 
 from millis.backends.onnx import writing
 from millis.backends.onnx.decoder import OnnxDecoder

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from millis.errors import MillisError
+
 MICROSOFT = "com.microsoft"  # ONNX Runtime's own operators
 OPSET = 23  # the first with RMSNormalization as one operator
 IR_VERSION = 10  # of opset 23
+LARGEST = 2_000_000_000  # bytes of weights: a protobuf message ends at 2^31 - 1
 
 
 class Nodes:
@@ -51,8 +54,18 @@ class Nodes:
         return self.add("Reshape", tensor, self.constant(np.array(sizes, np.int64)))
 
     def model(self, inputs: Sequence[Any], outputs: Sequence[Any], properties: dict[str, str]) -> Any:
-        """The ONNX model of these inputs and outputs."""
+        """The ONNX model of these inputs and outputs.
+
+        Raises:
+            MillisError: constants that are too large for one file.
+        """
         from onnx import TensorProto, helper
+
+        if (size := sum(len(tensor.raw_data) for tensor in self._constants.values())) > LARGEST:
+            raise MillisError(
+                f"the ONNX graph would hold weights of {size / 1e9:.1f} GB: expected at most 2, all that such a file "
+                "takes. Use backend=native, or backend=eager"
+            )
 
         given = {value.name for value in outputs}
         # ONNX infers no types behind operators that it does not know, and quantizers ask for them.
