@@ -42,9 +42,9 @@ VARIANTS = {
     "fp32": None,
     "int8": Quantization(reduce_range=False),
     "4 bits": NEAREST,
-    "4 bits, output 8": replace(NEAREST, int8=("head",)),
-    "4 bits, GPTQ": GPTQ,
-    "4 bits, GPTQ, output 8": replace(GPTQ, int8=("head",)),
+    "4 bits + output 8": replace(NEAREST, int8=("head",)),
+    "4 bits GPTQ": GPTQ,
+    "4 bits GPTQ + output 8": replace(GPTQ, int8=("head",)),
 }
 BACKENDS = {backend.name: backend for backend in (Native(), OnnxRuntime())}
 

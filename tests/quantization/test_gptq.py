@@ -6,6 +6,7 @@ import torch
 from causal import spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from low_bits import GPTQ, divergence, learned, texts
 from torch import nn
 
 from millis.backends.onnx import blocks
@@ -16,10 +17,9 @@ from millis.quantization.arithmetic import Stored
 from millis.quantization.fake_quantize import INT4, INT8_NARROW
 from millis.quantization.gptq import LAZY, Compensation, gptq, grid
 from millis.quantization.simulate import logits
-from millis.quantization.spec import Calibration, Gptq, Quantization
+from millis.quantization.spec import Gptq, Quantization
 from millis.quantization.steps import extreme, symmetric
 from millis.quantization.weights import PerBlock, PerRow, PerTensor
-from millis.types import Features
 
 BLOCKS = Stored(PerBlock(16), extreme, INT4, blocks.SHARES)
 GRIDS = {
@@ -28,7 +28,6 @@ GRIDS = {
     "rows": Stored(PerRow(), symmetric, INT8_NARROW),
     "one scale": Stored(PerTensor(), symmetric, INT8_NARROW),
 }
-FOUR = Quantization(weights=4, activations="none", block_size=16, calibration=Calibration(), gptq=Gptq())
 
 
 def problem(seed, outputs, inputs, rows, correlated=True):
@@ -163,41 +162,14 @@ def test_a_layer_whose_inputs_are_all_zero():
     assert torch.equal(found.values, to_the_nearest(weight, BLOCKS).values)
 
 
-def texts(count=24, length=20, vocabulary=48, seed=1):
-    """In which a token is likely to follow the one before it in the alphabet."""
-    generator = np.random.default_rng(seed)
-    steps = generator.choice([1, 1, 1, 2, 7], (count, length))
-    ids = 3 + np.cumsum(steps, axis=1) % (vocabulary - 3)
-    return [Features(row[None], np.ones((1, length), np.int64), None) for row in ids]
-
-
 @pytest.fixture(scope="module")
 def llama():
-    """A little Llama of wide-apart weights that has learned a little."""
-    torch.manual_seed(0)
-    model = build(spec_of("llama", tied=False))
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            parameter.data.normal_(std=0.15)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(60):
-        ids = torch.from_numpy(np.concatenate([text.ids for text in texts(16, seed=100 + step)]))
-        loss = nn.functional.cross_entropy(model(ids, torch.ones_like(ids))[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return model.eval()
-
-
-def divergence(expected, found):
-    """KL, nats a token."""
-    expected, found = expected.log_softmax(-1), found.log_softmax(-1)
-    return float((expected.exp() * (expected - found)).sum(-1).mean())
+    return learned()
 
 
 def nearest(model):
     """The model with every linear layer on its grid."""
-    how = arithmetic(FOUR).matrix
+    how = arithmetic(GPTQ).matrix
     made = build(model.spec).eval()
     made.load_state_dict(model.state_dict())
     for layer in made.modules():
@@ -207,7 +179,7 @@ def nearest(model):
 
 
 def test_a_language_model_keeps_more_of_what_it_says(llama):
-    done = gptq(llama, texts(), Gptq(), arithmetic(FOUR))
+    done = gptq(llama, texts(), Gptq(), arithmetic(GPTQ))
     assert len(done.rounded) == 2 * 7 + 1
     assert done.shared == ()
     unseen = texts(seed=9)
@@ -217,7 +189,7 @@ def test_a_language_model_keeps_more_of_what_it_says(llama):
 
 def test_the_model_is_left_and_its_copy_lies_on_the_grids(llama):
     before = {name: value.clone() for name, value in llama.state_dict().items()}
-    done = gptq(llama, texts(4), Gptq(), arithmetic(FOUR), kept=("head.next",))
+    done = gptq(llama, texts(4), Gptq(), arithmetic(GPTQ), kept=("head.next",))
     assert all(torch.equal(before[name], value) for name, value in llama.state_dict().items())
     assert not hasattr(llama, "quantization")
     assert "head.next.weight.values" not in done.model.quantization
@@ -231,14 +203,14 @@ def test_the_model_is_left_and_its_copy_lies_on_the_grids(llama):
 
 
 def test_finer_layers_have_eight_bits(llama):
-    done = gptq(llama, texts(4), Gptq(), arithmetic(FOUR), finer=("head.next",))
+    done = gptq(llama, texts(4), Gptq(), arithmetic(GPTQ), finer=("head.next",))
     assert done.model.quantization["head.next.weight.values"].abs().max() > 100
 
 
 def test_a_table_that_is_the_output_matrix_too_is_left(llama):
     torch.manual_seed(0)
     model = build(spec_of("llama", tied=True)).eval()
-    done = gptq(model, texts(4), Gptq(), arithmetic(FOUR))
+    done = gptq(model, texts(4), Gptq(), arithmetic(GPTQ))
     assert done.shared == ("head.next",)
     assert done.model.head["next"].weight is done.model.encoder.get_input_embeddings().weight
     assert torch.equal(done.model.head["next"].weight, model.head["next"].weight)
@@ -252,4 +224,4 @@ def test_activations_that_are_no_numbers_are_refused(llama):
     with pytest.raises(
         MillisError, match=r"^gptq: encoder\.layers\.1\.self_attn\.q_proj reads NaN .* Train again with"
     ):
-        gptq(model, texts(2), Gptq(), arithmetic(FOUR))
+        gptq(model, texts(2), Gptq(), arithmetic(GPTQ))

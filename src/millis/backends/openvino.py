@@ -125,13 +125,13 @@ class OpenVino:
 
     def _check_segments(self, model: Any, folder: Path, count: int, signature: Signature) -> None:
         from millis.backends.modules import segments_of
-        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
+        from millis.backends.tracing import SHAPES, agree, every, example
 
         here, eager = _segments(folder, count, self, 1), segments_of(model)
         for batch, length in SHAPES:
             arrays = [value.numpy() for value in example(signature.inputs, batch, length)]
             given = Features(*arrays, *[None] * (3 - len(arrays)))
-            if not np.allclose(every(here, given), every(eager, given), rtol=RELATIVE, atol=ABSOLUTE):
+            if not agree(every(here, given), every(eager, given)):
                 raise MillisError(
                     f"OpenVINO's segments do not compute what the model does, at batch {batch}, length {length}. Use "
                     "backend=onnxruntime or backend=eager"

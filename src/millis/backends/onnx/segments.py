@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from millis.backends.onnx.export import OPSET, keep_inputs, require
 from millis.backends.onnx.quantize import Feeds, quantize
 from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
+from millis.backends.tracing import SHAPES, agree, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.models.exits import segments
@@ -148,7 +147,7 @@ class _Graph:
             for name, got, wanted in zip(
                 SEGMENT_OUTPUTS, session.run(list(SEGMENT_OUTPUTS), feeds), expected, strict=True
             ):
-                if got.shape != wanted.shape or not np.allclose(got, wanted.numpy(), rtol=RELATIVE, atol=ABSOLUTE):
+                if got.shape != wanted.shape or not agree(got, wanted.numpy()):
                     raise MillisError(
                         f"the ONNX graph of {path.stem} does not agree with the model: its {name} differ at batch "
                         f"{batch}, length {length}. Use backend=eager"

@@ -19,7 +19,7 @@ from millis.backends.onnx.quantize import quantize
 from millis.backends.onnx.session import open_inference
 from millis.backends.onnx.tied import share
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, difference, quiet
+from millis.backends.tracing import agree, difference, quiet
 from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.quantization.ptq import prepare
@@ -122,7 +122,7 @@ def _steps_differ(model: Transformer, decoder: OnnxDecoder) -> str | None:
         text.read(tokens[start:end])
         text.rewind(start)
         got = text.read(tokens[start:end], every=True)
-        if not np.allclose(got, expected[start:end], rtol=RELATIVE, atol=ABSOLUTE):
+        if not agree(got, expected[start:end]):
             by = np.abs(got - expected[start:end]).max()
             return f"logits differ by {by:.1g} where tokens {start} to {end - 1} are read after those before"
     return None
