@@ -64,6 +64,14 @@ def test_its_parts_are_checked_too(make, message):
         make()
 
 
+def test_weights_that_were_not_trained_are_neither_ranked_nor_rounded_by_what_they_do():
+    asked = Quantization(
+        **BLOCKS, weights=4, int8=("head",), gptq=Gptq(), fallback=Fallback(), calibration=Calibration()
+    )
+    assert asked.untrained == Quantization(**BLOCKS, weights=4, int8=("head",), calibration=Calibration())
+    assert not asked.untrained.calibrates
+
+
 def test_it_is_hashable_and_goes_into_a_manifest_whatever_made_it():
     listed = OmegaConf.create(["head", "*.query"])
     made = Quantization(keep=listed, fallback=Fallback(), calibration=Calibration())

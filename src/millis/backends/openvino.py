@@ -33,7 +33,7 @@ from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segmen
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
-from millis.traits import DATA_SIZES, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, SEGMENTS, STORES, Traits
 from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
@@ -60,7 +60,7 @@ class OpenVino:
     """
 
     name = "openvino"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, STORES)
 
     precision: str = "fp32"
 

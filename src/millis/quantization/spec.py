@@ -4,12 +4,12 @@ Nothing heavy is imported here, for artifacts that are served carry this descrip
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from millis.errors import MillisError, nearest
 from millis.quantization.qat import Aware
-from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, Reasons, Traits
+from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, STORES, Reasons, Traits
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
@@ -17,6 +17,10 @@ BLOCK_SIZES = (16, 32, 64, 128, 256)
 IMITATED = (
     "quantization-aware training imitates the integers of onnxruntime and native, and backend={backend} computes "
     "others. Choose backend=onnxruntime or backend=native, or quantization=dynamic"
+)
+GIVEN = (
+    "quantization.gptq decides which integers are stored, and backend={backend} finds its own. Choose backend=native, "
+    "onnxruntime or openvino, or set quantization.gptq=null"
 )
 
 
@@ -165,8 +169,15 @@ class Quantization:
 
     @property
     def needs(self) -> Reasons:
-        """Training imitates the integers of one runtime."""
-        return {} if self.aware is None else {IMITABLE: IMITATED}
+        """Training imitates the integers of one runtime; GPTQ hands its own over."""
+        if self.aware is not None:
+            return {IMITABLE: IMITATED}
+        return {} if self.gptq is None else {STORES: GIVEN}
+
+    @property
+    def untrained(self) -> "Quantization":
+        """The same arithmetic for weights that say nothing yet: nothing is chosen or rounded by what they do."""
+        return replace(self, fallback=None, gptq=None)
 
     @property
     def calibrates(self) -> bool:
