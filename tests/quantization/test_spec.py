@@ -4,6 +4,11 @@ from dataclasses import asdict
 import pytest
 from omegaconf import OmegaConf
 
+from millis import traits
+from millis.backends.eager import Eager
+from millis.backends.native import Native
+from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.openvino import OpenVino
 from millis.errors import MillisError
 from millis.quantization.spec import Calibration, Fallback, Gptq, Quantization
 
@@ -62,6 +67,18 @@ def test_what_no_backend_computes_is_refused(values, message):
 def test_its_parts_are_checked_too(make, message):
     with pytest.raises(MillisError, match=message):
         make()
+
+
+def test_a_runtime_that_finds_integers_of_its_own_is_refused_beforehand():
+    asked = Quantization(gptq=Gptq(), calibration=Calibration())
+    for backend in (OnnxRuntime(), OpenVino(), Native()):
+        traits.check({"quantization": asked, "backend": backend})
+    with pytest.raises(MillisError) as error:
+        traits.check({"quantization": asked, "backend": Eager()})
+    assert str(error.value) == (
+        "quantization.gptq decides which integers are stored, and backend=eager finds its own. Choose backend=native, "
+        "onnxruntime or openvino, or set quantization.gptq=null"
+    )
 
 
 def test_weights_that_were_not_trained_are_neither_ranked_nor_rounded_by_what_they_do():
