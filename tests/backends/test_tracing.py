@@ -9,11 +9,12 @@ from millis.backends.tracing import agree
 @pytest.mark.parametrize(
     ("theirs", "by", "expected"),
     [
-        ([0.0, 1.0], 9e-5, True),
-        ([0.0, 1.0], 2e-4, False),
-        ([0.0, 0.01], 9e-5, True),  # below 1 the bound stays
-        ([0.0, 30.0], 2e-3, True),
-        ([0.0, 30.0], 4e-3, False),
+        ([0.0, 1.0], 4e-4, True),
+        ([0.0, 1.0], 6e-4, False),
+        ([0.0, 0.01], 9e-5, True),  # the least bound
+        ([0.0, 0.01], 2e-4, False),
+        ([0.0, 30.0], 1e-2, True),
+        ([0.0, 30.0], 2e-2, False),
         ([0.0, np.nan], 0.0, False),
         ([], 0.0, True),
     ],
