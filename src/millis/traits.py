@@ -34,6 +34,7 @@ EXITS = "lets a text leave early"
 SEGMENTS = "runs a model in segments"
 DATA_SIZES = "runs sizes that depend on values"
 IMITABLE = "says which integers it computes, so that training can imitate them"
+STORES = "stores the integers that it is given"
 WRITES = "writes token by token, keys and values kept"
 UNDECIDED = "is chosen among several before anything is trained"
 

@@ -10,19 +10,23 @@ from millis.backends.tracing import agree, difference
 
 
 @pytest.mark.parametrize(
-    ("scale", "error", "same"),
+    ("theirs", "by", "expected"),
     [
-        (1, 0.9e-4, True),
-        (1, 1.2e-4, False),
-        (34, 3e-3, True),
-        (34, 4e-3, False),
-        (0.1, 0.9e-4, True),
-        (0.1, 2e-4, False),
+        ([0.0, 1.0], 4e-4, True),
+        ([0.0, 1.0], 6e-4, False),
+        ([0.0, 0.01], 9e-5, True),  # the least bound
+        ([0.0, 0.01], 2e-4, False),
+        ([0.0, 30.0], 1e-2, True),
+        ([0.0, 30.0], 2e-2, False),
+        ([0.0, np.nan], 0.0, False),
+        ([], 0.0, True),
     ],
 )
-def test_rounding_is_a_share_of_the_largest_logit(scale, error, same):
-    theirs = np.array([0, scale], np.float32)  # beside 0 the relative tolerance allows nothing
-    assert agree(theirs + np.array([error, 0], np.float32), theirs) == same
+def test_what_agrees(theirs, by, expected):
+    theirs = np.array(theirs, np.float32)
+    assert agree(theirs + np.float32(by), theirs) is expected
+    if np.isfinite(theirs).all():
+        assert agree(theirs, theirs)
 
 
 def test_nothing_to_compare_agrees():

@@ -51,7 +51,10 @@ RECIPES = {
     "static": {"activations": "static", "calibration": Calibration(texts=8)},
     "8 bits alone": {"activations": "none", "block_size": 32},
     "4 bits alone": {"weights": 4, "activations": "none", "block_size": 16},
-}
+    "8 among 4": {
+        "weights": 4, "activations": "none", "block_size": 16, "int8": ("head", "encoder.encoder.layer.0.*"),
+    },
+}  # fmt: skip
 
 
 def spec(kind="bert"):

@@ -2,7 +2,7 @@ import pytest
 from torch import nn
 
 from millis.errors import MillisError
-from millis.quantization.keep import linears, matching, quantizable
+from millis.quantization.keep import finer, linears, matching, quantizable
 
 
 class Layer(nn.Module):
@@ -49,3 +49,23 @@ def test_a_pattern_that_describes_nothing_is_told_the_nearest(model):
 def test_a_norm_is_no_layer_to_keep(model):
     with pytest.raises(MillisError, match=r"'\*.norm', which describes none"):
         matching(model, ["*.norm"])
+
+
+def test_linear_layers_get_more_bits_by_the_same_patterns(model):
+    assert finer(model, ["head", "*.query"]) == ("blocks.0.query", "blocks.1.query", "head")
+    assert finer(model, []) == ()
+
+
+def test_what_is_no_linear_layer_or_stays_fp32_gets_no_bits(model):
+    with pytest.raises(MillisError) as error:
+        finer(model, ["words"])
+    assert str(error.value) == (
+        "quantization.int8 has 'words', which describes none of the 5 linear layers of this model; did you mean "
+        "'blocks'?. Expected names such as blocks.0.query, blocks.1.dense, head"
+    ) or "describes none of the 5 linear layers" in str(error.value)
+    with pytest.raises(MillisError) as error:
+        finer(model, ["blocks.0"], kept=["blocks.0.dense"])
+    assert str(error.value) == (
+        "quantization.int8 describes blocks.0.dense, which quantization.keep leaves in fp32: expected each layer in "
+        "one of them at most"
+    )

@@ -24,7 +24,7 @@ def model(bag):
 
 def test_dynamic_int8_needs_nothing_and_changes_nothing(model):
     prepared = prepared_with(model, Quantization(), [])
-    assert prepared == (model, (), [], ())
+    assert prepared == (model, (), [], (), ())
     assert prepared.model is model
 
 

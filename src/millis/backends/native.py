@@ -20,7 +20,7 @@ from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
 from millis.models.outputs import writes
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, STORES, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.plan"
-COMPUTED = ("per_channel", "calibration", "keep", "fallback", "reduce_range", "aware")  # of a quantization, any value
+COMPUTED = (
+    "per_channel",
+    "calibration",
+    "keep",
+    "int8",
+    "fallback",
+    "gptq",
+    "reduce_range",
+    "aware",
+)  # of a quantization, any value
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Native:
     """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
 
     name = "native"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""

@@ -31,7 +31,7 @@ from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
 from millis.models.outputs import writes
 from millis.temporaries import scratch_folder
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, WRITES, Traits
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, STORES, WRITES, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -59,7 +59,7 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, WRITES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)
 
     spinning: str = "request"
     affinity: tuple[int, ...] | None = None

@@ -33,7 +33,7 @@ from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, segmen
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.backends.scratch import blame_machine, fp32_bytes, scratch
 from millis.errors import MillisError
-from millis.traits import DATA_SIZES, SEGMENTS, Traits
+from millis.traits import DATA_SIZES, SEGMENTS, STORES, Traits
 from millis.types import Features, Outputs, Signature
 from millis.waiting import waited_ns
 
@@ -60,7 +60,7 @@ class OpenVino:
     """
 
     name = "openvino"
-    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES)
+    traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, STORES)
 
     precision: str = "fp32"
 
@@ -125,13 +125,13 @@ class OpenVino:
 
     def _check_segments(self, model: Any, folder: Path, count: int, signature: Signature) -> None:
         from millis.backends.modules import segments_of
-        from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, every, example
+        from millis.backends.tracing import SHAPES, agree, every, example
 
         here, eager = _segments(folder, count, self, 1), segments_of(model)
         for batch, length in SHAPES:
             arrays = [value.numpy() for value in example(signature.inputs, batch, length)]
             given = Features(*arrays, *[None] * (3 - len(arrays)))
-            if not np.allclose(every(here, given), every(eager, given), rtol=RELATIVE, atol=ABSOLUTE):
+            if not agree(every(here, given), every(eager, given)):
                 raise MillisError(
                     f"OpenVINO's segments do not compute what the model does, at batch {batch}, length {length}. Use "
                     "backend=onnxruntime or backend=eager"

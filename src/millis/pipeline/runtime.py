@@ -35,7 +35,7 @@ from millis.pipeline.run import Run
 from millis.serving.parity import parity
 from millis.serving.runner import load
 from millis.store import cached, locked, write_json
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, UNDECIDED, WRITES, Traits, has
+from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, STORES, UNDECIDED, WRITES, Traits, has
 from millis.units import show
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,14 @@ class Auto:
     requests: int = 5
 
     name = "auto"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, WRITES)  # candidates are asked one by one
+    traits: ClassVar[Traits] = (
+        UNDECIDED,
+        SEGMENTS,
+        DATA_SIZES,
+        IMITABLE,
+        STORES,
+        WRITES,
+    )  # candidates are asked one by one
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; what was measured is kept."""
@@ -89,7 +96,7 @@ class First:
     candidates: Mapping[str, Any]
 
     name = "default"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, WRITES)  # as for `Auto`
+    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)  # as for `Auto`
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; there is nothing to say where it is the first.
@@ -228,8 +235,8 @@ def _refusal(run: Run, backend: Any) -> str | None:
     recipe = run.recipe
     spec, tokenizer = student_spec(run.teacher, recipe.student)
     asked = recipe.quantization
-    if asked is not None and asked.fallback is not None:  # layers are chosen by what training makes of them
-        recipe = replace(recipe, quantization=replace(asked, fallback=None))
+    if asked is not None:  # layers and roundings are chosen by what training makes of them
+        recipe = replace(recipe, quantization=asked.untrained)
     key = repr((spec, backend, recipe.quantization, recipe.tokens))
     if key not in _probed:
         _probed[key] = _refused(run.with_recipe(recipe), backend, spec, tokenizer)

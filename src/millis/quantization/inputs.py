@@ -238,28 +238,30 @@ class SharedInput(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x on its grid, with gradients."""
-        rounded: Tensor = self._once(x, lambda: self.quantizer(x.float(), self._real(x)).to(x.dtype))
+        rounded: Tensor = self._once("floats", x, lambda: self.quantizer(x.float(), self._real(x)).to(x.dtype))
         return rounded
 
     def factors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `Input.factors`."""
-        pair: tuple[Tensor, Tensor] = self._once(x, lambda: self.quantizer.factors(x.float(), self._real(x)))
+        pair: tuple[Tensor, Tensor] = self._once("factors", x, lambda: self.quantizer.factors(x.float(), self._real(x)))
         return pair
 
     def forget(self, *_: Any) -> None:
         """Let go of the tensors of this pass; for `register_forward_hook` on the model."""
         self._seen: Tensor | None = None
-        self._rounded: Any = None
+        self._rounded: dict[str, Any] = {}
         self._left = 0
 
     def _real(self, x: Tensor) -> Tensor | None:
         return None if self.tokens is None else self.tokens.of(x)
 
-    def _once(self, x: Tensor, compute: Callable[[], Any]) -> Any:
-        """Computed for the first reader, kept until the last one has had it."""
+    def _once(self, form: str, x: Tensor, compute: Callable[[], Any]) -> Any:
+        """Computed for the first reader that takes this form, kept until the last one has had its own."""
         if self._seen is not x:
-            self._seen, self._rounded, self._left = x, compute(), len(self.readers)
-        rounded, self._left = self._rounded, self._left - 1
+            self._seen, self._rounded, self._left = x, {}, len(self.readers)
+        if form not in self._rounded:
+            self._rounded[form] = compute()
+        rounded, self._left = self._rounded[form], self._left - 1
         if self._left == 0:
             self.forget()
         return rounded

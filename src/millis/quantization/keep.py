@@ -1,6 +1,6 @@
-"""Layers that stay fp32, by name: patterns against a model's layers."""
+"""Layers that stay fp32, or get more bits than the others, by name: patterns against a model's layers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -30,12 +30,33 @@ def matching(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     Raises:
         MillisError: a pattern that describes no layer.
     """
-    names = list(quantizable(model))
+    return _described("keep", patterns, list(quantizable(model)), "layers")
+
+
+def finer(model: nn.Module, patterns: Sequence[str], kept: Collection[str] = ()) -> tuple[str, ...]:
+    """Names of the linear layers that one of `patterns` describes, in the model's order: they get 8 bits.
+
+    Args:
+        kept: Names of the layers that stay fp32.
+
+    Raises:
+        MillisError: a pattern that describes no linear layer, or one that stays fp32.
+    """
+    found = _described("int8", patterns, list(linears(model)), "linear layers")
+    if both := [name for name in found if name in kept]:
+        raise MillisError(
+            f"quantization.int8 describes {both[0]}, which quantization.keep leaves in fp32: expected each layer in "
+            "one of them at most"
+        )
+    return found
+
+
+def _described(option: str, patterns: Sequence[str], names: list[str], what: str) -> tuple[str, ...]:
     for pattern in patterns:
         if not any(_describes(pattern, name) for name in names):
             parts = dict.fromkeys(part for name in names for part in _path(name))
             raise MillisError(
-                f"quantization.keep has {pattern!r}, which describes none of the {len(names)} layers of this model"
+                f"quantization.{option} has {pattern!r}, which describes none of the {len(names)} {what} of this model"
                 f"{nearest(pattern, parts)}. Expected names such as {', '.join(names[:1] + names[-2:])}"
             )
     return tuple(name for name in names if any(_describes(pattern, name) for pattern in patterns))

@@ -1,4 +1,5 @@
-"""Post-training quantization, the part that no backend differs in: smoothing, and which layers stay fp32."""
+"""Post-training quantization, the part that no backend differs in: smoothing, which layers stay fp32, and how weights
+are rounded."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +8,8 @@ from torch import nn
 
 from millis.quantization.arithmetic import Arithmetic
 from millis.quantization.calibration import requests
-from millis.quantization.keep import matching
+from millis.quantization.gptq import Done, gptq
+from millis.quantization.keep import finer, matching
 from millis.quantization.sensitivity import Chosen, Ranking
 from millis.quantization.smooth import smooth
 from millis.quantization.spec import Quantization
@@ -18,22 +20,24 @@ class Prepared(NamedTuple):
     """A model that waits for a backend's integers.
 
     Args:
-        model: Computes what it computed before.
+        model: Computes what it computed before; with GPTQ, what its rounded weights do.
         kept: Names of the layers that stay fp32.
         requests: Calibration texts, [1, S] each; none where none are needed.
         notes: What was done, a sentence each.
+        finer: Names of the layers that get 8 bits where the others have 4.
     """
 
     model: nn.Module
     kept: tuple[str, ...]
     requests: list[Features]
     notes: tuple[str, ...]
+    finer: tuple[str, ...] = ()
 
 
 def prepare(
     model: nn.Module, quantization: Quantization, arithmetic: Arithmetic, calibration: Sequence[Features]
 ) -> Prepared:
-    """Smooth a copy of `model` and choose the layers that stay fp32, as `quantization` asks.
+    """Smooth a copy of `model`, choose the layers that stay fp32 and round the others, as `quantization` asks.
 
     Args:
         model: In evaluation mode, on the CPU, in fp32; left as it was.
@@ -42,23 +46,38 @@ def prepare(
         calibration: Texts, padded or not; read where the request needs them.
 
     Raises:
-        MillisError: texts are needed and none are given, or a pattern describes no layer.
+        MillisError: texts are needed and none are given, a pattern describes no layer, or weights are no numbers.
     """
     texts = requests(calibration) if quantization.calibrates else []
     kept = matching(model, quantization.keep)
+    eight = finer(model, quantization.int8, kept)
     notes = [f"kept in fp32 by name: {', '.join(kept)}"] if kept else []
     if quantization.smooth is not None:
-        done = smooth(model, texts, arithmetic, quantization.smooth)
-        model = done.model
+        smoothed = smooth(model, texts, arithmetic, quantization.smooth)
+        model = smoothed.model
         notes.append(
-            f"smoothed {done.smoothed} of {done.tensors} activations (α = {quantization.smooth:g}); the rest round no "
-            "better smoothed"
+            f"smoothed {smoothed.smoothed} of {smoothed.tensors} activations (α = {quantization.smooth:g}); the rest "
+            "round no better smoothed"
         )
     if quantization.fallback is not None:
         chosen = Ranking(model, texts, quantization, arithmetic, fixed=kept).choose(quantization.fallback)
         kept += chosen.names
         notes.append(_told(chosen, len(texts)))
-    return Prepared(model, kept, texts, tuple(notes))
+        eight = tuple(name for name in eight if name not in chosen.names)
+    if eight:
+        notes.append(f"8 bits by name: {', '.join(eight)}")
+    if quantization.gptq is not None:
+        done = gptq(model, texts, quantization.gptq, arithmetic, kept, eight)
+        model = done.model
+        notes.append(_told_rounded(done, len(texts)))
+    return Prepared(model, kept, texts, tuple(notes), eight)
+
+
+def _told_rounded(done: Done, texts: int) -> str:
+    told = f"GPTQ rounded {len(done.rounded)} linear layers on {texts} texts"
+    if not done.shared:
+        return told
+    return f"{told}; to the nearest, as their weights serve elsewhere too: {', '.join(done.shared)}"
 
 
 def _told(chosen: Chosen, texts: int) -> str:

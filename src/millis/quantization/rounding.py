@@ -35,7 +35,7 @@ from millis.quantization.inputs import (
     TableInput,
     Tokens,
 )
-from millis.quantization.keep import matching
+from millis.quantization.keep import finer, matching
 from millis.quantization.layers import StoredTensor, stored_tensors
 from millis.quantization.observers import full_extent
 from millis.quantization.parameters import Parameters
@@ -74,7 +74,9 @@ def prepare(model: nn.Module, quantization: Quantization, arithmetic: Arithmetic
     kept = matching(model, quantization.keep)
     found = [call for call in calls(model) if call.name not in kept]
     called = {call.name: call.layer for call in found}
-    quantized = {name for name, layer in called.items() if layers.attach(layer, plan, _maker(aware))}
+    eight = finer(model, quantization.int8, kept)
+    plans = {name: replace(plan, matrix=plan.stored(name in eight)) for name in called}
+    quantized = {name for name, layer in called.items() if layers.attach(layer, plans[name], _maker(aware))}
     if not quantized:
         raise MillisError(
             f"nothing in this {type(model).__name__} can be quantized for quantization-aware training: it calls no "

@@ -20,7 +20,7 @@ from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calibration import Range, ranges
 from millis.quantization.fake_quantize import UINT8, fake_quantize
 from millis.quantization.inputs import DynamicInput, RowInput
-from millis.quantization.keep import linears
+from millis.quantization.keep import finer, linears
 from millis.quantization.observers import full_extent
 from millis.quantization.spec import Quantization
 from millis.quantization.steps import RangeSteps, affine
@@ -45,7 +45,8 @@ class Simulation:
         self, model: nn.Module, quantization: Quantization, arithmetic: Arithmetic, requests: Sequence[Features]
     ) -> None:
         self.model, self.layers = model, linears(model)
-        self._weight = weight_rounding(arithmetic.matrix)
+        eight = finer(model, quantization.int8)
+        self._weights = {name: weight_rounding(arithmetic.stored(name in eight)) for name in self.layers}
         self._inputs: dict[str, Round] = {}
         if arithmetic.activations == "static" and quantization.calibration is not None:
             found = ranges(partial(layer_inputs, model, self.layers), requests, quantization.calibration)
@@ -60,7 +61,7 @@ class Simulation:
             for name in names:
                 layer = self.layers[name]
                 stack.callback(setattr, layer.weight, "data", layer.weight.data)
-                layer.weight.data = self._weight(layer.weight.data)
+                layer.weight.data = self._weights[name](layer.weight.data)
                 if name in self._inputs:
                     hook = partial(_round_input, self._inputs[name])
                     stack.callback(layer.register_forward_pre_hook(hook).remove)

@@ -4,12 +4,12 @@ Nothing heavy is imported here, for artifacts that are served carry this descrip
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from millis.errors import MillisError, nearest
 from millis.quantization.qat import Aware
-from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, Reasons, Traits
+from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, STORES, Reasons, Traits
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
@@ -17,6 +17,10 @@ BLOCK_SIZES = (16, 32, 64, 128, 256)
 IMITATED = (
     "quantization-aware training imitates the integers of onnxruntime and native, and backend={backend} computes "
     "others. Choose backend=onnxruntime or backend=native, or quantization=dynamic"
+)
+GIVEN = (
+    "quantization.gptq decides which integers are stored, and backend={backend} finds its own. Choose backend=native, "
+    "onnxruntime or openvino, or set quantization.gptq=null"
 )
 
 
@@ -75,6 +79,29 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class Gptq:
+    """Rounding that makes good at some inputs of a linear layer what it loses at others (2210.17323), on calibration
+    texts; see `millis.quantization.gptq`.
+
+    Args:
+        dampening: Share of the mean square of a layer's inputs that is added to each input's, as if by noise: the more,
+            the less the rounding leans on the calibration texts. The authors' 0.01.
+        largest_first: Whether the inputs with the largest squares are rounded first, while all others can still make
+            good for them; else they come in their order.
+    """
+
+    dampening: float = 0.01
+    largest_first: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dampening <= 1:
+            raise MillisError(
+                f"quantization.gptq.dampening={self.dampening}: expected above 0 (with fewer texts than inputs nothing "
+                "else says what an input weighs), up to 1; 0.01 is usual"
+            )
+
+
+@dataclass(frozen=True)
 class Quantization:
     """Integer arithmetic for matrix products, integer storage for embedding tables.
 
@@ -86,11 +113,14 @@ class Quantization:
         per_channel: One scale for each output channel. On all-MiniLM-L6-v2 it raises the mean cosine to the fp32
             sentence vectors from 0.966 to 0.993 at no cost in time, hence the default.
         block_size: With `activations=none`, how many inputs of a channel share a scale: larger is faster and coarser.
-        calibration: How ranges are found; `static`, `smooth` and `fallback` need it.
+        calibration: How ranges are found; `static`, `smooth`, `fallback` and `gptq` need it.
         smooth: SmoothQuant's α (Xiao et al. 2023, 2211.10438, equation 4): how much of the activations' spread between
             channels is moved into the weights; None moves nothing. See `millis.quantization.smooth`.
         keep: Patterns of layer names that stay fp32, such as `head` or `encoder.encoder.layer.0.*`.
+        int8: With 4 bits, patterns of names of linear layers that get 8: of a language model above all the output
+            matrix, `head`, which may be its token table too.
         fallback: Choose further layers that stay fp32 by measurement; None chooses none.
+        gptq: Round linear layers by what they do on calibration texts; None rounds each weight to the nearest.
         reduce_range: Weights of 7 bits, for processors whose u8 x s8 products saturate; `auto` decides by the
             processor that trains or writes, see `millis.quantization.processor`.
         aware: How training gets to know the rounding; None quantizes afterwards.
@@ -106,25 +136,30 @@ class Quantization:
     calibration: Calibration | None = None
     smooth: float | None = None
     keep: tuple[str, ...] = ()
+    int8: tuple[str, ...] = ()
     fallback: Fallback | None = None
+    gptq: Gptq | None = None
     reduce_range: bool | str = "auto"
     aware: Aware | None = None
     called: ClassVar[str] = "quantization.aware"
     instead: ClassVar[str] = "quantization=dynamic"
 
     def __post_init__(self) -> None:
-        if isinstance(self.keep, str):
-            raise MillisError(f"quantization.keep={self.keep!r}: expected a list of patterns, such as ['{self.keep}']")
-        object.__setattr__(self, "keep", tuple(str(pattern) for pattern in self.keep))  # a config gives a list
+        for name, patterns in (("keep", self.keep), ("int8", self.int8)):
+            if isinstance(patterns, str):
+                raise MillisError(
+                    f"quantization.{name}={patterns!r}: expected a list of patterns, such as ['{patterns}']"
+                )
+            object.__setattr__(self, name, tuple(str(pattern) for pattern in patterns))  # a config gives a list
         _check_choice("activations", self.activations, ACTIVATIONS)
         self._check_weights()
         self._check_calibration()
         if self.reduce_range not in ("auto", True, False):
             raise MillisError(f"quantization.reduce_range={self.reduce_range!r}: expected auto, true or false")
-        if self.aware is not None and (self.smooth is not None or self.fallback is not None):
+        if self.aware is not None and any(one is not None for one in (self.smooth, self.fallback, self.gptq)):
             raise MillisError(
-                "quantization.aware trains the weights on their grid; smooth and fallback would move them off it "
-                "again. Set quantization.smooth=null and quantization.fallback=null"
+                "quantization.aware trains the weights on their grid; smooth, fallback and gptq would move them off it "
+                "again. Set quantization.smooth=null, quantization.fallback=null and quantization.gptq=null"
             )
 
     @property
@@ -134,21 +169,29 @@ class Quantization:
 
     @property
     def needs(self) -> Reasons:
-        """Training imitates the integers of one runtime."""
-        return {} if self.aware is None else {IMITABLE: IMITATED}
+        """Training imitates the integers of one runtime; GPTQ hands its own over."""
+        if self.aware is not None:
+            return {IMITABLE: IMITATED}
+        return {} if self.gptq is None else {STORES: GIVEN}
+
+    @property
+    def untrained(self) -> "Quantization":
+        """The same arithmetic for weights that say nothing yet: nothing is chosen or rounded by what they do."""
+        return replace(self, fallback=None, gptq=None)
 
     @property
     def calibrates(self) -> bool:
         """Whether writing an artifact needs calibration texts."""
-        return self.activations == "static" or self.smooth is not None or self.fallback is not None
+        return self.activations == "static" or any(one is not None for one in (self.smooth, self.fallback, self.gptq))
 
     def describe(self) -> str:
-        """`int8`, `int8 static`, `int4 weights`, `int8 qat`: for the name of a recipe."""
+        """`int8`, `int8 static`, `int4 weights gptq`, `int8 qat`: for the name of a recipe."""
         parts = {
             f"int{self.weights}": True,
             "static": self.activations == "static",
             "weights": self.activations == "none",
             "smooth": self.smooth is not None,
+            "gptq": self.gptq is not None,
             "qat": self.aware is not None,
         }
         return " ".join(part for part, holds in parts.items() if holds)
@@ -156,6 +199,11 @@ class Quantization:
     def _check_weights(self) -> None:
         if self.weights not in (4, 8):
             raise MillisError(f"quantization.weights={self.weights} is not supported: expected 8 or 4 bits")
+        if self.int8 and self.weights == 8:
+            raise MillisError(
+                f"quantization.int8={list(self.int8)} names layers that get 8 bits, and quantization.weights=8 gives "
+                "them to all. Set quantization.int8=[], or weights=4 with activations=none"
+            )
         blocks = self.activations == "none"
         if self.weights == 4 and not blocks:
             raise MillisError(
@@ -188,8 +236,8 @@ class Quantization:
         if self.calibrates and self.calibration is None:
             raise MillisError(
                 f"quantization with activations={self.activations!r}, smooth={self.smooth}, "
-                f"fallback={self.fallback} reads calibration texts, but quantization.calibration is null. Choose "
-                "quantization=static or quantization=smooth, or give calibration a method and texts"
+                f"fallback={self.fallback}, gptq={self.gptq} reads calibration texts, but quantization.calibration is "
+                "null. Choose quantization=static, smooth or gptq, or give calibration a method and texts"
             )
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from millis.quantization.fake_quantize import centred
+from millis.quantization.fake_quantize import Grid, centred
 from millis.quantization.phase import Phased
 from millis.quantization.steps import LearnedSteps, Steps
 
@@ -98,6 +98,13 @@ class Integers(NamedTuple):
         return grouping.join((groups - zero) * scale, self.values.shape)
 
 
+def integers_of(values: Tensor, scale: Tensor, zero_point: Tensor, grid: Grid) -> Integers:
+    """A weight's values, held in floats, and its steps and zero points [G, 1], as they are kept."""
+    kind = torch.int8 if grid.low < 0 else torch.uint8
+    shape = torch.Size([len(scale)] if len(scale) > 1 else [])
+    return Integers(values.to(kind).contiguous(), scale.reshape(shape), zero_point.reshape(shape).to(kind))
+
+
 class WeightQuantizer(Phased):
     """A weight in, the weight on its grid out; untouched while not `enabled`.
 
@@ -143,10 +150,4 @@ class WeightQuantizer(Phased):
         groups = self.grouping.split(weight.float())
         scale, zero_point = self.steps.of(groups)
         values = centred(groups, scale, zero_point, self.steps.grid) + zero_point
-        kind = torch.int8 if self.steps.grid.low < 0 else torch.uint8
-        shape = torch.Size([len(scale)] if len(scale) > 1 else [])
-        return Integers(
-            self.grouping.join(values, weight.shape).to(kind).contiguous(),
-            scale.reshape(shape),
-            zero_point.reshape(shape).to(kind),
-        )
+        return integers_of(self.grouping.join(values, weight.shape), scale, zero_point, self.steps.grid)

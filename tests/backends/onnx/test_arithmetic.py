@@ -1,11 +1,14 @@
 """What is asked for, and the grids that follow."""
 
+from dataclasses import replace
+
 import pytest
 import rounded
 
 from millis.backends.onnx.arithmetic import TABLE, arithmetic
 from millis.quantization.arithmetic import Stored
 from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8
+from millis.quantization.spec import Quantization
 from millis.quantization.steps import affine, extreme, symmetric
 from millis.quantization.weights import PerBlock, PerRow, PerTensor
 
@@ -35,6 +38,13 @@ def test_grids_follow_from_what_is_asked_for(recipe, matrix, kernel):
     assert (plan.activations, plan.block_size) == (quantization.activations, quantization.block_size)
     if quantization.block_size is not None:
         assert plan.matrix.grouping == PerBlock(quantization.block_size)
+
+
+def test_layers_of_eight_bits_among_four_have_the_same_blocks():
+    plan = arithmetic(Quantization(weights=4, activations="none", block_size=64))
+    assert plan.stored(finer=False) is plan.matrix
+    assert plan.stored(finer=True) == replace(plan.matrix, grid=INT8)
+    assert plan.matrix.shares[0] == 1.0  # weights on a grid keep it
 
 
 def test_a_table_has_one_u8_grid():

@@ -33,8 +33,11 @@ def test_what_training_imitated_is_what_is_computed(kind, ranges, tmp_path):
         Quantization(reduce_range=False, keep=("encoder.embeddings.*",), aware=Aware(embeddings=False)),
         Quantization(weights=4, activations="none", block_size=16, aware=Aware()),
         Quantization(weights=4, activations="none", block_size=32, aware=Aware(ranges="lsq")),
+        Quantization(
+            weights=4, activations="none", block_size=16, int8=("head", "*.attention.self.query"), aware=Aware()
+        ),
     ],
-    ids=["7 bits", "one scale", "kept layers", "kept tables", "4 bits", "4 bits learned"],
+    ids=["7 bits", "one scale", "kept layers", "kept tables", "4 bits", "4 bits learned", "8 among 4"],
 )
 def test_whatever_is_asked_for(asked, tmp_path):
     assert_imitated("bert", asked, tmp_path)

@@ -5,6 +5,9 @@ writes. Products of two activations (attention scores and contexts), layer norms
 fp32 in all of them.
 """
 
+from dataclasses import replace
+
+from millis.backends.onnx.blocks import SHARES
 from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8
 from millis.quantization.processor import reduces_range
@@ -34,9 +37,9 @@ def _static(quantization: Quantization) -> Arithmetic:
 def _weights_alone(quantization: Quantization) -> Arithmetic:
     """`MatMulNBits` at accuracy level 4."""
     assert quantization.block_size is not None  # `Quantization` refuses weights alone without
-    grid = INT4 if quantization.weights == 4 else INT8
-    matrix = Stored(PerBlock(quantization.block_size), extreme, grid)
-    return Arithmetic(matrix, None, None, TABLE, "none", quantization.block_size)
+    finer = Stored(PerBlock(quantization.block_size), extreme, INT8, SHARES)
+    matrix = replace(finer, grid=INT4) if quantization.weights == 4 else finer
+    return Arithmetic(matrix, None, None, TABLE, "none", quantization.block_size, finer)
 
 
 def _matrix(quantization: Quantization) -> Stored:

@@ -5,7 +5,7 @@ What a converted model brings along is in `millis.quantization.parameters`. The 
 found by the weights that they stand for, since exporters rename weights and transpose them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,15 +99,10 @@ def _find(name: str, trained: Integers, places: dict[str, Place]) -> tuple[Place
 
     Integers of the graph were found from the same weights by range, so they stand for nearly the same.
     """
-    best: tuple[float, Place | None, Integers] = (FAR, None, trained)
-    for sought in (trained, trained._replace(values=trained.values.T)):  # GPT-2's modules keep the transpose
-        for place in places.values():
-            integers = _laid_out(sought, place)
-            if integers is not None:
-                wanted = place.layout.floats(integers)
-                far = np.linalg.norm(place.floats - wanted) / (np.linalg.norm(wanted) or 1.0)
-                best = min(best, (float(far), place, integers), key=lambda candidate: candidate[0])
-    _, nearest, integers = best
+    named = [places[name]] if name in places else []  # as graphs that are written node by node call them
+    nearest, integers = _nearest(trained, named)
+    if nearest is None:
+        nearest, integers = _nearest(trained, places.values())
     if nearest is None:
         raise MillisError(
             f"the quantized graph has no integers for {name}, which was trained for them. Write the artifact with the "
@@ -115,6 +110,19 @@ def _find(name: str, trained: Integers, places: dict[str, Place]) -> tuple[Place
         )
     del places[nearest.name]
     return nearest, integers
+
+
+def _nearest(trained: Integers, places: Collection[Place]) -> tuple[Place | None, Integers]:
+    """The place whose integers stand for what is nearest to what those of a weight do; none where all are far."""
+    best: tuple[float, Place | None, Integers] = (FAR, None, trained)
+    for sought in (trained, trained._replace(values=trained.values.T)):  # GPT-2's modules keep the transpose
+        for place in places:
+            integers = _laid_out(sought, place)
+            if integers is not None:
+                wanted = place.layout.floats(integers)
+                far = np.linalg.norm(place.floats - wanted) / (np.linalg.norm(wanted) or 1.0)
+                best = min(best, (float(far), place, integers), key=lambda candidate: candidate[0])
+    return best[1], best[2]
 
 
 def _laid_out(trained: Integers, place: Place) -> Integers | None:

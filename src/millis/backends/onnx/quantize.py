@@ -42,7 +42,7 @@ def quantize(
     Args:
         source: fp32, exported from `prepared.model`.
         target: The `.onnx` file.
-        prepared: The layers that stay fp32.
+        prepared: The layers that stay fp32, and those that get 8 bits where the others have 4.
         quantization: The request.
         requests: What the graph gets on calibration texts; none where none are needed.
 
@@ -53,11 +53,14 @@ def quantize(
     if note := told(quantization):
         notes.append(note)
     kept: set[str] = set()
+    finer: set[str] = set()
     source = _with_weights(source, target)
     if prepared.kept or quantization.activations != "dynamic":
         source = _with_products(source, target)
-        kept = weights_of(_load(source).graph, prepared.model, prepared.kept)
-    job = Job(source, target, requests, quantization, kept, reduces_range(quantization))
+        kept, finer = (
+            weights_of(_load(source).graph, prepared.model, names) for names in (prepared.kept, prepared.finer)
+        )
+    job = Job(source, target, requests, quantization, kept, reduces_range(quantization), finer)
     notes += _WRITERS[quantization.activations](job)
     if parameters := getattr(prepared.model, "quantization", None):
         from millis.backends.onnx.parameters import set_parameters
@@ -75,6 +78,7 @@ class Job(NamedTuple):
         quantization: The request.
         kept: Initializers that stay fp32.
         reduce_range: Whether weights get 7 bits.
+        finer: Initializers that get 8 bits where the others have 4.
     """
 
     source: Path
@@ -83,6 +87,7 @@ class Job(NamedTuple):
     quantization: Quantization
     kept: set[str]
     reduce_range: bool
+    finer: set[str]
 
 
 def _dynamic(job: Job) -> list[str]:
@@ -127,7 +132,9 @@ def _weights_alone(job: Job) -> list[str]:
         if node.name not in chosen:
             nodes.append(node)
             continue
-        block, tensors = product(node, weights[node.input[1]], job.quantization.weights, job.quantization.block_size)
+        name = node.input[1]
+        bits = 8 if name in job.finer else job.quantization.weights
+        block, tensors = product(node, weights[name], bits, job.quantization.block_size)
         nodes.append(block)
         made |= {tensor.name: tensor for tensor in tensors}
     replace(graph, nodes, list(made.values()))

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from millis.backends.onnx.export import OPSET, keep_inputs, require
 from millis.backends.onnx.quantize import Feeds, quantize
 from millis.backends.onnx.session import SEGMENT_INPUTS, SEGMENT_OUTPUTS, feeds, open_inference, segment_path
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, example, quiet
+from millis.backends.tracing import SHAPES, agree, example, quiet
 from millis.errors import MillisError
 from millis.models.blocks import spelled_out
 from millis.models.exits import segments
@@ -59,16 +58,17 @@ def export_segments(
                 graph.export(segment_path(folder, position))
             return ()
         prepared = prepare(model, quantization, arithmetic(quantization), calibration)
-        kept = [prepared.model.get_submodule(name) for name in prepared.kept]
+        kept, finer = (
+            [prepared.model.get_submodule(name) for name in names] for names in (prepared.kept, prepared.finer)
+        )
         requests: list[Feeds] = [feeds(text) for text in prepared.requests]
         notes, count = list(prepared.notes), len(model.spec.exits) + 1
         for position, graph in enumerate(_graphs(prepared.model, signature.inputs)):
             plain = place / segment_path(folder, position).name
             graph.export(plain)
             segment: Any = graph.segment
-            own = tuple(name for name, module in segment.named_modules() if any(module is layer for layer in kept))
             segment.quantization = _parameters_of(segment, prepared.model)
-            part = Prepared(segment, own, [], ())
+            part = Prepared(segment, _names(segment, kept), [], (), _names(segment, finer))
             notes += quantize(plain, segment_path(folder, position), part, quantization, requests)
             requests = _after(plain, requests) if position + 1 < count else []
     return tuple(dict.fromkeys(notes))
@@ -78,6 +78,11 @@ def _graphs(model: Any, inputs: tuple[str, ...]) -> Iterator["_Graph"]:
     hidden = model.encoder.config.hidden_size
     for position, segment in enumerate(segments(model)):
         yield _Graph(segment.eval(), inputs if position == 0 else SEGMENT_INPUTS, hidden)
+
+
+def _names(segment: nn.Module, layers: Sequence[nn.Module]) -> tuple[str, ...]:
+    """What those of `layers` that the segment has are called in it."""
+    return tuple(name for name, module in segment.named_modules() if any(module is layer for layer in layers))
 
 
 def _parameters_of(segment: nn.Module, model: Any) -> dict[str, Tensor]:
@@ -142,7 +147,7 @@ class _Graph:
             for name, got, wanted in zip(
                 SEGMENT_OUTPUTS, session.run(list(SEGMENT_OUTPUTS), feeds), expected, strict=True
             ):
-                if got.shape != wanted.shape or not np.allclose(got, wanted.numpy(), rtol=RELATIVE, atol=ABSOLUTE):
+                if got.shape != wanted.shape or not agree(got, wanted.numpy()):
                     raise MillisError(
                         f"the ONNX graph of {path.stem} does not agree with the model: its {name} differ at batch "
                         f"{batch}, length {length}. Use backend=eager"

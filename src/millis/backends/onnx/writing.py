@@ -19,7 +19,7 @@ from millis.backends.onnx.quantize import quantize
 from millis.backends.onnx.session import open_inference
 from millis.backends.onnx.tied import share
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, difference, quiet
+from millis.backends.tracing import agree, difference, quiet
 from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.quantization.ptq import prepare
@@ -74,7 +74,8 @@ def export_decoder(
         _save(graph(chosen), plain)
         decoder = _check(chosen, plain, signature)
         notes = quantize(plain, rounded, prepared, quantization, [decoder.feeds(text) for text in prepared.requests])
-        settled = bool(getattr(chosen, "quantization", None))  # training gave table and matrix integers of their own
+        kept = getattr(chosen, "quantization", {})
+        settled = any(name.startswith("head.") for name in kept)  # training gave table and matrix integers of their own
         _save(_load(rounded), path, None if settled else chosen)
         return (*notes, ONE_RANGE) if quantization.activations == "dynamic" else notes
 
@@ -98,14 +99,17 @@ def _load(path: Path) -> Any:
 
 
 def _save(made: Any, path: Path, tied: Any = None) -> None:
-    """Write an ONNX model, the table of `tied` stored once where it is the output matrix too."""
+    """Write an ONNX model, the table of `tied` stored once where it is the output matrix too, and neither has integers
+    of its own."""
     import onnx
 
     if tied is not None:
         names = {id(module): name for name, module in tied.named_modules()}
         (head,), table = tied.classifiers(), tied.encoder.get_input_embeddings()
-        if head.weight is table.weight:
-            share(made, f"{names[id(table)]}.weight", f"{names[id(head)]}.weight")
+        both = [f"{names[id(one)]}.weight" for one in (table, head)]
+        settled = getattr(tied, "quantization", {})
+        if head.weight is table.weight and not any(f"{name}.values" in settled for name in both):
+            share(made, *both)
     onnx.save(made, str(path))
 
 
@@ -124,7 +128,7 @@ def _steps_differ(model: Transformer, decoder: OnnxDecoder) -> str | None:
         text.read(tokens[start:end])
         text.rewind(start)
         got = text.read(tokens[start:end], every=True)
-        if not np.allclose(got, expected[start:end], rtol=RELATIVE, atol=ABSOLUTE):
+        if not agree(got, expected[start:end]):
             by = np.abs(got - expected[start:end]).max()
             return f"logits differ by {by:.1g} where tokens {start} to {end - 1} are read after those before"
     return None

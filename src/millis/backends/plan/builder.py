@@ -17,6 +17,8 @@ from millis.models.low_rank import LowRankLinear
 from millis.quantization.parameters import Parameters
 from millis.types import Output
 
+HIGH = 127  # largest integer of 8 bits, of tables and of matrices among others of 4
+
 
 class Integers:
     """What becomes integers, and on which grids.
@@ -26,10 +28,23 @@ class Integers:
         per_channel: A scale for each output of a matrix, or one.
         kept: Names of the layers that stay fp32.
         block: Matrices have 4 bits, and a scale for so many inputs of an output; None gives them 8.
+        finer: Names of the linear layers whose matrices have 8 all the same, and a scale for each output.
     """
 
-    def __init__(self, high: int, per_channel: bool, kept: Collection[str], block: int | None = None) -> None:
+    def __init__(
+        self,
+        high: int,
+        per_channel: bool,
+        kept: Collection[str],
+        block: int | None = None,
+        finer: Collection[str] = (),
+    ) -> None:
         self.high, self.per_channel, self.kept, self.block = high, per_channel, frozenset(kept), block
+        self.finer = frozenset(finer)
+
+    def of(self, layer: str) -> "Integers":
+        """Those of the linear layer of this name."""
+        return Integers(HIGH, True, self.kept) if layer in self.finer else self
 
 
 class Builder:
@@ -99,7 +114,7 @@ class Builder:
         count, width = values.shape
         if not self.rounds(layer):
             return Table(count, width, "fp32", self.tensor(f"{name}.weight", packing.table_rows(values)))
-        rounded = self._rounded(f"{name}.weight", values, 127)
+        rounded = self._rounded(f"{name}.weight", values, HIGH)
         rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
         return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
 
@@ -107,10 +122,11 @@ class Builder:
         """Whether one matrix serves as both: their weight is one, and so is its grid."""
         if table.weight is not layer.weight or self.rounds(table) != self.rounds(layer):
             return False
-        if (grid := self._integers) is None or not self.rounds(table):
+        if self._integers is None or not self.rounds(table):
             return True
+        grid = self._integers.of(self.name(layer))
         settled = [f"{self.name(one)}.weight.values" in self._trained for one in (table, layer)]
-        return not any(settled) and grid.block is None and grid.high == 127 and grid.per_channel
+        return not any(settled) and grid.block is None and grid.high == HIGH and grid.per_channel
 
     def rounds(self, layer: nn.Module) -> bool:
         """Whether a layer becomes integers."""
@@ -143,7 +159,7 @@ class Builder:
             parameter: What the weight is called in the model.
         """
         parts = {parameter: floats(weight)}
-        return self._packed(name, parts, None if bias is None else floats(bias), rounds)
+        return self._packed(name, parts, None if bias is None else floats(bias), self._integers if rounds else None)
 
     def _rounded(
         self, parameter: str, weights: packing.Floats, high: int, per_channel: bool = True
@@ -161,34 +177,39 @@ class Builder:
 
     def _together(self, layers: Sequence[Any]) -> list[list[Any]]:
         plain = all(isinstance(layer, nn.Linear) for layer in layers)
-        if plain and len({self.rounds(layer) for layer in layers}) == 1 and len({_biased(one) for one in layers}) == 1:
+        if plain and len({(_biased(layer), self._bits(layer)) for layer in layers}) == 1:
             return [list(layers)]
         return [[layer] for layer in layers]
+
+    def _bits(self, layer: nn.Linear) -> tuple[bool, bool]:
+        """What tells layers of different kinds of weights apart."""
+        rounds = self.rounds(layer)
+        return rounds, rounds and self._integers is not None and self.name(layer) in self._integers.finer
 
     def _matrix(self, layers: Sequence[Any]) -> Matrix:
         parts = {f"{self.name(layer)}.weight": floats(layer.weight) for layer in layers}
         bias = np.concatenate([floats(layer.bias) for layer in layers]) if _biased(layers[0]) else None
-        return self._packed(self.name(layers[0]), parts, bias, self.rounds(layers[0]))
+        grid = None if self._integers is None else self._integers.of(self.name(layers[0]))
+        return self._packed(self.name(layers[0]), parts, bias, grid if self.rounds(layers[0]) else None)
 
     def _packed(
-        self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, rounds: bool
+        self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, grid: Integers | None
     ) -> Matrix:
-        """Weights by their names, one below the other."""
+        """Weights by their names, one below the other, in integers or in fp32."""
         weights = np.concatenate([*parts.values()])
         outputs, inputs = weights.shape
-        if not rounds or self._integers is None:
+        if grid is None:
             place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
-        elif self._integers.block is not None:
-            return self._blocks(name, parts, bias, self._integers.block)
+        elif grid.block is not None:
+            return self._blocks(name, parts, bias, grid.block)
         else:
-            high, per_channel = self._integers.high, self._integers.per_channel
-            rounded = [self._rounded(parameter, part, high, per_channel) for parameter, part in parts.items()]
+            rounded = [self._rounded(parameter, part, grid.high, grid.per_channel) for parameter, part in parts.items()]
             values = np.concatenate([part.values for part in rounded])
             steps_of = np.concatenate([np.broadcast_to(part.scales, (len(part.values),)) for part in rounded])
             place = self.tensor(f"{name}.weight", packing.integer_panels(values))
             scales = self.tensor(f"{name}.scales", packing.row(steps_of))
         biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
-        return Matrix(inputs, outputs, "int8" if rounds else "fp32", place, scales, biased)
+        return Matrix(inputs, outputs, "fp32" if grid is None else "int8", place, scales, biased)
 
     def _blocks(
         self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, block: int

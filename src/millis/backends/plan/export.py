@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from millis.backends.plan import file
@@ -15,7 +14,7 @@ from millis.backends.plan.families import build
 from millis.backends.plan.refused import INSTEAD, refusal
 from millis.backends.plan.session import PlanSegment, PlanSession
 from millis.backends.scratch import fp32_bytes, scratch
-from millis.backends.tracing import ABSOLUTE, RELATIVE, SHAPES, difference, every, example
+from millis.backends.tracing import SHAPES, agree, difference, every, example
 from millis.errors import MillisError
 from millis.models.encoder import Transformer
 from millis.models.exits import segments, spans
@@ -99,7 +98,8 @@ def _prepared(
         kept += [name for name, layer in model.named_modules() if isinstance(layer, nn.LSTM)]
     chosen = told(quantization) if quantization.reduce_range != "auto" else NARROW
     note = chosen if computed.matrix.grid == INT8_REDUCED else None
-    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept, quantization.block_size)
+    block = quantization.block_size
+    integers = Integers(computed.matrix.grid.high, quantization.per_channel, kept, block, prepared.finer)
     return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 
@@ -128,7 +128,7 @@ def _check_segments(model: Transformer, folder: Path, signature: Signature) -> N
     for batch, length in SHAPES:
         arrays = [value.numpy() for value in example(signature.inputs, batch, length)]
         given = Features(*arrays, *[None] * (3 - len(arrays)))
-        if not np.allclose(every(here, given), every(segments_of(model), given), rtol=RELATIVE, atol=ABSOLUTE):
+        if not agree(every(here, given), every(segments_of(model), given)):
             raise MillisError(
                 f"backend=native does not compute what the segments do, at batch {batch}, length {length}. {INSTEAD}"
             )
