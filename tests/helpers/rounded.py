@@ -52,7 +52,7 @@ RECIPES = {
     "8 bits alone": {"activations": "none", "block_size": 32},
     "4 bits alone": {"weights": 4, "activations": "none", "block_size": 16},
     "8 among 4": {
-        "weights": 4, "activations": "none", "block_size": 16, "int8": ("head", "encoder.encoder.layer.0.*"),
+        "weights": 4, "activations": "none", "block_size": 16, "int8": ("head",),
     },
 }  # fmt: skip
 
