@@ -58,8 +58,8 @@ static void attend(const Step& step, const Slot& in, Slot& out, const Text& text
         pack_values(from + 2 * all, in.stride, count, size, values);
         for (int64_t row = 0; row < count; row += QUERIES) {
             const int64_t rows = count - row < QUERIES ? count - row : QUERIES;
-            multiply_packed(false, from + row * in.stride, in.stride, rows, size, keys, key_panels, size * PANEL, nullptr,
-                            scores, key_panels * PANEL);
+            multiply_packed(false, from + row * in.stride, in.stride, rows, size, keys, key_panels, size * PANEL,
+                            nullptr, scores, key_panels * PANEL);
             for (int64_t query = 0; query < rows; ++query) {
                 softmax_row(scores + query * key_panels * PANEL, count, step.number);
                 if (received != nullptr) add_row(received, scores + query * key_panels * PANEL, count);

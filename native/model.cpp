@@ -86,7 +86,8 @@ void millis_close(void* model) {
 int millis_run(void* model, const int64_t* ids, const int64_t* mask, const int64_t* types, const float* states,
                int64_t count, int64_t length, float* results, int64_t* times, int64_t* wrong) {
     try {
-        return (*static_cast<Handle*>(model))->run(Batch{ids, mask, types, states, count, length}, results, times, wrong);
+        const Batch batch{ids, mask, types, states, count, length};
+        return (*static_cast<Handle*>(model))->run(batch, results, times, wrong);
     } catch (const std::exception&) {
         return NO_MEMORY;
     }

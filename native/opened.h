@@ -59,7 +59,8 @@ class Opened {
     // A page with room for so many tokens, of a text that has ended; none, where none has so much.
     std::unique_ptr<Page> page(int64_t room) {
         const std::lock_guard<std::mutex> lock(idle_lock_);
-        const auto found = std::find_if(pages_.begin(), pages_.end(), [&](const auto& one) { return one->room >= room; });
+        const auto holds = [&](const auto& one) { return one->room >= room; };
+        const auto found = std::find_if(pages_.begin(), pages_.end(), holds);
         if (found == pages_.end()) {
             if (!pages_.empty()) pages_.pop_back();  // another takes its place when the text ends
             return nullptr;

@@ -15,7 +15,9 @@ constexpr int64_t LINE = 64;  // bytes: of a cache line, and what tensors are al
 
 static inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
-enum Kind { EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, CARRY, GATE, CAUSAL, KINDS };
+enum Kind {
+    EMBED = 0, LINEAR, ATTENTION, NORM, POOL, UNFOLD, LSTM, BAG, OUTPUT, TAKE, DROP, CARRY, GATE, CAUSAL, KINDS
+};
 enum Activation { NONE = 0, GELU, GELU_TANH, RELU, TANH, SILU, ACTIVATIONS };
 enum Pooling { MEAN = 0, FIRST, MAXIMUM, POOLINGS };
 enum Wanted { ALL = 0, LAST, NOTHING };  // of which tokens the outputs

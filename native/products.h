@@ -133,8 +133,8 @@ static inline void float_rows(int rows, bool leads, const float* values, int64_t
 #undef MILLIS_ROWS
 }
 
-// One row: a matter of reading. Panels follow each other in memory, so what is asked for lies so many bytes ahead; every
-// second group of inputs has sums of its own, as each of their instructions waits for the one before.
+// One row: a matter of reading. Panels follow each other in memory, so what is asked for lies so many bytes ahead;
+// every second group of inputs has sums of its own, as each of their instructions waits for the one before.
 template <bool WIDE>
 static void integer_row(const uint8_t* bytes, float step, int32_t zero, const Matrix& matrix, float* results,
                         int64_t panel, int64_t last) {
