@@ -27,6 +27,7 @@ from millis.quantization.spec import Calibration, Quantization
 from millis.storage.archived import Archived
 from millis.tasks.classification import Classification
 from millis.tasks.intent_slots import IntentSlots
+from millis.tasks.sequence_to_sequence import SequenceToSequence
 from millis.token_pruning.recipe import TokenPruning
 from millis.training.adapters import Lora
 from millis.training.fit import Fit
@@ -69,6 +70,14 @@ def test_what_a_teacher_learned_from_is_in_its_key(parts):
 def test_what_a_teacher_did_not_learn_from_is_not(parts):
     """Which rows there are, wherever they were read, is said by their fingerprint."""
     assert of_teacher(**parts) == of_teacher()
+
+
+ASKED, OTHERWISE = SequenceToSequence(), SequenceToSequence(instruction="German: ")
+
+
+def test_what_is_put_before_every_text_is_read_and_takes_time():
+    assert of_teacher(task=ASKED) != of_teacher(task=OTHERWISE)
+    assert keys.latency(asked(task=ASKED), PLANNED, False) != keys.latency(asked(task=OTHERWISE), PLANNED, False)
 
 
 def test_the_weight_of_a_loss_makes_another_teacher():
@@ -194,12 +203,13 @@ class Vocabularied:
 
 def asked(data="rows", notes=(), benchmark=None, task=None, **parts):
     """A run under a teacher that is made up as far as keys go."""
-    inputs = SimpleNamespace(data_fingerprint=data, dataset=SimpleNamespace(notes=list(notes)))
+    task = task or Classification()
+    inputs = SimpleNamespace(data_fingerprint=data, dataset=SimpleNamespace(notes=list(notes)), task=task)
     manifest = SimpleNamespace(spec=transformer(), max_length=8)
     teacher = SimpleNamespace(**vars(TEACHER), fingerprint="teacher", manifest=manifest, inputs=inputs)
     return run(
         recipe=recipe(**parts), teacher=teacher, benchmark=benchmark or Options(),
-        tuning=tuning(task=task or Classification()),
+        tuning=tuning(task=task),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from millis.tasks.classification import Classification
 from millis.tasks.judging import item_scores
 from millis.tasks.ranking import Ranking
 from millis.tasks.regression import Regression
+from millis.tasks.sequence_to_sequence import SequenceToSequence
 from millis.training.fit import Fit, Fitted
 from millis.training.optim import AdamW
 
@@ -51,6 +52,13 @@ def test_a_teacher_of_scores_has_to_beat_a_random_order():
     assert second_try.learned(Fitted(50.1, 2, 1.0, []), found) and not second_try.learned(
         Fitted(50.0, 2, 1.0, []), found
     )
+
+
+def test_a_metric_of_what_is_written_judges_no_training():
+    # Minus a perplexity of 9 is below any BLEU: the two are no scale.
+    found = inputs(["ein Satz", "noch ein Satz"] * 60, None)
+    found.task = SequenceToSequence()
+    assert second_try.learned(Fitted(-9.0, 2, 1.0, []), found)
 
 
 def test_few_texts_and_undefined_metrics_judge_nobody():

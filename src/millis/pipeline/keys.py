@@ -34,14 +34,8 @@ from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.store import file_sha256, fingerprint
 from millis.types import Text
 
-APART = (
-    "student",
-    "distillation",
-    "backend",
-    "quantization",
-    "generation",
-    "storage",
-)  # methods on which weights depend otherwise
+APART = ("student", "distillation", "backend", "quantization", "generation", "storage")
+"""Methods on which weights depend in another way, or not at all."""
 RUNTIME = ("backend", "quantization", "student", "storage", "early_exit", "tokens")  # that a choice of runtime does
 
 
@@ -52,7 +46,8 @@ def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     model = described(tuning.model)
     other = described(tuning.task).get("encoder")  # that targets are made with
     targets = [] if other is None else [other, _files(other)]
-    return fingerprint("teacher", _files(model), __version__, model, training, task, inputs.data_fingerprint, *targets)
+    data = [inputs.data_fingerprint, repr(inputs.task.references)]  # the same texts may be asked about otherwise
+    return fingerprint("teacher", _files(model), __version__, model, training, task, *data, *targets)
 
 
 def _files(model: dict[str, Any]) -> list[str]:
@@ -146,8 +141,9 @@ def latency(run: Any, planned: Any, trained: bool) -> str:
         same["weights"] = planned.fingerprint
         if recipe.early_exit is not None:
             same["early_exit"] = described(recipe.early_exit)
-    how = [*deployed(recipe), benchmark(run.benchmark)]
-    return fingerprint("latency", __version__, planned.spec.to_json(), how, same, run.teacher.inputs.data_fingerprint)
+    how, inputs = [*deployed(recipe), benchmark(run.benchmark)], run.teacher.inputs
+    data = [inputs.data_fingerprint, repr(inputs.task.references)]
+    return fingerprint("latency", __version__, planned.spec.to_json(), how, same, *data)
 
 
 def runtime(of_teacher: str, recipe: Recipe, options: Options) -> str:

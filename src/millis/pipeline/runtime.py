@@ -40,6 +40,9 @@ from millis.units import show
 
 log = logging.getLogger(__name__)
 
+ANY: Traits = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)
+"""Of runtimes that are not named: candidates are asked one by one."""
+
 
 @dataclass(frozen=True)
 class Auto:
@@ -62,14 +65,7 @@ class Auto:
     requests: int = 5
 
     name = "auto"
-    traits: ClassVar[Traits] = (
-        UNDECIDED,
-        SEGMENTS,
-        DATA_SIZES,
-        IMITABLE,
-        STORES,
-        WRITES,
-    )  # candidates are asked one by one
+    traits: ClassVar[Traits] = ANY
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; what was measured is kept."""
@@ -96,7 +92,7 @@ class First:
     candidates: Mapping[str, Any]
 
     name = "default"
-    traits: ClassVar[Traits] = (UNDECIDED, SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)  # as for `Auto`
+    traits: ClassVar[Traits] = ANY
 
     def chosen(self, run: Run) -> tuple[Run, "Choice | None"]:
         """See `with_runtime`; there is nothing to say where it is the first.

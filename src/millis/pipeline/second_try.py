@@ -24,8 +24,11 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     """Whether validation is better than always answering the most frequent answer, by more than a standard error.
 
     The error is that of the share of the most frequent answer. True where that cannot be judged: fewer than
-    `FEWEST_TEXTS` texts, or a metric that is undefined for a constant answer.
+    `FEWEST_TEXTS` texts, a metric that is undefined for a constant answer, or one that judges what is written, which
+    says nothing of a model while it trains.
     """
+    if hasattr(inputs.task, "while_training"):
+        return True
     validation = inputs.dataset.validation.references
     references = items(inputs.task.items(validation, validation, validation)[1])
     if references.dtype == float:  # as models learn them: training judges those

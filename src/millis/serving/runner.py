@@ -39,22 +39,38 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
     reader = Reader.of(folder, manifest)
-    runner = _runner(manifest, reader, session, _smaller(folder / DRAFT, threads))
+    runner = _runner(manifest, reader, session, _smaller(folder / DRAFT, threads, trust_code))
     first_request.check(folder, manifest, reader, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 
 
 def _runner(manifest: Manifest, reader: Reader, session: Session, smaller: Decoder | None) -> Runner:
-    if writes(manifest.spec.outputs) and hasattr(session, "begin"):
-        return Writer(manifest, reader, cast(Decoder, session), smaller)
+    if writes(manifest.spec.outputs):
+        return Writer(manifest, reader, _writing(session, manifest), smaller)
     return Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session)
 
 
-def _smaller(folder: Path, threads: int) -> Decoder | None:
+def _smaller(folder: Path, threads: int, trust_code: bool) -> Decoder | None:
     """The model that guesses, where an artifact has one."""
     if not folder.is_dir():
         return None
-    return cast(Decoder, _session(folder, open_manifest(folder, verify=False), threads))
+    manifest = open_manifest(folder, verify=False)  # its files are among those of the artifact
+    check_trusted(manifest, trust_code)
+    return _writing(_session(folder, manifest, threads), manifest)
+
+
+def _writing(session: Session, manifest: Manifest) -> Decoder:
+    """A session that writes.
+
+    Raises:
+        MillisError: it does not.
+    """
+    if not hasattr(session, "begin"):
+        raise MillisError(
+            f"artifact {manifest.name!r} is to write, and backend={manifest.backend} does not write token by token. "
+            "Make the artifact again"
+        )
+    return cast(Decoder, session)
 
 
 def _session(folder: Path, manifest: Manifest, threads: int) -> Session:
