@@ -316,6 +316,8 @@ void look_back(Reading& plan) {
         plan.frequencies = step.bias, plan.turned = step.width;
     }
     if (plan.apart > 0) plan.steps[static_cast<size_t>(plan.apart) - 1].ends = true;
+    for (int64_t at = 0; at < plan.apart; ++at)  // outputs of tokens that nobody asked for would have no room
+        plan.writes = plan.writes && plan.steps[static_cast<size_t>(at)].kind != OUTPUT;
 }
 
 }  // namespace

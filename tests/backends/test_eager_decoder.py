@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from causal import CAUSAL, VOCABULARY, of_transformers, spec_of, writer
+from causal import CAUSAL, LONGEST, VOCABULARY, of_transformers, spec_of, writer
 from hypothesis import given
 from hypothesis import strategies as st
 from shaped import spread
@@ -164,3 +164,24 @@ def test_more_than_was_read_cannot_be_kept(llama, length):
         text.rewind(length)
     assert str(error.value) == f"cannot rewind to {length} tokens; expected 0 to 3, which were read"
     assert text.length == 3
+
+
+@pytest.mark.parametrize("room", [0, LONGEST + 1])
+def test_no_text_is_longer_than_the_model_has_positions_for(llama, room):
+    with pytest.raises(MillisError) as error:
+        llama.begin(room)
+    assert str(error.value) == (
+        f"a text is begun with room for {room} tokens; expected 1 to {LONGEST}, which the model reads"
+    )
+
+
+@pytest.mark.parametrize("wrong", [-1, VOCABULARY])
+def test_an_id_outside_of_the_vocabulary_leaves_the_text_as_it_was(llama, wrong):
+    text, ids = llama.begin(5), tokens(4)
+    text.read(ids[:2])
+    with pytest.raises(MillisError) as error:
+        text.read(np.array([3, wrong]))
+    assert str(error.value) == (
+        f"token id {wrong} is outside of the model's vocabulary of {VOCABULARY}: use the artifact's own tokenizer"
+    )
+    close(text.read(ids[2:], every=True), whole(llama, ids)[2:])

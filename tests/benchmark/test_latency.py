@@ -240,6 +240,8 @@ def test_no_texts(fake):
 def test_options_that_measure_nothing():
     with pytest.raises(MillisError, match=r"benchmark.rounds=0 measures nothing: expected 1 or more"):
         Options(rounds=0)
+    with pytest.raises(MillisError, match=r"benchmark.new_tokens=1: expected at least 2; the first is timed apart"):
+        Options(new_tokens=1)
     with pytest.raises(MillisError, match=r"benchmark.processes=3 take turns in benchmark.rounds=2: some would"):
         Options(rounds=2, processes=3)
 

@@ -2,7 +2,6 @@ import os
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from causal import TEXTS, written
 
 from millis.benchmark import worker
@@ -27,14 +26,11 @@ def test_pairs_come_back_from_json_as_tuples_and_are_what_a_user_would_send():
 def test_what_writes_writes_so_much_from_then_on(tmp_path):
     """Every request is a prompt, the first half of its text, and has as many tokens as were asked for."""
     timer = worker._Timer(runner.load(written(tmp_path / "a", generation=described(Greedy(max_tokens=3)))), alive=list)
-    assert timer.first("the cat sat")["stages"] == ["tokenize", "feed", "first", "write", "decode"]
-    timer.length(9)
+    assert timer.first("the cat sat", new_tokens=9)["stages"] == ["tokenize", "feed", "first", "write", "decode"]
     timer.remember(TEXTS[:3])
     assert timer.texts == ["the cat sat", "a dog sat", "größer"]
     assert [len(timer.runner.predict(text).tokens) for text in timer.texts] == [9, 9, 9]
     assert [len(readings) for readings in timer.stamps([2, 0])] == [8, 8]
-    with pytest.raises(MillisError, match=r"benchmark\.new_tokens=1: expected at least 2"):
-        timer.length(1)
 
 
 def test_peak_memory_grows_with_what_is_held():
@@ -79,7 +75,7 @@ def test_readings_stand_around_each_stage_and_the_first_answer_names_them():
     readings = timer.stamps([1, 0])
     assert passed == ["bcd", 3, "a", 1]
     assert [len(one) for one in readings] == [5, 5] and all(sorted(one[:3]) == list(one[:3]) for one in readings)
-    first = timer.first("a")
+    first = timer.first("a", new_tokens=9)
     assert first["stages"] == ["read", "count"] and first["waited_ns"] >= 0
 
 

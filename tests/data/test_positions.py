@@ -190,15 +190,21 @@ def test_numbers_and_vectors_are_right_by_degrees(value, expected):
     assert by_degrees(value) is expected
 
 
-def test_the_next_token_is_judged_by_its_nats():
-    """Of logits (0, ln 3) the second has probability 3/4; an end token is learned, not judged."""
+@pytest.mark.parametrize(("name", "first"), [("next", 2), ("reply", 3)])
+def test_the_next_token_is_judged_by_its_nats(name, first):
+    """Of logits (0, ln 3) the second has probability 3/4; an end token is learned, not judged.
+
+    What stands behind a text that is answered is no end: it may come in the answer.
+    """
     logits = torch.tensor([[[0.0, math.log(3), -99.0]] * 3, [[0.0, math.log(3), -99.0]] * 3])
     targets = torch.tensor([[1, 0, 2], [1, IGNORED, IGNORED]])
     writer = TransformerSpec(
-        encoder={"model_type": "llama"}, pooling="mean", dropout=0.0, outputs=(Output("next", "token", 3, "next"),),
+        encoder={"model_type": "llama"}, pooling="mean", dropout=0.0, outputs=(Output(name, "token", 3, "next"),),
         affixes=((), (2,)),
     )  # fmt: skip
     found, right = answers((logits,), {"target/next": targets}, writer)
-    assert right == [(0.0, 2), (0.0, 1)]
-    assert [tokens for _, tokens in found] == [2, 1]
-    assert [nats for nats, _ in found] == pytest.approx([math.log(4 / 3) + math.log(4), math.log(4 / 3)])
+    assert right == [(0.0, first), (0.0, 1)]
+    assert [tokens for _, tokens in found] == [first, 1]
+    unlikely = 99 + math.log(4)
+    judged = math.log(4 / 3) + math.log(4) + (unlikely if name == "reply" else 0)
+    assert [nats for nats, _ in found] == pytest.approx([judged, math.log(4 / 3)])

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 from tables import table  # type: ignore[import-not-found]
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
 
 from millis.data.assemble import dataset_from_tables
 from millis.data.columns import Columns
 from millis.data.local import Local
 from millis.data.memory import Memory
+from millis.data.references import IGNORED
 from millis.data.written import Written
 from millis.errors import MillisError
 
@@ -43,10 +48,29 @@ def test_texts_are_taken_as_they_are_written():
     assert data.train.references == [" Zeile\nzwei ", "[laughs]", "nan", "4711", "3.5", "-1"]
 
 
-def test_pairs_are_read_too():
+def test_pairs_of_texts_are_not_answered():
     rows = [{"a": "question", "b": f"page {i}", "answer": f"because {i}"} for i in range(2)]
-    data = read(rows, kind=Written("answer"), columns=Columns("a", "b"))
-    assert data.train.texts[0] == ("question", "page 0") and data.train.references[0] == "because 0"
+    message = r"train has pairs of texts \(a and b\), and what is written answers single ones\. Name their column with"
+    with pytest.raises(MillisError, match=message):
+        read(rows, kind=Written("answer"), columns=Columns("a", "b"))
+
+
+def test_the_end_of_a_text_that_was_cut_off_is_not_learned():
+    """Of 8 tokens at most; that what is read was cut off changes nothing of what is to be written."""
+    words = Tokenizer(WordLevel({word: place for place, word in enumerate("abcdefghij|.")}))
+    words.pre_tokenizer = Whitespace()
+    words.post_processor = TemplateProcessing(
+        single="$A", pair="$A:0 |:0 $B:1 .:1", special_tokens=[("|", 10), (".", 11)]
+    )
+    words.enable_truncation(8)
+    pairs = [("a b", "e f"), ("a b c d a b c d a b", "e f"), ("a b", "e f g h i j e f g h")]
+    whole, long, cut = words.encode_batch(pairs)
+    (targets,) = Written("de").targets(["x"] * 3, ["y"] * 3, [whole, long, cut])
+    assert targets.tolist() == [
+        *(IGNORED, IGNORED, 4, 5, 11, IGNORED),
+        *(IGNORED, IGNORED, IGNORED, IGNORED, 4, 5, 11, IGNORED),
+        *(IGNORED, IGNORED, 4, 5, 6, 7, IGNORED, IGNORED),
+    ]
 
 
 def test_the_column_is_that_of_labels_unless_another_is_named():

@@ -14,6 +14,7 @@ from millis.early_exit.recipe import EarlyExit
 from millis.early_exit.training import Joint
 from millis.factorization.vocabulary import Vocabulary
 from millis.generation.greedy import Greedy
+from millis.models.gguf.source import Gguf
 from millis.models.load import Pretrained
 from millis.models.ngram_student import NgramStudent
 from millis.models.student import TransformerStudent
@@ -84,14 +85,15 @@ def test_the_weight_of_a_loss_makes_another_teacher():
     assert of_teacher(task=IntentSlots()) != of_teacher(task=IntentSlots(slot_weight=5.0))
 
 
-def test_a_model_in_a_folder_is_what_lies_there(tmp_path):
+def test_a_model_in_a_folder_or_a_file_is_what_lies_there(tmp_path):
     def key():
-        return of_teacher(model=Pretrained(str(tmp_path)))
+        return of_teacher(model=Pretrained(str(tmp_path))), of_teacher(model=Gguf(str(tmp_path / "weights")))
 
     (tmp_path / "weights").write_text("one")
     first, again = key(), key()
     (tmp_path / "weights").write_text("two")
-    assert first == again != key()
+    assert first == again
+    assert all(old != new for old, new in zip(first, key(), strict=True))
 
 
 def weights(benchmark=None, **parts):

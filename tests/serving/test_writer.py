@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Thread
 from weakref import ref
 
@@ -13,6 +14,7 @@ from causal import LONGEST, TEXTS, TOKENIZER, of_transformers, speaker, written
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from millis.benchmark.quality import answer
 from millis.described import described
@@ -178,6 +180,26 @@ def test_of_a_long_prompt_the_end_is_read_behind_the_start_token(artifact, runne
     short = TOKENIZER.decode(ids[1 : LONGEST - 4])
     assert not runner.tokenize(short).overflowing and runner.cut(short) > 0
     assert len(runner.predict(short).tokens) == 12
+
+
+def test_of_a_long_text_that_is_answered_the_beginning_is_read_and_what_stands_before_the_answer(tmp_path):
+    """As in training, where the end of a text is cut off."""
+    asking = bare()
+    mark = asking.token_to_id("!")
+    asking.post_processor = TemplateProcessing(single="<s> $A !", special_tokens=[("<s>", 1), ("!", mark)])
+    manifest = open_manifest(written(tmp_path / "a", speaker(affixes=((1,), (mark,))), asking))
+    continued = load(tmp_path / "a")
+    task = {"name": "sequence_to_sequence", "instruction": ""}
+    runner = Writer(replace(manifest, task=task), continued._reader, continued._session)
+    runner.generation = Greedy(max_tokens=12)
+    words, room = " and ".join(TEXTS), LONGEST - 12 + 1
+    ids = asking.encode(words).ids
+    expected = [*ids[: room - 1], mark]
+    assert len(ids) > room
+    assert runner._prompt(runner._framed(words)).tolist() == expected
+    found = runner.generation.begin(runner._session, expected, runner._vocabulary, LONGEST).finish()
+    assert runner.predict(words).tokens == tuple(found.tokens.tolist())
+    assert runner.cut(words) == len(ids) - room
 
 
 @given(st.text("the cato \n猫", max_size=120), st.integers(1, 2 * LONGEST))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from millis.errors import MillisError
+from millis.models import tokenizer as tokenizers
 from millis.models.outputs import writes
 from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.spec import Quantization
@@ -63,7 +64,8 @@ def write_artifact(
             stored = storage.pack(temporary, archivable.take_apart(temporary))
         written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
         if draft is not None:
-            _copy_draft(draft, temporary)
+            check_draft(draft, tokenizer)
+            shutil.copytree(draft, temporary / DRAFT)
         return seal(temporary, written)
 
 
@@ -86,19 +88,18 @@ def _check(backend: Backend, manifest: Manifest, storage: Archived | None) -> No
         )
 
 
-def _copy_draft(draft: Path, folder: Path) -> None:
-    """Put a smaller model's artifact beside the files of a larger.
+def check_draft(draft: Path, tokenizer: AnyTokenizer) -> None:
+    """Refuse an artifact whose model cannot guess for one that reads by `tokenizer`.
 
     Raises:
-        MillisError: it is none, or reads other tokens.
+        MillisError: it is no artifact, or its tokens are others.
     """
     open_manifest(draft)
-    if (draft / TOKENIZER).read_bytes() != (folder / TOKENIZER).read_bytes():
+    if tokenizers.read((draft / TOKENIZER).read_text(encoding="utf-8")).to_str() != tokenizer.to_str():
         raise MillisError(
             f"the smaller model in {draft} has another tokenizer than the model that it guesses for: expected a "
             "student of the same teacher, with its whole vocabulary"
         )
-    shutil.copytree(draft, folder / DRAFT)
 
 
 def _segmented(backend: Any) -> Any:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from transformers import DynamicCache
 
 from millis.backends.modules import EagerSession
-from millis.backends.room import check_room
-from millis.errors import MillisError
+from millis.backends.room import check_begun, check_ids, check_rewind, check_room
+from millis.models.transformer import max_length
 
 
 class EagerContinuation:
@@ -34,9 +34,10 @@ class EagerContinuation:
         """Logits after each of `tokens` [K], [K, V], or after the last alone, [1, V].
 
         Raises:
-            MillisError: more tokens than there is room for.
+            MillisError: more tokens than there is room for, none, or ids outside of the vocabulary.
         """
         check_room(self.length, len(tokens), self.room)
+        check_ids(tokens, self.model.spec.outputs[0].width)
         given = self.model.encoder(input_ids=torch.from_numpy(tokens)[None], cache=self._cache, use_cache=True)
         states = given.last_hidden_state[0]
         (head,) = self.model.classifiers()
@@ -49,8 +50,7 @@ class EagerContinuation:
         Raises:
             MillisError: there are not so many.
         """
-        if not 0 <= length <= self.length:
-            raise MillisError(f"cannot rewind to {length} tokens; expected 0 to {self.length}, which were read")
+        check_rewind(length, self.length)
         if gone := self.length - length:
             self._cache.crop(-gone)
 
@@ -58,6 +58,13 @@ class EagerContinuation:
 class EagerDecoder(EagerSession):
     """A module that writes."""
 
+    model: Any
+
     def begin(self, room: int) -> EagerContinuation:
-        """An empty continuation."""
+        """An empty continuation.
+
+        Raises:
+            MillisError: no room, or more than the model has positions for.
+        """
+        check_begun(room, max_length(self.model.spec))
         return EagerContinuation(self.model, room)

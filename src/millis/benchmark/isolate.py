@@ -28,6 +28,7 @@ from millis.types import Text
 
 STDERR_TAIL = 2000  # characters of a dead worker's last words to show
 GRACE_S = 5.0  # between asking a worker to leave and killing it
+NEW_TOKENS = 32  # that models which write give each request, where nobody says
 TIMEOUT_S = 60.0  # most silence of a worker, unless its work takes longer than three seconds
 TICK_S = 1.0
 SLACK = 20.0  # by which a busy machine may prolong what is expected
@@ -67,6 +68,7 @@ class Worker:
         threads: int,
         cpus: Sequence[int],
         timeout_s: float = TIMEOUT_S,
+        new_tokens: int = NEW_TOKENS,
     ) -> None:
         self.name, self.timeout_s = name, timeout_s
         self._doing = ""
@@ -82,7 +84,9 @@ class Worker:
         )
         try:
             size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file())
-            answered = self.ask({"first": first}, expected_s=size / LOAD_BYTES_PER_S)
+            answered = self.ask(
+                {"first": {"text": first, "new_tokens": new_tokens}}, expected_s=size / LOAD_BYTES_PER_S
+            )
         except BaseException:
             self.close()
             raise

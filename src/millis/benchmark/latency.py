@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from millis.benchmark.address import check_address
 from millis.benchmark.environment import environment
-from millis.benchmark.isolate import TIMEOUT_S, Worker
+from millis.benchmark.isolate import NEW_TOKENS, TIMEOUT_S, Worker
 from millis.benchmark.notes import drift_note, held_up_notes, slow_note
 from millis.benchmark.sampling import stratified
 from millis.benchmark.statistics import (
@@ -96,7 +96,7 @@ class Options:
     warmup_seconds: float = 3.0
     seconds: float = 10.0
     processes: int = 4
-    new_tokens: int = 32
+    new_tokens: int = NEW_TOKENS
     drift: float = 0.2
     seed: int = 0
     where: str = HERE
@@ -107,6 +107,8 @@ class Options:
         for name in ("threads", "rounds", "requests", "steady_windows", "processes"):
             if getattr(self, name) < 1:
                 raise MillisError(f"benchmark.{name}={getattr(self, name)} measures nothing: expected 1 or more")
+        if self.new_tokens < 2:
+            raise MillisError(f"benchmark.new_tokens={self.new_tokens}: expected at least 2; the first is timed apart")
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise MillisError(
                 f"benchmark.quantile={self.quantile}: expected a share of the requests between 0 and 1, such as 0.99 "
@@ -238,6 +240,7 @@ class Bench:
         others = [name for name in artifacts if artifacts[name].resolve() != self.reference.resolve()]
         with my_turn(), ExitStack() as stack:
             machine = environment()
+            quota = machine["machine"]["cpu_quota"]
             everyone = [self._reference, *(self._start(name, artifacts[name], stack) for name in others)]
             requests = self._affordable(max(one.median_ms for one in everyone))
             taken = self._take_turns(everyone, requests)
@@ -258,9 +261,7 @@ class Bench:
         shared["reference_drift"] = moved
         reports = []
         for row, one in enumerate(everyone):
-            report = self._report(
-                one, stages[row], reference_ms, counted[row], taken[row], machine["machine"]["cpu_quota"]
-            )
+            report = self._report(one, stages[row], reference_ms, counted[row], taken[row], quota)
             reports.append(replace(report, notes=[*notes, *report.notes], environment=shared | report.environment))
         # The reference sits at 0, the others after it.
         return {name: reports[others.index(name) + 1 if name in others else 0] for name in artifacts}
@@ -281,7 +282,9 @@ class Bench:
         size = size_bytes(open_manifest(folder, verify=False))
         options = self.options
         workers = [
-            stack.enter_context(Worker(name, folder, self._texts[0], options.threads, self.cpus, options.timeout_s))
+            stack.enter_context(
+                Worker(name, folder, self._texts[0], options.threads, self.cpus, options.timeout_s, options.new_tokens)
+            )
             for _ in range(options.processes)
         ]
         warm = [self._warm(worker) for worker in workers]
@@ -297,8 +300,6 @@ class Bench:
 
     def _warm(self, worker: Worker) -> dict[str, Any]:
         options = self.options
-        if WRITE in worker.stages:
-            worker.ask({"length": options.new_tokens})
         worker.ask({"texts": self._texts})
         window = {
             "window": self._orders[0],

@@ -6,10 +6,9 @@ standard input ends. Between requests it blocks, so it costs its neighbours noth
 standard error.
 
 Requests, one key each:
-    first: text               answer it, ending the cold start; value: {"waited_ns", "stages": [name]}, see
+    first: {...}              see `_Timer.first`, which ends the cold start; value: {"waited_ns", "stages": [name]}, see
                               `millis.waiting.waited_ns` and `millis.serving.one_pass.Runner.stages`
     texts: [text]             remember these; the numbers below are positions in this list
-    length: tokens            write so many for every request from now on (`millis.serving.writer`)
     warm: {...}               see `_Timer.warm`; value: {"steady", "requests", "median_ms"}
     burst: {...}              see `_Timer.burst`; value: [requests][stages + 3], nanoseconds
     shape: {...}              see `_Timer.shape`; value: [requests], milliseconds
@@ -44,21 +43,22 @@ class _Timer:
         self.texts: list[Text] = []
         self.guesses = {"accepted": 0, "refused": 0}
 
-    def first(self, text: Any) -> dict[str, Any]:
+    def first(self, text: Any, new_tokens: int) -> dict[str, Any]:
+        """Answer `text`; what writes gives every request `new_tokens` from then on (`millis.serving.writer`)."""
+        names = [name for name, _ in self.runner.stages]
+        if "write" in names:
+            from millis.serving.writer import Writer
+
+            assert isinstance(self.runner, Writer), "nothing else has such a stage"
+            self.runner.at_length(new_tokens)
         self.runner.predict(self._request(text))
-        return {"waited_ns": waited_ns(), "stages": [name for name, _ in self.runner.stages]}
+        return {"waited_ns": waited_ns(), "stages": names}
 
     def remember(self, texts: list[Any]) -> None:
         self.texts = [self._request(text) for text in texts]
 
     def _request(self, value: Any) -> "Text":
         return self.runner.request(tuple(value) if isinstance(value, list) else value)
-
-    def length(self, tokens: int) -> None:
-        from millis.serving.writer import Writer
-
-        assert isinstance(self.runner, Writer), "only what writes is asked for a length"
-        self.runner.at_length(tokens)
 
     def warm(self, window: list[int], tolerance: float, windows: int, seconds: float) -> dict[str, Any]:
         """Run until steady: the medians of the last `windows` passes over `window` lie within `tolerance`.
@@ -208,9 +208,8 @@ def main(arguments: list[str]) -> None:
 
 def _serve(timer: _Timer, answers: IO[str]) -> None:
     handlers: dict[str, Any] = {
-        "first": timer.first,
+        "first": lambda options: timer.first(**options),
         "texts": timer.remember,
-        "length": timer.length,
         "warm": lambda options: timer.warm(**options),
         "burst": lambda options: timer.burst(**options),
         "shape": lambda options: timer.shape(**options),

@@ -61,7 +61,9 @@ def _written(runner: Writer, prompt: str, console: Console) -> Reply:
     started = clock()
     writing = runner.begin(prompt)
     first = (clock() - started) / 1e6
-    console.print(prompt, markup=False, emoji=False, soft_wrap=True, style="dim", end="")
+    console.print(
+        prompt, markup=False, emoji=False, soft_wrap=True, style="dim", end="\n" if runner.judged_as_written else ""
+    )
     for piece in writing.stream():
         console.print(piece, markup=False, emoji=False, soft_wrap=True, end="")
         console.file.flush()
@@ -69,7 +71,7 @@ def _written(runner: Writer, prompt: str, console: Console) -> Reply:
     told = f"{len(writing.tokens)} tokens, first {show('latency_ms', first)}, then {show('latency_ms', each)} each"
     console.print(f"\n{told} ({writing.ended})", style="dim")
     if cut := runner.cut(prompt):
-        console.print(f"the first {cut} tokens of the prompt were not read: there was no room for them", style="dim")
+        console.print(f"{cut} tokens of the prompt were not read: there was no room for them", style="dim")
     return runner.reply(writing)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from millis.data.batches import Batch
 from millis.data.encode import TARGETS
 from millis.data.references import IGNORED
+from millis.models.outputs import replies
 from millis.models.spec import Spec
 from millis.types import Output
 
@@ -96,7 +97,8 @@ def answers(outputs: Sequence[Tensor], batch: Batch, spec: Spec) -> tuple[list[A
     right: list[list[Any]] = []
     for logits, targets, output in zip(outputs, targets_of(batch).values(), spec.outputs, strict=True):
         if output.choice == "next":
-            likely = _likelihoods(logits, targets, spec.around[1])
+            # What stands behind a text ends it; behind one that is answered it begins the answer.
+            likely = _likelihoods(logits, targets, () if replies(spec.outputs) else spec.around[1])
             found.append(likely)
             right.append([(0.0, tokens) for _, tokens in likely])
             continue

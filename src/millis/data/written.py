@@ -47,7 +47,7 @@ class Written:
         """
         column, splits = self.column or source.columns.label, dict[str, Split]()
         for split, tables in source.tables.items():
-            self._refuse_copies(tables, source, column)
+            self._refuse_others(tables, source, column)
             rows = rows_of(source.name, split, tables, source.columns, column, option="task.target")
             right = [_one(row, column) for row in rows]
             if self.several is not None and split != "train":
@@ -75,11 +75,14 @@ class Written:
     ) -> tuple[NDArray[np.int64]]:
         """At each token the one that comes next, where that is to be written, [tokens].
 
-        A tokenizer marks what is to be written, its end included, by token type 1.
+        A tokenizer marks what is to be written, its end included, by token type 1. That a text ends where it was cut
+        off is not learned: the pieces that were cut off each pair then hold other parts of it.
         """
         targets, begin = np.full(sum(len(encoding.ids) for encoding in encodings), IGNORED, np.int64), 0
         for encoding in encodings:
             ids, written = np.array(encoding.ids), np.array(encoding.type_ids) == 1
+            if any(_written(piece) != _written(encoding) for piece in encoding.overflowing):
+                written[-1] = False
             targets[begin : begin + len(ids) - 1] = np.where(written[1:], ids[1:], IGNORED)
             begin += len(ids)
         return (targets,)
@@ -93,9 +96,15 @@ class Written:
         return ""
 
     @staticmethod
-    def _refuse_copies(tables: Sequence[Table], source: Source, column: str) -> None:
+    def _refuse_others(tables: Sequence[Table], source: Source, column: str) -> None:
         for table in tables:
-            if table.columns and column in source.columns.texts(table):
+            texts = source.columns.texts(table) if table.columns else ()
+            if len(texts) > 1:
+                raise MillisError(
+                    f"{table.where} has pairs of texts ({' and '.join(texts)}), and what is written answers single "
+                    "ones. Name their column with data.text=..."
+                )
+            if column in texts:
                 raise MillisError(
                     f"{table.where}: column {column!r} is both the text that is read and the one to write. Name the "
                     "first with data.text=... and the second with task.target=..."
@@ -125,6 +134,11 @@ class Written:
 def first(right: Right) -> str:
     """A text that is right."""
     return right if isinstance(right, str) else right[0]
+
+
+def _written(encoding: Any) -> list[int]:
+    """The tokens that are to be written."""
+    return [token for token, kind in zip(encoding.ids, encoding.type_ids, strict=True) if kind == 1]
 
 
 def _one(row: Row, column: str) -> Right | None:

@@ -11,7 +11,8 @@ is a choice of its own (`millis.generation.draft`), and the loop around both is 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,11 @@ class Generation(ABC):
                 f"generation.min_tokens={self.min_tokens} with choices or a regex, which say how long a text is: "
                 "expected 0. Say it in the regex"
             )
+
+    @property
+    def alone(self) -> Self:
+        """The same without a draft."""
+        return replace(self, draft=None)
 
     @property
     def smaller(self) -> str:

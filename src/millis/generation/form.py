@@ -117,7 +117,7 @@ def _matcher(grammar: str, serialized: str, ends: tuple[int, ...], size: int) ->
 
 @lru_cache(maxsize=4)
 def _table(serialized: str, ends: tuple[int, ...], size: int) -> Any:
-    """The tokenizer as llguidance has it: 0.2 s for 50,000 tokens."""
+    """The tokenizer as llguidance has it, which takes a while to be made."""
     from llguidance import LLTokenizer
 
     try:

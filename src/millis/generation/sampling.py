@@ -113,7 +113,7 @@ def _ordered(
 def drawn(weights: NDArray[np.float32], share: float) -> int:
     """The position at which the running sum of `weights` [K] passes `share` of all of it; never one of weight 0.
 
-    Sums are taken of blocks first, which is six times as quick as a running sum over a large vocabulary.
+    Sums are taken of blocks first, which is quicker than a running sum over a large vocabulary.
     """
     begins = np.arange(0, len(weights), BLOCK)
     block, inside = _passes(np.add.reduceat(weights, begins), share)
@@ -133,8 +133,8 @@ def _passes(weights: NDArray[np.float32], share: float) -> tuple[int, float]:
 def _largest(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Positions, ascending, of all logits above a bound that at least `count` reach; all where they are not many more.
 
-    The bound is the `count`-th largest of the maxima of groups, each of which is a logit that reaches it: of 50,000
-    logits that takes a sixth of what partitioning them takes.
+    The bound is the `count`-th largest of the maxima of groups, each of which is a logit that reaches it: of many
+    logits that is quicker than partitioning them.
     """
     groups = max(1024, 8 * count)
     if len(logits) < 2 * groups:

@@ -1,11 +1,10 @@
 """What metrics of summaries share: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", as rouge_score.
 
 Words are taken as they are, without stemming: the default of rouge_score, of `evaluate` and of files2rouge, by which
-BART and SciTLDR report. PEGASUS and the example scripts of transformers stem, and it moves results: the first sentences
-of SciTLDR's test abstracts have a ROUGE-1 of 28.3, and 31.4 stemmed. Of several references that counts whose F is the
-highest, as rouge_score has it; SciTLDR's script (Cachola et al. 2020, 2004.15011) takes all three of the reference that
-is best in ROUGE-1, which on those sentences is 0.9 points less of ROUGE-2 and 0.8 of ROUGE-L. ROUGE is of English:
-words are made of the letters a to z and of digits.
+BART and SciTLDR report. PEGASUS and the example scripts of transformers stem, which moves results by points. Of several
+references that counts whose F is the highest, as rouge_score has it; SciTLDR's script (Cachola et al. 2020, 2004.15011)
+takes all three of the reference that is best in ROUGE-1, which is less of the other two. ROUGE is of English: words are
+made of the letters a to z and of digits.
 """
 
 from dataclasses import dataclass

@@ -108,7 +108,7 @@ class Pretrained:
         with self._reachable():
             config = AutoConfig.from_pretrained(self.name, revision=self.revision)
         check_causal(config.model_type)
-        whole = self._loaded(AutoModelForCausalLM, "a decoder")
+        whole = self._loaded(AutoModelForCausalLM, "a decoder", config)
         table, matrix = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
         check_table(self.name, wrapper, len(table))
         warn_of_unknown(self.name, wrapper.backend_tokenizer, texts)
@@ -145,12 +145,13 @@ class Pretrained:
         return own
 
     def _encoder(self) -> Any:
-        return self._loaded(AutoModel, "an encoder")
-
-    def _loaded(self, kind: Any, what: str) -> Any:
-        """The checkpoint as a `kind` of transformers, in fp32, whole."""
         with self._reachable():
             config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        return self._loaded(AutoModel, "an encoder", config)
+
+    def _loaded(self, kind: Any, what: str, config: Any) -> Any:
+        """The checkpoint as a `kind` of transformers, in fp32, whole."""
+        with self._reachable():
             if config.is_encoder_decoder:
                 raise MillisError(f"{self.name} is a {config.model_type} encoder-decoder; millis.models takes {what}")
             encoder, report = kind.from_pretrained(

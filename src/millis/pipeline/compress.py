@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from millis.backends.artifact import check_draft
 from millis.backends.eager import Eager
 from millis.benchmark.agent.request import check_taken
 from millis.benchmark.latency import HERE, Measurement, Options
@@ -82,7 +84,10 @@ def _numbers(outcome: Compressed | Skipped) -> dict[str, Any]:
 def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
     """What came of the recipe, and the fingerprint of its weights."""
     run, choice = with_runtime(run)
-    planned = settled(run, plan(run))
+    planned = plan(run)
+    if run.recipe.generation is not None and run.recipe.generation.smaller:  # before anything is trained for it
+        check_draft(Path(run.recipe.generation.smaller), planned.tokenizer)
+    planned = settled(run, planned)
     early = ensure_student(run, planned)[0] if run.recipe.weights_decide else None
     measured = judged_latency(run, planned, early)
     budget = limits_of(run.budget)
@@ -115,6 +120,11 @@ def check_request(recipe: Recipe, benchmark: Options, budget: Mapping[str, float
         raise MillisError(f"budget has {unknown[0]!r}{near}: expected one of {', '.join(limits)}")
     if benchmark.where != HERE:
         check_taken("the student", recipe.backend.name, None)
+        if recipe.generation is not None and recipe.generation.smaller:
+            raise MillisError(
+                "generation.draft has a model of its own, and an agent takes artifacts of one model. Set "
+                f"benchmark.where={HERE}, or generation/draft@generation.draft=lookup"
+            )
     required(budget)
 
 

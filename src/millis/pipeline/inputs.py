@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from millis.data.dataset import Dataset
 from millis.data.references import References
@@ -49,8 +49,8 @@ class Inputs:
             answers: In the split's order, as `millis.data.positions.answers` has them, [N].
             targets: What is learned of each, alike, [N].
         """
-        if (judged := getattr(self.task, "while_training", None)) is not None:
-            return float(judged(answers))
+        if self.task.judged_as_written:
+            return float(cast(Any, self.task).while_training(answers))
         return self.score(*self.task.items(answers, targets, self.dataset.validation.references))
 
 

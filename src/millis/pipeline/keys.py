@@ -36,7 +36,8 @@ from millis.types import Text
 
 APART = ("student", "distillation", "backend", "quantization", "generation", "storage")
 """Methods on which weights depend in another way, or not at all."""
-RUNTIME = ("backend", "quantization", "student", "storage", "early_exit", "tokens")  # that a choice of runtime does
+RUNTIME = ("student", "early_exit", "tokens")
+"""Those on which a choice of runtime depends, beside what is deployed."""
 
 
 def teacher(tuning: FineTuning, inputs: Inputs) -> str:
@@ -46,16 +47,20 @@ def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     model = described(tuning.model)
     other = described(tuning.task).get("encoder")  # that targets are made with
     targets = [] if other is None else [other, _files(other)]
-    data = [inputs.data_fingerprint, repr(inputs.task.references)]  # the same texts may be asked about otherwise
-    return fingerprint("teacher", _files(model), __version__, model, training, task, *data, *targets)
+    return fingerprint("teacher", _files(model), __version__, model, training, task, *_data(inputs), *targets)
 
 
 def _files(model: dict[str, Any]) -> list[str]:
-    """Checksums of a model that is a folder: its name says nothing of what lies there today."""
-    folder = Path(str(model.get("name", "")))
-    if not (model.get("name") and folder.is_dir()):
-        return []
-    return [file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    """Checksums of a model that is a folder or a file: its name says nothing of what lies there today."""
+    said = model.get("name") or model.get("path")
+    place = Path(str(said))
+    found = sorted(place.iterdir()) if said and place.is_dir() else [place] if said else []
+    return [file_sha256(path) for path in found if path.is_file()]
+
+
+def _data(inputs: Inputs) -> list[str]:
+    """What is read, and how: the same rows may be asked about in another way."""
+    return [inputs.data_fingerprint, repr(inputs.task.references)]
 
 
 def answers(of_teacher: str, texts: Sequence[Text]) -> str:
@@ -141,14 +146,13 @@ def latency(run: Any, planned: Any, trained: bool) -> str:
         same["weights"] = planned.fingerprint
         if recipe.early_exit is not None:
             same["early_exit"] = described(recipe.early_exit)
-    how, inputs = [*deployed(recipe), benchmark(run.benchmark)], run.teacher.inputs
-    data = [inputs.data_fingerprint, repr(inputs.task.references)]
+    how, data = [*deployed(recipe), benchmark(run.benchmark)], _data(run.teacher.inputs)
     return fingerprint("latency", __version__, planned.spec.to_json(), how, same, *data)
 
 
 def runtime(of_teacher: str, recipe: Recipe, options: Options) -> str:
     """Of the choice that `backend=auto` makes."""
-    parts = [described(recipe.methods[name]) for name in RUNTIME]
+    parts = [*deployed(recipe), *(described(recipe.methods[name]) for name in RUNTIME)]
     return fingerprint("runtime", __version__, [*parts, benchmark(options)], of_teacher, recipe.seed)
 
 

@@ -134,7 +134,7 @@ class Recipe:
         student, backend = methods.pop("student"), methods.pop("backend")
         nothing: dict[str, Any] = {one.name: None for one in fields(self) if one.default is None}
         if self.generation is not None:
-            nothing["generation"] = replace(self.generation, draft=None)
+            nothing["generation"] = self.generation.alone
         return replace(self, student=student, backend=backend, ensemble=(), blend=False, **{**nothing, **methods})
 
     @property

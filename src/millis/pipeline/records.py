@@ -186,9 +186,11 @@ def _particulars(
         metrics["shrunk_speedup"] = shrunk
         notes.append(_shrunk_note(recipe, shrunk))
     if tested.truncated:
-        notes.append(
-            f"{tested.truncated} of {len(dataset.test)} test texts exceed {_room(planned, manifest)}: truncated"
-        )
+        too_long = f"{tested.truncated} of {len(dataset.test)} test texts"
+        if manifest.answers.judged_as_written:
+            notes.append(f"{too_long} leave no room for what is to be written: their ends are not read")
+        else:
+            notes.append(f"{too_long} exceed {_room(planned, manifest)}: truncated")
     return metrics, notes
 
 

@@ -233,6 +233,8 @@ def _refusal(run: Run, backend: Any) -> str | None:
     asked = recipe.quantization
     if asked is not None:  # layers and roundings are chosen by what training makes of them
         recipe = replace(recipe, quantization=asked.untrained)
+    if recipe.generation is not None:  # what guesses is no fault of the runtime
+        recipe = replace(recipe, generation=recipe.generation.alone)
     key = repr((spec, backend, recipe.quantization, recipe.tokens))
     if key not in _probed:
         _probed[key] = _refused(run.with_recipe(recipe), backend, spec, tokenizer)

@@ -27,7 +27,7 @@ def learned(fitted: Fitted, inputs: Inputs) -> bool:
     `FEWEST_TEXTS` texts, a metric that is undefined for a constant answer, or one that judges what is written, which
     says nothing of a model while it trains.
     """
-    if hasattr(inputs.task, "while_training"):
+    if inputs.task.judged_as_written:
         return True
     validation = inputs.dataset.validation.references
     references = items(inputs.task.items(validation, validation, validation)[1])

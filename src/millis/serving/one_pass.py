@@ -101,7 +101,12 @@ class Runner:
     @property
     def judged_as_written(self) -> bool:
         """Whether metrics judge what is written, for which this is a `millis.serving.writer.Writer`."""
-        return False
+        return self.manifest.answers.judged_as_written
+
+    @property
+    def _sessions(self) -> tuple[Session, ...]:
+        """Everything that a runtime has loaded for it."""
+        return (self._session,)
 
     def request(self, text: Text) -> Text:
         """What a user would send of a text of the data: the text."""
@@ -197,7 +202,7 @@ _FOREIGN: list[Session] = []  # of the process this one was forked from: taking 
 def _after_fork() -> None:
     forked: Any = _Forked()
     for runner in _RUNNERS:
-        _FOREIGN.append(runner._session)
+        _FOREIGN.extend(runner._sessions)
         runner._reader, runner._session, runner._learning = forked, forked, RLock()
         if runner._stepwise is not None:
             runner._stepwise = forked

@@ -24,7 +24,7 @@ from millis.serving.one_pass import Runner
 from millis.serving.reader import Encoded, Reader
 from millis.storage.manifest import Manifest
 from millis.tasks.contract import Answer, Prompting
-from millis.types import Decoder, Text, Timed
+from millis.types import Decoder, Session, Text, Timed
 
 ANYTHING: dict[str, Any] = {"stop": (), "choices": (), "regex": None}  # what lets a text go on whatever it says
 
@@ -65,7 +65,7 @@ class Writer(Runner):
         self._smaller = smaller
         self._tokens = cast(Tokenizer, reader.tokenizer)
         before, after = manifest.spec.around
-        self._before, self._after = len(before), _trailing(after, manifest.spec.ends)
+        self._before, self._behind, self._after = len(before), len(after), _trailing(after, manifest.spec.ends)
         self._task = cast(Prompting, manifest.answers)
         said = manifest.generation
         self.generation: Generation = Greedy() if said is None else generation.read(said)
@@ -116,18 +116,17 @@ class Writer(Runner):
         return prompt
 
     @property
-    def judged_as_written(self) -> bool:
-        """Whether metrics judge what is written."""
-        return self._task.judged_as_written
+    def _sessions(self) -> tuple[Session, ...]:
+        return (self._session, *(() if self._smaller is None else (self._smaller,)))
 
     def beside(self, decoder: Decoder) -> "Writer":
         """The same on another runtime, as `decoder` has loaded it; nothing is guessed."""
         other = Writer(self.manifest, cast(Reader, self._reader), decoder)
-        other.generation = replace(self.generation, draft=None)
+        other.generation = self.generation.alone
         return other
 
     def cut(self, text: Text) -> int:
-        """How many tokens of a prompt are not read: its beginning, where it leaves no room for `max_tokens` more."""
+        """How many tokens of a prompt are not read, where it leaves no room for `max_tokens` more (`_prompt`)."""
         return max(0, len(self._ids(self._framed(text))) - self._room)
 
     @property
@@ -150,10 +149,15 @@ class Writer(Runner):
         return self.tokenize(self._task.framed(text) if isinstance(text, str) else text)
 
     def _prompt(self, encoding: Encoded) -> NDArray[np.int64]:
-        """The tokens of a prompt that are read, [S]; of a long one the last, behind what every text begins with."""
-        ids = self._ids(encoding)
-        if len(ids) > self._room:
-            ids = [*ids[: self._before], *ids[len(ids) - self._room + self._before :]]
+        """The tokens of a prompt that are read, [S].
+
+        Of a long one those that training read: of a text that is answered the beginning, and what stands before the
+        answer; of a text that is continued the end, behind what every text begins with.
+        """
+        ids, room = self._ids(encoding), self._room
+        if len(ids) > room:
+            kept = self._before if not self.judged_as_written else max(0, room - self._behind)
+            ids = [*ids[:kept], *ids[len(ids) - room + kept :]]
         if not ids:
             raise MillisError(
                 "the prompt has no tokens, and the tokenizer puts none before it: there is nothing to go on from. Give "
@@ -163,7 +167,8 @@ class Writer(Runner):
 
     def _first(self, prompt: NDArray[np.int64]) -> Writing:
         decoder, room = cast(Decoder, self._session), self.manifest.max_length
-        return self.generation.begin(decoder, prompt, self._vocabulary, room, self._smaller)
+        asks = self.generation.draft is not None and self.generation.draft.asks_a_model
+        return self.generation.begin(decoder, prompt, self._vocabulary, room, self._smaller if asks else None)
 
     def _write(self, writing: Writing) -> Writing:
         writing.finish()

@@ -66,12 +66,9 @@ class Answer(Protocol):
 class Prompting(Protocol):
     """A task whose models write.
 
-    Args:
-        judged_as_written: Whether metrics judge what is written; else how likely texts of the data are. A task of the
-            former also has `while_training(answers)`: a quality of which more is better, of (nats, tokens) [N].
+    One that is `judged_as_written` also has `while_training(answers)`: a quality of which more is better, of
+    (nats, tokens) [N].
     """
-
-    judged_as_written: ClassVar[bool]
 
     def prompt(self, text: Any) -> Any:
         """What a user would send of a text of the data, for a model to go on from."""
@@ -82,7 +79,13 @@ class Prompting(Protocol):
         ...
 
 
-class EachText:
+class InOnePass:
+    """Tasks whose metrics judge what one pass over a text gives."""
+
+    judged_as_written: ClassVar[bool] = False
+
+
+class EachText(InOnePass):
     """Tasks whose answers are judged a text at a time."""
 
     def items(
@@ -110,6 +113,7 @@ class Task(Protocol):
 
     Args:
         name: Of the task's file.
+        judged_as_written: Whether metrics judge what a model writes; else what one pass over a text gives.
         reads_offsets: Whether `answer` needs to know where in the text each token stands, which takes 7 µs a request.
         metric: The quality metric: models are selected, compared and reported by it.
         also: Metrics reported beside it.
@@ -117,6 +121,7 @@ class Task(Protocol):
     """
 
     name: ClassVar[str]
+    judged_as_written: ClassVar[bool]
     reads_offsets: ClassVar[bool]
 
     @property

@@ -17,7 +17,7 @@ from millis.data.dataset import Dataset
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED, check_length
+from millis.tasks.contract import LEARNED, InOnePass, check_length
 from millis.types import Output, Outputs
 
 MOST = 10  # entries in an answer
@@ -78,7 +78,7 @@ def read(described: Mapping[str, Any]) -> "Retrieval":
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(InOnePass):
     """What is predicted and how it is judged.
 
     Args:

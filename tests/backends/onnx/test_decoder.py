@@ -87,7 +87,7 @@ def test_an_id_outside_of_the_vocabulary_leaves_the_text_as_it_was(decoder):
 
 @pytest.mark.parametrize("room", [0, LONGEST + 1])
 def test_no_text_is_longer_than_the_model_has_positions_for(decoder, room):
-    message = rf"begun with room for {room} tokens, and the model reads up to {LONGEST}: expected 1 to {LONGEST}"
+    message = rf"begun with room for {room} tokens; expected 1 to {LONGEST}, which the model reads"
     with pytest.raises(MillisError, match=message):
         decoder.begin(room)
     assert len(decoder.begin(LONGEST).read(tokens(0, LONGEST))) == 1

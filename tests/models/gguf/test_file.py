@@ -1,6 +1,7 @@
 """GGUF files that are whole are read, and those that are not are refused in one sentence."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_metadata_and_tensors(whole):
     # Q8_0 has a scale for 32 values: half a step of it is at most 1 / 254 of the largest of them.
     expected = tensors()["blk.0.attn_k.weight"]
     assert np.abs(found - expected).max() <= np.abs(expected).max() / 250
+
+
+@pytest.mark.parametrize("token", [len(TOKENS), -1, True, 2.0])
+def test_a_token_that_is_none_of_the_vocabulary(whole, token):
+    file = open_file(whole)
+    changed = replace(file, values=file.values | {"tokenizer.ggml.eos_token_id": token})
+    with pytest.raises(MillisError) as error:
+        changed.token("eos", len(TOKENS))
+    assert str(error.value) == (
+        f"{whole} has tokenizer.ggml.eos_token_id={token}, which is none of its {len(TOKENS)} tokens. Fetch or make "
+        "the file again"
+    )
 
 
 def test_what_is_no_file_or_no_gguf(tmp_path):

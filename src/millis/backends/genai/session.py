@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.backends.room import check_begun, check_ids, check_rewind, check_room
 from millis.backends.scratch import blame_machine
 from millis.errors import MillisError
 from millis.types import Features, Outputs
@@ -47,10 +48,7 @@ class GenaiDecoder:
         Raises:
             MillisError: no room, or more than the model has positions for.
         """
-        if not 1 <= room <= self.longest:
-            raise MillisError(
-                f"a text is begun with room for {room} tokens; expected 1 to {self.longest}, which the model reads"
-            )
+        check_begun(room, self.longest)
         return GenaiContinuation(self, room)
 
 
@@ -82,18 +80,8 @@ class GenaiContinuation:
             MillisError: more tokens than there is room for, none, or ids outside of the vocabulary; the text stays as
                 it was.
         """
-        if tokens.ndim != 1 or not len(tokens):
-            raise MillisError(f"tokens of shape {list(tokens.shape)} are to be read; expected [K], K at least 1")
-        if self._length + len(tokens) > self._room:
-            raise MillisError(
-                f"{len(tokens)} tokens are to be read after {self._length}, and there is room for {self._room}: begin "
-                "with more room, or rewind"
-            )
-        if not (tokens.min() >= 0 and tokens.max() < self._width):
-            raise MillisError(
-                f"token ids {tokens.min()} to {tokens.max()} are to be read, and the vocabulary has {self._width}: "
-                "expected ids below that. Use the tokenizer that the model was trained with"
-            )
+        check_room(self._length, len(tokens), self._room)
+        check_ids(tokens, self._width)
         with _told(f"read {len(tokens)} tokens after {self._length}"):
             self._generator.append_tokens(tokens.astype(np.int32))
         self._length += len(tokens)
@@ -106,8 +94,7 @@ class GenaiContinuation:
         Raises:
             MillisError: there are not so many.
         """
-        if not 0 <= length <= self._length:
-            raise MillisError(f"cannot rewind to {length} tokens; expected 0 to {self._length}, which were read")
+        check_rewind(length, self._length)
         if length < self._length:
             self._generator.rewind_to(length)
             self._length = length

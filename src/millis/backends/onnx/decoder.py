@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.backends.onnx.session import OnnxSession
-from millis.backends.room import check_room
+from millis.backends.room import check_begun, check_ids, check_rewind, check_room
 from millis.errors import MillisError
 from millis.types import Features, Outputs
 
@@ -70,25 +70,8 @@ class OnnxDecoder(OnnxSession):
         Raises:
             MillisError: no room, or more tokens than the model has positions for.
         """
-        if not 1 <= room <= self.context:
-            raise MillisError(
-                f"a continuation was begun with room for {room} tokens, and the model reads up to {self.context}: "
-                f"expected 1 to {self.context}"
-            )
+        check_begun(room, self.context)
         return OnnxContinuation(self, room)
-
-    def check(self, tokens: NDArray[np.int64], error: Exception) -> None:
-        """Say what is wrong with `tokens` [K], where it is them.
-
-        Raises:
-            MillisError: an id that is none of the vocabulary.
-        """
-        wrong = tokens[(tokens < 0) | (tokens >= self.vocabulary)]
-        if len(wrong):
-            raise MillisError(
-                f"token id {wrong[0]} is outside of the model's vocabulary of {self.vocabulary}: use the artifact's "
-                "own tokenizer"
-            ) from error
 
 
 class OnnxContinuation:
@@ -139,13 +122,18 @@ class OnnxContinuation:
         self._ids[0], self._last[0], self._total[...] = tokens, length + count - 1, length + count
         try:
             self._run(self._binding)
-        except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            self._decoder.check(tokens, error)
+        except Exception:  # onnxruntime raises a dozen unrelated classes
+            check_ids(tokens, self._decoder.vocabulary)
             raise
         self.length = length + count
         found: NDArray[np.float32] = self._logits[0].copy()
         return found
 
     def rewind(self, length: int) -> None:
-        """Forget all but the first `length` tokens; what is kept of the others is written over."""
+        """Forget all but the first `length` tokens; what is kept of the others is written over.
+
+        Raises:
+            MillisError: there are not so many.
+        """
+        check_rewind(length, self.length)
         self.length = length

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from millis.backends.plan import library
 from millis.backends.plan.file import Mapped
 from millis.backends.plan.session import MESSAGE_BYTES, PlanSession, address, refuse
-from millis.backends.room import check_room
+from millis.backends.room import check_begun, check_rewind, check_room
 from millis.errors import MillisError
 
 
@@ -37,8 +37,7 @@ class PlanDecoder(PlanSession):
         Raises:
             MillisError: no room, more than there is memory for, or a plan that is no decoder's.
         """
-        if room < 1:
-            raise MillisError(f"a text is begun with room for {room} tokens; expected at least 1")
+        check_begun(room)
         message = ctypes.create_string_buffer(MESSAGE_BYTES)
         begun = library.load().millis_begin(self._model, min(room, 2**62), message, MESSAGE_BYTES)
         if not begun:
@@ -95,6 +94,5 @@ class PlanContinuation:
         Raises:
             MillisError: there are not so many.
         """
-        if not 0 <= length <= self._length:
-            raise MillisError(f"cannot rewind to {length} tokens; expected 0 to {self._length}, which were read")
+        check_rewind(length, self._length)
         self._length = length

@@ -60,7 +60,7 @@ class GgufFile:
         """
         name = f"tokenizer.ggml.{role}_token_id"
         token = self.values.get(name)
-        if token is not None and token not in range(tokens):
+        if token is not None and not (type(token) is int and 0 <= token < tokens):
             raise MillisError(f"{self.path} has {name}={token!r}, which is none of its {tokens} tokens. {AGAIN}")
         return token
 

@@ -66,8 +66,8 @@ def template(file: GgufFile) -> str | None:
 def bounds(file: GgufFile, tokenizer: Tokenizer) -> tuple[str | None, str | None]:
     """The tokens that texts begin with, where they do, and that an answer ends with."""
     adds = file.values.get("tokenizer.ggml.add_bos_token", False)
-    ids = (file.values.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos"))
-    begin, end = (tokenizer.id_to_token(int(one)) if isinstance(one, int) else None for one in ids)
+    ids = (file.token(role, tokenizer.get_vocab_size()) for role in ("bos", "eos"))
+    begin, end = (None if one is None else tokenizer.id_to_token(one) for one in ids)
     return begin if adds else None, end
 
 
