@@ -1,5 +1,6 @@
 """What is refused before anything is trained, and what is skipped."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,8 @@ from recipes import recipe
 from millis.backends.inductor import Inductor
 from millis.benchmark.latency import HERE, Measurement, Options
 from millis.errors import MillisError
+from millis.generation.draft.smaller_model import SmallerModel
+from millis.generation.greedy import Greedy
 from millis.pipeline import compress as pipeline
 from millis.pipeline.compress import Skipped, check_request, compress
 
@@ -18,6 +21,21 @@ def test_what_no_agent_takes_is_measured_here_only():
     check_request(recipe(), Options(where="http://phone:1"), {})
     with pytest.raises(MillisError, match=r"'the student' is made by backend=inductor, .* an agent runs no code that"):
         check_request(compiled, Options(where="http://phone:1"), {})
+
+
+def test_no_agent_takes_a_draft_with_a_model_of_its_own():
+    drafted = recipe(generation=Greedy(draft=SmallerModel(artifact="smaller")))
+    check_request(drafted, Options(where=HERE), {})
+    with pytest.raises(MillisError, match=r"^generation\.draft has a model of its own, and an agent takes artifacts of"):
+        check_request(drafted, Options(where="http://phone:1"), {})
+
+
+def test_a_draft_is_read_before_anything_is_trained_for_it(asked, monkeypatch, tmp_path):
+    monkeypatch.setattr(pipeline, "settled", lambda *_: pytest.fail("the recipe was carried out"))
+    run = asked("quantization=dynamic", "backend=onnxruntime")
+    drafted = replace(run.recipe, generation=Greedy(draft=SmallerModel(artifact=str(tmp_path))))
+    with pytest.raises(MillisError, match=r"is not a millis artifact: it has no manifest"):
+        compress(run.with_recipe(drafted))
 
 
 def test_a_probability_that_is_none_is_refused():
