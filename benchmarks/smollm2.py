@@ -4,8 +4,9 @@
 
 DATA is a text file; its first tokens are the prompt, and the perplexity is of its first characters, in windows of 512
 tokens that each begin anew. Speed as in `decoders.py`: one thread, every runtime in turn, to the first token an empty
-continuation, the prompt and the choice; a token is the mean of the others. Perplexity is of the very sessions that
-write. The weights were rounded to 4 bits by whoever made them (`millis.models.gguf.source`): fp32 is what is left.
+continuation, the prompt and the choice; a token is the median of the others, and both are medians over rounds.
+Perplexity is of the very sessions that write. The weights were rounded to 4 bits by whoever made them
+(`millis.models.gguf.source`): fp32 is what is left.
 """
 
 import sys

@@ -26,7 +26,7 @@ def test_what_no_agent_takes_is_measured_here_only():
 def test_no_agent_takes_a_draft_with_a_model_of_its_own():
     drafted = recipe(generation=Greedy(draft=SmallerModel(artifact="smaller")))
     check_request(drafted, Options(where=HERE), {})
-    with pytest.raises(MillisError, match=r"^generation\.draft has a model of its own, and an agent takes artifacts of"):
+    with pytest.raises(MillisError, match=r"^generation\.draft has a model of its own, and an agent takes"):
         check_request(drafted, Options(where="http://phone:1"), {})
 
 

@@ -1,8 +1,8 @@
 """Anatomy: where the parts of an encoder sit in each architecture of transformers, and what they are called.
 
 Everything that cuts a model (a smaller student, pruning, factorization) speaks of layers, heads and neurons and
-finds them here. An architecture is one small class with the members of `millis.models.parts.Anatomy`, added to
-`ANATOMIES`.
+finds them here. An architecture is one small class with the members of `millis.models.parts.Anatomy` (`post_norm.py`,
+`pre_norm.py`), added to `ANATOMIES`.
 
 The attention modules of transformers infer the number of heads from the width of their projections
 (`view(..., -1, head_size)`), so a layer's heads are freed from the hidden size by resizing four linears and setting
@@ -43,7 +43,8 @@ def find(model_type: str) -> Anatomy:
     raise MillisError(
         f"millis cannot cut a {model_type!r} model: it knows the parts of {', '.join(supported())}"
         f"{nearest(model_type, supported())}. Choose a model of these, a student that copies no layers "
-        "(student=convolution, bilstm, static), or describe the architecture in millis/models/anatomy.py"
+        "(student=convolution, bilstm, static), or describe the architecture beside those in "
+        "millis/models/post_norm.py or pre_norm.py"
     )
 
 

@@ -2,8 +2,7 @@
 
 Quantizers see a table [V, D] and a matrix [D, V], and make integers of each by itself. Afterwards rows are read of the
 matrix' integers, by its grid, which is one for each row (dynamic, static) or each block of it (weights alone) where a
-table has one for all. That saves the table's 8 bits a weight, and costs nothing: SmolLM2-135M with 4-bit weights takes
-84 MB in place of 113, at a perplexity of 36.8 in place of 37.0 (fp32 27.3; 1,971 tokens of presidential speeches).
+table has one for all. That saves the table's 8 bits a weight, and its grid is the finer one.
 """
 
 from typing import Any
