@@ -3,14 +3,17 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from specs import static
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import beside
+import forked
 import labelled
 import pytest
 import torch
@@ -46,6 +49,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def forked_workers(request, monkeypatch):
+    """Benchmark processes are forked (`forked`), but where they are what is tested."""
+    if not request.path.is_relative_to(Path(__file__).parent / "benchmark"):
+        named = SimpleNamespace(PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, Popen=forked.Popen)
+        monkeypatch.setattr("millis.benchmark.isolate.subprocess", named)
 
 
 class BagOfTokens(nn.Module):

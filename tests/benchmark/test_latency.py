@@ -27,7 +27,7 @@ class Fake:
     slow = False
     asked: ClassVar[list] = []
 
-    def __init__(self, name, artifact, first, threads, cpus, timeout_s):
+    def __init__(self, name, artifact, first, threads, cpus, timeout_s, new_tokens):
         self.name, self.ms = name, float(artifact.name)
         self.cold_start_ms = 100 * self.ms
         self.stages = ("tokenize", "feed", "compute", "decode")

@@ -4,12 +4,15 @@ Else one that measures would wait for another that does (a machine measures one 
 timed on the last CPU.
 """
 
+import getpass
 import os
 import tempfile
 
 NAME = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, ...
 
 if NAME:
+    # What g++ was asked once is known to all of them.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"millis-tests-{NAME}-")
     os.chmod(tempfile.tempdir, 0o755)  # noqa: PTH101 - a server of tests may run as another user
     if hasattr(os, "sched_setaffinity"):
