@@ -88,11 +88,11 @@ class Written:
         return (targets,)
 
     def unanswered(self, text: Text) -> str:
-        """Nothing."""
+        """Nothing: what is right for it is written (`millis.pipeline.written_answers`)."""
         return ""
 
     def answered(self, text: Text, categories: Any, encoding: Any) -> str:
-        """Nothing: what a model says of nothing is no text."""
+        """Nothing: one pass over a text writes none."""
         return ""
 
     @staticmethod

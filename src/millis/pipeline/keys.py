@@ -68,6 +68,11 @@ def answers(of_teacher: str, texts: Sequence[Text]) -> str:
     return fingerprint(of_teacher, list(texts))
 
 
+def written(of_teacher: str, texts: Sequence[Text], most: int) -> str:
+    """Of what a teacher writes for texts, in `most` tokens."""
+    return fingerprint("written", of_teacher, list(texts), most)
+
+
 def blend(of_teacher: str) -> str:
     """Of how a teacher and a linear model are averaged."""
     return fingerprint("blend", __version__, of_teacher)

@@ -1,6 +1,7 @@
 """The answers that students learn from: the teacher's, or those of the teacher and a linear model together."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -11,12 +12,14 @@ from millis.data.dataset import Split
 from millis.data.encode import encodings
 from millis.distillation.blend import Blend, best_blend, blended
 from millis.distillation.teacher_cache import TeacherLogits
+from millis.errors import MillisError
 from millis.models.ngram_student import Bags, LinearBaseline, cross_fitted
 from millis.models.outputs import LOGITS, is_one_text
 from millis.models.tokenizer import AnyTokenizer
 from millis.pipeline import keys
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.teacher import Teacher
+from millis.pipeline.written_answers import written
 from millis.store import atomic_file, cached, locked, write_json
 from millis.types import Text
 
@@ -51,11 +54,36 @@ def with_further(recipe: Recipe, teacher: Teacher, further: Sequence[Text]) -> S
     texts = teacher.inputs.dataset.train
     if not further:
         return texts
+    if teacher.inputs.task.judged_as_written:
+        return _with_written(recipe, teacher, further)
     kind = teacher.inputs.task.references
     every = Split([*texts.texts, *further], [*texts.references, *map(kind.unanswered, further)])
     said = taught(recipe, teacher, every).categories[len(texts) :]
     encoded = encodings(further, teacher.tokenizer, teacher.manifest.max_length, kind.reads_offsets)
     return Split(every.texts, [*texts.references, *map(kind.answered, further, said, encoded)])
+
+
+def _with_written(recipe: Recipe, teacher: Teacher, further: Sequence[Text]) -> Split:
+    """As `with_further`, where answers are written; texts whose answer has no end in time are left out.
+
+    Raises:
+        MillisError: none has.
+    """
+    assert recipe.generation is not None  # `Recipe.check` saw to it
+    most = recipe.generation.max_tokens
+    said = written(teacher, further, most)
+    pairs = [(text, answer) for text, answer in zip(further, said, strict=True) if answer is not None]
+    if not pairs:
+        raise MillisError(
+            f"the teacher ended none of {len(further)} answers within {most} tokens, so there is nothing to learn from "
+            "them. Train it longer, or raise generation.max_tokens"
+        )
+    if len(pairs) < len(further):
+        left = len(further) - len(pairs)
+        print(f"  {left:,} answers had no end within {most} tokens: left out", file=sys.stderr, flush=True)
+    texts = teacher.inputs.dataset.train
+    more, answers = zip(*pairs, strict=True)
+    return Split([*texts.texts, *more], [*texts.references, *answers])
 
 
 def _found(teacher: Teacher) -> Blend:
