@@ -29,7 +29,9 @@ def stages_of(
     cpus, order = options.cpus(), list(range(len(texts)))
     with my_turn(), ExitStack() as stack:
         workers = {
-            name: stack.enter_context(Worker(name, folder, texts[0], options.threads, cpus, options.timeout_s))
+            name: stack.enter_context(
+                Worker(name, folder, texts[0], options.threads, cpus, options.timeout_s, options.new_tokens)
+            )
             for name, folder in artifacts.items()
         }
         taken: dict[str, list[list[list[int]]]] = {name: [] for name in workers}
