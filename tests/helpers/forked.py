@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, Pipe
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([
-    "onnxruntime", "torch", "transformers.models.bert.modeling_bert", "millis.backends.eager", "millis.backends.native",
+    "onnxruntime", "pytorch_lightning", "torch", "transformers.models.bert.modeling_bert", "millis.backends.eager", "millis.backends.native",
     "millis.backends.onnxruntime", "millis.benchmark.worker", "millis.serving.runner", "millis.serving.writer",
     "millis.models.encoder", "millis.tasks.classification",
 ])  # fmt: skip

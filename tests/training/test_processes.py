@@ -10,12 +10,12 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import CONTEXT
 from labelled import said
 from torch import nn
 from toy import Bag, DieAt, LoopbackOnly, SameEverywhere, Unreadable, failing_training, sleep, toy_module, toy_training
@@ -134,7 +134,7 @@ def failure(callback, folder):
     """What a training in two processes fails with. It leads from a process of its own, and again where that is aborted:
     gloo's thread may not outlive a peer that is killed while it writes."""
     for attempt in range(3):
-        with suppress(BrokenProcessPool), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(1, CONTEXT) as pool:
             return pool.submit(failing_training, callback, folder / str(attempt)).result()
     pytest.fail("aborted three times in a row")
 

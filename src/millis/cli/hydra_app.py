@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from millis.cli import targets
+from millis.cli import mode, targets
 from millis.cli.checks import check_choices, check_swept
 from millis.cli.groups import conf_dir
 from millis.cli.kinds import check
@@ -54,6 +54,7 @@ def launch(command: str, task: Task, arguments: list[str]) -> None:
     """
     register_resolvers()
     targets.guard()
+    mode.read_alone()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let faults reach us instead of being printed by Hydra
     arguments = [_home(argument) for argument in arguments]
     sys.argv = [f"millis {command}", *arguments]
