@@ -26,6 +26,7 @@ ORDER = [
     {"pipeline"},
     {"sweep", "report", "tracking"},
     {"benchmark"},
+    {"server"},
     {"serving"},
     {"backends"},
     {"training"},
@@ -39,13 +40,20 @@ ORDER = [
     {"metrics", "generation"},
     {"record"},
     {"store", "schema"},
-    {"temporaries", "waiting"},
+    {"temporaries", "waiting", "children"},
     {"traits", "described"},
     {"types", "units", "errors", "collective", "cpus"},
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-WITHOUT_TRAINING = {"backends", "serving", "benchmark", "sweep", "report"}  # what runs where nothing is trained
+WITHOUT_TRAINING = {
+    "backends",
+    "serving",
+    "server",
+    "benchmark",
+    "sweep",
+    "report",
+}  # what runs where nothing is trained
 OWNERS = {
     "hydra": {"cli", "hydra_plugins"},
     "omegaconf": {"cli", "hydra_plugins"},
