@@ -16,6 +16,7 @@ _HOMES = {
     "search": "millis.functions",
     "measure": "millis.functions",
     "load": "millis.serving.runner",
+    "serve": "millis.server.supervisor",
     "read_records": "millis.record",
     "Record": "millis.record",
 }

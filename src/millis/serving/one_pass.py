@@ -59,8 +59,8 @@ class Runner:
             text: The request.
             deadline_ms: Milliseconds from this call within which to answer. A model that may stop early takes as many
                 of its steps as were measured to fit, at least one; any other takes what it takes. Whether the deadline
-                was kept, and where the time went, is in the answer. Call `learn_times` before: else the first such request does, within its own
-                time, and is late where that takes longer.
+                was kept, and where the time went, is in the answer. Call `learn_times` before: else the first such
+                request does, within its own time, and is late where that takes longer.
 
         Raises:
             MillisError: `text` is neither a string nor a pair of strings, the deadline is no positive number, or this
