@@ -23,7 +23,7 @@ from millis.server.access import LOOPBACK, bearer, same
 from millis.server.bodies import chunks, too_much
 from millis.server.lane import Busy, Lane
 from millis.server.logs import say
-from millis.server.messages import Answers, Fault, Prompt, Question, encode
+from millis.server.messages import Answer, Answers, Fault, Prompt, Question, encode
 from millis.server.metrics import Metrics
 from millis.server.served import Artifact
 from millis.server.settings import Settings
@@ -194,7 +194,8 @@ class Application:
             size = artifact.service.slice()
             for start in range(0, len(asked.texts), size):
                 part = asked.texts[start : start + size]
-                answers += await self.lane.compute(partial(_each, artifact, part, asked.arrived_ns, until_ns))
+                call = partial(_each, artifact, part, asked.arrived_ns, until_ns)
+                answers += await self.lane.compute(call, artifact.service, len(part))
         for one in answers:
             self._count(asked, one)
         return web.Response(body=encode(answers[0] if question.texts is None else Answers(answers)), content_type=JSON)
@@ -206,8 +207,12 @@ class Application:
         artifact, until_ns = self._chosen(asked, prompt.artifact, prompt.deadline_ms)
         artifact.check_writes()
         with self.lane.admit(artifact.service, 1, until_ns):
-            write = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns)
-            response, answer = await stream(asked.request, asked.id, self.lane, write)
+            answer_to = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns)
+
+            def write(say: Callable[[str], bool]) -> Awaitable[Answer]:
+                return self.lane.compute(partial(answer_to, say), artifact.service)
+
+            response, answer = await stream(asked.request, asked.id, write)
         if answer is not None:
             self._count(asked, answer)
         return response

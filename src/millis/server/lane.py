@@ -38,7 +38,7 @@ class Busy(Exception):
 
 
 class ServiceTime:
-    """What a request takes: a mean and a deviation that forget, as TCP has them of round trips (RFC 6298)."""
+    """How long something takes: a mean and a deviation that forget, as TCP has them of round trips (RFC 6298)."""
 
     def __init__(self, first_ms: float) -> None:
         self.mean_ms, self.deviation_ms = first_ms, first_ms / 2
@@ -63,6 +63,8 @@ class Lane:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "compute")
+        self._done_ns = 0  # when the last one was
+        self._lag = ServiceTime(0.0)  # until the event loop sees what has happened
         self.waiting_ms = 0.0  # expected, of all that was admitted and is not done
         self.waiting = 0  # of them
 
@@ -76,18 +78,35 @@ class Lane:
             Busy: it would be late.
         """
         remaining_ms = (until_ns - perf_counter_ns()) / 1e6
-        needed_ms = self.waiting_ms + (texts - 1) * service.mean_ms + service.most_ms
+        # The event loop was late to see this request, and will be late to see that it is answered.
+        needed_ms = self.waiting_ms + (texts - 1) * service.mean_ms + service.most_ms + 2 * self._lag.most_ms
         if self.waiting and needed_ms > remaining_ms:
             raise Busy(self.waiting_ms)
         return Ticket(self, texts * service.mean_ms)
 
-    async def compute(self, call: Callable[[], T]) -> T:
-        """What `call` returns, in its turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    async def compute(self, call: Callable[[], T], service: ServiceTime, texts: int = 1) -> T:
+        """What `call` returns, in its turn.
+
+        Args:
+            service: Learns what it took from when the one before it was done: so much longer do others wait.
+            texts: That are answered by it.
+        """
+        asked_ns = perf_counter_ns()
+        found, ended_ns = await asyncio.get_running_loop().run_in_executor(self._thread, _timed, call)
+        now = perf_counter_ns()
+        service.learn((now - max(asked_ns, self._done_ns)) / 1e6 / texts)
+        self._lag.learn((now - ended_ns) / 1e6)
+        self._done_ns = now
+        return found
 
     def close(self) -> None:
         """End the thread, once what is in it is done; what waits is dropped."""
         self._thread.shutdown(cancel_futures=True)
+
+
+def _timed(call: Callable[[], T]) -> tuple[T, int]:
+    """What `call` returns, and when (`perf_counter_ns`)."""
+    return call(), perf_counter_ns()
 
 
 class Ticket:

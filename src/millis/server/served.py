@@ -60,7 +60,6 @@ class Artifact:
         else:
             timed = self._writer.write_within(text, within_ms, say)
         end = perf_counter_ns()
-        self.service.learn((end - start) / 1e6)
         stages = {"wait": _rounded((start - arrived_ns) / 1e6)}
         stages |= {name: _rounded(took) for name, took in timed.stage_ms.items()}
         return self._message(timed, _rounded((end - arrived_ns) / 1e6), stages, end <= until_ns)

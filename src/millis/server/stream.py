@@ -9,26 +9,24 @@ data: {"error": "..."}             in its place, where it broke off
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from millis.server.lane import Lane
 from millis.server.messages import Answer, Fault, encode
 
 HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 async def stream(
-    request: web.BaseRequest, id: str, lane: Lane, write: Callable[[Callable[[str], bool]], Answer]
+    request: web.BaseRequest, id: str, write: Callable[[Callable[[str], bool]], Awaitable[Answer]]
 ) -> tuple[web.StreamResponse, Answer | None]:
     """Send what is written as it comes; what goes wrong before the first piece is raised.
 
     Args:
         request: To be answered.
         id: Of the request.
-        lane: Where it is written.
         write: Writes; it is given what to call with each piece, which says whether anybody reads on.
 
     Returns:
@@ -40,7 +38,7 @@ async def stream(
         loop.call_soon_threadsafe(pieces.put_nowait, piece)
         return not gone.is_set()
 
-    written = asyncio.ensure_future(lane.compute(lambda: write(say)))
+    written = asyncio.ensure_future(write(say))
     written.add_done_callback(lambda _: pieces.put_nowait(None))
     response = web.StreamResponse(headers=HEADERS | {"X-Request-Id": id})
     try:
