@@ -36,6 +36,7 @@ JSON = "application/json"
 OPEN = {"/", "/docs", "/openapi.json", "/health", "/ready"}  # what is answered without the token
 GUESS_PAUSE_S = 1.0  # after a wrong token
 NS_PER_MS = 1_000_000
+SHOWN = 200  # characters of what is wrong with a body, which may be a name that stands in it
 
 
 class Refused(Exception):
@@ -92,7 +93,7 @@ class Application:
         asked = Asked(request)
         response = await self._response(asked)
         if not response.prepared:
-            response.headers["X-Request-Id"] = asked.id
+            response.headers.update({"X-Request-Id": asked.id, "Server": "millis"})
         if self.draining:
             response.force_close()
         if request.path.startswith("/v1/"):  # counted once the answer is on its way
@@ -155,7 +156,7 @@ class Application:
         try:
             return decoded(body, kind)
         except MillisError as error:
-            said = str(error).removeprefix(".")
+            said = " ".join(str(error).removeprefix(".").split())[:SHOWN]
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body: {said}. /docs says what is expected") from error
 
     def _chosen(self, asked: Asked, name: str | None, deadline_ms: float | None) -> tuple[Artifact, int]:
@@ -206,13 +207,14 @@ class Application:
         self._check_texts(asked.texts)
         artifact, until_ns = self._chosen(asked, prompt.artifact, prompt.deadline_ms)
         artifact.check_writes()
-        with self.lane.admit(artifact.service, 1, until_ns):
-            answer_to = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns)
+        place = self.lane.admit(artifact.service, 1, until_ns)
 
-            def write(say: Callable[[str], bool]) -> Awaitable[Answer]:
-                return self.lane.compute(partial(answer_to, say), artifact.service)
+        async def write(say: Callable[[str], bool]) -> Answer:
+            with place:  # until it is written, not until it is read
+                call = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns, say)
+                return await self.lane.compute(call, artifact.service)
 
-            response, answer = await stream(asked.request, asked.id, write)
+        response, answer = await stream(asked.request, asked.id, write)
         if answer is not None:
             self._count(asked, answer)
         return response

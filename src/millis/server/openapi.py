@@ -14,7 +14,7 @@ FAULTS = {
     "401": "A wrong token.",
     "404": "There is no such artifact.",
     "413": "The body, a text or their number is too large.",
-    "503": "It could not be answered by its deadline; `Retry-After` says when to try again.",
+    "503": "It could not be answered by its deadline; the header Retry-After says when to try again.",
 }
 
 

@@ -40,7 +40,7 @@ async def stream(
 
     written = asyncio.ensure_future(write(say))
     written.add_done_callback(lambda _: pieces.put_nowait(None))
-    response = web.StreamResponse(headers=HEADERS | {"X-Request-Id": id})
+    response = web.StreamResponse(headers=HEADERS | {"X-Request-Id": id, "Server": "millis"})
     try:
         while (piece := await pieces.get()) is not None:
             if not response.prepared:

@@ -107,6 +107,7 @@ class Server:
         self.settings, self._token, self._shares = settings, token, settings.shares()
         self._stack = ExitStack()
         self._socket = self._stack.enter_context(listening(settings.host, settings.port))
+        self.port = int(self._socket.getsockname()[1])
         self._folder = self._stack.enter_context(scratch_folder())
         self._workers: dict[int, Worker] = {}  # by their place
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,7 +117,7 @@ class Server:
     def address(self) -> str:
         """Where it is asked."""
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        return f"http://{host}:{self._socket.getsockname()[1]}"
+        return f"http://{host}:{self.port}"
 
     @property
     def processes(self) -> list[int]:
