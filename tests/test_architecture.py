@@ -282,6 +282,11 @@ def test_the_reader_of_imports_sees_all_of_them(tmp_path):
             "import millis.backends.onnxruntime, millis.serving.runner; import millis; millis.load",
             "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate",
         ),
+        (
+            # docker/requirements.txt has nothing of these
+            "import millis.server.supervisor, millis.server.application, millis.server.served",
+            "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate datasets pyarrow onnx scipy",
+        ),
     ],
 )
 def test_what_must_start_quickly_stays_light(statement, heavy):

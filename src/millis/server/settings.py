@@ -47,8 +47,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.artifacts:
             raise MillisError("a server needs an artifact: say artifact=FOLDER, or artifact=[FOLDER,FOLDER]")
-        if self.deadline_ms <= 0:
-            raise MillisError(f"deadline_ms={self.deadline_ms:g}: expected a positive number of milliseconds")
+        if not self.deadline_ms or self.deadline_ms <= 0:  # a config may say null, as for predict
+            raise MillisError(f"deadline_ms={self.deadline_ms}: expected a positive number of milliseconds")
         self.folders  # noqa: B018 names that are the same twice are found here
 
     @property
