@@ -1,12 +1,12 @@
 """How does latency grow with the load that a server is offered, and does it last? `millis serve`, one command.
 
-    python benchmarks/load.py FOLDER [seconds=10] [deadline_ms=50] [workers=1] [shares=0.1,0.3,...]
+    python benchmarks/load.py FOLDER [seconds=3] [rounds=5] [deadline_ms=50] [workers=1] [shares=...]
     python benchmarks/load.py FOLDER soak=1800 [share=0.7] [kill=1]  # half an hour at 70 %
 
 Arrivals are those of independent users: an open loop, whose requests come when they come and wait for no answer
 (`asking.opened`). A request's time runs from the moment it was due. Saturation is what closed loops of 32 connections
 reach whose deadline is far off. The server has the last CPUs, the client the first one. Texts are those of the bundled
-corpus.
+corpus. Loads take turns in an order drawn anew each round; the median of the rounds' figures is told.
 
 A soak also tells the workers' memory in its first and last tenth, and kills a worker in the middle with `kill=1`, whose
 requests alone may break off.
@@ -14,6 +14,7 @@ requests alone may break off.
 
 import asyncio
 import os
+import random
 import re
 import signal
 import subprocess
@@ -72,33 +73,50 @@ def saturation(port: int, texts: list[str], seconds: float) -> float:
     return len(asyncio.run(closed(port, PATH, texts, CLIENTS, seconds))) / seconds
 
 
-def cells(found: list[Arrived], seconds: float) -> list[str]:
-    """Answered a second, refused, broken off; quantiles of those that were answered, and how late the client was."""
+def figures(found: list[Arrived], seconds: float) -> list[float]:
+    """What `COLUMNS` name: of those that were answered, and how late the client itself was."""
     answered = [one.ms for one in found if one.status == 200]
     refused, broken = (sum(one.status == status for one in found) for status in (503, 0))
     assert len(answered) + refused + broken == len(found), {one.status for one in found}
-    p50, p99, most = np.quantile(answered, [0.5, 0.99, 1.0]).tolist() if answered else [float("nan")] * 3
+    times = np.quantile(answered, [0.5, 0.99, 1.0]).tolist() if answered else [float("nan")] * 3
     late = float(np.quantile([one.late_ms for one in found], 0.99))
-    return [
-        f"{len(answered) / seconds:.0f}", f"{100 * refused / len(found):.1f} %", str(broken), f"{p50:.2f}",
-        f"{p99:.2f}", f"{most:.1f}", f"{late:.2f}",
-    ]  # fmt: skip
+    return [len(answered) / seconds, 100 * refused / len(found), broken, *times, late]
 
 
 COLUMNS = ("answered/s", "refused", "broken off", "p50 ms", "p99 ms", "longest ms", "client's own delay p99 ms")
 
 
+def cells(rounds: list[list[float]]) -> list[str]:
+    """The median round, figure by figure."""
+    rate, refused, broken, p50, p99, most, late = (median(column) for column in zip(*rounds, strict=True))
+    return [
+        f"{rate:.0f}",
+        f"{refused:.1f} %",
+        f"{broken:.0f}",
+        f"{p50:.2f}",
+        f"{p99:.2f}",
+        f"{most:.1f}",
+        f"{late:.2f}",
+    ]
+
+
 def sweep(folder: str, options: dict[str, str], texts: list[str]) -> None:
-    """From a tenth of saturation to beyond it."""
-    seconds = float(options["seconds"])
+    """From a tenth of saturation to beyond it, in an order drawn anew each round."""
+    seconds, chance = float(options["seconds"]), random.Random(0)
+    shares = [float(share) for share in options["shares"].split(",")]
     with served(folder, options | {"deadline_ms": "1000"}) as (_, port):
-        most = saturation(port, texts, seconds)
+        most = median(saturation(port, texts, seconds) for _ in range(int(options["rounds"])))
+    rounds: dict[float, list[list[float]]] = {share: [] for share in shares}
+    with served(folder, options) as (_, port):
+        for _ in range(int(options["rounds"])):
+            for share in chance.sample(shares, len(shares)):
+                found = asyncio.run(opened(port, PATH, texts, share * most, seconds))
+                rounds[share].append(figures(found, seconds))
+                time.sleep(0.5)
     title = f"deadline_ms={options['deadline_ms']}, workers={options['workers']}; saturation {most:.0f} requests/s"
-    with served(folder, options) as (_, port), Table("offered", "requests/s", *COLUMNS, title=title) as table:
-        for share in map(float, options["shares"].split(",")):
-            found = asyncio.run(opened(port, PATH, texts, share * most, seconds))
-            table.row(f"{100 * share:.0f} %", f"{len(found) / seconds:.0f}", *cells(found, seconds))
-            time.sleep(1)
+    with Table("offered", "requests/s", *COLUMNS, title=title) as table:
+        for share in shares:
+            table.row(f"{100 * share:.0f} %", f"{share * most:.0f}", *cells(rounds[share]))
 
 
 def soak(folder: str, options: dict[str, str], texts: list[str]) -> None:
@@ -125,7 +143,7 @@ def soak(folder: str, options: dict[str, str], texts: list[str]) -> None:
         columns = ("requests", *COLUMNS, "MB first tenth", "MB last tenth", "workers started")
         with Table(*columns, title=title) as table:
             mb = [f"{median(memory[tenth]):.0f}" for tenth in (1, 9)]
-            table.row(str(len(found)), *cells(found, seconds), *mb, f"{starts:.0f}")
+            table.row(str(len(found)), *cells([figures(found, seconds)]), *mb, f"{starts:.0f}")
 
 
 def counted(port: int, name: str) -> float:
@@ -136,7 +154,7 @@ def counted(port: int, name: str) -> float:
 
 def main() -> int:
     options = {
-        "seconds": "10", "deadline_ms": "50", "workers": "1", "soak": "0", "share": "0.7", "kill": "0",
+        "seconds": "3", "rounds": "5", "deadline_ms": "50", "workers": "1", "soak": "0", "share": "0.7", "kill": "0",
         "shares": "0.1,0.3,0.5,0.7,0.8,0.9,1.0,1.2,1.5",
     }  # fmt: skip
     options |= dict(argument.split("=", 1) for argument in sys.argv[2:])

@@ -144,6 +144,7 @@ class Application:
 
     async def _body(self, asked: Asked, kind: type[Body]) -> Body:
         request, most = asked.request, self.settings.max_body_bytes
+        self.lane.check(self.settings.deadline_ms)  # whatever it asks
         if request.content_type != JSON or request.headers.get("Content-Encoding", "identity") != "identity":
             text = f"expected a body of Content-Type {JSON} without an encoding, got {request.content_type!r}"
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)

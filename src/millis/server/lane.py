@@ -84,6 +84,15 @@ class Lane:
             raise Busy(self.waiting_ms)
         return Ticket(self, texts * service.mean_ms)
 
+    def check(self, most_ms: float) -> None:
+        """Refuse at a glance where so much is waiting that nobody could be answered within `most_ms`.
+
+        Raises:
+            Busy: as said.
+        """
+        if self.waiting and self.waiting_ms > most_ms:
+            raise Busy(self.waiting_ms)
+
     async def compute(self, call: Callable[[], T], service: ServiceTime, texts: int = 1) -> T:
         """What `call` returns, in its turn.
 
