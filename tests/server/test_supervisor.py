@@ -4,14 +4,19 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from waiting import until
 
+import millis
 from millis.errors import MillisError
 from millis.server import supervisor
 from millis.server.settings import Settings
@@ -113,3 +118,23 @@ def test_one_that_is_to_end_before_it_has_begun(folder):
     with Server(Settings((str(folder),), port=0, workers=1)) as server:
         server.stop()
         server.serve()
+
+
+COMMAND = "import sys; sys.argv[1:] = ['serve', *sys.argv[1:]]; from millis.cli.main import main; main()"
+
+
+def test_the_command_swaps_on_hangup_and_ends_when_it_is_terminated(folder, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, f"artifact={folder}", "port=0", "workers=1", "grace_s=1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(millis.__file__).parents[1])},
+    )  # fmt: skip
+    said = process.stdout.readline()
+    assert re.fullmatch(r"serving tiny at http://127.0.0.1:\d+\n", said)
+    process.send_signal(signal.SIGHUP)
+    lines = [process.stderr.readline() for _ in range(2)]
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 0
+    events = [json.loads(line)["event"] for line in [*lines, *rest.splitlines()]]
+    assert events == ["ready", "swapped", "ending", "ended"]

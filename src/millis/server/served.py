@@ -7,6 +7,7 @@ from time import perf_counter_ns
 from millis.errors import MillisError
 from millis.server.lane import ServiceTime
 from millis.server.messages import Answer, Served, jsonable
+from millis.server.settings import Settings
 from millis.serving.runner import load
 from millis.serving.writer import Writer
 from millis.storage.manifest import size_bytes
@@ -108,6 +109,17 @@ class Artifact:
             if (now - begun) / 1e6 > WARM_MS and turn > 0:
                 break
         return first_ms
+
+
+def loaded(settings: Settings) -> dict[str, Artifact]:
+    """The artifacts of a server by their names.
+
+    Raises:
+        MillisError: as `Artifact`.
+    """
+    return {
+        name: Artifact(name, folder, settings.threads, settings.trust_code) for name, folder in settings.folders.items()
+    }
 
 
 def _rounded(ms: float) -> float:

@@ -13,22 +13,16 @@ import json
 import os
 import signal
 import socket
-import sys
 from typing import IO, TYPE_CHECKING, Any
 
 from millis.errors import MillisError
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from millis.server.application import Application
-    from millis.server.settings import Settings
 
 KEEP_S = 75.0  # an idle connection stays open; longer than proxies keep theirs, so that they close first
 LINGER_S = 2.0  # what still comes after an answer is thrown away for so long: closing at once may destroy the answer
-LEAVING_S = (
-    1.0  # of an end: /ready says no, and connections are closed with their next answer; so proxies look elsewhere
-)
+LEAVING_S = 1.0  # of an end: /ready says no, and connections close with their next answer, so proxies look elsewhere
 ACCEPTING_TURNS = 5  # of the event loop: two from accepting a connection to the server's knowing it
 ACCEPTED = 1  # connections at a time: the rest is for workers that have time
 
@@ -37,7 +31,8 @@ def main() -> None:
     """Work until told to end."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal sends them to all; the supervisor says what is to be done
-    told = json.loads(sys.stdin.readline() or "{}")
+    orders = open(0, "rb", buffering=0)  # noqa: SIM115 read on by the event loop; a buffer would keep lines from it
+    told = json.loads(orders.readline() or b"{}")
     if not told:
         return
     if told["cpus"]:
@@ -49,7 +44,7 @@ def main() -> None:
         except MillisError as error:
             _say(output, {"error": str(error)})
             return
-        asyncio.run(_work(application, socket.socket(fileno=told["socket"]), output))
+        asyncio.run(_work(application, socket.socket(fileno=told["socket"]), orders, output))
 
 
 def _say(output: IO[str], what: dict[str, Any]) -> None:
@@ -62,18 +57,15 @@ def _loaded(told: dict[str, Any]) -> "Application":
     from millis.server import logs
     from millis.server.application import Application
     from millis.server.metrics import Metrics
-    from millis.server.served import Artifact
+    from millis.server.served import loaded
     from millis.server.settings import Settings
 
     logs.set_up()
     settings = schema.checked(told["settings"], Settings)
-    artifacts = {
-        name: Artifact(name, folder, settings.threads, settings.trust_code) for name, folder in settings.folders.items()
-    }
-    return Application(settings, told["token"], artifacts, Metrics())
+    return Application(settings, told["token"], loaded(settings), Metrics())
 
 
-async def _work(application: "Application", shared: socket.socket, output: IO[str]) -> None:
+async def _work(application: "Application", shared: socket.socket, orders: IO[bytes], output: IO[str]) -> None:
     from aiohttp import web
 
     from millis.server.access import BACKLOG
@@ -88,7 +80,7 @@ async def _work(application: "Application", shared: socket.socket, output: IO[st
     listening = await loop.create_server(server, sock=shared, backlog=ACCEPTED)
     shared.listen(BACKLOG)
     _say(output, {"ready": True})
-    await _obey(application, output)
+    await _obey(application, orders, output)
     application.draining = True
     await asyncio.sleep(min(LEAVING_S, application.settings.grace_s))
     # asyncio drops who was accepted in this moment, open and unanswered, if its server is closed before it has made a
@@ -97,35 +89,26 @@ async def _work(application: "Application", shared: socket.socket, output: IO[st
     for _ in range(ACCEPTING_TURNS):
         await asyncio.sleep(0)
     listening.close()
-    await _let_go(server, application.settings)
+    server.pre_shutdown()
+    await server.shutdown(application.settings.grace_s)
     application.lane.close()
 
 
-async def _let_go(server: "web.Server", settings: "Settings") -> None:
-    """Close idle connections, and the others when they are answered."""
-    server.pre_shutdown()
-    await server.shutdown(settings.grace_s)
-
-
-async def _obey(application: "Application", output: IO[str]) -> None:
+async def _obey(application: "Application", orders: IO[bytes], output: IO[str]) -> None:
     """Do what comes on standard input, until the end of it or of everything."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), orders)
     while (line := await reader.readline()) and json.loads(line)["do"] != "end":
         _say(output, await asyncio.to_thread(_swap, application))
 
 
 def _swap(application: "Application") -> dict[str, Any]:
     """Load the artifacts anew beside those that answer, which stay until the last request to them is answered."""
-    from millis.server.served import Artifact
+    from millis.server.served import loaded
 
-    settings = application.settings
     try:
-        fresh = {
-            name: Artifact(name, folder, settings.threads, settings.trust_code)
-            for name, folder in settings.folders.items()
-        }
+        fresh = loaded(application.settings)
     except MillisError as error:
         return {"error": str(error)}
     application.artifacts = fresh
