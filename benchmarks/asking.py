@@ -1,6 +1,6 @@
 """Clients for servers on this machine that cost little: raw sockets, kept open.
 
-An HTTP library would do, but its part of a request is longer than the server's: it would be the client that is measured.
+An HTTP library would do, but its part of a request is longer than the server's: the client would be what is measured.
 """
 
 import asyncio
