@@ -13,7 +13,7 @@ from results import FOLDER
 PAGE = Path(__file__).parents[1] / "docs" / "load.svg"
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 340, 60, 50, 20, 90
 LINES = (("p50 ms", "#3b82f6"), ("p99 ms", "#f97316"))
-TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 
 def main() -> int:
