@@ -26,6 +26,7 @@ ORDER = [
     {"pipeline"},
     {"sweep", "report", "tracking"},
     {"benchmark"},
+    {"server"},
     {"serving"},
     {"backends"},
     {"training"},
@@ -39,13 +40,20 @@ ORDER = [
     {"metrics", "generation"},
     {"record"},
     {"store", "schema"},
-    {"temporaries", "waiting"},
+    {"temporaries", "waiting", "children"},
     {"traits", "described"},
     {"types", "units", "errors", "collective", "cpus"},
     {"millis"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-WITHOUT_TRAINING = {"backends", "serving", "benchmark", "sweep", "report"}  # what runs where nothing is trained
+WITHOUT_TRAINING = {
+    "backends",
+    "serving",
+    "server",
+    "benchmark",
+    "sweep",
+    "report",
+}  # what runs where nothing is trained
 OWNERS = {
     "hydra": {"cli", "hydra_plugins"},
     "omegaconf": {"cli", "hydra_plugins"},
@@ -273,6 +281,11 @@ def test_the_reader_of_imports_sees_all_of_them(tmp_path):
         (
             "import millis.backends.onnxruntime, millis.serving.runner; import millis; millis.load",
             "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate",
+        ),
+        (
+            # docker/requirements.txt has nothing of these
+            "import millis.server.supervisor, millis.server.application, millis.server.served",
+            "torch transformers hydra optuna wandb pytorch_lightning sklearn evaluate datasets pyarrow onnx scipy",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from millis.models import wordpiece
 from millis.models.scratch import Scratch
 from millis.pipeline import analysis
 from millis.pipeline.recipe import USUAL
+from millis.server.supervisor import Server
 from millis.serving.runner import is_dynamic
 from millis.storage.manifest import Manifest, open_manifest
 from millis.training.fit import Fit
@@ -49,7 +50,7 @@ TINY_DECODER = [
 ]  # fmt: skip
 WITH_MODEL = ("train", "compress", "sweep")
 SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=1"]}
-SMALL["agent"] = ["port=0"]
+SMALL["agent"] = SMALL["serve"] = ["port=0"]
 SMALL["benchmark"] = [
     "data.limit=64",
     "benchmark.rounds=2",
@@ -168,6 +169,7 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("MILLIS_AGENT_TOKEN", "a-token-of-the-tests")
     monkeypatch.setattr(Agent, "serve", lambda self: None)  # else it would serve for ever
+    monkeypatch.setattr(Server, "serve", lambda self, ready: ready())
     monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
     monkeypatch.setattr(analysis, "measure_rates", lambda threads, *_: Rates(threads, 1e11, 0.0, 2e11, 2e10, 1 << 25))
     monkeypatch.setattr(analysis, "SECONDS", 0.05)

@@ -5,7 +5,7 @@ Axes (used in shapes everywhere):
     H heads    F feed-forward    C classes    V vocabulary    R rounds of a benchmark
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -70,6 +70,7 @@ class Timed(NamedTuple):
         step, steps: How many of how many steps were computed; both 1 where a model answers in one piece.
         elapsed_ms: From text to answer.
         kept: Whether `elapsed_ms` is within the deadline.
+        stage_ms: Where they went: the runner's stages by name.
     """
 
     answer: Any
@@ -77,6 +78,7 @@ class Timed(NamedTuple):
     steps: int
     elapsed_ms: float
     kept: bool
+    stage_ms: Mapping[str, float] = {}
 
 
 class Answered(NamedTuple):

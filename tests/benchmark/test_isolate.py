@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from millis.benchmark.isolate import Worker, worker_environment
+from millis.benchmark.isolate import Worker
 from millis.benchmark.worker import ALIVE
 from millis.cpus import available_cpus
 from millis.errors import MillisError
@@ -192,12 +192,6 @@ def test_a_worker_leaves_when_its_parent_is_killed(artifact):
     command = [sys.executable, "-c", script, str(artifact("tiny"))]
     parent = subprocess.run(command, capture_output=True, text=True, check=False)
     assert gone(int(parent.stdout))
-
-
-def test_a_worker_does_not_know_an_agents_token(monkeypatch):
-    for name in ("MILLIS_AGENT_TOKEN", "MILLIS_AGENT_TOKEN_FILE"):
-        monkeypatch.setenv(name, "secret")
-    assert "secret" not in worker_environment(1).values()
 
 
 def test_files_in_the_users_folder_are_not_imported(artifact, tmp_path, monkeypatch):

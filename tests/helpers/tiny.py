@@ -94,7 +94,7 @@ def write_texts(folder: Path, rows: int = 24) -> None:
 
 
 def millis(place: Path, command: str, *arguments: str) -> int:
-    own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict", "agent") else []
+    own = [f"paths.outputs={place / 'outputs'}"] if command not in ("predict", "serve", "agent") else []
     texts = list(arguments[arguments.index("--") :]) if "--" in arguments else []
     rest = [argument for argument in arguments if argument not in texts]
     return run(command, [*rest, *own, f"hydra.run.dir={place / 'run'}", *texts])

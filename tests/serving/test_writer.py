@@ -236,13 +236,23 @@ def test_a_prompt_that_is_no_text(runner, text):
         runner.predict(text)
 
 
-def test_a_deadline_is_refused(runner):
-    with pytest.raises(MillisError) as error:
-        runner.predict(PROMPT, deadline_ms=5)
-    assert str(error.value) == (
-        "deadline_ms=5: what writes has no deadline yet. Limit generation.max_tokens, or read `stream` for as long as "
-        "there is time"
-    )
+def test_a_deadline_ends_a_text_and_time_enough_changes_nothing(runner):
+    whole = runner.predict(PROMPT)
+    timed = runner.predict(PROMPT, deadline_ms=60_000)
+    assert (timed.answer, timed.step, timed.steps, timed.kept) == (whole, 1, 1, True)
+    assert [*timed.stage_ms] == [name for name, _ in runner.stages]
+    assert sum(timed.stage_ms.values()) == pytest.approx(timed.elapsed_ms)
+    cut = runner.predict(PROMPT, deadline_ms=1e-6)
+    assert cut.answer.ended == "deadline" and not cut.kept
+    assert 1 <= len(cut.answer.tokens) < len(whole.tokens) and whole.text.startswith(cut.answer.text)
+    with pytest.raises(MillisError, match="deadline_ms=0: expected a positive number of milliseconds"):
+        runner.predict(PROMPT, deadline_ms=0)
+
+
+def test_nothing_is_written_for_nobody(runner):
+    heard = []
+    left = runner.write_within(PROMPT, 60_000, lambda piece: heard.append(piece) or len(heard) < 2)
+    assert left.answer.ended == "left" and len(heard) == 2 and left.answer.text.startswith("".join(heard))
 
 
 @pytest.mark.parametrize("tokens", [1, 0, -3, LONGEST // 2 + 1])

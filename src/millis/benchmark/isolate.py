@@ -8,7 +8,6 @@ an endless loop) is ended: whoever waits for it holds the lock that every other 
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-import millis
-from millis.benchmark.agent import token
+from millis import children
 from millis.benchmark.worker import ALIVE
 from millis.errors import MillisError
 from millis.types import Text
@@ -42,7 +40,6 @@ DOING = {
     "stream": "was answering a stream",
     "peak": "was telling its memory",
 }
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Worker:
@@ -80,7 +77,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env=worker_environment(threads),
+            env=children.environment(threads),
         )
         try:
             size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file())
@@ -199,24 +196,6 @@ class Worker:
             " Signal 9 is most often the system out of memory: measure fewer artifacts at once." if status == -9 else ""
         )
         return MillisError(f"the benchmark process of {self.name} {how}.{hint} Its last words:\n{words}")
-
-
-def worker_environment(threads: int) -> dict[str, str]:
-    """The parent's, with thread counts set before any library reads them and this very millis importable.
-
-    An agent's token, or where it lies, is not a worker's to know.
-    """
-    source = str(Path(millis.__file__).parent.parent)
-    paths = [source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    secret = (token.VARIABLE, token.FILE_VARIABLE)
-    return {
-        **{name: value for name, value in os.environ.items() if name not in secret},
-        **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "PYTHONSAFEPATH": "1",  # a file called json.py in the user's folder is not ours to import
-        "HF_HUB_OFFLINE": "1",
-    }
 
 
 def _join(cpus: Sequence[int]) -> str:

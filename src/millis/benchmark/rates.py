@@ -19,7 +19,8 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from millis.benchmark.isolate import SLACK, TIMEOUT_S, worker_environment
+from millis import children
+from millis.benchmark.isolate import SLACK, TIMEOUT_S
 from millis.benchmark.turn import my_turn
 from millis.errors import MillisError
 from millis.waiting import waited_ns
@@ -60,7 +61,7 @@ def measure_rates(threads: int, cpus: Sequence[int], timeout_s: float = TIMEOUT_
     with my_turn():
         try:
             run = subprocess.run(
-                command, capture_output=True, text=True, env=worker_environment(threads), check=False, timeout=limit_s
+                command, capture_output=True, text=True, env=children.environment(threads), check=False, timeout=limit_s
             )
         except subprocess.TimeoutExpired as error:
             raise MillisError(

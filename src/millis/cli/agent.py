@@ -8,8 +8,7 @@ from millis.benchmark.agent.server import Agent
 from millis.benchmark.agent.token import take_token
 from millis.cli.signals import Ending
 from millis.report.text import wide_console
-
-LOOPBACK = ("127.0.0.1", "localhost")
+from millis.server.access import LOOPBACK
 
 
 def run(cfg: DictConfig, ending: Ending) -> None:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from millis.cli.targets import instantiate
 from millis.errors import MillisError, nearest
+from millis.server.settings import Log
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ KEYS: dict[str, Any] = {
     "study.timeout_s": Amount | None,
     "study.minimum": Annotated[int, Within(0)],
     "trust_code": bool,
-    "artifact": str,  # predict
+    "artifact": str | Sequence[str],  # predict, which takes one; serve
     "texts": str | Sequence[str] | None,
     "file": str | None,
     "threads": Count,
@@ -98,7 +99,13 @@ KEYS: dict[str, Any] = {
     "title": str,
     "latency": str | None,
     "wandb": str | None,
-    "host": str,  # agent
+    "workers": Count | None,  # serve
+    "max_body_bytes": Count,
+    "max_characters": Count,
+    "max_texts": Count,
+    "grace_s": Amount,
+    "log": Log,
+    "host": str,  # agent, serve
     "port": Annotated[int, Within(0, 65535)],
     "max_file_bytes": Count,
     "max_kept_bytes": Count,

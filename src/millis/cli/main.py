@@ -20,6 +20,7 @@ COMMANDS = {
     "sweep": "search many recipes for the accuracy-versus-latency frontier",
     "report": "draw records as one HTML page",
     "predict": "answer texts with an artifact and say how long each took",
+    "serve": "answer requests over HTTP with artifacts",
     "agent": "measure on this machine what training machines send",
 }
 
@@ -79,7 +80,7 @@ def run(command: str, arguments: list[str]) -> int:
     ending = Ending()
     try:
         with stoppable() as ending:
-            if command == "agent":
+            if command in ("agent", "serve"):
                 given["ending"] = ending
             launch(command, task, arguments)
     except MillisError as error:

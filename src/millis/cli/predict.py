@@ -26,6 +26,8 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
     Args:
         texts: From the command line, after `--`; else `cfg.texts`, `cfg.file` or standard input are read.
     """
+    if not isinstance(cfg.artifact, str):
+        raise MillisError("artifact names several: predict asks one of them. `millis benchmark` compares artifacts")
     console = wide_console()
     runner = load(Path(cfg.artifact), threads=cfg.threads, trust_code=cfg.trust_code)
     if cfg.deadline_ms is not None:

@@ -12,6 +12,7 @@ process that was forked has none of a runtime's threads, and locks as they were:
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import pairwise
 from threading import RLock
 from time import perf_counter_ns
 from typing import Any, ClassVar, NoReturn, cast, overload
@@ -58,8 +59,8 @@ class Runner:
             text: The request.
             deadline_ms: Milliseconds from this call within which to answer. A model that may stop early takes as many
                 of its steps as were measured to fit, at least one; any other takes what it takes. Whether the deadline
-                was kept is in the answer. Call `learn_times` before: else the first such request does, within its own
-                time, and is late where that takes longer.
+                was kept, and where the time went, is in the answer. Call `learn_times` before: else the first such
+                request does, within its own time, and is late where that takes longer.
 
         Raises:
             MillisError: `text` is neither a string nor a pair of strings, the deadline is no positive number, or this
@@ -74,19 +75,31 @@ class Runner:
         return answer
 
     def _predict_within(self, text: Text, deadline_ms: float) -> Timed:
-        if not deadline_ms > 0:
-            raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
+        check_deadline(deadline_ms)
         start = perf_counter_ns()
         if self._stepwise is not None and not self._stepwise.knows_times:
             with self._learning:  # one of several threads measures, the others wait for what it finds
                 if not self._stepwise.knows_times:
                     self.learn_times()
+        stamps = [perf_counter_ns()]
         encoding = self.tokenize(text)
-        outputs, taken = self.answer(self.feed(encoding), start + int(deadline_ms * 1e6))
+        stamps.append(perf_counter_ns())
+        features = self.feed(encoding)
+        stamps.append(perf_counter_ns())
+        outputs, taken = self.answer(features, start + int(deadline_ms * 1e6))
+        stamps.append(perf_counter_ns())
         answer = self.decode(outputs, encoding)
-        elapsed_ms = (perf_counter_ns() - start) / 1e6
+        stamps.append(perf_counter_ns())
         steps = 1 if self._stepwise is None else len(self._stepwise.steps)
-        return Timed(answer, int(taken[0]), steps, elapsed_ms, elapsed_ms <= deadline_ms)
+        return self._timed(answer, (int(taken[0]), steps), start, stamps, deadline_ms)
+
+    def _timed(
+        self, answer: Answer, steps: tuple[int, int], start_ns: int, stamps: Sequence[int], deadline_ms: float
+    ) -> Timed:
+        """An answer with what it took; `stamps` stand before the first stage and after each."""
+        elapsed_ms = (stamps[-1] - start_ns) / 1e6
+        spent = {name: (b - a) / 1e6 for name, (a, b) in zip(self._STAGES, pairwise(stamps), strict=True)}
+        return Timed(answer, *steps, elapsed_ms, elapsed_ms <= deadline_ms, spent)
 
     def learn_times(self) -> None:
         """Measure the steps of a model that may stop early, which `deadline_ms` needs; any other has none to measure.
@@ -175,6 +188,16 @@ class Runner:
     def truncated(self, texts: Sequence[Text]) -> int:
         """How many of `texts` are longer than `max_length` tokens, so that their ends are not read."""
         return sum(bool(self.tokenize(text).overflowing) for text in texts)
+
+
+def check_deadline(deadline_ms: float) -> None:
+    """Refuse a deadline that is none.
+
+    Raises:
+        MillisError: as said.
+    """
+    if not deadline_ms > 0:
+        raise MillisError(f"deadline_ms={deadline_ms}: expected a positive number of milliseconds")
 
 
 class _Forked:

@@ -9,6 +9,7 @@ What judges the model's likelihoods, `compute` and `answer`, reads a text as a w
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property, partial
+from time import perf_counter_ns
 from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -20,10 +21,10 @@ from millis.errors import MillisError
 from millis.generation.contract import Generation
 from millis.generation.greedy import Greedy
 from millis.generation.writing import Vocabulary, Writing
-from millis.serving.one_pass import Runner
+from millis.serving.one_pass import Runner, check_deadline
 from millis.serving.reader import Encoded, Reader
 from millis.storage.manifest import Manifest
-from millis.tasks.contract import Answer, Prompting
+from millis.tasks.contract import Prompting
 from millis.types import Decoder, Session, Text, Timed
 
 ANYTHING: dict[str, Any] = {"stop": (), "choices": (), "regex": None}  # what lets a text go on whatever it says
@@ -35,7 +36,7 @@ class Reply(NamedTuple):
     Args:
         text: Without the prompt, up to a stop string.
         tokens: That were written.
-        ended: Why there are no more (`millis.generation.writing.Ended`).
+        ended: Why there are no more (`millis.generation.writing.Ended`; or `deadline`, or `left`: nobody read on).
         accepted, refused: Tokens that were guessed right, and wrong (`millis.generation.writing.Written`).
     """
 
@@ -72,18 +73,43 @@ class Writer(Runner):
         decode, serialized = partial(_text, self._tokens), cache(partial(_serialized, self._tokens))
         self._vocabulary = Vocabulary(manifest.spec.ends, decode, serialized)  # methods would keep the runner
 
-    def predict(self, text: Text, deadline_ms: float | None = None) -> Answer | Timed:  # type: ignore[override]
-        """What comes after `text`.
+    def write_within(self, text: Text, deadline_ms: float, say: Callable[[str], bool]) -> Timed:
+        """What comes after `text`, as far as there is time for it.
+
+        Args:
+            text: The prompt.
+            deadline_ms: Milliseconds from this call; a text is ended (`ended="deadline"`) where the next piece, at the
+                pace of those before, would be late. The first token is waited for in any case.
+            say: Called with each piece as soon as it is final; where it returns False, nobody reads on, and no more is
+                written (`ended="left"`).
 
         Raises:
-            MillisError: no string, a deadline, or a process that is a fork of the one that loaded the artifact.
+            MillisError: as `predict`.
         """
-        if deadline_ms is not None:
-            raise MillisError(
-                f"deadline_ms={deadline_ms:g}: what writes has no deadline yet. Limit generation.max_tokens, or read "
-                "`stream` for as long as there is time"
-            )
-        return super().predict(text)
+        stamps = [perf_counter_ns()]
+        start, framed = stamps[0], self._framed(text)
+        stamps.append(perf_counter_ns())
+        prompt = self._prompt(framed)
+        stamps.append(perf_counter_ns())
+        writing = self._first(prompt)
+        stamps.append(perf_counter_ns())
+        until, begun, cut = start + int(deadline_ms * 1e6), stamps[-1], None
+        for pieces, piece in enumerate(writing.stream(), 1):
+            now = perf_counter_ns()
+            if not say(piece):
+                cut = "left"
+            elif writing.ended is None and now + (now - begun) // pieces > until:
+                cut = "deadline"
+            if cut is not None:
+                break
+        stamps.append(perf_counter_ns())
+        reply = self.reply(writing)
+        stamps.append(perf_counter_ns())
+        return self._timed(reply if cut is None else reply._replace(ended=cut), (1, 1), start, stamps, deadline_ms)
+
+    def _predict_within(self, text: Text, deadline_ms: float) -> Timed:
+        check_deadline(deadline_ms)
+        return self.write_within(text, deadline_ms, lambda piece: True)
 
     def begin(self, text: Text) -> Writing:
         """The text after `text` with its first token chosen, to be written on as one likes."""

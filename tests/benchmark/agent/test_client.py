@@ -11,10 +11,10 @@ from threading import Event, Thread
 import pytest
 from waiting import until
 
-from millis.benchmark import isolate
+from millis import children
 from millis.benchmark.agent.laboratory import Laboratory
 from millis.benchmark.agent.line import Line
-from millis.benchmark.agent.token import VARIABLE
+from millis.benchmark.agent.token import TOKEN as SECRET
 from millis.benchmark.environment import machine, packages
 from millis.benchmark.latency import Options
 from millis.benchmark.where import measure, open_bench, site
@@ -50,7 +50,7 @@ def test_an_agent_measures_as_this_machine_does(agent, artifact):
     assert here.metrics["size_bytes"] == heavy.metrics["size_bytes"]
     assert heavy.environment["agent"]["where"] == there.where
     assert heavy.environment["machine"] == machine() == heavy.environment["sent_from"]["machine"]
-    assert VARIABLE not in json.dumps(heavy.environment)
+    assert SECRET.variable not in json.dumps(heavy.environment)
 
 
 def test_what_was_sent_once_is_not_sent_again_and_processes_stay(agent, artifact, monkeypatch):
@@ -175,7 +175,7 @@ def test_a_backend_that_the_agent_lacks(agent, artifact):
 def test_a_runtime_that_is_not_installed_there(agent, artifact, tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError")
     with agent() as there, open_bench(artifact("light"), TEXTS, replace(QUICK, where=there.where)) as bench:
-        monkeypatch.setattr("millis.benchmark.isolate.worker_environment", without_onnxruntime(tmp_path))
+        monkeypatch.setattr("millis.children.environment", without_onnxruntime(tmp_path))
         with pytest.raises(
             MillisError, match=r"\) says: cannot measure the reference: this artifact runs on ONNX Runtime"
         ):
@@ -183,7 +183,7 @@ def test_a_runtime_that_is_not_installed_there(agent, artifact, tmp_path, monkey
 
 
 def without_onnxruntime(folder):
-    original = isolate.worker_environment
+    original = children.environment
     return lambda threads: {**(found := original(threads)), "PYTHONPATH": f"{folder}:{found['PYTHONPATH']}"}
 
 

@@ -24,6 +24,7 @@ import millis
 from millis.benchmark.agent import server
 from millis.benchmark.agent.server import MAX_REQUEST_BYTES, Agent
 from millis.errors import MillisError
+from millis.server import bodies
 
 TOKEN = "a-token-of-the-tests"
 
@@ -92,7 +93,7 @@ def test_too_large_is_refused_before_it_is_read(agent):
     with agent(max_file_bytes=100) as there:
         status, answer = ask(there, "PUT", f"/v1/blobs/{'0' * 64}", Content_Length="101")  # and none of them sent
         assert status == 413
-        assert answer["refused"].startswith("101 bytes are more than the 100 that this agent takes at once")
+        assert answer["refused"].startswith("101 bytes are more than the 100 that are taken at once")
         status, _ = ask(there, "PUT", f"/v1/measurements/{'0' * 32}", Content_Length=str(MAX_REQUEST_BYTES + 1))
         assert status == 413
 
@@ -236,7 +237,7 @@ def test_a_wrong_token_is_not_lingered_for(agent, monkeypatch):
 
 
 def test_who_goes_silent_in_a_body_is_not_waited_for(agent, monkeypatch):
-    monkeypatch.setattr(server, "SILENCE_S", 0.1)
+    monkeypatch.setattr(bodies, "SILENCE_S", 0.1)
     with agent() as there:
         answer = said(there, written(f"PUT /v1/blobs/{'0' * 64}", b"x" * 10)[:-1])
         assert answer.startswith("HTTP/1.1 408 ")

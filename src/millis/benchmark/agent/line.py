@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from millis.benchmark.agent.token import FILE_VARIABLE, VARIABLE, bearer, read_token
+from millis.benchmark.agent.token import TOKEN
 from millis.errors import MillisError, Unavailable
+from millis.server.access import bearer
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Line:
     """Requests to one agent, each on a connection of its own; one that is away is waited for."""
 
     def __init__(self, where: str, patience_s: float) -> None:
-        self.where, self.patience_s, self._url, self._token = where, patience_s, urlsplit(where), read_token()
+        self.where, self.patience_s, self._url, self._token = where, patience_s, urlsplit(where), TOKEN.read()
 
     def ask(self, method: str, path: str, body: bytes | Path | None = None) -> dict[str, Any]:
         """The answer's JSON object.
@@ -39,8 +40,8 @@ class Line:
         status, answer = self._patiently(method, path, body)
         if status == HTTPStatus.UNAUTHORIZED:
             raise MillisError(
-                f"the agent at {self.where} refuses the token: {VARIABLE}, or the file that {FILE_VARIABLE} names, "
-                "must be the same on both machines"
+                f"the agent at {self.where} refuses the token: {TOKEN.variable}, or the file that "
+                f"{TOKEN.file_variable} names, must be the same on both machines"
             )
         found = _object(answer)
         if found is None:

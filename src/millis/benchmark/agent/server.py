@@ -9,8 +9,6 @@ import asyncio
 import logging
 import platform
 import re
-import socket
-from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -26,9 +24,10 @@ from millis.benchmark.agent.blobs import Blobs
 from millis.benchmark.agent.client import Description
 from millis.benchmark.agent.laboratory import Laboratory
 from millis.benchmark.agent.request import Request
-from millis.benchmark.agent.token import bearer, same
 from millis.benchmark.environment import machine, packages
 from millis.errors import MillisError
+from millis.server.access import BACKLOG, bearer, listening, same
+from millis.server.bodies import chunks, too_much
 from millis.temporaries import scratch_folder
 
 log = logging.getLogger(__name__)
@@ -37,10 +36,8 @@ quiet.setLevel(logging.CRITICAL)
 
 LONG_POLL_S = 10.0  # how long an answer is waited for: shorter than any proxy's patience
 MAX_REQUEST_BYTES = 16 << 20  # of manifests and options: a manifest has some KB
-BACKLOG = 1024  # connections that wait to be let in
 STRANGERS = 256  # connections that have not shown the token: one more, and the one that came first is closed
 HEADERS_S = 10.0  # from connecting, or the last answer, to the end of a request's headers
-SILENCE_S = 60.0  # of a body: who says nothing for so long has gone
 LINGER_S = 2.0  # what still comes after an answer is thrown away for so long: closing at once may destroy the answer
 LEAVE_S = 0.1  # for what is being answered when the agent stops
 ACCEPTING_TURNS = 5  # of the event loop: two from accepting a connection to the server's knowing it
@@ -74,13 +71,7 @@ class Agent:
         self._expected = bearer(token)
         self.max_file_bytes = min(max_file_bytes, max_kept_bytes)
         self.about = Description(millis.__version__, platform.node(), machine(), packages(), self.max_file_bytes)
-        try:
-            self._socket = socket.create_server((host, port), backlog=BACKLOG)
-        except (OSError, OverflowError) as error:
-            raise MillisError(
-                f"cannot listen on {host}:{port}: {error}. Choose another host=... or port=..., or stop what "
-                "listens there"
-            ) from error
+        self._socket = listening(host, port)
         self.port = int(self._socket.getsockname()[1])
         self._stopped: Future[None] = Future()
         self._stack = ExitStack()
@@ -146,7 +137,9 @@ class Agent:
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
         try:
-            return _too_much(request, self._limit(request.path)) or await self._found(request)
+            if refusal := too_much(request, self._limit(request.path), "max_file_bytes there"):
+                return _refusal(*refusal)
+            return await self._found(request)
         except MillisError as error:
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
         except (ConnectionError, TimeoutError):
@@ -169,10 +162,10 @@ class Agent:
             case ["GET", "", "v1", "measurements", id]:
                 return await self._measured(id)
             case ["PUT", "", "v1", "blobs", name]:
-                await self._blobs.receive(name, _chunks(request), request.content_length or 0)
+                await self._blobs.receive(name, chunks(request), request.content_length or 0)
                 return Answer(HTTPStatus.CREATED, {"kept": name})
             case ["PUT", "", "v1", "measurements", id] if ID.fullmatch(id):
-                body = b"".join([chunk async for chunk in _chunks(request)])
+                body = b"".join([chunk async for chunk in chunks(request)])
                 return await asyncio.to_thread(self._submit, id, body)
         return _refusal(HTTPStatus.NOT_FOUND, f"there is no {request.method} {request.path[:100]} here")
 
@@ -215,31 +208,6 @@ class _Server(web.Server):
     def admit(self, handler: web.RequestHandler) -> None:
         """It is no stranger."""
         self._strangers.pop(handler, None)
-
-
-def _too_much(request: web.BaseRequest, most: int) -> Answer | None:
-    """A refusal, where the body is too long or does not say how long it is."""
-    length = request.content_length
-    if length is None and request.body_exists:
-        return _refusal(HTTPStatus.LENGTH_REQUIRED, "a body needs one Content-Length, plainly given")
-    if length is not None and length > most:
-        text = f"{length} bytes are more than the {most} that this agent takes at once; see max_file_bytes there"
-        return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
-    return None
-
-
-async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    """The body, as it comes.
-
-    Raises:
-        TimeoutError: nothing came for too long.
-    """
-    while True:
-        async with asyncio.timeout(SILENCE_S):
-            chunk = await request.content.readany()
-        if not chunk:
-            return
-        yield chunk
 
 
 def _refusal(status: HTTPStatus, text: str) -> Answer:

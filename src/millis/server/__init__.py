@@ -1,0 +1,1 @@
+"""Artifacts behind HTTP: `millis serve`."""
