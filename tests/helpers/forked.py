@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection, Pipe
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([
-    "onnxruntime", "pytorch_lightning", "torch", "transformers.models.bert.modeling_bert", "millis.backends.eager", "millis.backends.native",
-    "millis.backends.onnxruntime", "millis.benchmark.worker", "millis.serving.runner", "millis.serving.writer",
-    "millis.models.encoder", "millis.tasks.classification",
+    "onnxruntime", "pytorch_lightning", "torch", "transformers.models.bert.modeling_bert", "millis.backends.eager",
+    "millis.backends.native", "millis.backends.onnxruntime", "millis.benchmark.worker", "millis.models.encoder",
+    "millis.serving.runner", "millis.serving.writer", "millis.tasks.classification",
 ])  # fmt: skip
 
 
