@@ -30,7 +30,7 @@ ORDER = [
     {"serving"},
     {"backends"},
     {"training"},
-    {"early_exit"},
+    {"early_exit", "elastic"},
     {"distillation", "pruning", "quantization", "factorization", "storage", "token_pruning"},
     {"tasks"},
     {"data"},

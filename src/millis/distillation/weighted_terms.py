@@ -1,6 +1,7 @@
 """What training minimises: named, weighted terms, each logged unweighted."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from millis.models.features import Feature
 
 Term = Callable[[Sequence[Tensor], Batch], Tensor]
 """The student's outputs, one tensor of logits each, and the batch in, a scalar out."""
+
+Answering = Callable[..., Any]
+"""Token ids and mask in, by name, logits out: a model, or a part of one."""
 
 
 class Objective(nn.Module):
@@ -23,11 +27,14 @@ class Objective(nn.Module):
     Args:
         terms: Name → (weight, term).
         answers: Whether the terms train the logits; if not, validation quality says nothing about progress.
+        judged: What answers validation texts: the mean of their qualities is the epoch's. None for the model itself.
     """
 
-    def __init__(self, terms: Mapping[str, tuple[Weight, Term]], answers: bool = True) -> None:
+    def __init__(
+        self, terms: Mapping[str, tuple[Weight, Term]], answers: bool = True, judged: Sequence[Answering] = ()
+    ) -> None:
         super().__init__()
-        self.terms, self.answers = dict(terms), answers
+        self.terms, self.answers, self.judged = dict(terms), answers, tuple(judged)
         # Prefixed, for a ModuleDict has methods of its own that a term could be named like: "values", "keys".
         self.learned = nn.ModuleDict(
             {f"term_{name}": term for name, (_, term) in self.terms.items() if isinstance(term, nn.Module)}

@@ -113,13 +113,13 @@ class TransformerStudent:
         shape = teacher_spec.known_shape
         chosen = self._chosen(len(shape.heads))
         groups = anatomy.find(teacher_spec.kind).groups(teacher_spec.encoder)
-        heads = tuple(_heads(self.heads, shape.heads[index], groups) for index in chosen)
+        heads = tuple(head_count(self.heads, shape.heads[index], groups) for index in chosen)
         ffn = tuple(count(self.ffn_size, shape.ffn[index]) for index in chosen)
         hidden = count(self.hidden_size, whole)
         if self.init == "teacher":
             _at_most("hidden_size", hidden, whole)
-            for index, head_count, neurons in zip(chosen, heads, ffn, strict=True):
-                _at_most("heads", head_count, shape.heads[index])
+            for index, attending, neurons in zip(chosen, heads, ffn, strict=True):
+                _at_most("heads", attending, shape.heads[index])
                 _at_most("ffn_size", neurons, shape.ffn[index])
         return resized(teacher_spec, Shape(shape.head_size, heads, ffn), hidden)
 
@@ -172,7 +172,7 @@ class TransformerStudent:
         return list(self.layers)
 
 
-def _heads(size: Size, whole: int, groups: int) -> int:
+def head_count(size: Size, whole: int, groups: int) -> int:
     """`size` as a number of heads, of which `groups` each share a key and a value; a share is rounded to whole groups.
 
     Raises:

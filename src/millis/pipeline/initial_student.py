@@ -1,14 +1,10 @@
 """Where a student starts: cut from its teacher, pruned to a latency, factorized; not yet trained."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from millis import models
 from millis.benchmark.latency import Measurement
-from millis.data.batches import Batch, Rows
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.selection import Selection, selected_spec
@@ -16,20 +12,20 @@ from millis.models.spec import Spec
 from millis.models.tokenizer import AnyTokenizer
 from millis.models.transformer_spec import TransformerSpec
 from millis.pipeline import keys
+from millis.pipeline.elastic import elastic_key, ensure_elastic
+from millis.pipeline.lesson import training_batches
 from millis.pipeline.measure import latency_of
 from millis.pipeline.models_on_disk import keep, restore
 from millis.pipeline.plan import Plan
 from millis.pipeline.run import Run
-from millis.pipeline.taught_answers import bags, taught, with_further
-from millis.pipeline.teacher import Teacher, pad_id
+from millis.pipeline.taught_answers import bags, taught, unlabelled, with_further
+from millis.pipeline.teacher import Teacher
 from millis.pruning import latency
 from millis.pruning.latency import LatencyTable
 from millis.pruning.to_latency import ToLatency
 from millis.store import atomic_file, cached, locked
 from millis.training.fit import seed_everything
-from millis.types import Text
 
-BATCH = 32  # texts whose gradients are taken together
 _learned: dict[tuple[Any, str], AnyTokenizer] = {}  # of a student, from a data set's training texts
 
 
@@ -80,7 +76,8 @@ def _plain(run: Run) -> tuple[Any, AnyTokenizer]:
     teacher = run.teacher
     if not run.recipe.reshapes:
         return cut(run), student_spec(teacher, run.recipe.student)[1]
-    key = keys.initial(teacher.fingerprint, run.recipe, run.benchmark)
+    source = teacher.fingerprint if run.recipe.elastic is None else elastic_key(run)
+    key = keys.initial(source, run.recipe, run.benchmark)
     path = teacher.inputs.cache / "start" / f"{key}.safetensors"
     tokens = path.with_suffix(".tokenizer.json")
     with locked(path, "this student's start, which another process makes"):
@@ -96,24 +93,19 @@ def _plain(run: Run) -> tuple[Any, AnyTokenizer]:
 
 
 def cut(run: Run) -> Any:
-    """The student as its teacher gives it, before anything else is done to it."""
+    """The student as its teacher or elastic weights give it, before anything else is done to it."""
     recipe, teacher = run.recipe, run.teacher
     seed_everything(recipe.seed)
     spec, tokenizer = student_spec(teacher, recipe.student)
     model = models.build(spec)
     if recipe.student.fits:
-        texts = with_further(recipe, teacher, unlabelled(run))
+        texts = with_further(recipe, teacher, unlabelled(recipe, teacher))
         rows = [bags(teacher, split, tokenizer) for split in (texts, teacher.inputs.dataset.validation)]
         answers = taught(recipe, teacher, texts).logits[0] if recipe.distillation.needs_logits else None
         recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
     else:
-        recipe.student.initialise(model, teacher.module)
+        recipe.student.initialise(model, teacher.module if recipe.elastic is None else ensure_elastic(run))
     return model
-
-
-def unlabelled(run: Run) -> list[Text]:
-    """Further texts that a student learns from: none where it does not learn the teacher's answers."""
-    return run.teacher.inputs.dataset.unlabelled if run.recipe.hears_teacher else []
 
 
 def _reshaped(run: Run) -> tuple[Any, AnyTokenizer]:
@@ -140,14 +132,6 @@ def factorization(run: Run, spec: Spec) -> Any:
     quick = _unstored(run)
     whole = _speedup(quick, spec)
     return chosen.settled(spec, lambda smaller: _speedup(quick, smaller) / whole)
-
-
-def training_batches(run: Run, tokenizer: AnyTokenizer, rows: list[int] | None = None) -> Iterator[Batch]:
-    """Labelled training texts under `tokenizer`: those at `rows`, or all, in a seeded order."""
-    data = Rows(run.teacher.encoded(run.teacher.inputs.dataset.train, tokenizer), pad_id(tokenizer))
-    order = np.random.default_rng(run.recipe.seed).permutation(len(data) if rows is None else rows).tolist()
-    for begin in range(0, len(order), BATCH):
-        yield data.__getitems__(order[begin : begin + BATCH])
 
 
 def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:

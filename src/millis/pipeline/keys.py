@@ -7,7 +7,8 @@ is what changes nothing, such as an exit's policy where weights are named.
     teacher         model, fine-tuning, task, data
     answers         teacher, texts
     blend, linear   teacher; and texts
-    initial         teacher, recipe
+    elastic         teacher, sizes, how they are trained, blend, further texts
+    initial         teacher, or elastic weights; recipe
     student         teacher, recipe, blend, further texts
     latency         architecture, tokenizer, what is deployed, benchmark and machine; and weights, where they decide
     runtime         teacher, what is deployed, benchmark and machine
@@ -83,9 +84,24 @@ def linear(of_teacher: str, texts: Sequence[Text]) -> str:
     return fingerprint(blend(of_teacher), list(texts))
 
 
-def initial(of_teacher: str, recipe: Recipe, benchmark: Options) -> str:
-    """Of a student before training."""
-    return fingerprint("start", of_teacher, recipe.seed, weights(recipe, benchmark))
+def elastic(of_teacher: str, recipe: Recipe, blend_weight: float, further: Sequence[Text]) -> str:
+    """Of elastic weights; which students are cut out of them, and what becomes of these, is not in it.
+
+    Args:
+        blend_weight, further: As for `student`.
+    """
+    parts = [recipe.elastic, recipe.distillation, recipe.optimizer, recipe.trainer, recipe.augmentation]
+    more = _heard(blend_weight, further)
+    return fingerprint("elastic", of_teacher, recipe.seed, [described(part) for part in parts], recipe.ensemble, *more)
+
+
+def initial(of_source: str, recipe: Recipe, benchmark: Options) -> str:
+    """Of a student before training.
+
+    Args:
+        of_source: Of the weights that it is cut out of: the teacher's, or elastic ones.
+    """
+    return fingerprint("start", of_source, recipe.seed, weights(recipe, benchmark))
 
 
 def student(of_teacher: str, recipe: Recipe, benchmark: Options, blend_weight: float, further: Sequence[Text]) -> str:
@@ -95,8 +111,13 @@ def student(of_teacher: str, recipe: Recipe, benchmark: Options, blend_weight: f
         blend_weight: Of the linear model in what it learns from.
         further: Texts without labels that it learns from.
     """
-    more = [*([blend_weight] if blend_weight else []), *([list(further)] if further else [])]
+    more = _heard(blend_weight, further)
     return fingerprint("student", of_teacher, weights(recipe, benchmark), recipe.seed, *more)
+
+
+def _heard(blend_weight: float, further: Sequence[Text]) -> list[Any]:
+    """What is learned from beside the teacher's answers to the training texts; nothing where there is nothing."""
+    return [*([blend_weight] if blend_weight else []), *([list(further)] if further else [])]
 
 
 def weights(recipe: Recipe, benchmark: Options) -> list[Any]:

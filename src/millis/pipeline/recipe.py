@@ -2,7 +2,8 @@
 
 The order is fixed, for each step needs what the one before it leaves:
 
-    student         cut from the teacher: whole layers, heads and neurons are there to choose from
+    student         cut from the teacher, or from elastic weights that the distillation trains at all sizes: whole
+                    layers, heads and neurons are there to choose from
     pruning         to a latency: importance is read off the teacher's own weights
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
     early exit      classifiers between the layers that are left
@@ -25,6 +26,7 @@ from millis.described import TARGET, described
 from millis.distillation import ensemble
 from millis.distillation.contract import Stage
 from millis.early_exit.recipe import EarlyExit
+from millis.elastic.recipe import Elastic
 from millis.errors import MillisError
 from millis.generation.contract import Generation
 from millis.models.outputs import writes
@@ -92,7 +94,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ensemble", tuple(self.ensemble))
         traits.check(self.methods)
-        if self.student.trains and not self.trainer.trains:
+        if (self.student.trains or self.elastic is not None) and not self.trainer.trains:
             raise MillisError(f"trainer.max_epochs={self.trainer.max_epochs}: expected at least 1")
 
     def check(self, outputs: Sequence[Output], teacher_seed: int) -> None:
@@ -162,6 +164,16 @@ class Recipe:
     def aware(self) -> bool:
         """Whether training rounds as the backend will."""
         return self.quantization is not None and self.quantization.aware is not None
+
+    @property
+    def elastic(self) -> Elastic | None:
+        """The weights that the student is cut out of; None where that is the teacher."""
+        return getattr(self.student, "elastic", None)
+
+    @property
+    def own_trainer(self) -> Fit:
+        """How long the student trains by itself; weights that it is cut out of train as `trainer` says."""
+        return self.trainer if self.elastic is None else self.trainer.with_epochs(self.student.tune_epochs)
 
     @property
     def reshapes(self) -> bool:

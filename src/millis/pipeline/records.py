@@ -16,6 +16,7 @@ from millis.early_exit.saving import exit_metrics
 from millis.metrics import completed
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.pipeline import keys
+from millis.pipeline.elastic import elastic_training
 from millis.pipeline.exits import notes_of
 from millis.pipeline.initial_student import unshrunk_speedup
 from millis.pipeline.inputs import Inputs
@@ -24,7 +25,7 @@ from millis.pipeline.plan import Plan
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
 from millis.pipeline.runtime import Choice
-from millis.pipeline.student import learned_blend
+from millis.pipeline.taught_answers import learned_blend
 from millis.record import Record
 from millis.serving.one_pass import Runner
 from millis.serving.parity import parity, same_texts
@@ -35,6 +36,7 @@ from millis.storage.manifest import Manifest, seal, size_bytes
 from millis.store import atomic_file, cached, locked
 from millis.tasks.judging import Judgement, judge, scores
 from millis.training.fit import Fitted
+from millis.training.module import VALIDATION
 
 WRITTEN_TEXTS = 64  # of the test split that eager writes an answer to, which takes it long
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
@@ -175,6 +177,8 @@ def _particulars(
     if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
         metrics["validation_rise_points"] = made.fitted.rise
         notes.append(unfinished)
+    if kind == "student" and recipe.elastic is not None:
+        notes += _elastic_notes(recipe, elastic_training(run), made.fitted)
     if recipe.early_exit is not None:
         metrics |= exit_metrics(planned.spec, tested.steps)
         notes += notes_of(manifest, {**measured.metrics, **metrics})
@@ -192,6 +196,15 @@ def _particulars(
         else:
             notes.append(f"{too_long} exceed {_room(planned, manifest)}: truncated")
     return metrics, notes
+
+
+def _elastic_notes(recipe: Recipe, shared: Fitted, own: Fitted) -> list[str]:
+    """What a student that was cut out of elastic weights took, and what tuning added."""
+    cut = f"cut out of elastic weights, which were trained once, for all students of them, in {shared.seconds:.0f} s"
+    if not recipe.student.trains:
+        return [cut]
+    before, tuning = own.history[0][VALIDATION], f"{own.epochs} epochs of tuning in {own.seconds:.0f} s"
+    return [cut, f"{tuning}: validation {before:.2f} before, {own.quality:.2f} after"]
 
 
 def _room(planned: Plan, manifest: Manifest) -> str:

@@ -86,6 +86,16 @@ def _with_written(recipe: Recipe, teacher: Teacher, further: Sequence[Text]) -> 
     return Split([*texts.texts, *more], [*texts.references, *answers])
 
 
+def unlabelled(recipe: Recipe, teacher: Teacher) -> list[Text]:
+    """Further texts that a student learns from: none where it does not learn the teacher's answers."""
+    return teacher.inputs.dataset.unlabelled if recipe.hears_teacher else []
+
+
+def learned_blend(recipe: Recipe, teacher: Teacher) -> Blend:
+    """The blend whose answers a student learns from; of weight 0 where it is the teacher alone, or labels alone."""
+    return blend_of(recipe, teacher) if recipe.hears_teacher else Blend()
+
+
 def _found(teacher: Teacher) -> Blend:
     dataset = teacher.inputs.dataset
     student = LinearBaseline()

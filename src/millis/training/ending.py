@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LambdaLR
 
 from millis.metrics.paired import standard_error
@@ -27,7 +28,7 @@ class Ending(pl.Callback):
 
     def __init__(self, patience: int, most: int, budget_s: float | None, progress: Progress) -> None:
         self.patience, self.most, self.budget_s, self.progress = patience, most, budget_s, progress
-        self.best, self.best_right = float("-inf"), np.zeros(0, np.bool_)
+        self.best, self.best_right = float("-inf"), np.zeros(0)
         self.stale, self.winding_up, self.end, self.rise = 0, False, 0, 0.0
 
     @property
@@ -42,7 +43,7 @@ class Ending(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
-        vars(self).update(state_dict | {"best_right": np.asarray(state_dict["best_right"], np.bool_)})
+        vars(self).update(state_dict | {"best_right": np.asarray(state_dict["best_right"], np.float64)})
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over an end that was moved before the run was broken off, before Lightning asks whether it is there."""
@@ -65,7 +66,7 @@ class Ending(pl.Callback):
             self.end = trainer.fit_loop.max_epochs = end
             self._redraw(trainer, pl_module, done, height)
 
-    def _judge(self, quality: float, right: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    def _judge(self, quality: float, right: NDArray[np.float64]) -> None:
         """Compare with the best epoch so far; small gains add up, for it stays the one that the last rise led to.
 
         Where answers are numbers, which are right by degrees, any gain counts against patience, and none prolongs.

@@ -14,7 +14,7 @@ from torch import Tensor
 from millis.data.batches import Batch, model_inputs
 from millis.data.positions import answers, by_degrees
 from millis.distillation.term import student_key
-from millis.distillation.weighted_terms import Objective
+from millis.distillation.weighted_terms import Answering, Objective
 from millis.models.features import capture
 from millis.models.outputs import each
 from millis.training.optim import AdamW
@@ -36,8 +36,9 @@ class TextModule(pl.LightningModule):
             projection between widths) is trained at the head's rate.
         optimizer: Makes the optimizer and its schedule once the number of steps is known.
         score: The quality metric, negated where lower is better, logged as `validation/quality` after every epoch:
-            epochs are selected by the largest. Where the objective does not train answers (the first of two stages),
-            -(the epoch's mean objective) takes its place: the metric would be that of an untrained head.
+            epochs are selected by the largest. Where the objective says what is judged, it is the mean over these. Where it
+            does not train answers (the first of two stages), -(the epoch's mean objective) takes its place: the metric
+            would be that of an untrained head.
     """
 
     def __init__(self, model: Any, objective: Objective, optimizer: AdamW, score: Score) -> None:
@@ -45,8 +46,10 @@ class TextModule(pl.LightningModule):
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
         self.planned = 1  # those that were planned, wherever the end was moved since: what schedules go by
-        self.right: NDArray[np.bool_] = np.zeros(0, np.bool_)  # which validation rows are right, [N]; none of numbers
-        self._seen: list[tuple[list[int], list[Any], list[Any]]] = []
+        self.right: NDArray[np.float64] = np.zeros(
+            0
+        )  # on each validation row the share of models, [N]; none of numbers
+        self._seen: list[tuple[list[int], list[int], list[Any], list[Any]]] = []
         self._objectives: list[Tensor] = []
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -70,8 +73,10 @@ class TextModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep predictions; a metric such as macro-F1 is not a mean over batches."""
-        outputs = each(self.model(**model_inputs(batch)))
-        self._seen.append((batch["rows"].tolist(), *answers(outputs, batch, self.model.spec)))
+        rows: list[int] = batch["rows"].tolist()
+        for number, model in enumerate(self._judged):
+            outputs = each(model(**model_inputs(batch)))
+            self._seen.append(([number] * len(rows), rows, *answers(outputs, batch, self.model.spec)))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation split at once, in every process alike, whichever answered which row."""
@@ -80,16 +85,21 @@ class TextModule(pl.LightningModule):
         objective = mean(gathered(float(objectives.mean())))
         self._objectives.clear()
         seen = [row for batches in gathered(self._seen) for batch in batches for row in zip(*batch, strict=True)]
-        ordered = sorted(seen, key=itemgetter(0))
-        _, predictions, references = (list(column) for column in zip(*ordered, strict=True))
         self._seen.clear()
         if not self.objective.answers:
             self.log(VALIDATION, -objective)
             return
-        if not by_degrees(references[0]):
-            pairs = zip(predictions, references, strict=True)
-            self.right = np.array([answer == reference for answer, reference in pairs])
-        self.log(VALIDATION, self.score(predictions, references))
+        ordered, size = sorted(seen, key=itemgetter(0, 1)), len(seen) // len(self._judged)
+        models = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
+        if not by_degrees(ordered[0][-1]):
+            self.right = np.mean([[answer == right for *_, answer, right in model] for model in models], axis=0)
+        columns = [[[*map(itemgetter(place), model)] for place in (2, 3)] for model in models]  # answers, references
+        self.log(VALIDATION, mean(self.score(*pair) for pair in columns))
+
+    @property
+    def _judged(self) -> Sequence[Answering]:
+        """What answers validation texts."""
+        return self.objective.judged or (self.model,)
 
     def configure_optimizers(self) -> Any:
         """The optimizer, its rate set anew after every step."""
