@@ -21,6 +21,7 @@ Traits: TypeAlias = Collection[str]
 Reasons: TypeAlias = Mapping[str, str]
 
 IN_TRAINING = "acts while a student trains"
+TEACHES = "is learned from while a student trains"
 RESHAPES = "makes a student smaller before it trains"
 MIXES = "mixes rows and columns of matrices"
 CUTS_LAYERS = "takes whole layers away while they train"

@@ -225,7 +225,7 @@ def test_a_search_begins_with_whole_shapes_from_end_to_end_of_the_range(study):
     assert all(recipe.get("student.ffn_size", 1) == recipe.get("student.heads", 1) == 1 for recipe in recipes)
 
 
-@pytest.mark.parametrize("study", ["default", "methods"])
+@pytest.mark.parametrize("study", ["default", "methods", "elastic"])
 def test_what_a_search_draws_is_never_refused(study):
     """Neither as a recipe nor when its terms are bound to a student of a teacher as the default one, but narrower."""
     cfg = composed("sweep", f"study={study}")

@@ -1,5 +1,7 @@
 """A teacher of two layers, trained once, and what is asked under it."""
 
+from dataclasses import replace
+
 import pytest
 from tiny import TINY, write_data
 
@@ -31,3 +33,10 @@ def teacher(config):
 def asked(config, teacher):
     """Makes a `Run` under the teacher from overrides."""
     return lambda *overrides: run_of(config(*overrides), teacher)
+
+
+@pytest.fixture
+def better_read(teacher):
+    """The teacher, and texts that only it answers."""
+    dataset = replace(teacher.inputs.dataset, unlabelled=["where is my money", "nobody has seen this", "send it"])
+    return replace(teacher, inputs=replace(teacher.inputs, dataset=dataset))

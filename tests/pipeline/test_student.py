@@ -7,9 +7,9 @@ import torch
 
 from millis import models
 from millis.backends.onnx.arithmetic import arithmetic
-from millis.errors import MillisError
 from millis.models import anatomy
-from millis.pipeline import student
+from millis.pipeline import lesson, student
+from millis.pipeline.lesson import Lesson
 from millis.pipeline.runtime import with_runtime
 from millis.pipeline.student import ensure_student, phases_of, plan, settled
 from millis.quantization.qat import Aware
@@ -30,13 +30,6 @@ def matrices(model):
     layers = anatomy.find(model.spec.kind).layers(model.encoder)
     names = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
     return [getattr(layer, name).weight for layer in layers for name in names]
-
-
-def test_augmentation_that_changes_nothing_is_refused(asked, teacher):
-    run = asked()
-    run = run.with_recipe(replace(run.recipe, augmentation=lambda texts, tokenizer, table: []))
-    with pytest.raises(MillisError, match="augmentation changed no text of the training split; choose another, or"):
-        student.Lesson.of(run, teacher.tokenizer)
 
 
 def test_weights_that_were_pruned_are_zero(asked):
@@ -85,33 +78,10 @@ def test_exits_that_are_trained_after_rounding_forget_the_integers_from_before(a
 
 def test_an_ensemble_teaches_the_mean_of_its_answers(asked, monkeypatch):
     heard = {}
-    monkeypatch.setattr(student, "ensemble", lambda logits, temperature: heard.update(logits) or logits["1"])
+    monkeypatch.setattr(lesson, "ensemble", lambda logits, temperature: heard.update(logits) or logits["1"])
     made(asked, "ensemble=[1]", "distillation.alpha=1.0")
     assert set(heard) == {"teacher", "1"}
     assert (heard["teacher"].logits[0] != heard["1"].logits[0]).any(), "the second teacher is the first"
-
-
-def test_extra_texts_bear_the_teachers_answers(asked, teacher):
-    lesson = student.Lesson.of(asked("augmentation=typos"), teacher.tokenizer)
-    own = len(teacher.inputs.dataset.train)
-    assert len(lesson.texts) > own
-    assert lesson.texts.references[own:] == lesson.logits().categories[own:]
-
-
-@pytest.fixture
-def better_read(teacher):
-    """The teacher, and texts that only it answers."""
-    dataset = replace(teacher.inputs.dataset, unlabelled=["where is my money", "nobody has seen this", "send it"])
-    return replace(teacher, inputs=replace(teacher.inputs, dataset=dataset))
-
-
-def test_texts_without_labels_bear_the_teachers_answers_beside_augmented_ones(asked, better_read):
-    own, further = len(better_read.inputs.dataset.train), better_read.inputs.dataset.unlabelled
-    for overrides, more in (([], 0), (["augmentation=typos"], 1)):
-        lesson = student.Lesson.of(replace(asked(*overrides), teacher=better_read), better_read.tokenizer)
-        assert lesson.texts.texts[own : own + 3] == further
-        assert len(lesson.texts) >= own + 3 + more
-        assert lesson.texts.references[own:] == lesson.logits().categories[own:]
 
 
 @pytest.mark.parametrize("kind", [[], ["student=ngrams"]])
@@ -127,8 +97,8 @@ def test_a_student_of_labels_alone_reads_no_further_texts(asked, better_read):
     plain = asked("distillation=none")
     further = replace(plain, teacher=better_read)
     assert plan(plain).fingerprint == plan(further).fingerprint
-    lesson = student.Lesson.of(further, better_read.tokenizer)
-    assert len(lesson.texts) == len(better_read.inputs.dataset.train)
+    texts = Lesson.of(further, better_read.tokenizer).texts
+    assert len(texts) == len(better_read.inputs.dataset.train)
 
 
 def test_a_run_broken_off_between_phases_goes_on(asked, monkeypatch):
@@ -137,7 +107,7 @@ def test_a_run_broken_off_between_phases_goes_on(asked, monkeypatch):
     whole, _ = made(asked, *overrides, "distillation.alpha=0.61")
     run, _ = with_runtime(asked(*LONG, *overrides, "distillation.alpha=0.61"))
     planned = plan(run)
-    original = student.Lesson.train
+    original = Lesson.train
     trained = []
 
     def once_broken(self, phase, *rest, **options):
@@ -146,7 +116,7 @@ def test_a_run_broken_off_between_phases_goes_on(asked, monkeypatch):
             raise KeyboardInterrupt
         return original(self, phase, *rest, **options)
 
-    monkeypatch.setattr(student.Lesson, "train", once_broken)
+    monkeypatch.setattr(Lesson, "train", once_broken)
     with pytest.raises(KeyboardInterrupt):
         student.train_student(run, planned)
     again, fitted = student.train_student(run, planned)

@@ -72,6 +72,19 @@ def test_predictions_stand_beside_their_references(bag, module, separable):
     assert run.callback_metrics[VALIDATION] == 100.0
 
 
+def test_where_several_are_judged_the_mean_of_their_qualities_counts(module, separable):
+    def always(label):
+        return lambda input_ids, attention_mask: torch.eye(2)[torch.full((len(input_ids),), label)]
+
+    built, validation = module(), separable(20, seed=1)
+    built.objective.judged = (always(0), always(1), always(1))
+    run = trainer()
+    run.fit(built, SplitsModule(separable(8), validation, 0, batch_size=2, seed=0))
+    ones = validation.targets["logits"]
+    assert run.callback_metrics[VALIDATION] == pytest.approx(100 * (1 + ones.mean()) / 3)  # (1 - p) + p + p
+    assert built.right.tolist() == pytest.approx([(1 + one) / 3 for one in ones])
+
+
 def test_the_rate_warms_up_and_reaches_zero_with_the_last_step(module, separable):
     built = module(lr=0.1)  # warm-up 0.1 of 10 steps: 1 step
     rates = []

@@ -61,7 +61,8 @@ def _names(small: Any, large: Any, keep: Selection) -> dict[str, tuple[str, torc
         f"{called[block]}.": f"{called[sources[index]]}."
         for block, index in zip(parts.blocks(small.encoder), keep.layers, strict=True)
     }
-    return {name: (_moved(name, moved), tensor.shape) for name, tensor in _tensors(small)}
+    own = [*small.named_parameters(), *small.named_buffers()]  # what is shared, once: the call shares it again
+    return {name: (_moved(name, moved), tensor.shape) for name, tensor in own}
 
 
 def _moved(name: str, moved: dict[str, str]) -> str:

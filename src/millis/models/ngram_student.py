@@ -27,7 +27,7 @@ from millis.models.ngrams import NgramTokenizer
 from millis.models.outputs import require_one_text
 from millis.models.spec import Spec
 from millis.models.static_spec import StaticSpec
-from millis.traits import FEATURES, IN_TRAINING, RESHAPES, SCHEDULED, Reasons
+from millis.traits import FEATURES, IN_TRAINING, RESHAPES, SCHEDULED, TEACHES, Reasons
 from millis.types import Output, Text
 
 ABSENT = -20.0  # score of a label without a training text
@@ -35,6 +35,11 @@ TEMPERATURES = np.geomspace(0.5, 32, 25)
 PENALTY = 0.1  # of the ridge, for rows of length 1
 Solution = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Weights [V, C] and bias [C]."""
+
+
+_AT_ONCE = (
+    "{other} happens while a student trains, and student=ngrams is fitted at once. Choose another student, or {instead}"
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,7 @@ class NgramStudent:
     trains: ClassVar[bool] = False
     fits: ClassVar[bool] = True
     refuses: ClassVar[Reasons] = {
-        IN_TRAINING: "{other} happens while a student trains, and student=ngrams is fitted at once. Choose "
-        "another student, or {instead}",
+        **dict.fromkeys((IN_TRAINING, TEACHES), _AT_ONCE),
         RESHAPES: "{other} makes a student smaller before it trains, and student=ngrams is one table with a row "
         "an n-gram. Choose student.least or student.bits for fewer rows, and {instead}",
         SCHEDULED: "student=ngrams is fitted at once, and distillation.alpha is a schedule. Choose a number for "

@@ -27,7 +27,7 @@ from millis.models.selection import Selection, copy_selected, resized
 from millis.models.sizes import Size, check_size, count
 from millis.models.spec import Shape, Spec
 from millis.models.transformer_spec import TransformerSpec
-from millis.traits import IN_TRAINING, Reasons
+from millis.traits import IN_TRAINING, TEACHES, Reasons
 
 INITS = ("teacher", "fresh")
 
@@ -40,17 +40,19 @@ def uniform_layers(teacher_layers: int, student_layers: int) -> list[int]:
     return [-(-i * teacher_layers // student_layers) - 1 for i in range(1, student_layers + 1)]
 
 
+_UNTRAINED = (
+    "{other} happens while a student trains, and student=teacher is not trained: its weights are converted as they "
+    "are. Choose student=transformer student.layers=null for a trained copy of the teacher, or {instead}"
+)
+
+
 @dataclass(frozen=True)
 class Teacher:
     """The teacher itself, whatever its family: the baseline that needs no training."""
 
     trains: ClassVar[bool] = False
     fits: ClassVar[bool] = False
-    refuses: ClassVar[Reasons] = {
-        IN_TRAINING: "{other} happens while a student trains, and student=teacher is not trained: its weights "
-        "are converted as they are. Choose student=transformer student.layers=null for a trained copy of the teacher, "
-        "or {instead}"
-    }
+    refuses: ClassVar[Reasons] = dict.fromkeys((IN_TRAINING, TEACHES), _UNTRAINED)
 
     def spec(self, teacher_spec: Spec) -> Spec:
         """The teacher's spec."""

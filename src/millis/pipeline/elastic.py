@@ -54,13 +54,13 @@ def _trained(run: Run, path: Path) -> tuple[Any, Fitted]:
     lesson, title = Lesson.of(run, teacher.tokenizer), f"elastic ({elastic.describe(whole)})"
     with tracked(run.place.tracker, f"elastic-{path.stem[:6]}", ELASTIC, run.described) as kept:
         model, fitted = lesson.through(
-            [Phase(stage) for stage in stages], _largest(run, elastic), recipe.trainer,
+            [Phase(stage) for stage in stages], largest(run, elastic), recipe.trainer,
             folder=_checkpoints(path), title=title, logger=kept.logger,
         )  # fmt: skip
     return model, fitted
 
 
-def _largest(run: Run, elastic: Elastic) -> Any:
+def largest(run: Run, elastic: Elastic) -> Any:
     """The largest student before training: the teacher with its parts in order of importance, cut."""
     teacher: Any = run.teacher.module
     every = np.random.default_rng(run.recipe.seed).permutation(len(run.teacher.inputs.dataset.train))

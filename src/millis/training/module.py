@@ -36,9 +36,9 @@ class TextModule(pl.LightningModule):
             projection between widths) is trained at the head's rate.
         optimizer: Makes the optimizer and its schedule once the number of steps is known.
         score: The quality metric, negated where lower is better, logged as `validation/quality` after every epoch:
-            epochs are selected by the largest. Where the objective says what is judged, it is the mean over these. Where it
-            does not train answers (the first of two stages), -(the epoch's mean objective) takes its place: the metric
-            would be that of an untrained head.
+            epochs are selected by the largest. Where the objective says what is judged, it is the mean over these;
+            where the objective trains no answers (the first of two stages), -(the epoch's mean objective) takes its
+            place: the metric would be that of an untrained head.
     """
 
     def __init__(self, model: Any, objective: Objective, optimizer: AdamW, score: Score) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
-from millis.traits import IN_TRAINING, Traits
+from millis.traits import TEACHES, Traits
 from millis.types import Text
 
 Change: TypeAlias = Callable[[int, np.random.Generator], Text]
@@ -58,7 +58,7 @@ class Augmentation:
     methods: Sequence[Method]
     copies: int = 4
     seed: int = 0
-    traits: ClassVar[Traits] = (IN_TRAINING,)
+    traits: ClassVar[Traits] = (TEACHES,)
 
     def __post_init__(self) -> None:
         if not self.methods:
