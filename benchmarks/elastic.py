@@ -1,12 +1,13 @@
 """Elastic students against students that are trained one by one, in as much time.
 
-    python benchmarks/elastic.py FOLDER [epochs=8] [alone=yes] [seed=0] [key=value ...]
+    python benchmarks/elastic.py FOLDER [epochs=8] [among=7,24] [seed=0] [key=value ...]
 
 The folder is a data set as `data=local` reads it; `bundled` is the one that millis ships, of one label a text. Elastic
 weights are trained for so many epochs, and every shape of `SHAPES` is cut out of them. Then each shape is trained by
-itself, cut from the same teacher, for so many epochs that all of them together take as long (rounded up); and with
-`alone=yes` once more, for as many epochs as the elastic weights had. Times are those of training steps, measured in
-turns before anything is trained: the clock of a shared machine favours whoever trains while it is quiet.
+itself, cut from the same teacher, for the epochs that it gets where the same time is shared out `among` so many
+students that take as long as these on average (rounded up): the seven that are shown, and the 24 that `study=elastic`
+tries. Times are those of training steps, measured in turns before anything is trained: the clock of a shared machine
+favours whoever trains while it is quiet.
 
 Prints the quality on the test split in fp32, the speed-up over the teacher in int8 on the native runtime, and the area
 that students cover (`frontiers.py`). What is trained is kept, so an interrupted run goes on.
@@ -17,9 +18,10 @@ import time
 from collections.abc import Callable
 from math import ceil, log2
 from pathlib import Path
-from statistics import median
+from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
 from elastic_choices import SHAPES
 from frontiers import FLOOR, area
@@ -37,51 +39,45 @@ from millis.pipeline.initial_student import cut
 from millis.pipeline.lesson import Lesson
 from millis.pipeline.measure import latency_of
 from millis.pipeline.run import Run
+from millis.pipeline.runtime import with_runtime
 from millis.pipeline.student import ensure_student, plan
 from millis.pipeline.teacher import Teacher
 from millis.training.precision import bf16_pays
 
-ROUNDS = 12
+ROUNDS = 20
 SHAPES = {**SHAPES, "4": ["student.layers=4"]}
 
 
 def main() -> int:
     folder = sys.argv[1]
-    own, overrides = divided(sys.argv[2:], {"epochs": "8", "alone": "yes", "seed": "0"})
+    own, overrides = divided(sys.argv[2:], {"epochs": "8", "among": "7,24", "seed": "0"})
     data = [] if folder == "bundled" else ["data=local", f"data.path={folder}"]
     common = ["logger=none", "quantization=dynamic", "teacher.seed=0", f"seed={own['seed']}", *data, *overrides]
-    epochs = int(own["epochs"])
-    elastic = run_of(composed("compress", [*common, "student=elastic", f"trainer.max_epochs={epochs}"]))
+    all_sizes = [*common, "student=elastic", f"trainer.max_epochs={own['epochs']}"]
+    elastic = run_of(composed("compress", all_sizes))
     teacher = elastic.teacher
-    alone = {name: _alone(teacher, [*common, *shape, f"trainer.max_epochs={epochs}"]) for name, shape in SHAPES.items()}
-    step_s = _steps({"elastic": _elastic_loss(elastic), **{name: _own_loss(run) for name, run in alone.items()}})
-    together_s = sum(step_s[name] for name in SHAPES)
-    fair = ceil(epochs * step_s["elastic"] / together_s)
-    steps = ceil(len(teacher.inputs.dataset.train) / elastic.recipe.trainer.batch_size)
-    took = {
-        "elastic": epochs * steps * step_s["elastic"], "fair": fair * steps * together_s,
-        "as many": epochs * steps * together_s,
-    }  # fmt: skip
+    by_itself = {name: _alone(teacher, [*common, *shape]) for name, shape in SHAPES.items()}
+    step_s = _steps({"elastic": _elastic_loss(elastic), **{name: _own_loss(run) for name, run in by_itself.items()}})
+    spent, each_s = int(own["epochs"]) * step_s["elastic"], mean(step_s[name] for name in SHAPES)
+    epochs = {among: ceil(spent / each_s / int(among)) for among in own["among"].split(",")}
     ensure_elastic(elastic)
-    columns = ["speed-up", "elastic", f"by itself, {fair} epochs"]
-    columns += [f"by itself, {epochs} epochs"] if own["alone"] == "yes" else []
-    title = f"{Path(folder).name}, test accuracy, seed {own['seed']}, elastic weights {epochs} epochs"
-    points: list[list[tuple[float, float]]] = [[] for _ in columns[1:]]
-    best = _quality(teacher, teacher.module)
-    with Table("student", *columns, title=title) as table:
-        table.row("teacher", "1.0×", *[f"{best:.1f}"] * (len(columns) - 1))
+    ways = {f"elastic, {own['epochs']} epochs": all_sizes}
+    ways |= {f"1 of {n}, {some} epochs": [*common, f"trainer.max_epochs={some}"] for n, some in epochs.items()}
+    best, covered = _quality(teacher, teacher.module), {way: list[tuple[float, float]]() for way in ways}
+    title = f"{Path(folder).name}, test {elastic.teacher.inputs.task.metric}, seed {own['seed']}"
+    with Table("student", "speed-up", "step, ms", *ways, title=title) as table:
+        table.row("teacher", "1.0×", "", *[f"{best:.1f}"] * len(ways))
+        table.row("all sizes", "", f"{1000 * step_s['elastic']:.0f}", *[""] * len(ways))
         for name, shape in SHAPES.items():
-            runs = [
-                _alone(teacher, [*common, "student=elastic", *shape, f"trainer.max_epochs={epochs}"]),
-                _alone(teacher, [*common, *shape, f"trainer.max_epochs={fair}"]), alone[name],
-            ][: len(points)]  # fmt: skip
-            speedup = latency_of(runs[0], plan(runs[0])).metrics["speedup"]
-            found = [_quality(teacher, ensure_student(run, plan(run))[0]) for run in runs]
-            for covered, quality in zip(points, found, strict=True):
-                covered.append((log2(speedup), FLOOR - (best - quality)))
-            table.row(name, f"{speedup:.1f}×", *(f"{quality:.1f}" for quality in found))
-        table.row("points x doublings", "", *(f"{area(covered):.1f}" for covered in points))
-        table.row("training, s", "", *(f"{seconds:.0f}" for seconds in [*took.values()][: len(points)]))
+            runs = {way: _alone(teacher, [*trained, *shape]) for way, trained in ways.items()}
+            timed, _ = with_runtime(by_itself[name])
+            speedup = latency_of(timed, plan(timed)).metrics["speedup"]
+            found = {way: _quality(teacher, ensure_student(run, plan(run))[0]) for way, run in runs.items()}
+            for way, quality in found.items():
+                covered[way].append((log2(speedup), FLOOR - (best - quality)))
+            cells = (f"{quality:.1f}" for quality in found.values())
+            table.row(name, f"{speedup:.1f}×", f"{1000 * step_s[name]:.0f}", *cells)
+        table.row("points x doublings", "", "", *(f"{area(points):.1f}" for points in covered.values()))
     return 0
 
 
@@ -101,27 +97,29 @@ def _own_loss(run: Run) -> tuple[Run, Any, Any]:
 
 
 def _steps(trained: dict[str, tuple[Run, Any, Any]]) -> dict[str, float]:
-    """Seconds of a training step of each, the median of steps taken in turns."""
+    """Seconds of a training step of each, the quickest of steps taken in turns: what others do makes none quicker."""
     steps = {name: _step(*parts) for name, parts in trained.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         for name, step in steps.items():
             started = time.perf_counter()
-            step(number)
+            step()
             seconds[name].append(time.perf_counter() - started)
-    return {name: median(found[2:]) for name, found in seconds.items()}
+    return {name: min(found) for name, found in seconds.items()}
 
 
-def _step(run: Run, model: Any, method: Any) -> Callable[[int], None]:
-    """One optimizer step on a batch of training texts of usual lengths, as training takes it."""
+def _step(run: Run, model: Any, method: Any) -> Callable[[], None]:
+    """One optimizer step on training texts of usual lengths, as training takes it; the same texts for all."""
     teacher, lesson = run.teacher, Lesson.of(run, run.teacher.tokenizer)
     rows = Rows(teacher.encoded(lesson.texts), teacher.pad_id)
     objective = method.objective(rows.encoded, Pair(model, teacher.module, rows, rows))
     optimizer, _ = run.recipe.optimizer(model.train(), 1000)
     size, said = run.recipe.trainer.batch_size, lesson.logits()
 
-    def step(number: int) -> None:
-        batch = rows.__getitems__(list(range(number * size, (number + 1) * size)))
+    drawn = np.random.default_rng(0).permutation(len(rows))[:size].tolist()
+
+    def step() -> None:
+        batch = rows.__getitems__(drawn)
         batch |= {answer_key(output): logits for output, logits in said.batch(batch["rows"]).items()}
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16_pays("cpu")):
             loss, _ = objective(each(model(**model_inputs(batch))), batch)
