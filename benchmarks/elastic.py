@@ -1,13 +1,13 @@
 """Elastic students against students that are trained one by one, in as much time.
 
-    python benchmarks/elastic.py FOLDER [epochs=8] [among=7,24] [seed=0] [key=value ...]
+    python benchmarks/elastic.py FOLDER [epochs=8] [among=7,24] [only=1,2] [seed=0] [key=value ...]
 
 The folder is a data set as `data=local` reads it; `bundled` is the one that millis ships, of one label a text. Elastic
 weights are trained for so many epochs, and every shape of `SHAPES` is cut out of them. Then each shape is trained by
 itself, cut from the same teacher, for the epochs that it gets where the same time is shared out `among` so many
-students that take as long as these on average (rounded up): the seven that are shown, and the 24 that `study=elastic`
-tries. Times are those of training steps, measured in turns before anything is trained: the clock of a shared machine
-favours whoever trains while it is quiet.
+students that take as long as these on average (rounded up): the seven that are there, and the 24 that `study=elastic`
+tries; `only` shows some of the seven. Times are those of training steps, measured in turns before anything is trained:
+the clock of a shared machine favours whoever trains while it is quiet.
 
 Prints the quality on the test split in fp32, the speed-up over the teacher in int8 on the native runtime, and the area
 that students cover (`frontiers.py`). What is trained is kept, so an interrupted run goes on.
@@ -44,13 +44,13 @@ from millis.pipeline.student import ensure_student, plan
 from millis.pipeline.teacher import Teacher
 from millis.training.precision import bf16_pays
 
-ROUNDS = 20
+ROUNDS = 6
 SHAPES = {**SHAPES, "4": ["student.layers=4"]}
 
 
 def main() -> int:
     folder = sys.argv[1]
-    own, overrides = divided(sys.argv[2:], {"epochs": "8", "among": "7,24", "seed": "0"})
+    own, overrides = divided(sys.argv[2:], {"epochs": "8", "among": "7,24", "only": ",".join(SHAPES), "seed": "0"})
     data = [] if folder == "bundled" else ["data=local", f"data.path={folder}"]
     common = ["logger=none", "quantization=dynamic", "teacher.seed=0", f"seed={own['seed']}", *data, *overrides]
     all_sizes = [*common, "student=elastic", f"trainer.max_epochs={own['epochs']}"]
@@ -68,7 +68,8 @@ def main() -> int:
     with Table("student", "speed-up", "step, ms", *ways, title=title) as table:
         table.row("teacher", "1.0×", "", *[f"{best:.1f}"] * len(ways))
         table.row("all sizes", "", f"{1000 * step_s['elastic']:.0f}", *[""] * len(ways))
-        for name, shape in SHAPES.items():
+        for name in own["only"].split(","):
+            shape = SHAPES[name]
             runs = {way: _alone(teacher, [*trained, *shape]) for way, trained in ways.items()}
             timed, _ = with_runtime(by_itself[name])
             speedup = latency_of(timed, plan(timed)).metrics["speedup"]
