@@ -7,8 +7,8 @@ import pytest
 from killing import Killed, lived
 
 from millis.cli.recipes import fine_tuning_of, place_of
-from millis.pipeline import student as students
 from millis.pipeline import teacher as teachers
+from millis.pipeline import trained_once
 from millis.pipeline.student import ensure_student, plan
 from millis.pipeline.teacher import ensure_teacher
 from millis.training.callbacks import Progress
@@ -61,7 +61,7 @@ def test_a_student(asked, teacher, epochs, tmp_path, monkeypatch):
         return {name: value.tolist() for name, value in model.state_dict().items()}, fitted.epochs, fitted.quality
 
     with monkeypatch.context() as patch:
-        patch.setattr(students, "discard", lambda folder: None)
+        patch.setattr(trained_once, "discard", lambda folder: None)
         make()
     killed_everywhere(tmp_path / "student", make, epochs)
 

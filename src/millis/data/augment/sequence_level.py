@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from millis.errors import MillisError
 from millis.models.outputs import replies
-from millis.traits import IN_TRAINING, Traits
+from millis.traits import TEACHES, Traits
 from millis.types import Output, Text
 
 
@@ -24,7 +24,7 @@ from millis.types import Output, Text
 class SequenceLevel:
     """The training texts themselves: as with all further texts, their answers are the teacher's."""
 
-    traits: ClassVar[Traits] = (IN_TRAINING,)
+    traits: ClassVar[Traits] = (TEACHES,)
 
     @staticmethod
     def check_outputs(outputs: Sequence[Output]) -> None:
