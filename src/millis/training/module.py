@@ -46,9 +46,7 @@ class TextModule(pl.LightningModule):
         self.model, self.objective, self.optimizer, self.score = model, objective, optimizer, score
         self.steps = 1  # of the whole training, known once it begins
         self.planned = 1  # those that were planned, wherever the end was moved since: what schedules go by
-        self.right: NDArray[np.float64] = np.zeros(
-            0
-        )  # on each validation row the share of models, [N]; none of numbers
+        self.right: NDArray[np.float64] = np.zeros(0)  # share of the models that are, a validation row, [N]
         self._seen: list[tuple[list[int], list[int], list[Any], list[Any]]] = []
         self._objectives: list[Tensor] = []
 
