@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from specs import static
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import beside
 import forked
 import labelled
 import pytest
@@ -36,11 +34,6 @@ SLOW = (
     "sweep/test_sweep_on_postgresql.py", "backends/test_conformance", "backends/test_cuda.py",
     "backends/onnx/test_parameters.py", "pruning/test_shrink.py",
 )  # fmt: skip
-
-
-def pytest_sessionfinish():
-    if beside.NAME:
-        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -2,8 +2,7 @@
 
 The order is fixed, for each step needs what the one before it leaves:
 
-    student         cut from the teacher, or from elastic weights that the distillation trains at all sizes: whole
-                    layers, heads and neurons are there to choose from
+    student         cut from the teacher or from elastic weights: whole layers, heads and neurons are there to choose
     pruning         to a latency: importance is read off the teacher's own weights
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
     early exit      classifiers between the layers that are left
