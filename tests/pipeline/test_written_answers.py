@@ -1,6 +1,7 @@
 """What a teacher writes for texts, and what students learn of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,8 @@ def test_a_student_learns_the_corpus_and_what_the_teacher_writes(run):
         planned.fingerprint
         != plan(run.with_recipe(run.recipe.alone(student=run.recipe.student, backend=run.recipe.backend))).fingerprint
     )
+    longer = replace(run.recipe, generation=replace(run.recipe.generation, max_tokens=9))
+    assert planned.fingerprint != plan(run.with_recipe(longer)).fingerprint, "other answers may have an end"
     _, fitted = ensure_student(run, planned)
     assert fitted.epochs == 1
 

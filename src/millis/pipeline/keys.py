@@ -91,7 +91,7 @@ def elastic(of_teacher: str, recipe: Recipe, blend_weight: float, further: Seque
         blend_weight, further: As for `student`.
     """
     parts = [recipe.elastic, recipe.distillation, recipe.optimizer, recipe.trainer, recipe.augmentation]
-    more = _heard(blend_weight, further)
+    more = _heard(recipe, blend_weight, further)
     return fingerprint("elastic", of_teacher, recipe.seed, [described(part) for part in parts], recipe.ensemble, *more)
 
 
@@ -111,13 +111,15 @@ def student(of_teacher: str, recipe: Recipe, benchmark: Options, blend_weight: f
         blend_weight: Of the linear model in what it learns from.
         further: Texts without labels that it learns from.
     """
-    more = _heard(blend_weight, further)
+    more = _heard(recipe, blend_weight, further)
     return fingerprint("student", of_teacher, weights(recipe, benchmark), recipe.seed, *more)
 
 
-def _heard(blend_weight: float, further: Sequence[Text]) -> list[Any]:
+def _heard(recipe: Recipe, blend_weight: float, further: Sequence[Text]) -> list[Any]:
     """What is learned from beside the teacher's answers to the training texts; nothing where there is nothing."""
-    return [*([blend_weight] if blend_weight else []), *([list(further)] if further else [])]
+    answered = bool(further) or recipe.augmentation is not None
+    most = [recipe.generation.max_tokens] if recipe.generation is not None and answered else []
+    return [*([blend_weight] if blend_weight else []), *([list(further)] if further else []), *most]
 
 
 def weights(recipe: Recipe, benchmark: Options) -> list[Any]:

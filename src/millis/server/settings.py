@@ -1,6 +1,7 @@
 """What a server is told, once: by `conf/serve.yaml`, from Python, and by the supervisor to each worker."""
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -47,7 +48,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.artifacts:
             raise MillisError("a server needs an artifact: say artifact=FOLDER, or artifact=[FOLDER,FOLDER]")
-        if not self.deadline_ms or self.deadline_ms <= 0:  # a config may say null, as for predict
+        for name in ("workers", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise MillisError(f"{name}={value}: expected 1 or more")
+        if not self.deadline_ms or not 0 < self.deadline_ms < inf:  # a config may say null, as for predict
             raise MillisError(f"deadline_ms={self.deadline_ms}: expected a positive number of milliseconds")
         self.folders  # noqa: B018 names that are the same twice are found here
 

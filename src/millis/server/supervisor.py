@@ -220,10 +220,11 @@ class Server:
         async with self._swapping:
             for worker in [worker for worker in self._workers.values() if worker.is_ready]:
                 said = await worker.swap()
-                if "error" in said:
-                    say("not swapped", level=40, fault=said["error"], worker=worker.process.pid)
+                if "swapped" not in said:
+                    fault = said.get("error", "it died meanwhile")
+                    say("not swapped", level=40, fault=fault, worker=worker.process.pid)
                     return
-                say("swapped", worker=worker.process.pid, fingerprints=said.get("swapped", "it died meanwhile"))
+                say("swapped", worker=worker.process.pid, fingerprints=said["swapped"])
 
 
 def serve(artifact: str | Path | list[str | Path], **options: Any) -> None:

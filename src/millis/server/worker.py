@@ -109,8 +109,8 @@ def _swap(application: "Application") -> dict[str, Any]:
 
     try:
         fresh = loaded(application.settings)
-    except MillisError as error:
-        return {"error": str(error)}
+    except Exception as error:  # whatever files and runtimes raise: those that answer stay
+        return {"error": str(error) or type(error).__name__}
     application.artifacts = fresh
     for name in fresh:
         application.metrics.swapped(name)
