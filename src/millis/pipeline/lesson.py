@@ -154,7 +154,8 @@ class Lesson:
 
     def _features_folder(self) -> Path:
         teacher = self.run.teacher
-        return teacher.inputs.cache / "teacher_features" / keys.answers(teacher.fingerprint, self.texts.texts)
+        asked = [*self.texts.texts, *map(repr, self.texts.references)]
+        return teacher.inputs.cache / "teacher_features" / keys.answers(teacher.fingerprint, asked)
 
 
 def _shared_out(fit: Fit, phases: Sequence[Phase], rows: int) -> list[Fit]:

@@ -95,7 +95,8 @@ class Teacher:
     def logits(self, split: Split) -> TeacherLogits:
         """Its outputs on every text of a split, computed once."""
         own = split is self.inputs.dataset.train
-        of = self.fingerprint if own else keys.answers(self.fingerprint, split.texts)
+        asked = [*split.texts, *map(repr, split.references)]  # what is learned at a text's tokens may be its reference
+        of = self.fingerprint if own else keys.answers(self.fingerprint, asked)
         path = self.inputs.cache / "teacher_logits" / f"{of}.npz"
         return teacher_logits(self.module, self.encoded(split), self.pad_id, path)
 
