@@ -138,8 +138,10 @@ def soak(folder: str, options: dict[str, str], texts: list[str]) -> None:
 
         found = asyncio.run(opened(port, PATH, texts, rate, seconds, look))
         starts = counted(port, "millis_worker_starts_total")
-        title = f"{seconds:.0f} s at {100 * share:.0f} % of saturation, deadline_ms={options['deadline_ms']}, "
-        title += f"workers={options['workers']}" + (", one killed in the middle" if killed else "")
+        title = f"{seconds:.0f} s at {rate:.0f} requests/s, {100 * share:.0f} % of saturation, "
+        title += f"deadline_ms={options['deadline_ms']}, workers={options['workers']}" + (
+            ", one killed in the middle" if killed else ""
+        )
         columns = ("requests", *COLUMNS, "MB first tenth", "MB last tenth", "workers started")
         with Table(*columns, title=title) as table:
             mb = [f"{median(memory[tenth]):.0f}" for tenth in (1, 9)]

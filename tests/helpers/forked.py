@@ -1,7 +1,7 @@
 """Benchmark processes without their imports, for tests that are about something else.
 
 A benchmark process of a user is a new interpreter: its cold start is measured. Here it is forked from a server that has
-imported what they need, which saves two seconds of each. `tests/benchmark` has the true ones.
+imported what they need. `tests/benchmark` has the true ones.
 """
 
 import multiprocessing

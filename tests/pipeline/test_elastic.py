@@ -1,15 +1,20 @@
 """Elastic weights in the pipeline: trained once for all students, cut out, tuned, resumed, refused."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from millis.benchmark.latency import Measurement
 from millis.elastic.slices import Slice
 from millis.errors import MillisError
-from millis.pipeline import compress, elastic
+from millis.pipeline import compress, elastic, records
 from millis.pipeline.elastic import elastic_key, elastic_training, ensure_elastic
 from millis.pipeline.lesson import Lesson
+from millis.pipeline.records import Made
 from millis.pipeline.student import ensure_student, plan
+from millis.training.module import TextModule
 
 SIZES = ["student=elastic", "student.elastic.layers=[1,2]", "student.elastic.samples=8"]
 
@@ -53,9 +58,10 @@ def test_tuning_goes_on_from_the_cut_and_says_what_it_added(asked):
 
 
 def test_a_training_that_was_broken_off_goes_on(asked, monkeypatch):
-    """Killed after its epochs, before the weights were kept: they are those of an unbroken run."""
+    """Killed after its epochs, before the weights were kept: those of an unbroken run, no step repeated."""
     run = asked(*SIZES, "seed=5", "teacher.seed=0")
-    original, trained = Lesson.through, []
+    original, trained, steps, step = Lesson.through, [], [], TextModule.training_step
+    monkeypatch.setattr(TextModule, "training_step", lambda *given: steps.append(given) or step(*given))
 
     def broken(self, *arguments, **options):
         trained.append(original(self, *arguments, **options)[0])
@@ -66,7 +72,9 @@ def test_a_training_that_was_broken_off_goes_on(asked, monkeypatch):
     monkeypatch.setattr(Lesson, "through", broken)
     with pytest.raises(KeyboardInterrupt):
         ensure_elastic(run)
+    taken = len(steps)
     again = ensure_elastic(run)
+    assert taken and len(steps) == taken
     assert all(torch.equal(a, b) for a, b in zip(trained[0].parameters(), again.parameters(), strict=True))
 
 
@@ -88,8 +96,20 @@ def test_under_a_budget_that_no_size_keeps_nothing_is_trained(asked, monkeypatch
         (["quantization=qat"], "happens while a student trains, and student=elastic with student.tune_epochs=0 is tak"),
         (["distillation=annealed"], "^student=elastic teaches all sizes by fixed shares of labels and teacher, and di"),
         (["trainer.max_epochs=0"], "^trainer.max_epochs=0: expected at least 1$"),
+        (["trainer.adversarial=0.2"], "^trainer.adversarial=0.2 moves the word vectors of the largest student alone"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_trained(asked, overrides, message):
     with pytest.raises(MillisError, match=message):
         asked(*SIZES, *overrides)
+
+
+def test_a_record_says_what_the_elastic_training_took_and_that_it_was_not_finished(asked, monkeypatch):
+    run = asked(*SIZES, "student.layers=1")
+    own = made(run)[1]
+    monkeypatch.setattr(records, "elastic_training", lambda _: replace(own, seconds=12.0, epochs=4, rise=7.5))
+    nothing = SimpleNamespace(notes=[], metrics={}, truncated=0, quantization=None, storage=None)
+    metrics, notes = records._particulars(run, plan(run), Made(None, own), nothing, nothing, nothing, "student")
+    assert metrics == {"validation_rise_points": 7.5}
+    assert any(note.startswith("validation still rose by 7.5 points in the last of 4 epochs") for note in notes)
+    assert "cut out of elastic weights, which were trained once, for all students of them, in 12 s" in notes

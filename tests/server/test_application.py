@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import socket
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from waiting import until
 
 from millis.schema import decoded
 from millis.server import application as module
+from millis.server.lane import ServiceTime
 from millis.server.messages import Question
 from millis.types import Text
 
@@ -65,11 +67,11 @@ def test_who_leaves_a_stream_is_not_written_for(answering_with, artifacts, monke
     write = artifacts["writer"].runner.write_within
 
     def slow(text, within_ms, say):
-        for _ in range(500):
+        for _ in range(2000):
             if not say("x" * 5000):
                 ended.append("left")
                 break
-            until(lambda: True)
+            time.sleep(0.005)
         return write(text, within_ms, lambda piece: True)
 
     monkeypatch.setattr(artifacts["writer"]._writer, "write_within", slow)
@@ -79,7 +81,8 @@ def test_who_leaves_a_stream_is_not_written_for(answering_with, artifacts, monke
         client.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
         assert client.recv(100).startswith(b"HTTP/1.1 200")
         client.close()
-        until(lambda: there.application.lane.waiting == 0)
+        assert until(lambda: ended == ["left"])
+        assert until(lambda: there.application.lane.waiting == 0)
         assert there.ask(PREDICT, {"text": "a"})[0] == 200
 
 
@@ -203,7 +206,7 @@ def test_about_to_end_it_says_so_and_closes_connections(answering_with):
 def test_too_much_to_do_is_refused_at_once(answering_with):
     with answering_with() as there:
         lane = there.application.lane
-        lane.waiting, lane.waiting_ms = 1, 2500.0
+        lane.admit(ServiceTime(2500.0), 1, 0)
         status, headers, body = there.raw("POST", PREDICT, b'{"text": "a"}', Content_Type="application/json")
     assert (status, headers["Retry-After"]) == (503, "3")
     assert json.loads(body)["error"].startswith("2500 ms of work are waiting, more than can be done by this request's")

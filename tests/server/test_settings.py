@@ -38,6 +38,10 @@ def test_more_workers_than_cpus():
         ({"artifacts": ()}, "a server needs an artifact: say artifact=FOLDER, or artifact="),
         ({"artifacts": ("x/a", "y/a")}, "x/a and y/a are both called 'a', by which requests name them: rename one"),
         ({"deadline_ms": 0}, "deadline_ms=0: expected a positive number of milliseconds"),
+        ({"deadline_ms": float("inf")}, "deadline_ms=inf: expected a positive number of milliseconds"),
+        ({"deadline_ms": float("nan")}, "deadline_ms=nan: expected a positive number of milliseconds"),
+        ({"workers": 0}, "workers=0: expected 1 or more"),
+        ({"threads": 0}, "threads=0: expected 1 or more"),
     ],
 )
 def test_settings_that_are_none(changes, message):

@@ -80,6 +80,8 @@ def test_a_server_from_its_first_to_its_last_request(tmp_path, folder, classifie
             assert swap() == "seed 1"
             (tmp_path / "tiny" / "model.onnx").write_bytes(b"damaged")
             assert swap() == "seed 1"
+            (tmp_path / "tiny" / "model.onnx").unlink()
+            assert swap() == "seed 1"
         finally:
             done.set()
             hammering.join()
@@ -90,6 +92,32 @@ def test_a_server_from_its_first_to_its_last_request(tmp_path, folder, classifie
         assert 'millis_requests_total{artifact="tiny",status="200"}' in metrics
     with pytest.raises(ConnectionRefusedError):
         ask(server)
+
+
+def test_a_worker_that_was_loading_when_others_swapped_swaps_too(tmp_path, folder, classifier, monkeypatch):
+    """It may have read what lay there before."""
+    shutil.copytree(folder, tmp_path / "tiny")
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.01)
+    said = supervisor.Worker.said
+    held = []
+
+    async def held_back(worker):
+        found = await said(worker)
+        if "ready" in found and held:
+            await held.pop().wait()
+        return found
+
+    monkeypatch.setattr(supervisor.Worker, "said", held_back)
+    with serving(tmp_path / "tiny", workers=1) as server:
+        event = asyncio.Event()
+        held.append(event)
+        (first,) = server.processes
+        os.kill(first, signal.SIGKILL)
+        assert until(lambda: server.processes != [first] and not held)
+        classifier(tmp_path / "tiny", seed=1)
+        asyncio.run_coroutine_threadsafe(server.swap(), server._loop).result(60)
+        server._loop.call_soon_threadsafe(event.set)
+        assert until(lambda: json.loads(ask(server, "/v1/artifacts", None)[1])[0]["fingerprint"] == "seed 1")
 
 
 def test_a_damaged_artifact_is_said_before_anything_is_served(tmp_path, folder):

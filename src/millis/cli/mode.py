@@ -1,8 +1,7 @@
 """Whether a command runs once or sweeps, told by its own file.
 
-Hydra composes the whole config to find that out, and then once more to run: a third of what a command takes until it
-begins. Where nothing but the command's file can say it (no overrides of Hydra's own, no further folders of configs),
-the file is read alone; else Hydra does as ever.
+Hydra composes the whole config to find that out, and then once more to run. Where nothing but the command's file can
+say it (no overrides of Hydra's own, no further folders of configs), the file is read alone; else Hydra does as ever.
 """
 
 from collections.abc import Sequence

@@ -95,6 +95,11 @@ class Recipe:
         traits.check(self.methods)
         if (self.student.trains or self.elastic is not None) and not self.trainer.trains:
             raise MillisError(f"trainer.max_epochs={self.trainer.max_epochs}: expected at least 1")
+        if self.elastic is not None and self.trainer.adversarial is not None:
+            raise MillisError(
+                f"trainer.adversarial={self.trainer.adversarial} moves the word vectors of the largest student alone. "
+                "Choose trainer.adversarial=null, or student=transformer"
+            )
 
     def check(self, outputs: Sequence[Output], teacher_seed: int) -> None:
         """Refuse methods that cannot answer as the task asks, and teachers that nobody hears.

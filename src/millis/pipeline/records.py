@@ -174,11 +174,13 @@ def _particulars(
         notes.append(teacher.note)
     if kind == "student" and planned.trains and (learned := learned_blend(recipe, teacher).note()):
         notes.append(learned)
-    if (unfinished := made.fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
-        metrics["validation_rise_points"] = made.fitted.rise
+    shared = elastic_training(run) if kind == "student" and recipe.elastic is not None else None
+    fitted = made.fitted if shared is None or recipe.student.trains else shared
+    if (unfinished := fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
+        metrics["validation_rise_points"] = fitted.rise
         notes.append(unfinished)
-    if kind == "student" and recipe.elastic is not None:
-        notes += _elastic_notes(recipe, elastic_training(run), made.fitted)
+    if shared is not None:
+        notes += _elastic_notes(recipe, shared, made.fitted)
     if recipe.early_exit is not None:
         metrics |= exit_metrics(planned.spec, tested.steps)
         notes += notes_of(manifest, {**measured.metrics, **metrics})

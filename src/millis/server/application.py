@@ -21,7 +21,7 @@ from millis.schema import decoded
 from millis.server import openapi, pages
 from millis.server.access import LOOPBACK, bearer, same
 from millis.server.bodies import chunks, too_much
-from millis.server.lane import Busy, Lane
+from millis.server.lane import Busy, Lane, Ticket
 from millis.server.logs import say
 from millis.server.messages import Answer, Answers, Fault, Prompt, Question, encode
 from millis.server.metrics import Metrics
@@ -36,6 +36,7 @@ JSON = "application/json"
 OPEN = {"/", "/docs", "/openapi.json", "/health", "/ready"}  # what is answered without the token
 GUESS_PAUSE_S = 1.0  # after a wrong token
 NS_PER_MS = 1_000_000
+LEFT = 499  # the status, in numbers and logs, of a request whose client did not wait for the answer
 SHOWN = 200  # characters of what is wrong with a body, which may be a name that stands in it
 
 
@@ -72,7 +73,7 @@ class Application:
     ) -> None:
         self.settings, self.metrics = settings, metrics
         self.artifacts = dict(artifacts)
-        self.lane = Lane()
+        self.lane = Lane(metrics.waiting)
         self.draining = False
         self._expected = None if token is None else bearer(token)
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -91,13 +92,16 @@ class Application:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a request, or a refusal in a sentence."""
         asked = Asked(request)
-        response = await self._response(asked)
+        try:
+            response = await self._response(asked)
+        except (asyncio.CancelledError, ConnectionError):
+            self._account(asked, LEFT)
+            raise
         if not response.prepared:
             response.headers.update({"X-Request-Id": asked.id, "Server": "millis"})
         if self.draining:
             response.force_close()
-        if request.path.startswith("/v1/"):  # counted once the answer is on its way
-            asyncio.get_running_loop().call_soon(self._account, asked, response.status)
+        asyncio.get_running_loop().call_soon(self._account, asked, response.status)  # the answer is on its way then
         return response
 
     async def _response(self, asked: Asked) -> web.StreamResponse:
@@ -192,12 +196,12 @@ class Application:
         self._check_texts(asked.texts)
         artifact, until_ns = self._chosen(asked, question.artifact, question.deadline_ms)
         answers = []
-        with self.lane.admit(artifact.service, len(asked.texts), until_ns):
+        with self.lane.admit(artifact.service, len(asked.texts), until_ns) as place:
             size = artifact.service.slice()
             for start in range(0, len(asked.texts), size):
                 part = asked.texts[start : start + size]
-                call = partial(_each, artifact, part, asked.arrived_ns, until_ns)
-                answers += await self.lane.compute(call, artifact.service, len(part))
+                call = partial(_each, artifact, part, asked.arrived_ns, until_ns, place)
+                answers += await place.compute(call, len(part))
         for one in answers:
             self._count(asked, one)
         return web.Response(body=encode(answers[0] if question.texts is None else Answers(answers)), content_type=JSON)
@@ -213,9 +217,12 @@ class Application:
         async def write(say: Callable[[str], bool]) -> Answer:
             with place:  # until it is written, not until it is read
                 call = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns, say)
-                return await self.lane.compute(call, artifact.service)
+                return await place.compute(call)
 
-        response, answer = await stream(asked.request, asked.id, write)
+        try:
+            response, answer = await stream(asked.request, asked.id, write)
+        finally:
+            place.leave()  # it may not have begun
         if answer is not None:
             self._count(asked, answer)
         return response
@@ -226,7 +233,9 @@ class Application:
         )
 
     def _account(self, asked: Asked, status: int) -> None:
-        self.metrics.responded(asked.artifact, status, self.lane.waiting)
+        if not asked.request.path.startswith("/v1/"):
+            return
+        self.metrics.responded(asked.artifact, status)
         if self.settings.log != "events":
             elapsed_ms = round((perf_counter_ns() - asked.arrived_ns) / NS_PER_MS, 3)
             texts: dict[str, Any] = {"said": asked.texts} if self.settings.log == "texts" else {}
@@ -262,8 +271,9 @@ def refusal(status: HTTPStatus, text: str, headers: Mapping[str, str] | None = N
     return web.Response(body=encode(Fault(text)), status=status, content_type=JSON, headers=headers)
 
 
-def _each(artifact: Artifact, texts: list[Text], arrived_ns: int, until_ns: int) -> list[Any]:
-    return [artifact.answer(text, arrived_ns, until_ns) for text in texts]
+def _each(artifact: Artifact, texts: list[Text], arrived_ns: int, until_ns: int, place: Ticket) -> list[Any]:
+    """The answers, for as long as somebody waits for them."""
+    return [artifact.answer(text, arrived_ns, until_ns, lambda _: not place.is_left) for text in texts]
 
 
 def _host(request: web.BaseRequest) -> str:

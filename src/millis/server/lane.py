@@ -12,8 +12,9 @@ import asyncio
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter_ns
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 GAIN, GAIN_OF_DEVIATION, DEVIATIONS = 1 / 8, 1 / 4, 4.0  # RFC 6298, section 2: alpha, beta, K
@@ -59,30 +60,53 @@ class ServiceTime:
 
 
 class Lane:
-    """Computes one after the other, in a thread."""
+    """Computes one after the other, in a thread.
 
-    def __init__(self) -> None:
+    Args:
+        told: Called with how many are waiting, whenever that changes.
+    """
+
+    def __init__(self, told: Callable[[int], None] = lambda waiting: None) -> None:
         self._thread = ThreadPoolExecutor(1, "compute")
         self._done_ns = 0  # when the last one was
         self._lag = ServiceTime(0.0)  # until the event loop sees what has happened
-        self.waiting_ms = 0.0  # expected, of all that was admitted and is not done
-        self.waiting = 0  # of them
+        self._tickets: set[Ticket] = set()
+        self._told = told
+
+    @property
+    def waiting(self) -> int:
+        """How many were admitted and are not done."""
+        return len(self._tickets)
+
+    @property
+    def waiting_ms(self) -> float:
+        """Expected, of all of them."""
+        return sum(ticket.cost_ms for ticket in self._tickets)
+
+    @property
+    def turns_ms(self) -> float:
+        """Expected until each of them has had a turn."""
+        return sum(min(ticket.cost_ms, ticket.turn_ms) for ticket in self._tickets)
 
     def admit(self, service: ServiceTime, texts: int, until_ns: int) -> "Ticket":
-        """A place in the lane.
+        """A place in the lane, taken.
+
+        One of several turns has others come in between; those that come after it may make it late.
 
         Args:
+            service: What a text takes.
             until_ns: Reading of `perf_counter_ns` by which to be done.
 
         Raises:
             Busy: it would be late.
         """
         remaining_ms = (until_ns - perf_counter_ns()) / 1e6
+        before_ms = self.waiting_ms if texts > service.slice() else self.turns_ms
         # The event loop was late to see this request, and will be late to see that it is answered.
-        needed_ms = self.waiting_ms + (texts - 1) * service.mean_ms + service.most_ms + 2 * self._lag.most_ms
-        if self.waiting and needed_ms > remaining_ms:
+        needed_ms = before_ms + (texts - 1) * service.mean_ms + service.most_ms + 2 * self._lag.most_ms
+        if self._tickets and needed_ms > remaining_ms:
             raise Busy(self.waiting_ms)
-        return Ticket(self, texts * service.mean_ms)
+        return Ticket(self, service, texts)
 
     def check(self, most_ms: float) -> None:
         """Refuse at a glance where so much is waiting that nobody could be answered within `most_ms`.
@@ -90,44 +114,68 @@ class Lane:
         Raises:
             Busy: as said.
         """
-        if self.waiting and self.waiting_ms > most_ms:
+        if self._tickets and self.turns_ms > most_ms:
             raise Busy(self.waiting_ms)
-
-    async def compute(self, call: Callable[[], T], service: ServiceTime, texts: int = 1) -> T:
-        """What `call` returns, in its turn.
-
-        Args:
-            service: Learns what it took from when the one before it was done: so much longer do others wait.
-            texts: That are answered by it.
-        """
-        asked_ns = perf_counter_ns()
-        found, ended_ns = await asyncio.get_running_loop().run_in_executor(self._thread, _timed, call)
-        now = perf_counter_ns()
-        service.learn((now - max(asked_ns, self._done_ns)) / 1e6 / texts)
-        self._lag.learn((now - ended_ns) / 1e6)
-        self._done_ns = now
-        return found
 
     def close(self) -> None:
         """End the thread, once what is in it is done; what waits is dropped."""
         self._thread.shutdown(cancel_futures=True)
 
 
-def _timed(call: Callable[[], T]) -> tuple[T, int]:
-    """What `call` returns, and when (`perf_counter_ns`)."""
-    return call(), perf_counter_ns()
-
-
 class Ticket:
-    """A place in a lane, taken within a `with`."""
+    """A place in a lane, left at the end of a `with`; or, if its turn is not over then, when it is.
 
-    def __init__(self, lane: Lane, cost_ms: float) -> None:
-        self._lane, self._cost_ms = lane, cost_ms
+    Args:
+        lane: Where.
+        service: Learns what each text took from when the one before it was done: so much longer do others wait.
+        texts: That are to be answered.
+    """
 
-    def __enter__(self) -> None:
-        self._lane.waiting_ms += self._cost_ms
-        self._lane.waiting += 1
+    def __init__(self, lane: Lane, service: ServiceTime, texts: int) -> None:
+        self._lane, self._service, self._each_ms = lane, service, service.mean_ms
+        self.cost_ms = texts * self._each_ms
+        self.turn_ms = service.slice() * self._each_ms
+        self.is_left, self._computes = False, False
+        lane._tickets.add(self)
+        lane._told(lane.waiting)
+
+    async def compute(self, call: Callable[[], T], texts: int = 1) -> T:
+        """What `call` returns, which answers `texts`, in its turn; whoever is cancelled leaves the thread to it.
+
+        Raises:
+            TimeoutError: nobody waited for it any more when its turn came.
+        """
+        turn = asyncio.get_running_loop().run_in_executor(self._lane._thread, self._timed, call)
+        self._computes = True
+        turn.add_done_callback(partial(self._done, perf_counter_ns(), texts))
+        return (await asyncio.shield(turn))[0]
+
+    def leave(self) -> None:
+        """Nobody waits for it any more."""
+        self.is_left = True
+        if not self._computes and self in self._lane._tickets:
+            self._lane._tickets.remove(self)
+            self._lane._told(self._lane.waiting)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._lane.waiting -= 1
-        self._lane.waiting_ms = self._lane.waiting_ms - self._cost_ms if self._lane.waiting else 0.0
+        self.leave()
+
+    def _timed(self, call: Callable[[], T]) -> tuple[T, int]:
+        """What `call` returns, and when (`perf_counter_ns`); in the thread."""
+        if self.is_left:
+            raise TimeoutError
+        return call(), perf_counter_ns()
+
+    def _done(self, asked_ns: int, texts: int, turn: "asyncio.Future[tuple[Any, int]]") -> None:
+        now, lane = perf_counter_ns(), self._lane
+        if not turn.cancelled() and turn.exception() is None:
+            self._service.learn((now - max(asked_ns, lane._done_ns)) / 1e6 / texts)
+            lane._lag.learn((now - turn.result()[1]) / 1e6)
+        lane._done_ns = now
+        self.cost_ms = max(0.0, self.cost_ms - texts * self._each_ms)
+        self._computes = False
+        if self.is_left:
+            self.leave()

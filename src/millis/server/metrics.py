@@ -5,6 +5,7 @@ counted stays. The folder is named in the environment before prometheus_client i
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from millis.errors import MillisError
@@ -16,11 +17,14 @@ BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 class Metrics:
     """The counters of this process.
 
+    Args:
+        artifacts: Names of those whose answers will be counted: their files are there before anybody reads them.
+
     Raises:
         MillisError: prometheus_client is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, artifacts: Iterable[str] = ()) -> None:
         try:
             from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
         except ImportError as error:
@@ -43,6 +47,8 @@ class Metrics:
             multiprocess_mode="livesum",
         )  # fmt: skip
         self._swaps = Counter("millis_swaps", "Artifacts that were loaded anew.", ["artifact"], registry=own)
+        for name in artifacts:
+            self._seconds.labels(name)
         Counter("millis_worker_starts", "Workers that were started.", registry=own).inc()
 
     def answered(self, artifact: str, elapsed_ms: float, stage_ms: dict[str, float], kept: bool) -> None:
@@ -54,10 +60,13 @@ class Metrics:
         if not kept:
             self._late.labels(artifact).inc()
 
-    def responded(self, artifact: str, status: int, waiting: int) -> None:
-        """One more request, and how many are left."""
+    def responded(self, artifact: str, status: int) -> None:
+        """One more request."""
         self._requests.labels(artifact, str(status)).inc()
-        self._waiting.set(waiting)
+
+    def waiting(self, requests: int) -> None:
+        """So many are to be answered."""
+        self._waiting.set(requests)
 
     def swapped(self, artifact: str) -> None:
         """One more was loaded anew."""
@@ -75,7 +84,10 @@ class Metrics:
 
 
 def forget(pid: int, folder: Path) -> None:
-    """What is of living processes alone is no longer that of `pid`."""
+    """What is of living processes alone is no longer that of `pid`; an empty file that it died over cannot be read."""
+    for file in folder.glob(f"*_{pid}.db"):
+        if not file.stat().st_size:
+            file.unlink()
     os.environ[FOLDER] = str(folder)
     from prometheus_client.multiprocess import mark_process_dead
 

@@ -16,7 +16,7 @@ from millis.types import Text, Timed
 WARM_MS = 300.0  # of requests before the first one: caches, memory plans, and what a request takes
 WARM = 20  # requests at most
 WORD = "a "
-UNHURRIED_MS = 60_000.0
+UNHURRIED_MS = 2_000.0  # a text that is written for longer is cut
 
 
 class Artifact:
@@ -106,7 +106,7 @@ class Artifact:
             self.runner.predict(WORD * words, deadline_ms=UNHURRIED_MS)
             now = perf_counter_ns()
             first_ms = (now - start) / 1e6 if turn % 8 == 0 else first_ms
-            if (now - begun) / 1e6 > WARM_MS and turn > 0:
+            if (now - begun) / 1e6 > WARM_MS:
                 break
         return first_ms
 

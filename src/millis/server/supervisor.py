@@ -37,6 +37,7 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process, cpus: list[int]) -> None:
         self.process, self.cpus, self.is_ready = process, cpus, False
+        self.swaps = 0  # of the server, when it was started
 
     @classmethod
     async def start(cls, told: dict[str, Any], folder: Path, threads: int) -> Self:
@@ -110,6 +111,7 @@ class Server:
         self.port = int(self._socket.getsockname()[1])
         self._folder = self._stack.enter_context(scratch_folder())
         self._workers: dict[int, Worker] = {}  # by their place
+        self._swaps = 0  # that were asked for
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = threading.Event()
 
@@ -187,10 +189,13 @@ class Server:
             worker = await Worker.start(told, self._folder, self.settings.threads)
         except OSError as error:
             return f"no worker can be started: {error}"
-        self._workers[place] = worker
+        self._workers[place], worker.swaps = worker, self._swaps
         said = await worker.said()
         if "ready" in said:
             worker.is_ready = True
+            if worker.swaps != self._swaps:  # it may have read what lay there before
+                async with self._swapping:
+                    await _swapped(worker)
             return None
         status = await worker.process.wait()
         return str(
@@ -217,14 +222,21 @@ class Server:
 
     async def swap(self) -> None:
         """Have the workers load the artifacts anew, in turn; where one cannot, the rest stay as they are."""
+        self._swaps += 1
         async with self._swapping:
             for worker in [worker for worker in self._workers.values() if worker.is_ready]:
-                said = await worker.swap()
-                if "swapped" not in said:
-                    fault = said.get("error", "it died meanwhile")
-                    say("not swapped", level=40, fault=fault, worker=worker.process.pid)
+                if not await _swapped(worker):
                     return
-                say("swapped", worker=worker.process.pid, fingerprints=said["swapped"])
+
+
+async def _swapped(worker: Worker) -> bool:
+    """Whether a worker has loaded the artifacts anew."""
+    said = await worker.swap()
+    if "swapped" in said:
+        say("swapped", worker=worker.process.pid, fingerprints=said["swapped"])
+        return True
+    say("not swapped", level=40, fault=said.get("error", "it died meanwhile"), worker=worker.process.pid)
+    return False
 
 
 def serve(artifact: str | Path | list[str | Path], **options: Any) -> None:

@@ -62,7 +62,7 @@ def _loaded(told: dict[str, Any]) -> "Application":
 
     logs.set_up()
     settings = schema.checked(told["settings"], Settings)
-    return Application(settings, told["token"], loaded(settings), Metrics())
+    return Application(settings, told["token"], loaded(settings), Metrics(settings.folders))
 
 
 async def _work(application: "Application", shared: socket.socket, orders: IO[bytes], output: IO[str]) -> None:
@@ -99,8 +99,11 @@ async def _obey(application: "Application", orders: IO[bytes], output: IO[str]) 
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), orders)
+    swaps = set()  # an order to end is not waited for behind them
     while (line := await reader.readline()) and json.loads(line)["do"] != "end":
-        _say(output, await asyncio.to_thread(_swap, application))
+        swap = asyncio.ensure_future(asyncio.to_thread(_swap, application))
+        swap.add_done_callback(lambda done: None if done.cancelled() else _say(output, done.result()))
+        swaps.add(swap)
 
 
 def _swap(application: "Application") -> dict[str, Any]:
