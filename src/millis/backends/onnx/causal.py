@@ -2,9 +2,9 @@
 
 It is written node by node, not traced: attention is ONNX Runtime's `GroupQueryAttention`, which turns queries and keys
 by their positions (2104.09864), shares keys and values among groups of heads (2305.13245), looks back through a window
-where the model does, and adds to keys and values where they lie (`millis.backends.onnx.decoder`). Spelled
-out in plain nodes the same is slower. Query, key and value stay products of their own, and so do gate and neurons, so
-that every layer can be kept in fp32 or have integers of its own; as one product each they gain next to nothing.
+where the model does, and adds to keys and values where they lie (`millis.backends.onnx.decoder`). Query,
+key and value stay products of their own, and so do gate and neurons: every layer can then be kept in fp32 or have
+integers of its own.
 
 Inputs, K tokens that are new in B texts: `input_ids` [B, K]; `rows` [1], minus the number of last tokens that get
 logits; `last` [B], the position of the last token; `length`, how many tokens there are with those before;
