@@ -46,6 +46,7 @@ VARIANTS = {
     "onnxruntime fp32": (OnnxRuntime(), None),
     "native int8": (Native(), Quantization()),
     "native fp32": (Native(), None),
+    "native bf16": (Native("bf16"), None),
 }
 WIDE = replace(Quantization(), reduce_range=False)
 NARROW = replace(Quantization(), reduce_range=True)

@@ -37,6 +37,7 @@ LENGTH = 128
 PENALTY = 1.0
 VARIANTS: dict[str, tuple[Any, Quantization | None]] = {
     "native fp32": (Native(), None),
+    "native bf16": (Native("bf16"), None),
     "onnxruntime int8": (OnnxRuntime(), Quantization(reduce_range=False)),
     "native int8": (Native(), Quantization(reduce_range=False)),
     "onnxruntime int8, 7 bits": (OnnxRuntime(), Quantization(reduce_range=True)),

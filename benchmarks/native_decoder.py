@@ -94,13 +94,13 @@ def natives(model: Any, folder: Path, sets: Sequence[str]) -> dict[str, Write]:
     """Of each instruction set; weights of 7 bits where products of more saturate, as is usual."""
     found = {}
     for name in sets:
-        kinds = {"int8": Quantization(reduce_range=name == "avx2"), "int4": BLOCKS, "fp32": None}
+        kinds = {"int8": Quantization(reduce_range=name == "avx2"), "int4": BLOCKS, "bf16": None, "fp32": None}
         for kind, quantization in kinds.items():
             place = folder / f"{kind}-{name}"
             place.mkdir()
             signature = Signature(("input_ids", "attention_mask"), model.spec.outputs)
             os.environ[FORCED] = name
-            Native().write(model, place, signature, quantization)
+            Native("bf16" if kind == "bf16" else "fp32").write(model, place, signature, quantization)
             found[f"native {kind} {name}"] = loop(PlanDecoder(file.read(place / FILE_NAME)))
             del os.environ[FORCED]
     return found

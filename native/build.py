@@ -32,6 +32,7 @@ INTERFACE = ("-O3", "-Wall", "-Wextra")
 ALL = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread")
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mprefer-vector-width=512")
+BF16 = (*AVX512, "-mavx512bf16")
 # With its own C++ library, unseen by others: what is built here runs on older systems, and beside any other library.
 STATIC = ("-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL")
 SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
@@ -55,6 +56,7 @@ def sources() -> dict[str, tuple[str, ...]]:
     found = {"model.cpp": interface, "reading.cpp": INTERFACE, "crew.cpp": interface, "kernels_portable.cpp": KERNELS}
     if x86:
         found |= {"kernels_avx2.cpp": (*KERNELS, *AVX2), "kernels_avx512.cpp": (*KERNELS, *AVX512)}
+        found["kernels_avx512_bf16.cpp"] = (*KERNELS, *BF16)
     return found
 
 

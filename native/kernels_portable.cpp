@@ -9,7 +9,9 @@ namespace millis {
 namespace portable {
 
 #include "elementary.h"
+#include "tiles.h"
 #include "products.h"
+#include "halves.h"
 #include "rows.h"
 #include "parts.h"
 #include "attention.h"

@@ -27,13 +27,28 @@ int processor_set() {
     const bool all = (b & wide) == wide && (c & bit_AVX512VNNI) != 0 && (low & 0xE6) == 0xE6;
     return all ? AVX512 : AVX2;
 }
+
+bool multiplies_halves() {
+    unsigned a, b, c, d;
+    return processor_set() == AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5) != 0;  // AVX512_BF16
+}
+
+// Those of avx512, and its products of bf16 by the processor's own instruction, where it has one.
+const Kernels& best_of_avx512() {
+    static const Kernels found = [] {
+        Kernels kernels = avx512::KERNELS;
+        if (multiplies_halves()) kernels.multiply_halves = avx512_bf16::MULTIPLY_HALVES;
+        return kernels;
+    }();
+    return found;
+}
 #endif
 
 const Kernels* kernels_of(int set) {
 #ifdef MILLIS_X86
     static const int best = processor_set();
     if (set == AVX2 && best >= AVX2) return &avx2::KERNELS;
-    if (set == AVX512 && best >= AVX512) return &avx512::KERNELS;
+    if (set == AVX512 && best >= AVX512) return &best_of_avx512();
 #endif
     return set == PORTABLE ? &portable::KERNELS : nullptr;
 }
@@ -149,6 +164,20 @@ void millis_multiply_blocks(int set, const uint8_t* rows_given, int64_t stride, 
     matrix.bias = bias;
     kernels_of(set)->multiply_integers(rows_given, stride, steps, zeros, rows, matrix, results, result_stride, 0,
                                        matrix.panels);
+}
+
+// Rows of bf16; `emulated` leaves the processor's own instruction alone.
+void millis_multiply_halves(int set, int emulated, const uint16_t* rows_given, int64_t stride, int64_t rows,
+                            int64_t inputs, int64_t outputs, const uint16_t* weights, const float* bias,
+                            float* results, int64_t result_stride) {
+    Matrix matrix;
+    matrix.inputs = inputs, matrix.outputs = outputs, matrix.panels = padded(outputs, PANEL) / PANEL;
+    matrix.halves = weights, matrix.bias = bias;
+    MultiplyHalves multiply = kernels_of(set)->multiply_halves;
+#ifdef MILLIS_X86
+    if (set == AVX512 && emulated != 0) multiply = avx512::KERNELS.multiply_halves;
+#endif
+    multiply(rows_given, stride, rows, matrix, results, result_stride, 0, matrix.panels);
 }
 
 void millis_activate(int set, float* values, int64_t count, int64_t activation) {

@@ -39,7 +39,7 @@ class Opened {
         model_.shapes = reading_.shapes.data(), model_.slot_count = static_cast<int64_t>(reading_.shapes.size());
         model_.outputs = reading_.outputs.data(), model_.output_count = static_cast<int64_t>(reading_.outputs.size());
         model_.steps = reading_.steps.data(), model_.step_count = static_cast<int64_t>(reading_.steps.size());
-        model_.apart = reading_.apart;
+        model_.apart = reading_.apart, model_.multiply_halves = kernels->multiply_halves;
     }
 
     const Reading& reading() const { return reading_; }

@@ -2,8 +2,9 @@
 //
 // Rows of a slot are the tokens, or the texts, of a group of texts. Rows have room for whole panels and one more; what
 // lies beyond their width is any number. Weights, biases, scales and tables are padded with zeros to panels. Weights
-// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], integers [panels][inputs / 4][PANEL][4], those of
-// 4 bits [panels][inputs / 8][PANEL][4], of eight inputs the first four in the lower halves, 8 more than they are.
+// lie in panels of PANEL outputs: fp32 [panels][inputs][PANEL], bf16 [panels][inputs / 2][PANEL][2], integers
+// [panels][inputs / 4][PANEL][4], those of 4 bits [panels][inputs / 8][PANEL][4], of eight inputs the first four in
+// the lower halves, 8 more than they are.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ enum Wanted { ALL = 0, LAST, NOTHING };  // of which tokens the outputs
 struct Matrix {
     int64_t inputs = 0, outputs = 0, panels = 0;
     const float* floats = nullptr;      // [panels][inputs][PANEL], or:
+    const uint16_t* halves = nullptr;   // bf16, [panels][pairs][PANEL][2], or:
     const int8_t* integers = nullptr;   // [panels][groups][PANEL][4], or:
     const uint8_t* nibbles = nullptr;   // [panels][pairs of groups][PANEL][4]
     int64_t block = 0;                  // of nibbles: inputs that share a scale
@@ -33,11 +35,14 @@ struct Matrix {
     const float* offsets = nullptr;     // of a channel's weights of 4 bits, [outputs]
     const float* bias = nullptr;        // [outputs], or none
     bool wide = false;                  // integers beyond -64..64
+
+    bool is_of_integers() const { return integers != nullptr || nibbles != nullptr; }
 };
 
 struct Table {
     int64_t rows = 0, width = 0, stride = 0;
     const float* floats = nullptr;     // [rows][stride], or:
+    const uint16_t* halves = nullptr;  // bf16, [rows][stride], or:
     const int8_t* integers = nullptr;  // [rows][stride]
     const float* scales = nullptr;     // of integers, [rows]
 };
@@ -75,7 +80,7 @@ struct Shape {
 
 struct Slot {
     float* values = nullptr;
-    uint8_t* bytes = nullptr;   // the same rows, rounded: value = (byte - zero) * step
+    uint8_t* bytes = nullptr;   // the same rows, rounded: value = (byte - zero) * step; or in bf16
     float* steps = nullptr;     // [rows]
     int32_t* zeros = nullptr;   // [rows]
     int64_t stride = 0, byte_stride = 0;
@@ -91,12 +96,17 @@ struct Output {
     bool per_text = true;
 };
 
+// results[row] = rows of bf16 times weights of bf16, summed in fp32, and a bias; panels from `first` to before `last`.
+using MultiplyHalves = void (*)(const uint16_t* rows, int64_t row_stride, int64_t count, const Matrix& matrix,
+                                float* results, int64_t stride, int64_t first, int64_t last);
+
 struct Model {
     const Shape* shapes = nullptr;  // of the slots
     const Output* outputs = nullptr;
     const Step* steps = nullptr;
     int64_t slot_count = 0, output_count = 0, step_count = 0;
     int64_t apart = 0;  // steps from here on take each token by itself
+    MultiplyHalves multiply_halves = nullptr;
 };
 
 // Threads that share the steps of a long request; `share` calls the task once for each of 0 .. size - 1.
@@ -148,11 +158,13 @@ struct Kernels {
                               int64_t last);
     void (*multiply_floats)(const float* values, int64_t value_stride, int64_t rows, const Matrix& matrix,
                             float* results, int64_t stride, int64_t first, int64_t last);
+    MultiplyHalves multiply_halves;
     void (*activate)(float* values, int64_t count, int64_t activation);
 };
 
 namespace portable { extern const Kernels KERNELS; }
 namespace avx2 { extern const Kernels KERNELS; }
 namespace avx512 { extern const Kernels KERNELS; }
+namespace avx512_bf16 { extern const MultiplyHalves MULTIPLY_HALVES; }  // of avx512, by the processor's instruction
 
 }  // namespace millis

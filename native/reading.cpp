@@ -57,7 +57,7 @@ Matrix matrix(Reader& reader) {
     Matrix found;
     found.inputs = reader.word("a matrix' inputs", 0, MOST_INPUTS);
     found.outputs = reader.word("a matrix' outputs", 0, MOST);
-    const int64_t kind = reader.word("a matrix' kind", 0, 2);  // of 32, 8, 4 bits
+    const int64_t kind = reader.word("a matrix' kind", 0, 3);  // of 32, 8, 4 bits, of 16
     const bool present = found.outputs > 0;
     found.block = reader.word("a matrix' blocks", 0, MOST_INPUTS);
     if (present != (found.inputs > 0)) throw Refused("a matrix has one side only");
@@ -68,6 +68,9 @@ Matrix matrix(Reader& reader) {
         const int64_t blocks = padded(found.inputs, found.block) / found.block;
         found.nibbles = reader.tensor<uint8_t>("a matrix", padded(found.inputs, 8) / 2 * channels, true);
         found.scales = reader.tensor<float>("a matrix' scales", blocks * channels, true);
+    } else if (kind == 3) {
+        found.halves = reader.tensor<uint16_t>("a matrix", padded(found.inputs, 2) * channels, present);
+        reader.word("a matrix' scales", -1, -1);
     } else if (kind == 1) {
         found.integers = reader.tensor<int8_t>("a matrix", padded(found.inputs, 4) * channels, present);
         found.scales = reader.tensor<float>("a matrix' scales", channels, present);
@@ -128,9 +131,13 @@ Table table(Reader& reader) {
     found.rows = reader.word("a table's rows", 0, MOST);
     found.width = reader.word("a table's width", 0, MOST);
     found.stride = padded(found.width, PANEL);
-    const bool integers = reader.word("a table's kind", 0, 1) != 0, present = found.rows > 0;
+    const int64_t kind = reader.word("a table's kind", 0, 2);  // of 32, 8 bits, of 16
+    const bool present = found.rows > 0;
     if (present && found.width == 0) throw Refused("a table's width is 0");
-    if (integers) {
+    if (kind == 2) {
+        found.halves = reader.tensor<uint16_t>("a table", found.rows * found.stride, present);
+        reader.word("a table's scales", -1, -1);
+    } else if (kind == 1) {
         found.integers = reader.tensor<int8_t>("a table", found.rows * found.stride, present);
         found.scales = reader.tensor<float>("a table's scales", found.rows, present);
     } else {
@@ -270,7 +277,7 @@ bool is_rounded_next(const std::vector<Step>& steps, size_t at) {
                                                                             : made.width;
     for (size_t next = at + 1; next < steps.size(); ++next) {
         const Step& step = steps[next];
-        if (step.kind == LINEAR && step.in == made.out && step.matrix.floats == nullptr)
+        if (step.kind == LINEAR && step.in == made.out && step.matrix.is_of_integers())
             return made.column == 0 && written == step.matrix.inputs;
         if (step.out == made.out) return false;
     }
@@ -279,7 +286,12 @@ bool is_rounded_next(const std::vector<Step>& steps, size_t at) {
 
 void summarise(Reading& plan) {
     plan.vocabulary = MOST;
+    bool integers = false, halves = false;
     for (Step& step : plan.steps) {
+        if (step.kind != EMBED) {
+            integers = integers || step.matrix.is_of_integers();
+            halves = halves || step.matrix.halves != nullptr;
+        }
         if (step.words.rows > 0) plan.vocabulary = std::min(plan.vocabulary, step.words.rows);
         if (step.kind == EMBED && step.matrix.outputs > 0)
             plan.vocabulary = std::min(plan.vocabulary, step.matrix.outputs);
@@ -297,6 +309,8 @@ void summarise(Reading& plan) {
         if (step.kind == ATTENTION || step.kind == CAUSAL) plan.head_size = std::max(plan.head_size, step.width);
         if (step.kind == LSTM) plan.hidden = std::max(plan.hidden, step.count);
     }
+    require(!(integers && halves), "rows are rounded in two ways");
+    plan.rounded_bytes = halves ? 2 : 1;
 }
 
 // What is found of the steps that look back, and whether all others take each token by itself.

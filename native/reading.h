@@ -27,6 +27,7 @@ struct Reading {
     bool keeps_first = false; // a text without tokens keeps its first column, which is read
     int64_t taken = 0;        // width of the states that a request must bring, 0 where none
     int64_t head_size = 0, hidden = 0;  // the largest, for scratch
+    int64_t rounded_bytes = 1;  // of each number that products read: bytes, or bf16
     int64_t looking = 0;      // steps that look back
     int64_t apart = 0;        // the step after the last of them
     const float* frequencies = nullptr;  // radians a place turns each pair of numbers by, [turned / 2]; none: no turns

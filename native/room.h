@@ -91,7 +91,7 @@ struct Room : Workspace {
             const Shape& shape = plan.shapes[at];
             const int64_t rows = shape.per_text ? for_texts : for_tokens;
             Slot& slot = owned[at];
-            slot.stride = shape.stride, slot.byte_stride = padded(shape.width, LINE);
+            slot.stride = shape.stride, slot.byte_stride = padded(shape.width * plan.rounded_bytes, LINE);
             slot.values = take<float>(base, rows * slot.stride);
             slot.bytes = take<uint8_t>(base, rows * slot.byte_stride);
             slot.steps = take<float>(base, rows);

@@ -47,6 +47,14 @@ static void round_rows(const float* values, int64_t stride, int64_t rows, int64_
         round_row(values + row * stride, width, bytes + row * byte_stride, steps + row, zero + row);
 }
 
+static inline void halve_row(const float* values, int64_t width, uint16_t* halves) {
+    for (int64_t at = 0; at < width; at += WIDTH) store_halves(halves + at, within(width, at, load(values + at)));
+}
+
+static inline uint16_t* half_row(const Slot& slot, int64_t row) {
+    return reinterpret_cast<uint16_t*>(slot.bytes + row * slot.byte_stride);
+}
+
 static inline void round_slot_row(Slot& slot, int64_t row, int64_t width) {
     round_row(slot.values + row * slot.stride, width, slot.bytes + row * slot.byte_stride, slot.steps + row,
               slot.zeros + row);
@@ -111,6 +119,12 @@ static inline void add_table_row(float* sums, const Table& table, int64_t row, f
             store(sums + at, fma(load(values + at), splat(factor), load(sums + at)));
         return;
     }
+    if (table.halves != nullptr) {
+        const uint16_t* values = table.halves + row * table.stride;
+        for (int64_t at = 0; at < table.width; at += WIDTH)
+            store(sums + at, fma(load_halves(values + at), splat(factor), load(sums + at)));
+        return;
+    }
     const int8_t* values = table.integers + row * table.stride;
     const Floats step = splat(table.scales[row] * factor);
     for (int64_t at = 0; at < table.width; at += WIDTH)
@@ -123,6 +137,16 @@ static inline void add_matrix_row(float* sums, const Matrix& matrix, int64_t row
     if (matrix.floats != nullptr) {
         const float* values = matrix.floats + panel * PANEL * matrix.inputs + lane;
         for (int64_t at = 0; at < matrix.inputs; ++at) sums[at] += values[at * PANEL];
+        return;
+    }
+    if (matrix.halves != nullptr) {
+        const uint16_t* values = matrix.halves + panel * PANEL * padded(matrix.inputs, 2) + 2 * lane;
+        for (int64_t at = 0; at < matrix.inputs; ++at) {
+            const uint32_t bits = static_cast<uint32_t>(values[at / 2 * 2 * PANEL + at % 2]) << 16;
+            float value;
+            __builtin_memcpy(&value, &bits, sizeof value);
+            sums[at] += value;
+        }
         return;
     }
     const int8_t* values = matrix.integers + panel * PANEL * padded(matrix.inputs, 4) + 4 * lane;

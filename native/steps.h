@@ -27,14 +27,19 @@ static void linear(const Model& model, const Step& step, Workspace& work) {
     const Matrix& matrix = step.matrix;
     const int64_t rows = rows_of(model, work, step.in);
     float* results = out.values + step.column;
-    const bool integers = matrix.floats == nullptr;
+    const bool integers = matrix.is_of_integers(), halves = matrix.halves != nullptr;
     if (integers && !in.rounded)
         for (int64_t row = 0; row < rows; ++row) round_slot_row(in, row, matrix.inputs);
-    in.rounded = in.rounded || integers;
+    if (halves && !in.rounded)
+        for (int64_t row = 0; row < rows; ++row)
+            halve_row(in.values + row * in.stride, matrix.inputs, half_row(in, row));
+    in.rounded = in.rounded || integers || halves;
     in_parts(work, matrix.panels, [&](int64_t first, int64_t last, int64_t) {
         if (integers)
             multiply_integers(in.bytes, in.byte_stride, in.steps, in.zeros, rows, matrix, results, out.stride, first,
                               last);
+        else if (halves)
+            model.multiply_halves(half_row(in, 0), in.byte_stride / 2, rows, matrix, results, out.stride, first, last);
         else
             multiply_floats(in.values, in.stride, rows, matrix, results, out.stride, first, last);
     });
@@ -136,7 +141,7 @@ static void unfold(const Step& step, Workspace& work) {
 }
 
 // One direction of an LSTM over gates [i, f, g, o] that hold the inputs' part; the state's part is a product a token.
-static void lstm(const Step& step, Workspace& work) {
+static void lstm(const Model& model, const Step& step, Workspace& work) {
     const Slot& in = work.slots[step.in];
     Slot& out = work.slots[step.out];
     const int64_t size = step.count, room = padded(size, PANEL), gates_room = padded(4 * size, PANEL) + PANEL;
@@ -150,7 +155,11 @@ static void lstm(const Step& step, Workspace& work) {
         clear(cell, room);
         for (int64_t turn = 0; turn < text.count; ++turn) {
             const int64_t token = text.start + (step.choice != 0 ? text.count - 1 - turn : turn);
-            if (step.matrix.floats == nullptr) {
+            if (step.matrix.halves != nullptr) {
+                uint16_t* row = reinterpret_cast<uint16_t*>(bytes);
+                halve_row(state, size, row);
+                model.multiply_halves(row, room, 1, step.matrix, gates, gates_room, 0, step.matrix.panels);
+            } else if (step.matrix.floats == nullptr) {
                 float scale;
                 int32_t zero;
                 round_row(state, size, bytes, &scale, &zero);
@@ -255,7 +264,7 @@ static inline void do_step(const Model& model, const Step& step, Workspace& work
         case NORM: return add_and_norm(model, step, work);
         case POOL: return pool(step, work);
         case UNFOLD: return unfold(step, work);
-        case LSTM: return lstm(step, work);
+        case LSTM: return lstm(model, step, work);
         case BAG: return bag(step, work);
         case TAKE: return take(step, work);
         case DROP: return drop(step, work);
@@ -284,4 +293,4 @@ static void run(const Model& model, Workspace& work) {
 
 static void activate_all(float* values, int64_t count, int64_t activation) { activate(values, count, activation); }
 
-const Kernels KERNELS = {run, round_rows, multiply_integers, multiply_floats, activate_all};
+const Kernels KERNELS = {run, round_rows, multiply_integers, multiply_floats, multiply_halves, activate_all};

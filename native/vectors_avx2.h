@@ -93,6 +93,26 @@ static inline void unpack(const uint8_t* from, Integers& first, Integers& second
     first = _mm256_sub_epi8(_mm256_and_si256(both, lower), eight);
     second = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), lower), eight);
 }
+static inline Floats load_halves(const uint16_t* from) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+static inline void store_halves(uint16_t* to, Floats x) {  // to the nearest, ties to even
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i last = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(last, _mm256_set1_epi32(0x7FFF))), 16);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+}
+// sums + two products of bf16 in each lane, the upper halves' first.
+static inline Floats dot_halves(Floats sums, Ints inputs, Integers weights) {
+    const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+    sums = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(inputs, upper)),
+                           _mm256_castsi256_ps(_mm256_and_si256(weights, upper)), sums);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(inputs, 16)),
+                           _mm256_castsi256_ps(_mm256_slli_epi32(weights, 16)), sums);
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     if (WIDE) {  // inputs and weights 0 and 2 of four, then 1 and 3, as 16 bits

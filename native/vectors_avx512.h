@@ -75,6 +75,28 @@ static inline void unpack(const uint8_t* from, Integers& first, Integers& second
     first = _mm512_ternarylogic_epi32(_mm512_slli_epi16(both, 4), upper, sign, 0x6A);  // (a & b) ^ c
     second = _mm512_ternarylogic_epi32(both, upper, sign, 0x6A);
 }
+static inline Floats load_halves(const uint16_t* from) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+static inline void store_halves(uint16_t* to, Floats x) {  // to the nearest, ties to even
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i last = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7FFF)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+// sums + two products of bf16 in each lane, the upper halves' first.
+static inline Floats dot_halves(Floats sums, Ints inputs, Integers weights) {
+#ifdef __AVX512BF16__
+    return _mm512_dpbf16_ps(sums, (__m512bh)inputs, (__m512bh)weights);
+#else
+    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+    sums = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(inputs, upper)),
+                           _mm512_castsi512_ps(_mm512_and_si512(weights, upper)), sums);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(inputs, 16)),
+                           _mm512_castsi512_ps(_mm512_slli_epi32(weights, 16)), sums);
+#endif
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     return _mm512_dpbusd_epi32(sums, inputs, weights);

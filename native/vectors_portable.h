@@ -83,6 +83,23 @@ static inline void unpack(const uint8_t* from, Integers& first, Integers& second
     first = (Integers)((both & 15) - 8);
     second = (Integers)((both >> 4) - 8);
 }
+static inline Floats load_halves(const uint16_t* from) {
+    return (Floats)(Ints{from[0], from[1], from[2], from[3]} << 16);
+}
+static inline void store_halves(uint16_t* to, Floats x) {  // to the nearest, ties to even
+    for (int lane = 0; lane < WIDTH; ++lane) {
+        const float value = x[lane];
+        uint32_t bits;
+        __builtin_memcpy(&bits, &value, sizeof bits);
+        to[lane] = static_cast<uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+    }
+}
+// sums + two products of bf16 in each lane, the upper halves' first.
+static inline Floats dot_halves(Floats sums, Ints inputs, Integers weights) {
+    const Ints upper = splat_int(static_cast<int32_t>(0xFFFF0000u)), pairs = (Ints)weights;
+    sums = fma((Floats)(inputs & upper), (Floats)(pairs & upper), sums);
+    return fma((Floats)(inputs << 16), (Floats)(pairs << 16), sums);
+}
 template <bool WIDE>
 static inline Ints dot(Ints sums, Ints inputs, Integers weights) {
     // Inputs and weights 0 and 2 of four, then 1 and 3; a product fits into 16 bits, its neighbour's sum does not.

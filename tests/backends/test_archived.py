@@ -34,6 +34,7 @@ RECIPES = {
     [
         *((Eager(), recipe) for recipe in ("fp32", "dynamic")),
         *((Native(), recipe) for recipe in ("fp32", "dynamic", "fp32 tables")),
+        (Native("bf16"), "fp32"),
         *((OnnxRuntime(), recipe) for recipe in RECIPES),
     ],
     ids=lambda value: getattr(value, "name", value),

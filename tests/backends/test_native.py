@@ -1,5 +1,6 @@
 """millis' own runtime: whole models of every architecture against eager, on every instruction set; what it refuses."""
 
+import copy
 import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -40,8 +41,8 @@ def instructions(request, monkeypatch):
     return request.param
 
 
-def session(model, folder, quantization=None, pairs=False, threads=1):
-    Native().write(model, folder, signature_of(model, pairs), quantization)
+def session(model, folder, quantization=None, pairs=False, threads=1, precision="fp32"):
+    Native(precision).write(model, folder, signature_of(model, pairs), quantization)
     return PlanSession(file.read(folder / FILE_NAME), threads)
 
 
@@ -53,6 +54,41 @@ def test_every_architecture_answers_as_eager(kind, tmp_path):
     for seed, (count, length) in enumerate([(1, 1), (1, 7), (1, LONGEST), (3, 5), (40, 9)]):
         features = batch(seed, count, length)
         agree(native(features), eager(model, features), features, model.spec.outputs)
+
+
+def halved(model):
+    """A copy whose linear layers and tables are bf16's numbers, and whose linear layers read such."""
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            layer.weight = nn.Parameter(layer.weight.detach().bfloat16().float())
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(lambda _, read: read[0].bfloat16().float())
+    return model
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_architecture_in_bf16(kind, tmp_path):
+    model = transformer(kind)
+    native = session(model, tmp_path, precision="bf16")
+    assert {tensor.dtype for tensor in file.read(tmp_path / FILE_NAME).plan.tensors} == {"f4", "u2"}
+    for seed, (count, length) in enumerate([(1, 1), (1, 7), (3, 5)]):
+        features = batch(seed, count, length)
+        expected = eager(halved(model), features)
+        agree(native(features), expected, features, model.spec.outputs, tolerance=3e-3)  # sums may end beside a half
+
+
+def test_bf16_is_of_half_the_bytes_and_not_of_integers(tmp_path):
+    model = transformer("bert", hidden=64)
+    session(model, tmp_path)
+    whole = (tmp_path / FILE_NAME).stat().st_size
+    session(model, tmp_path, precision="bf16")
+    assert (tmp_path / FILE_NAME).stat().st_size < 0.6 * whole
+    with pytest.raises(MillisError, match=r"got backend.precision=bf16 and quantization int8: .* quantization=none$"):
+        Native("bf16").write(model, tmp_path, signature_of(model), DYNAMIC)
+    with pytest.raises(MillisError, match=r"backend.precision='bf8' is not supported by native: expected one of fp32"):
+        Native("bf8")
 
 
 SHAPES = {
@@ -111,14 +147,15 @@ def test_random_models_answer_as_eager(tmp_path, data):
 
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize("kind", SMALL)
-@pytest.mark.parametrize("quantization", [None, DYNAMIC, BLOCKS], ids=["fp32", "int8", "int4"])
-def test_small_families(kind, quantization, tmp_path):
+@pytest.mark.parametrize("stored", ["fp32", "bf16", "int8", "int4"])
+def test_small_families(kind, stored, tmp_path):
     model = spread(build(read(SMALL[kind])))
-    native = session(model, tmp_path, quantization)
+    precision = "bf16" if stored == "bf16" else "fp32"
+    native = session(model, tmp_path, {"int8": DYNAMIC, "int4": BLOCKS}.get(stored), precision=precision)
     for seed, (count, length) in enumerate([(1, 1), (1, 9), (5, 7)]):
         features = batch(seed, count, length)
         outputs, expected = model.spec.outputs, eager(model, features)
-        tolerance = {None: 2e-5, DYNAMIC: 0.05, BLOCKS: 0.3}[quantization]
+        tolerance = {"fp32": 2e-5, "bf16": 0.03, "int8": 0.05, "int4": 0.3}[stored]
         agree(native(features), expected, features, outputs, tolerance)
 
 

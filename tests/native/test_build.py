@@ -48,9 +48,12 @@ def test_a_compiler_that_fails_leaves_nothing(builder, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+ALL_KERNELS = {"portable", "avx2", "avx512", "avx512_bf16"}
+
+
 @pytest.mark.parametrize(
     ("machine", "kernels"),
-    [("x86_64", {"portable", "avx2", "avx512"}), ("AMD64", {"portable", "avx2", "avx512"}), ("arm64", {"portable"})],
+    [("x86_64", ALL_KERNELS), ("AMD64", ALL_KERNELS), ("arm64", {"portable"})],
 )
 def test_kernels_of_the_machines_own_kind(builder, monkeypatch, machine, kernels):
     monkeypatch.setattr(builder.platform, "machine", lambda: machine)

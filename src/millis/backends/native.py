@@ -6,17 +6,20 @@ mapped into memory and computed with where it lies. Why own kernels, and what th
 int8: weights on symmetric grids, a scale for each output; what enters a product is rounded row by row, each token by
 itself, to 8 bits with a zero point; sums are exact. Weights of 4 bits have a scale for each block of an output's
 inputs. Tables have 8 bits and a scale for each row. Attention, norms and activations are fp32.
+
+bf16: weights, tables, and what enters a product, of half the bytes; products are exact, sums fp32.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from millis import backends
 from millis.backends.plan import file, library
 from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.plan.steps import Precision
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
 from millis.models.outputs import writes
@@ -45,10 +48,23 @@ COMPUTED = (
 
 @dataclass(frozen=True)
 class Native:
-    """Writes a module's weights, and the steps that use them, for `load`. Takes no options."""
+    """Writes a module's weights, and the steps that use them, for `load`.
+
+    Args:
+        precision: Of weights and products, where nothing is quantized: `fp32`, or `bf16`, half the bytes; faster where
+            reading weights is what takes time, and on processors that multiply in it (AVX-512 BF16).
+
+    Raises:
+        MillisError: another precision.
+    """
 
     name = "native"
     traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)
+
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        backends.one_of(self.name, "precision", self.precision, get_args(Precision))
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -75,7 +91,7 @@ class Native:
         self._check(quantization)
         from millis.backends.plan.export import export
 
-        return export(model, folder / FILE_NAME, signature, quantization, calibration)
+        return export(model, folder / FILE_NAME, signature, quantization, calibration, self.precision)
 
     def write_segments(
         self,
@@ -93,7 +109,7 @@ class Native:
         self._check(quantization)
         from millis.backends.plan.export import export_segments
 
-        return export_segments(model, folder, signature, quantization, calibration)
+        return export_segments(model, folder, signature, quantization, calibration, self.precision)
 
     def arithmetic(self, quantization: "Quantization") -> "Arithmetic":
         """What training has to imitate.
@@ -109,8 +125,14 @@ class Native:
     def _check(self, quantization: "Quantization | None") -> None:
         if lacking := self.missing():
             raise MillisError(f"backend=native: {lacking}. Or use backend=onnxruntime")
-        if quantization is not None:
-            _check_computed(quantization)
+        if quantization is None:
+            return
+        _check_computed(quantization)
+        if self.precision != "fp32":
+            raise MillisError(
+                f"backend=native got backend.precision={self.precision} and quantization {quantization.describe()}: "
+                "products are of one or the other. Set backend.precision=fp32, or quantization=none"
+            )
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:

@@ -43,8 +43,8 @@ SHAPES = {
 }  # fmt: skip
 
 
-def session(model, folder, integers=None):
-    return PlanDecoder(planned(model, folder / "model.plan", integers))
+def session(model, folder, integers=None, precision="fp32"):
+    return PlanDecoder(planned(model, folder / "model.plan", integers, precision))
 
 
 def close(found, expected, tolerance=2e-5):
@@ -94,11 +94,15 @@ def test_what_is_written_greedily_is_what_transformers_write(tmp_path):
 
 
 @pytest.mark.usefixtures("instructions")
-@pytest.mark.parametrize("integers", [None, INTEGERS, Integers(7, True, (), 32)], ids=["fp32", "int8", "int4"])
+@pytest.mark.parametrize(
+    ("integers", "precision"),
+    [(None, "fp32"), (None, "bf16"), (INTEGERS, "fp32"), (Integers(7, True, (), 32), "fp32")],
+    ids=["fp32", "bf16", "int8", "int4"],
+)
 @pytest.mark.parametrize("size", [16, 10])
-def test_pieces_say_what_the_whole_says(size, integers, tmp_path):
+def test_pieces_say_what_the_whole_says(size, integers, precision, tmp_path):
     """To the last bit: every row is computed by itself, and no sum depends on how many rows there are."""
-    native, ids = session(writer(size=size), tmp_path, integers), tokens(2, 150)
+    native, ids = session(writer(size=size), tmp_path, integers, precision), tokens(2, 150)
     whole = native(Features(ids[None], np.ones((1, 150), np.int64), None))[0][0]
     for piece in (1, 7, 32, 149):
         text = native.begin(150)
@@ -163,6 +167,22 @@ def test_integers_are_those_that_are_described(tied, tmp_path):
             module.register_forward_pre_hook(lambda _, given: (rounded_rows(given[0]),))
     expected = after_each(model, ids)
     # Another order of a sum may turn a rounding; that is far less than what rounding does at all.
+    assert np.abs(found - expected).mean() < 0.2 * np.abs(plain - expected).mean()
+
+
+@pytest.mark.usefixtures("instructions")
+@pytest.mark.parametrize("tied", [True, False])
+def test_bf16_is_that_of_torch(tied, tmp_path):
+    model, ids = writer(hidden=47, size=16, tied=tied), tokens(0, 60)
+    plain, mapped = after_each(model, ids), planned(model, tmp_path / "model.plan", precision="bf16")
+    assert (mapped.plan.steps[0].matrix is not None) == tied
+    found = PlanDecoder(mapped).begin(60).read(ids, every=True)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding | nn.Linear):
+            module.weight.data.copy_(module.weight.bfloat16())
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(lambda _, given: given[0].bfloat16().float())
+    expected = after_each(model, ids)
     assert np.abs(found - expected).mean() < 0.2 * np.abs(plain - expected).mean()
 
 

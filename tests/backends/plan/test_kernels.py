@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -158,6 +159,35 @@ def test_products_of_floats(number, sizes, seed, biased):
     )  # fmt: skip
     expected = given.astype(np.float64) @ weights.T.astype(np.float64) + (0 if bias is None else bias)
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def multiply_halves(number, emulated, rows, weights, inputs, bias, outputs):
+    """Rows [M, padded inputs] of bf16 times packed weights of bf16; results [M, outputs]."""
+    count, stride = rows.shape
+    results = np.full((count, packing.padded(outputs) + 16), np.nan, np.float32)
+    library.load().millis_multiply_halves(
+        number, emulated, at(rows), stride, count, inputs, outputs, at(weights), at(bias), at(results),
+        results.shape[1],
+    )  # fmt: skip
+    return results[:, :outputs]
+
+
+@RUNS
+@given(SIZES, SEEDS, st.booleans())
+def test_products_of_bf16_by_the_instruction_and_without_it(number, sizes, seed, emulated):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    values, weights = (torch.from_numpy(chance.normal(size=(n, inputs))).bfloat16() for n in (rows, outputs))
+    bias = chance.normal(size=outputs).astype(np.float32)
+    given = np.full((rows, packing.padded(inputs, 64)), 0x7FC0, np.uint16)  # what pads a row is no number
+    given[:, : packing.padded(inputs, 2)] = 0
+    given[:, :inputs] = packing.halves(values.float().numpy())
+    packed = packing.half_panels(weights.float().numpy())
+    found = multiply_halves(number, emulated, given, packed, inputs, packing.row(bias), outputs)
+    expected = values.double().numpy() @ weights.double().numpy().T + bias
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+    alone = multiply_halves(number, emulated, given[-1:], packed, inputs, packing.row(bias), outputs)
+    assert np.array_equal(alone[0], found[-1])  # whatever rows there are beside
 
 
 def round_rows(number, values, width):

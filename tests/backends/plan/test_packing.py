@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from millis.backends.plan import packing
 
@@ -31,6 +34,25 @@ def test_one_scale_and_seven_bits():
     values, scales = packing.rounded(np.array([[0.64, 0.32], [0.01, 0.0]], np.float32), 64, per_channel=False)
     assert scales == pytest.approx([0.01])
     assert values.tolist() == [[64, 32], [1, 0]]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_bf16_is_torch_s(seed):
+    bits = np.random.default_rng(seed).integers(0, 2**32, 50, np.uint64).astype(np.uint32)
+    values = bits.view(np.float32)
+    values = values[np.isfinite(values)]
+    expected = torch.from_numpy(values.copy()).bfloat16().view(torch.int16).numpy().view(np.uint16)
+    assert np.array_equal(packing.halves(values), expected)
+
+
+def test_bf16_lies_two_inputs_of_an_output_side_by_side():
+    weights = np.arange(17 * 3, dtype=np.float32).reshape(17, 3)
+    packed = packing.half_panels(weights)
+    assert packed.shape == (2, 2, 16, 2)
+    whole = (packed.astype(np.uint32) << 16).view(np.float32)
+    assert whole[0, 0, 5].tolist() == [15, 16]
+    assert whole[0, 1, 5].tolist() == [17, 0]
+    assert whole[1, 0, :2].tolist() == [[48, 49], [0, 0]]
 
 
 def test_rows_are_padded_with_zeros():

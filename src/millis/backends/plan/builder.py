@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from millis.backends.plan import file, packing, steps
 from millis.backends.plan.slots import reused
-from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Slot, Step, Table
+from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Precision, Slot, Step, Table
 from millis.errors import MillisError
 from millis.models.low_rank import LowRankLinear
 from millis.quantization.parameters import Parameters
@@ -53,11 +53,14 @@ class Builder:
     Args:
         model: Whose layers go into it, by name.
         outputs: Of the model.
-        integers: None leaves all of it fp32.
+        integers: None makes none.
+        precision: Of what does not become integers: `fp32` or `bf16`.
     """
 
-    def __init__(self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None) -> None:
-        self._integers = integers
+    def __init__(
+        self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None, precision: Precision = "fp32"
+    ) -> None:
+        self._integers, self._precision = integers, precision
         self._trained: Parameters = getattr(model, "quantization", {})
         self._names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
         self._outputs = [Slot(output.per, output.width) for output in outputs]
@@ -113,10 +116,11 @@ class Builder:
         name, values = self.name(layer), floats(layer.weight)
         count, width = values.shape
         if not self.rounds(layer):
-            return Table(count, width, "fp32", self.tensor(f"{name}.weight", packing.table_rows(values)))
+            rows = packing.table_rows(packing.halves(values) if self._precision == "bf16" else values)
+            return Table(count, width, self._precision, self.tensor(f"{name}.weight", rows))
         rounded = self._rounded(f"{name}.weight", values, HIGH)
-        rows = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
-        return Table(count, width, "int8", rows, self.tensor(f"{name}.scales", rounded.scales))
+        place = self.tensor(f"{name}.weight", packing.table_rows(rounded.values))
+        return Table(count, width, "int8", place, self.tensor(f"{name}.scales", rounded.scales))
 
     def shares(self, table: nn.Embedding, layer: nn.Linear) -> bool:
         """Whether one matrix serves as both: their weight is one, and so is its grid."""
@@ -195,11 +199,12 @@ class Builder:
     def _packed(
         self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, grid: Integers | None
     ) -> Matrix:
-        """Weights by their names, one below the other, in integers or in fp32."""
+        """Weights by their names, one below the other, in integers or in what else is computed in."""
         weights = np.concatenate([*parts.values()])
         outputs, inputs = weights.shape
         if grid is None:
-            place, scales = self.tensor(f"{name}.weight", packing.panels(weights)), None
+            packed = packing.half_panels(weights) if self._precision == "bf16" else packing.panels(weights)
+            place, scales = self.tensor(f"{name}.weight", packed), None
         elif grid.block is not None:
             return self._blocks(name, parts, bias, grid.block)
         else:
@@ -209,7 +214,7 @@ class Builder:
             place = self.tensor(f"{name}.weight", packing.integer_panels(values))
             scales = self.tensor(f"{name}.scales", packing.row(steps_of))
         biased = None if bias is None else self.tensor(f"{name}.bias", packing.row(bias))
-        return Matrix(inputs, outputs, "fp32" if grid is None else "int8", place, scales, biased)
+        return Matrix(inputs, outputs, self._precision if grid is None else "int8", place, scales, biased)
 
     def _blocks(
         self, name: str, parts: Mapping[str, packing.Floats], bias: packing.Floats | None, block: int

@@ -13,6 +13,7 @@ from millis.backends.plan.encoder import build_segment
 from millis.backends.plan.families import build
 from millis.backends.plan.refused import INSTEAD, refusal
 from millis.backends.plan.session import PlanSegment, PlanSession
+from millis.backends.plan.steps import Precision
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.tracing import SHAPES, agree, difference, every, example
 from millis.errors import MillisError
@@ -34,6 +35,7 @@ def export(
     signature: Signature,
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
+    precision: Precision = "fp32",
 ) -> tuple[str, ...]:
     """Write the plan of `model` to `path`.
 
@@ -43,6 +45,7 @@ def export(
         signature: What the model takes and gives.
         quantization: What becomes integers; or None.
         calibration: Texts, where `quantization` needs them.
+        precision: Of weights and products, where nothing becomes integers.
 
     Returns:
         What a reader of the record should know, a sentence each.
@@ -50,7 +53,7 @@ def export(
     Raises:
         MillisError: a model that has no plan, or a plan that does not compute what the module does.
     """
-    if quantization is None:
+    if quantization is None and precision == "fp32":
         _write(model, path, None)
         if fault := difference(model, PlanSession(file.read(path)), signature):
             raise MillisError(f"backend=native does not compute what the model does: {fault}. {INSTEAD}")
@@ -58,7 +61,7 @@ def export(
     prepared, integers, notes = _prepared(model, quantization, calibration)
     with scratch(fp32_bytes(model)) as place:  # the steps, before any of it is rounded
         export(prepared, place / path.name, signature, None)
-    _write(prepared, path, integers)
+    _write(prepared, path, integers, precision)
     return notes
 
 
@@ -68,27 +71,30 @@ def export_segments(
     signature: Signature,
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
+    precision: Precision = "fp32",
 ) -> tuple[str, ...]:
     """Write one plan a segment into `folder`; as `export` else.
 
     Raises:
         MillisError: as `export`.
     """
-    if quantization is None:
+    if quantization is None and precision == "fp32":
         _write_segments(model, folder, None)
         _check_segments(model, folder, signature)
         return ()
     prepared, integers, notes = _prepared(model, quantization, calibration)
     with scratch(fp32_bytes(model)) as place:
         export_segments(prepared, place, signature, None)
-    _write_segments(prepared, folder, integers)
+    _write_segments(prepared, folder, integers, precision)
     return notes
 
 
 def _prepared(
-    model: nn.Module, quantization: Quantization, calibration: Sequence[Features]
-) -> tuple[Any, Integers, tuple[str, ...]]:
+    model: nn.Module, quantization: Quantization | None, calibration: Sequence[Features]
+) -> tuple[Any, Integers | None, tuple[str, ...]]:
     """The model, what of it becomes integers, and what a reader should know."""
+    if quantization is None:
+        return model, None, ()
     computed = arithmetic(quantization)
     prepared = prepare(model, quantization, computed, calibration)
     kept = [*prepared.kept]
@@ -103,19 +109,19 @@ def _prepared(
     return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 
-def _write(model: nn.Module, path: Path, integers: Integers | None) -> None:
+def _write(model: nn.Module, path: Path, integers: Integers | None, precision: Precision = "fp32") -> None:
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Spec):
         raise refusal(f"a model of class {type(model).__name__}")
-    builder = Builder(model, spec.outputs, integers)
+    builder = Builder(model, spec.outputs, integers, precision)
     build(model, builder)
     builder.write(path)
 
 
-def _write_segments(model: Transformer, folder: Path, integers: Integers | None) -> None:
+def _write_segments(model: Transformer, folder: Path, integers: Integers | None, precision: Precision = "fp32") -> None:
     states = Output("states", "token", model.encoder.config.hidden_size)
     for position, span in enumerate(spans(model.spec)):
-        builder = Builder(model, [*model.spec.outputs, states], integers)
+        builder = Builder(model, [*model.spec.outputs, states], integers, precision)
         build_segment(model, span, builder)
         builder.write(file.segment_path(folder, position))
 

@@ -50,6 +50,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
             ctypes.c_int, _BYTES, _COUNT, _FLOATS, ctypes.c_void_p, *[_COUNT] * 4, _BYTES, *[_FLOATS] * 4, _COUNT,
         ],
     ),
+    "millis_multiply_halves": (
+        None,
+        [ctypes.c_int, ctypes.c_int, _BYTES, _COUNT, *[_COUNT] * 3, _BYTES, _FLOATS, _FLOATS, _COUNT],
+    ),
     "millis_activate": (None, [ctypes.c_int, _FLOATS, _COUNT, _COUNT]),
 }  # fmt: skip
 

@@ -1,9 +1,9 @@
 """Weights as the kernels read them.
 
-A matrix [O, I] lies in panels of 16 outputs, zeros where O is no multiple: fp32 as [panels, I, 16]; integers, four
-inputs of one output side by side, as [panels, I / 4, 16, 4], which every instruction set reads in order; those of 4
-bits two a byte, as [panels, I / 8, 16, 4], with scales [panels, blocks, 16]. Rows of tables, biases and norms are
-padded with zeros to a multiple of 16.
+A matrix [O, I] lies in panels of 16 outputs, zeros where O is no multiple: fp32 as [panels, I, 16]; bf16, two inputs of
+one output side by side, as [panels, I / 2, 16, 2]; integers, four of them, as [panels, I / 4, 16, 4], which every
+instruction set reads in order; those of 4 bits two a byte, as [panels, I / 8, 16, 4], with scales [panels, blocks, 16].
+Rows of tables, biases and norms are padded with zeros to a multiple of 16.
 
 Integers are symmetric, s = max|w| / high of each output, or of the whole matrix; a table's rows have a scale each.
 """
@@ -19,6 +19,7 @@ PANEL = 16
 TINY = float(np.finfo(np.float32).tiny)
 
 Floats = NDArray[np.float32]
+Halves = NDArray[np.uint16]
 
 
 class Integers(NamedTuple):
@@ -63,6 +64,20 @@ def panels(weights: Floats) -> Floats:
     full = np.zeros((padded(outputs), inputs), np.float32)
     full[:outputs] = weights
     return np.ascontiguousarray(full.reshape(-1, PANEL, inputs).transpose(0, 2, 1))
+
+
+def halves(values: Floats) -> Halves:
+    """bf16, to the nearest, ties to even: the upper half of each number's bits."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def half_panels(weights: Floats) -> Halves:
+    """fp32 [O, I] → bf16 [panels, I / 2, 16, 2]."""
+    outputs, inputs = weights.shape
+    full = np.zeros((padded(outputs), padded(inputs, 2)), np.uint16)
+    full[:outputs, :inputs] = halves(weights)
+    return np.ascontiguousarray(full.reshape(-1, PANEL, padded(inputs, 2) // 2, 2).transpose(0, 2, 1, 3))
 
 
 def integer_panels(values: NDArray[np.int8]) -> NDArray[np.int8]:

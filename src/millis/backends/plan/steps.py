@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 Size = Annotated[int, Meta(ge=1, le=2**24)]
 Place = Annotated[int, Meta(ge=0, le=2**24)]
 Per = Literal["token", "text"]
-Kind = Literal["fp32", "int8"]
+Precision = Literal["fp32", "bf16"]
+Kind = Precision | Literal["int8"]
 Activation = Literal["none", "gelu", "gelu_tanh", "relu", "tanh", "silu"]
 Pooling = Literal["mean", "first", "maximum"]
-DTYPES = {"f4": 4, "i1": 1}  # name in NumPy, little-endian → bytes
+DTYPES = {"f4": 4, "u2": 2, "i1": 1}  # name in NumPy, little-endian → bytes
 
 
 class Tensor(Struct, frozen=True):
@@ -29,7 +30,7 @@ class Tensor(Struct, frozen=True):
     """
 
     name: Annotated[str, Meta(max_length=500)]
-    dtype: Literal["f4", "i1"]
+    dtype: Literal["f4", "u2", "i1"]
     shape: Annotated[list[Size], Meta(min_length=1, max_length=4)]
     offset: Annotated[int, Meta(ge=0, le=2**53)]
 

@@ -24,7 +24,9 @@ KINDS: tuple[type[Any], ...] = (
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
-MATRICES = ("fp32", "int8", "int4")
+MATRICES = ("fp32", "int8", "int4", "bf16")
+TABLES = ("fp32", "int8", "bf16")
+DTYPE = {"fp32": "f4", "bf16": "u2", "int8": "i1", "int4": "i1"}
 
 
 def words(mapped: Mapped) -> NDArray[np.int64]:
@@ -74,10 +76,13 @@ class _Writer:
         if matrix is None:
             return [0, 0, 0, 0, NONE, NONE, NONE]
         channels, kind, block = padded(matrix.outputs), MATRICES.index(matrix.kind), 0
-        if kind and matrix.scales is None:
+        integers = matrix.kind in ("int8", "int4")
+        if integers and matrix.scales is None:
             raise self._wrong("a matrix of integers lacks its scales")
         rows, scales = matrix.inputs, 1
-        if matrix.kind == "int8":
+        if matrix.kind == "bf16":
+            rows = padded(matrix.inputs, 2)
+        elif matrix.kind == "int8":
             rows = padded(matrix.inputs, 4)
         elif matrix.kind == "int4":
             block = matrix.block or 0
@@ -89,8 +94,8 @@ class _Writer:
             matrix.outputs,
             kind,
             block,
-            self._offset(matrix.weights, "i1" if kind else "f4", rows * channels),
-            self._offset(matrix.scales if kind else None, "f4", scales * channels),
+            self._offset(matrix.weights, DTYPE[matrix.kind], rows * channels),
+            self._offset(matrix.scales if integers else None, "f4", scales * channels),
             self._offset(matrix.bias, "f4", channels),
         ]
 
@@ -103,8 +108,8 @@ class _Writer:
         return [
             table.rows,
             table.width,
-            integers,
-            self._offset(table.values, "i1" if integers else "f4", table.rows * padded(table.width)),
+            TABLES.index(table.kind),
+            self._offset(table.values, DTYPE[table.kind], table.rows * padded(table.width)),
             self._offset(table.scales if integers else None, "f4", table.rows),
         ]
 
