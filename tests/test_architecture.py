@@ -27,6 +27,7 @@ ORDER = [
     {"sweep", "report", "tracking"},
     {"benchmark"},
     {"server"},
+    {"applications"},
     {"serving"},
     {"backends"},
     {"training"},
@@ -50,6 +51,7 @@ WITHOUT_TRAINING = {
     "backends",
     "serving",
     "server",
+    "applications",
     "benchmark",
     "sweep",
     "report",
@@ -221,6 +223,7 @@ def calls(paths: list[Path], *names: str) -> set[tuple[str, str]]:
 def test_the_pipeline_asks_methods_what_they_are_and_looks_at_no_class():
     """Of traits (`millis.traits`), not of classes, follows what is done with a method; these are data."""
     assert calls(PIPELINE, "isinstance", "issubclass", "hasattr", "type") == {
+        ("application.py", "isinstance(outcome, one.Compressed)"),
         ("compress.py", "isinstance(outcome, Skipped)"),
         ("forecast.py", "isinstance(kept, int)"),
         ("forecast.py", "isinstance(value, float)"),

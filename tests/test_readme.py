@@ -50,6 +50,11 @@ TINY_DECODER = [
 ]  # fmt: skip
 WITH_MODEL = ("train", "compress", "sweep")
 SMALL = {"train": FAST, "compress": FAST, "sweep": [*FAST, "study.n_trials=1"]}
+SMALL["build"] = [
+    "logger=none",
+    f"every_part={json.dumps(['debug=fast', *TINY_MODEL])}",
+    *(f"benchmark.{one}" for one in ("rounds=2", "processes=1", "requests=3", "warmup_seconds=0.2", "quantile=null")),
+]
 SMALL["agent"] = SMALL["serve"] = ["port=0"]
 SMALL["benchmark"] = [
     "data.limit=64",

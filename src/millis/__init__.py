@@ -16,7 +16,7 @@ _HOMES = {
     "compress": "millis.functions",
     "search": "millis.functions",
     "measure": "millis.functions",
-    "load": "millis.serving.runner",
+    "load": "millis.applications.runner",
     "serve": "millis.server.supervisor",
     "read_records": "millis.record",
     "Record": "millis.record",

@@ -9,12 +9,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from millis.applications.runner import load
 from millis.cli.hydra_app import composed, launch, settled, split
+from millis.pipeline.application import Built
 from millis.pipeline.compress import Skipped
 from millis.record import Record, read_records
-from millis.serving.runner import load
 
-__all__ = ["benchmark", "cascade", "compress", "load", "read_records", "report", "sweep", "train"]
+__all__ = ["benchmark", "build", "cascade", "compress", "load", "read_records", "report", "sweep", "train"]
 
 
 def train(*overrides: str) -> Record:
@@ -33,6 +34,12 @@ def benchmark(*overrides: str) -> list[Record]:
     """Measure artifacts side by side: `benchmark("artifacts=[a,b]")`."""
     records: list[Record] = _call("benchmark", overrides)
     return records
+
+
+def build(*overrides: str) -> Built:
+    """Make an application: `build("app=customer_service")`; `load(build(...).folder)` answers."""
+    built: Built = _call("build", overrides)
+    return built
 
 
 def cascade(*overrides: str) -> list[Record]:

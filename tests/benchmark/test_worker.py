@@ -58,8 +58,8 @@ def test_a_batch_is_of_different_texts():
 
 
 def test_it_says_that_it_is_alive_after_each_length_and_each_pass():
-    runner = SimpleNamespace(request=itself, tokenize=lambda text: SimpleNamespace(ids=text.split()))
-    runner.stages = (("tokenize", runner.tokenize), ("decode", lambda encoding: encoding))
+    runner = SimpleNamespace(request=itself, shape=lambda text: (len(text.split()),))
+    runner.stages = (("tokenize", str.split), ("decode", lambda encoding: encoding))
     signs = []
     timer = worker._Timer(runner, alive=lambda: signs.append(1))
     timer.remember(["a", "a a", "b b", "a a a"])
@@ -86,7 +86,7 @@ def test_what_a_command_has_let_through_is_loaded_as_trusted(monkeypatch):
         loaded.append((artifact, threads, trust_code))
         raise MillisError("that was all")
 
-    monkeypatch.setattr(runner, "load", load)
+    monkeypatch.setattr("millis.applications.runner.load", load)
     monkeypatch.setattr(worker.os, "dup", lambda _: os.open(os.devnull, os.O_WRONLY))
     monkeypatch.setattr(worker.os, "dup2", lambda *_: None)
     worker.main(["folder", "2", ""])

@@ -55,7 +55,11 @@ def test_a_fault_of_one_recipe(arguments, message):
 @pytest.mark.parametrize(
     ("command", "argument", "taken"),
     [
-        ("benchmark", "logger=none", "millis benchmark takes no 'logger': it is of millis compress, sweep and train"),
+        (
+            "benchmark",
+            "logger=none",
+            "millis benchmark takes no 'logger': it is of millis build, compress, sweep and train",
+        ),
         ("cascade", "debug=fast", "millis cascade takes no 'debug': it is of millis compress, sweep and train"),
     ],
 )

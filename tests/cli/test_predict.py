@@ -8,6 +8,7 @@ from signatures import answering
 
 from millis.cli import predict
 from millis.errors import MillisError
+from millis.serving.about import About
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Label
 from millis.types import Timed
@@ -17,6 +18,8 @@ class Recording:
     """A runner that remembers what it is asked."""
 
     manifest = Manifest("tiny", "", {}, answering("no", "yes"), ("input_ids", "attention_mask"), 8)
+
+    about = About("tiny", "", "2 labels", False, False, 8, 0, "")
 
     def __init__(self):
         self.asked = []

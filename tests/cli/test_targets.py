@@ -53,7 +53,7 @@ def run_compress(tmp_path, monkeypatch, capsys):
 )
 def test_an_override_names_nothing_foreign(run_compress, override, name):
     message = run_compress(override.format(name))
-    assert f"_target_={name}: expected a name within millis.backends, " in message
+    assert f"_target_={name}: expected a name within millis.applications, millis.backends, " in message
     assert message.endswith(f"set the environment variable {TRUSTED}=mypackage\n")
 
 

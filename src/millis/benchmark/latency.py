@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from millis.applications.manifest import bytes_of
 from millis.benchmark.address import check_address
 from millis.benchmark.environment import environment
 from millis.benchmark.isolate import NEW_TOKENS, TIMEOUT_S, Worker
@@ -42,7 +43,6 @@ from millis.cpus import affinity, available_cpus
 from millis.errors import MillisError
 from millis.metrics.rounds import requests_for
 from millis.serving.runner import crowded
-from millis.storage.manifest import open_manifest, size_bytes
 from millis.types import Text
 
 REFERENCE = "the reference"  # what messages call it
@@ -279,8 +279,7 @@ class Bench:
         self.close()
 
     def _start(self, name: str, folder: Path, stack: ExitStack) -> "_Ready":
-        size = size_bytes(open_manifest(folder, verify=False))
-        options = self.options
+        size, options = bytes_of(folder), self.options
         workers = [
             stack.enter_context(
                 Worker(name, folder, self._texts[0], options.threads, self.cpus, options.timeout_s, options.new_tokens)

@@ -29,16 +29,18 @@ from millis.waiting import waited, waited_ns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from millis.serving.one_pass import Runner
     from millis.types import Text
 
 ALIVE = b"\n"  # the line before an answer that may be long in coming
 
 
 class _Timer:
-    """Times requests against one runner. `alive` is called where nothing is timed, every few requests."""
+    """Times requests against one runner, of an artifact or of an application, of which shapes alone are not timed.
 
-    def __init__(self, runner: "Runner", alive: "Callable[[], None]") -> None:
+    `alive` is called where nothing is timed, every few requests.
+    """
+
+    def __init__(self, runner: Any, alive: "Callable[[], None]") -> None:
         self.runner, self.alive = runner, alive
         self.texts: list[Text] = []
         self.guesses = {"accepted": 0, "refused": 0}
@@ -58,7 +60,8 @@ class _Timer:
         self.texts = [self._request(text) for text in texts]
 
     def _request(self, value: Any) -> "Text":
-        return self.runner.request(tuple(value) if isinstance(value, list) else value)
+        asked: Text = self.runner.request(tuple(value) if isinstance(value, list) else value)
+        return asked
 
     def warm(self, window: list[int], tolerance: float, windows: int, seconds: float) -> dict[str, Any]:
         """Run until steady: the medians of the last `windows` passes over `window` lie within `tolerance`.
@@ -74,7 +77,7 @@ class _Timer:
         from statistics import median
         from time import perf_counter
 
-        one_each = {len(self.runner.tokenize(self.texts[i]).ids): i for i in range(len(self.texts))}
+        one_each = {self.runner.shape(self.texts[i]): i for i in range(len(self.texts))}
         end = perf_counter() + seconds
         for position in one_each.values():
             self.stamps([position])
@@ -195,7 +198,7 @@ def main(arguments: list[str]) -> None:
         from millis.errors import MillisError
 
         try:
-            from millis.serving.runner import load
+            from millis.applications.runner import load
 
             timer = _Timer(load(artifact, int(threads), trust_code=True), lambda: _say(answers, ALIVE.decode()))
             _freeze()

@@ -94,6 +94,8 @@ KEYS: dict[str, Any] = {
     "cascade.latency_p50_ms": Amount | None,
     "cascade.latency_p99_ms": Amount | None,
     "cascade.texts": Count,
+    "data.path": str | None,  # build; elsewhere a source takes it
+    "every_part": Sequence[str],
     "effects": Sequence[str],  # report
     "html": str | None,
     "title": str,

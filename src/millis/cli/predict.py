@@ -1,4 +1,4 @@
-"""`millis predict`: an artifact answers texts from arguments, a file or standard input."""
+"""`millis predict`: an artifact or an application answers texts from arguments, a file or standard input."""
 
 import sys
 import time
@@ -9,14 +9,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from millis.applications.runner import ApplicationRunner, load
 from millis.errors import MillisError
 from millis.report.text import wide_console
-from millis.serving.runner import load
 from millis.serving.writer import Reply, Writer
 from millis.tasks.contract import Answer
 from millis.types import Text, Timed
 from millis.units import show
 
+UNHURRIED_MS = 1e9
 ENCODING = "utf-8-sig"  # the byte order mark that some editors write first belongs to no text
 
 
@@ -35,7 +36,9 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
     lines = texts or _lines(cfg)
     if isinstance(runner, Writer) and cfg.deadline_ms is None:
         return [_written(runner, line, console) for line in lines]
-    pairs = "token_type_ids" in runner.manifest.inputs
+    if isinstance(runner, ApplicationRunner):
+        return [_by_step(runner, line, cfg.deadline_ms, console) for line in lines]
+    pairs = runner.about.pairs
     answers: list[Answer | Timed] = []
     for line in lines:
         text = _text(line, pairs)
@@ -55,6 +58,18 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
             soft_wrap=True,
         )
     return answers
+
+
+def _by_step(runner: ApplicationRunner, line: str, deadline_ms: float | None, console: Console) -> Timed:
+    """Print an application's answer, and where the time went."""
+    timed = runner.predict(line, UNHURRIED_MS if deadline_ms is None else deadline_ms)
+    steps = ", ".join(f"{step} {took:.3f}" for step, took in timed.stage_ms.items())
+    said = (
+        f"{show('latency_ms', timed.elapsed_ms):>10}  {timed.answer.text}  {_path(timed) if deadline_ms else ''}{line}"
+    )
+    console.print(said, markup=False, emoji=False, soft_wrap=True)
+    console.print(f"{'':>10}  ms: {steps}", style="dim", soft_wrap=True)
+    return timed
 
 
 def _written(runner: Writer, prompt: str, console: Console) -> Reply:

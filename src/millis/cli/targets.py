@@ -22,8 +22,8 @@ from millis.errors import MillisError
 
 TRUSTED = "MILLIS_TRUSTED_TARGETS"
 PARTS = (
-    "backends", "benchmark", "data", "distillation", "early_exit", "elastic", "factorization", "generation", "models",
-    "pruning", "quantization", "storage", "tasks", "token_pruning", "training",
+    "applications", "backends", "benchmark", "data", "distillation", "early_exit", "elastic", "factorization",
+    "generation", "models", "pruning", "quantization", "storage", "tasks", "token_pruning", "training",
 )  # fmt: skip
 PREFIXES = (
     *(f"millis.{part}" for part in PARTS),

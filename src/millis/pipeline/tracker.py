@@ -1,4 +1,4 @@
-"""What a tracker keeps: a run for each teacher, elastic weights, each recipe and each study.
+"""What a tracker keeps: a run for each teacher, elastic weights, each recipe, study and application.
 
 A recipe's run is opened by the first that has something for it, its training or its outcome, and ends with the recipe.
 """
@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from millis import tracking
 
-TEACHER, ELASTIC, TRIAL, SUMMARY = "teacher", "elastic", "trial", "summary"  # W&B's job types
+TEACHER, ELASTIC, TRIAL, SUMMARY, APPLICATION = "teacher", "elastic", "trial", "summary", "application"
+"""W&B's job types."""
 
 
 @dataclass(frozen=True)

@@ -195,11 +195,12 @@ class Application:
         asked.texts = question.texts if question.text is None else [question.text]  # type: ignore[assignment]
         self._check_texts(asked.texts)
         artifact, until_ns = self._chosen(asked, question.artifact, question.deadline_ms)
+        given = _with_state(artifact, asked.texts, question.state)
         answers = []
         with self.lane.admit(artifact.service, len(asked.texts), until_ns) as place:
             size = artifact.service.slice()
             for start in range(0, len(asked.texts), size):
-                part = asked.texts[start : start + size]
+                part = given[start : start + size]
                 call = partial(_each, artifact, part, asked.arrived_ns, until_ns, place)
                 answers += await place.compute(call, len(part))
         for one in answers:
@@ -271,7 +272,22 @@ def refusal(status: HTTPStatus, text: str, headers: Mapping[str, str] | None = N
     return web.Response(body=encode(Fault(text)), status=status, content_type=JSON, headers=headers)
 
 
-def _each(artifact: Artifact, texts: list[Text], arrived_ns: int, until_ns: int, place: Ticket) -> list[Any]:
+def _with_state(artifact: Artifact, texts: list[Text], state: dict[str, Any] | None) -> list[Any]:
+    """The texts as they are; one that comes with a state as a pair of both.
+
+    Raises:
+        MillisError: whom it is for keeps none, or there are several texts.
+    """
+    if state is None:
+        return list(texts)
+    if not artifact.keeps_state:
+        raise MillisError(f"artifact {artifact.name!r} keeps no state: leave `state` out")
+    if len(texts) != 1 or not isinstance(texts[0], str):
+        raise MillisError("a state comes with one text: send several texts one after the other")
+    return [(texts[0], state)]
+
+
+def _each(artifact: Artifact, texts: list[Any], arrived_ns: int, until_ns: int, place: Ticket) -> list[Any]:
     """The answers, for as long as somebody waits for them."""
     return [artifact.answer(text, arrived_ns, until_ns, lambda _: not place.is_left) for text in texts]
 

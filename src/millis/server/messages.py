@@ -19,6 +19,9 @@ class Question(Struct, forbid_unknown_fields=True, omit_defaults=True):
     texts: list[Input] | None = None
     artifact: Named | None = None
     deadline_ms: Milliseconds | None = None
+    state: Annotated[
+        dict[str, Any] | None, Meta(description="Of an application: what its last answer gave as `state`; with `text`.")
+    ] = None
 
 
 class Prompt(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -64,6 +67,7 @@ class Served(Struct):
     answers: Annotated[str, Meta(description="What it answers.")]
     writes: Annotated[bool, Meta(description="Whether it answers with text, token by token.")]
     pairs: Annotated[bool, Meta(description="Whether it may be asked about pairs of texts.")]
+    state: Annotated[bool, Meta(description="Whether a request may bring a state.")]
     size_bytes: int
     fingerprint: Annotated[str, Meta(description="Of what it was made of.")]
     service_ms: Annotated[float, Meta(description="What a request takes, as measured here.")]

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
+from millis.applications.runner import load
 from millis.errors import MillisError
 from millis.server.lane import ServiceTime
 from millis.server.messages import Answer, Served, jsonable
 from millis.server.settings import Settings
-from millis.serving.runner import load
 from millis.serving.writer import Writer
-from millis.storage.manifest import size_bytes
-from millis.types import Text, Timed
+from millis.types import Timed
 
 WARM_MS = 300.0  # of requests before the first one: caches, memory plans, and what a request takes
 WARM = 20  # requests at most
@@ -34,16 +34,16 @@ class Artifact:
 
     def __init__(self, name: str, folder: Path, threads: int, trust_code: bool) -> None:
         self.name, self.runner = name, load(folder, threads, trust_code=trust_code)
+        self.keeps_state = self.runner.about.keeps_state
         self._writer = self.runner if isinstance(self.runner, Writer) else None
-        self._pairs = "token_type_ids" in self.runner.manifest.inputs and not self.runner.manifest.answers.reads_offsets
         self.runner.learn_times()
         self.service = ServiceTime(self._warm())
 
-    def answer(self, text: Text, arrived_ns: int, until_ns: int, say: Callable[[str], bool] | None = None) -> Answer:
+    def answer(self, text: Any, arrived_ns: int, until_ns: int, say: Callable[[str], bool] | None = None) -> Answer:
         """The answer to a text, in the thread that computes.
 
         Args:
-            text: The request.
+            text: The request: a `Text`; of an application `millis.applications.contract.Asked`.
             arrived_ns: Reading of `perf_counter_ns`.
             until_ns: By which to be done: models with steps take as many as fit.
             say: Called with each piece of what is written; see `millis.serving.writer.Writer.write_within`.
@@ -73,22 +73,23 @@ class Artifact:
         """
         if self._writer is None:
             raise MillisError(
-                f"artifact {self.name!r} answers with {self.runner.manifest.answers.summary}, which has no pieces to "
+                f"artifact {self.name!r} answers with {self.runner.about.answers}, which has no pieces to "
                 "stream: ask /v1/predict"
             )
 
     def about(self) -> Served:
         """What it is."""
-        manifest = self.runner.manifest
+        about = self.runner.about
         return Served(
             name=self.name,
-            model=manifest.name,
-            backend=manifest.backend,
-            answers=manifest.answers.summary,
+            model=about.name,
+            backend=about.backend,
+            answers=about.answers,
             writes=self._writer is not None,
-            pairs=self._pairs,
-            size_bytes=size_bytes(manifest),
-            fingerprint=manifest.fingerprint,
+            pairs=about.pairs,
+            state=about.keeps_state,
+            size_bytes=about.size_bytes,
+            fingerprint=about.fingerprint,
             service_ms=_rounded(self.service.mean_ms),
         )
 
@@ -99,7 +100,7 @@ class Artifact:
 
     def _warm(self) -> float:
         """Answer texts from the longest to short ones; what the longest takes, milliseconds."""
-        longest, begun, first_ms = self.runner.manifest.max_length, perf_counter_ns(), 0.0
+        longest, begun, first_ms = self.runner.about.longest, perf_counter_ns(), 0.0
         for turn in range(WARM):
             words = max(1, longest >> (turn % 8))
             start = perf_counter_ns()

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from millis import children
+from millis.applications.manifest import bytes_of
 from millis.errors import MillisError
 from millis.server import metrics
 from millis.server.access import listening
 from millis.server.logs import say
 from millis.server.settings import SECRET, Settings
-from millis.storage.manifest import open_manifest
 from millis.temporaries import scratch_folder
 
 STEADY_S = 10.0  # a worker that lived so long is replaced at once; after a shorter life there is a pause, doubled ...
@@ -104,7 +104,7 @@ class Server:
                 "host=127.0.0.1"
             )
         for folder in settings.folders.values():
-            open_manifest(folder, verify=False)
+            bytes_of(folder)  # refuses what is neither an artifact nor an application
         self.settings, self._token, self._shares = settings, token, settings.shares()
         self._stack = ExitStack()
         self._socket = self._stack.enter_context(listening(settings.host, settings.port))

@@ -117,7 +117,7 @@ def _swap(application: "Application") -> dict[str, Any]:
     application.artifacts = fresh
     for name in fresh:
         application.metrics.swapped(name)
-    return {"swapped": {name: one.runner.manifest.fingerprint for name, one in fresh.items()}}
+    return {"swapped": {name: one.about().fingerprint for name, one in fresh.items()}}
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.errors import MillisError
+from millis.serving.about import About
 from millis.serving.reader import Encoded, Reader, TextKeeper
-from millis.storage.manifest import Manifest
+from millis.storage.manifest import Manifest, size_bytes
 from millis.tasks.contract import Answer
 from millis.types import Answered, Features, Outputs, Session, Stage, Stepwise, Text, Timed
 
@@ -112,6 +113,14 @@ class Runner:
                 self._stepwise.learn_times(self._reader.examples())
 
     @property
+    def about(self) -> About:
+        """What is said of it."""
+        manifest, answers = self.manifest, self.manifest.answers
+        pairs = "token_type_ids" in manifest.inputs and not answers.reads_offsets
+        named = (manifest.name, manifest.backend, answers.summary)
+        return About(*named, pairs, False, manifest.max_length, size_bytes(manifest), manifest.fingerprint)
+
+    @property
     def judged_as_written(self) -> bool:
         """Whether metrics judge what is written, for which this is a `millis.serving.writer.Writer`."""
         return self.manifest.answers.judged_as_written
@@ -124,6 +133,10 @@ class Runner:
     def request(self, text: Text) -> Text:
         """What a user would send of a text of the data: the text."""
         return text
+
+    def shape(self, text: Text) -> tuple[int, ...]:
+        """By what runtimes plan memory: how many tokens are read of a text."""
+        return (len(self.tokenize(text).ids),)
 
     def outputs(self, texts: Iterable[Text]) -> list[Outputs]:
         """Outputs of each text, one at a time: the very path that answers requests."""

@@ -1,0 +1,144 @@
+"""The data of a customer service: a folder that `millis build app=customer_service data.path=FOLDER` reads.
+
+train.jsonl, validation.jsonl, test.jsonl    `text` and `label`: an intent, `question` or `out_of_scope`; a question
+                                             also has `entry`, the entry of the FAQ that answers it
+faq.jsonl        `id`, `text` (the question) and `answer`
+answers.jsonl    `intent`, `answer` (a template, `{order_number}` is filled) and, where wanted, `asks`: particular →
+                 what is asked where it is missing; the intents `out_of_scope` and `hand_over` say what is said then
+turns.jsonl      may be there: further test rows, `conversation` beside `text` and `label`, in order; `action` and
+                 `slots` where they matter
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from millis import schema
+from millis.applications.customer_service.answering import OUT_OF_SCOPE, QUESTION, Action, Entry
+from millis.applications.customer_service.replies import Reply
+from millis.errors import MillisError
+
+SPLITS = ("train", "validation", "test")
+FAQ, ANSWERS, TURNS = "faq.jsonl", "answers.jsonl", "turns.jsonl"
+HAND_OVER = "hand_over"
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A row of a split, or a turn of a conversation."""
+
+    text: str
+    label: str
+    entry: str | None = None
+    conversation: str | None = None
+    action: Action | None = None
+    slots: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As it is judged."""
+        return {name: value for name, value in vars(self).items() if value}
+
+
+@dataclass(frozen=True)
+class _Question:
+    id: str
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    intent: str
+    answer: str
+    asks: dict[str, str] = field(default_factory=dict)
+
+
+def lines(path: Path, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
+    """(place, row) of each line of JSON that is not blank.
+
+    Raises:
+        MillisError: the file is not there or cannot be read; or a line is not as it should be, which it names.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    place = f"{path}, line {number}"
+                    try:
+                        yield place, schema.checked(schema.parsed(line), kind)
+                    except MillisError as error:
+                        raise MillisError(f"{place}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise MillisError(
+            f"{path} cannot be read ({error}): expected lines of JSON; see docs/applications.md"
+        ) from error
+
+
+def messages(corpus: Path, name: str) -> list[Message]:
+    """The rows of a split, or of `turns`; none where the latter is not there."""
+    path = corpus / f"{name}.jsonl"
+    return [] if f"{name}.jsonl" == TURNS and not path.exists() else [row for _, row in lines(path, Message)]
+
+
+def faq_of(corpus: Path) -> list[Entry]:
+    """The entries, in order."""
+    return [Entry(row.id, row.answer) for _, row in lines(corpus / FAQ, _Question)]
+
+
+def replies_of(corpus: Path) -> tuple[dict[str, Reply], str, str]:
+    """Intent → reply; what is said out of scope, and where a person takes over.
+
+    Raises:
+        MillisError: one of these two is missing, or a template names what is no particular.
+    """
+    found = {}
+    for place, row in lines(corpus / ANSWERS, _Answer):
+        try:
+            found[row.intent] = Reply(row.answer, row.asks)
+        except MillisError as error:
+            raise MillisError(f"{place}: {error}") from error
+    outside = next((found.pop(name) for name in OUT_OF_SCOPE if name in found), None)
+    over = found.pop(HAND_OVER, None)
+    if outside is None or over is None:
+        raise MillisError(
+            f"{corpus / ANSWERS} does not say what is answered for {HAND_OVER if over is None else OUT_OF_SCOPE[0]!r}: "
+            "add a line for it"
+        )
+    return found, outside.answer, over.answer
+
+
+def write(folder: Path, split: str, rows: Iterable[tuple[str, str | None]]) -> None:
+    """A split as a part reads it: `text` and `label`."""
+    folder.mkdir(exist_ok=True)
+    text = "".join(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n" for text, label in rows)
+    (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+
+
+def check(corpus: Path) -> None:
+    """Refuse what is not laid out so.
+
+    Raises:
+        MillisError: the file, the line and what is wrong.
+    """
+    replies, known = replies_of(corpus)[0], {entry.id for entry in faq_of(corpus)}
+    if len(known) < 2:
+        raise MillisError(f"{corpus / FAQ} has {len(known)} entries: expected two or more, each with an id of its own")
+    for name in (*SPLITS, TURNS.removesuffix(".jsonl")):
+        rows = messages(corpus, name)
+        if name in SPLITS and not rows:
+            raise MillisError(f"{corpus / name}.jsonl has no rows")
+        for row in rows:
+            where = f"{corpus / name}.jsonl: {row.text[:60]!r}"
+            if row.label == QUESTION and row.entry not in known:
+                raise MillisError(f"{where} names entry {row.entry!r}, which {FAQ} does not have")
+            if row.label not in (*replies, QUESTION, *OUT_OF_SCOPE):
+                raise MillisError(f"{where} has the label {row.label!r}, for which {ANSWERS} has no answer")
+        for wanted, what in ((QUESTION, "a question"), (OUT_OF_SCOPE, "out of scope")):
+            if name in SPLITS and not any(
+                row.label in wanted if isinstance(wanted, tuple) else row.label == wanted for row in rows
+            ):
+                raise MillisError(f"{corpus / name}.jsonl has no row that is {what}: thresholds and measures need some")

@@ -1,0 +1,27 @@
+"""What is said of whatever answers requests: an artifact or an application of several."""
+
+from typing import NamedTuple
+
+
+class About(NamedTuple):
+    """Said to those who choose what to ask.
+
+    Args:
+        name: For people.
+        backend: Its runtime; of an application, its kind.
+        answers: What it answers, in a few words.
+        pairs: Whether a request may be two texts.
+        keeps_state: Whether a request may bring a state, which comes back with the answer.
+        longest: Tokens, or words, of the longest request that is read to its end.
+        size_bytes: On disk.
+        fingerprint: Of what it was made of.
+    """
+
+    name: str
+    backend: str
+    answers: str
+    pairs: bool
+    keeps_state: bool
+    longest: int
+    size_bytes: int
+    fingerprint: str
