@@ -76,6 +76,6 @@ def test_a_teacher(config, epochs, tmp_path, monkeypatch):
         return weights, teacher.fitted.epochs, teacher.fitted.quality
 
     with monkeypatch.context() as patch:
-        patch.setattr(teachers, "discard", lambda folder: None)
+        patch.setattr(trained_once, "discard", lambda folder: None)
         make()
     killed_everywhere(tmp_path / "teacher", make, epochs)

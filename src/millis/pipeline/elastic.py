@@ -12,7 +12,7 @@ from millis.pipeline.lesson import Lesson, Phase, training_batches
 from millis.pipeline.run import Run
 from millis.pipeline.taught_answers import learned_blend, unlabelled
 from millis.pipeline.tracker import ELASTIC, tracked
-from millis.pipeline.trained_once import trained_once, training_of
+from millis.pipeline.trained_once import model_once, training_of
 from millis.pruning.shrink import shrink
 from millis.training.fit import Fitted, seed_everything
 
@@ -26,18 +26,19 @@ def elastic_key(run: Run) -> str:
 
 def ensure_elastic(run: Run) -> Any:
     """The elastic weights at their largest: trained now, continued from their last epoch, or read where they lie."""
-    path = _path(run)
-    return trained_once(
+    path = elastic_path(run)
+    return model_once(
         path, "these elastic weights, which another process trains", _checkpoints(path), lambda: _trained(run, path)
     )[0]
 
 
 def elastic_training(run: Run) -> Fitted:
     """How the training of the elastic weights went, which lie trained."""
-    return training_of(_path(run))
+    return training_of(elastic_path(run))
 
 
-def _path(run: Run) -> Path:
+def elastic_path(run: Run) -> Path:
+    """Where they are kept."""
     return run.teacher.inputs.cache / "elastic" / f"{elastic_key(run)}.safetensors"
 
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from millis import models
-from millis.backends.native import Native
-from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.scratch import MachineFault, blame_machine, fp32_bytes, scratch
 from millis.benchmark.agent.client import AgentBench
 from millis.benchmark.latency import Bench, Measurement
@@ -32,6 +30,7 @@ from millis.pipeline.initial_student import cut, student_spec
 from millis.pipeline.measure import eager_outputs, own_threads, write
 from millis.pipeline.plan import Plan
 from millis.pipeline.run import Run
+from millis.pipeline.usual import RUNTIMES
 from millis.serving.parity import parity
 from millis.serving.runner import load
 from millis.store import cached, locked, write_json
@@ -167,8 +166,8 @@ def with_runtime(run: Run) -> tuple[Run, Choice | None]:
 
 
 def usual() -> "First":
-    """The runtime of whoever names none: millis' own where it is built and can run the recipe, else ONNX Runtime."""
-    return First({one.name: one for one in (Native(), OnnxRuntime())})
+    """The runtime of whoever names none."""
+    return First({one.name: one for one in RUNTIMES})
 
 
 def _compared(run: Run) -> tuple[Run, Choice]:

@@ -25,7 +25,7 @@ from millis.pipeline.run import Run
 from millis.pipeline.taught_answers import learned_blend, unlabelled
 from millis.pipeline.teacher import Teacher, pad_id
 from millis.pipeline.tracker import TRIAL, tracked
-from millis.pipeline.trained_once import trained_once
+from millis.pipeline.trained_once import model_once
 from millis.tracking import Model
 from millis.training.fit import Fitted, seed_everything
 from millis.training.module import VALIDATION, Score
@@ -60,7 +60,7 @@ def ensure_student(run: Run, planned: Plan) -> tuple[Any, Fitted]:
     teacher = run.teacher
     if not planned.trains:
         return (initial_student(run)[0] if run.recipe.reshapes else teacher.module), teacher.fitted
-    return trained_once(
+    return model_once(
         weights_path(teacher.inputs.cache, planned.fingerprint), "this student, which another process trains",
         checkpoints_of(teacher, planned), lambda: train_student(run, planned),
     )  # fmt: skip
@@ -115,20 +115,20 @@ def train_student(run: Run, planned: Plan) -> tuple[Any, Fitted]:
 
 def _as_cut(planned: Plan, teacher: Teacher, model: Any, tokenizer: AnyTokenizer) -> Fitted:
     """A student as it is cut out of elastic weights: epoch 0 of its own training."""
-    quality = _quality(teacher, model, tokenizer, teacher.inputs.validation_score)
+    quality = quality_of(teacher, model, tokenizer, teacher.inputs.validation_score)
     print(f"  {planned.name}  as cut out  validation {quality:.2f}", file=sys.stderr, flush=True)
     return Fitted(quality, 0, 0.0, [{"epoch": 0, "seconds": 0.0, VALIDATION: quality}])
 
 
 def _fitted(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, seconds: float) -> Fitted:
     """What there is to say of a student that was fitted without epochs."""
-    quality = _quality(teacher, model, tokenizer, teacher.inputs.score)
+    quality = quality_of(teacher, model, tokenizer, teacher.inputs.score)
     print(f"  fitted in {seconds:.0f} s  validation {quality:.2f}", file=sys.stderr, flush=True)
     return Fitted(quality, 0, seconds, [])
 
 
 @torch.inference_mode()
-def _quality(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, score: Score) -> float:
+def quality_of(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, score: Score) -> float:
     """Of a model's answers to the validation split."""
     rows = Rows(teacher.encoded(teacher.inputs.dataset.validation, tokenizer), pad_id(tokenizer))
     batches = [rows.__getitems__(index.tolist()) for index in longest_first(rows.encoded.lengths)]

@@ -1,8 +1,7 @@
 """The teacher: fine-tuned once for each fingerprint, then read from its artifact."""
 
-import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,9 @@ from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
 from millis.pipeline.place import Place
 from millis.pipeline.tracker import TEACHER, tracked
+from millis.pipeline.trained_once import trained_once
 from millis.storage.manifest import Manifest, open_manifest
-from millis.store import cached, fingerprint, locked, write_json
-from millis.temporaries import discard
+from millis.store import cached, fingerprint
 from millis.tracking import Model
 from millis.training.adapters import merge
 from millis.training.fit import Fitted, seed_everything
@@ -126,19 +125,17 @@ def _ensured(tuning: FineTuning, place: Place, reason: str = "") -> tuple[Teache
     inputs = read_inputs(tuning.data, tuning.task, place.cache)
     key = keys.teacher(tuning, inputs)
     folder = inputs.cache / "teacher" / key
-    history = folder.with_suffix(".json")
-    with locked(folder, "the teacher, which another process trains"):
-        checkpoints = folder.with_suffix(".checkpoints")
-        if not (history.is_file() and folder.is_dir()):
-            if reason:
-                print(reason, file=sys.stderr, flush=True)
-            fitted = _train(tuning, place, inputs, folder, key, checkpoints)
-            write_json(history, asdict(fitted))
-        discard(checkpoints)  # after the result is there: killed before, a run goes on from them
+    checkpoints = folder.with_suffix(".checkpoints")
+
+    def train() -> Fitted:
+        if reason:
+            print(reason, file=sys.stderr, flush=True)
+        return _train(tuning, place, inputs, folder, key, checkpoints)
+
+    fitted = trained_once(folder, "the teacher, which another process trains", checkpoints, train)
     name = fingerprint(str(folder), described(tuning.task), described(tuning.data))
     if name not in _opened:
-        with cached(history):
-            _opened[name] = Teacher(inputs, key, folder, Fitted(**json.loads(history.read_text())))
+        _opened[name] = Teacher(inputs, key, folder, fitted)
     return _opened[name], name
 
 

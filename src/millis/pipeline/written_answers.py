@@ -17,21 +17,20 @@ import torch
 
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
-from millis.backends.native import Native
-from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.described import described
 from millis.errors import MillisError
 from millis.generation.greedy import Greedy
 from millis.pipeline import keys
 from millis.pipeline.teacher import Teacher
+from millis.pipeline.usual import RUNTIMES
 from millis.serving.runner import load
 from millis.serving.writer import Writer
 from millis.store import cached, locked, write_json
 from millis.types import Text
 
 AT_ONCE = 1000  # texts between two files
-RUNTIMES = (Native(), OnnxRuntime(), Eager())  # the fastest first; the last one takes every model
+EVERY = (*RUNTIMES, Eager())  # the last one takes every model
 
 
 def written(teacher: Teacher, texts: Sequence[Text], most: int) -> list[str | None]:
@@ -75,14 +74,14 @@ def _writer(teacher: Teacher, most: int) -> Iterator[Writer]:
     """The teacher on the first runtime that takes it."""
     manifest = replace(teacher.manifest, files={}, generation=described(Greedy(max_tokens=most)))
     with scratch(fp32_bytes(teacher.module)) as place:
-        for backend in RUNTIMES:
+        for backend in EVERY:
             folder = place / backend.name
             if backend.missing() is not None:
                 continue
             try:
                 write_artifact(folder, teacher.module, teacher.tokenizer, backend, manifest, None)
             except MillisError:
-                if backend is RUNTIMES[-1]:
+                if backend is EVERY[-1]:
                     raise
                 continue
             yield cast(Writer, load(folder, verify=False))
