@@ -8,6 +8,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 import millis
+from millis import functions
 from millis.backends.eager import Eager
 from millis.benchmark.latency import Options
 from millis.distillation.objective import Distillation
@@ -189,3 +190,19 @@ def test_an_artifact_of_another_task_is_named(teacher):
 def test_a_folder_is_data_too(tmp_path):
     with pytest.raises(MillisError, match=f"data.path={tmp_path / 'none'} is not a folder"):
         millis.train(str(tmp_path / "none"), outputs=tmp_path)
+
+
+def test_a_pick_goes_by_the_usual_runtime_and_int8_unless_told(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(functions, "bundled_run", lambda *given, **options: asked.append((given, options)) or "a run")
+    monkeypatch.setattr(functions.picking, "pick", lambda *given: given)
+    found = millis.pick(tmp_path / "weights", {"latency_p99_ms": 2}, data=DATA, sizes={"layers": 1}, outputs=tmp_path)
+    assert found == ("a run", {"layers": 1}, 3)
+    [((folder, place, data), options)] = asked
+    assert (folder, place.outputs) == (tmp_path / "weights", tmp_path)
+    assert data.splits == DATA
+    assert options["backend"].name == "default" and options["quantization"] == Quantization()
+    assert options["budget"] == {"latency_p99_ms": 2} and options["benchmark"] == Options()
+    millis.pick("weights", {"latency_p99_ms": 2}, quantization=None, backend=Eager(), benchmark=BRIEF)
+    (_, _, data), options = asked[1]
+    assert (data, options["quantization"], options["backend"]) == (None, None, Eager())

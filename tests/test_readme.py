@@ -36,10 +36,7 @@ LINES = [line.split("#")[0].strip() for page in PAGES.values() for line in page.
 COMMANDS = [line for line in LINES if line.startswith("millis ")]
 LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
-DEFAULT_MODEL = (
-    "millis compress student.layers=2 quantization=dynamic",
-    "millis compress -m student=static,convolution",
-)
+DEFAULT_MODEL = ("millis compress student.layers=2 quantization=dynamic",)
 TINY_MODEL = [
     "model=scratch", "model.layers=4", "model.hidden_size=64", "model.heads=4", "model.ffn_size=512",
     "model.vocab_size=400",
@@ -63,6 +60,7 @@ SMALL["benchmark"] = [
     "benchmark.requests=3",
     "benchmark.warmup_seconds=0.2",
 ]
+SMALL["pick"] = SMALL["benchmark"][1:]
 SMALL["cascade"] = [*SMALL["benchmark"], "cascade.quality_drop=100", "cascade.texts=20"]
 
 
@@ -182,6 +180,8 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     monkeypatch.setattr("millis.benchmark.extend.EXTENSIONS", 0)
     for artifact in plain_artifacts(place)[: line.count("FOLDER")]:
         line = line.replace("FOLDER", str(artifact), 1)
+    if "ELASTIC" in line:
+        line = line.replace("ELASTIC", str(max((place / "outputs" / "elastic").iterdir())))
     _, command, *arguments = shlex.split(line)
     model = TINY_DECODER if "model=scratch_decoder" in line else TINY_MODEL
     small = SMALL.get(command, []) + (model if command in WITH_MODEL and line not in DEFAULT_MODEL else [])

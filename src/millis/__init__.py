@@ -1,9 +1,9 @@
 """millis: how fast can this language model get on my hardware, and what does each millisecond cost in quality?
 
 `millis.load(folder)` gives a runner that answers texts, `millis.serve(folder)` answers them over HTTP. `train`,
-`compress`, `search` and `measure` are the loop as functions of objects (`millis.functions`); `millis.api` has the
-commands as functions of overrides. Everything is imported on first use, so that a serving process pays for nothing it
-does not need.
+`compress`, `pick`, `search` and `measure` are the loop as functions of objects (`millis.functions`); `millis.api` has
+the commands as functions of overrides. Everything is imported on first use, so that a serving process pays for nothing
+it does not need.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ __version__ = "0.3.0"
 _HOMES = {
     "train": "millis.functions",
     "compress": "millis.functions",
+    "pick": "millis.functions",
     "search": "millis.functions",
     "measure": "millis.functions",
     "load": "millis.applications.runner",

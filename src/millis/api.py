@@ -13,9 +13,10 @@ from millis.applications.runner import load
 from millis.cli.hydra_app import composed, launch, settled, split
 from millis.pipeline.application import Built
 from millis.pipeline.compress import Skipped
+from millis.pipeline.pick import Picked
 from millis.record import Record, read_records
 
-__all__ = ["benchmark", "build", "cascade", "compress", "load", "read_records", "report", "sweep", "train"]
+__all__ = ["benchmark", "build", "cascade", "compress", "load", "pick", "read_records", "report", "sweep", "train"]
 
 
 def train(*overrides: str) -> Record:
@@ -46,6 +47,13 @@ def cascade(*overrides: str) -> list[Record]:
     """Make one artifact of two and measure it last, beside them: `cascade("fast=a", "accurate=b")`."""
     records: list[Record] = _call("cascade", overrides)
     return records
+
+
+def pick(*overrides: str) -> Picked:
+    """Cut the student that keeps a budget out of elastic weights:
+    `pick("artifact=FOLDER", "budget.latency_p99_ms=2")`."""
+    picked: Picked = _call("pick", overrides)
+    return picked
 
 
 def sweep(*overrides: str) -> list[Record]:

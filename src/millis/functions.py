@@ -19,27 +19,32 @@ from pathlib import Path
 from typing import Any
 
 from millis.benchmark.latency import Options
-from millis.cli.recipes import beside, default, methods_of, training_of
+from millis.cli.recipes import beside, bundled_run, default, methods_of, training_of
 from millis.data.local import Local
 from millis.data.memory import Memory
 from millis.errors import MillisError, nearest
 from millis.models.load import Pretrained
 from millis.models.memory import held
+from millis.models.sizes import Size
 from millis.pipeline import compress as one
+from millis.pipeline import pick as picking
 from millis.pipeline.analysis import Analysis
 from millis.pipeline.artifacts import measured_records, named, reference_of
 from millis.pipeline.compress import Compressed, Skipped
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import read_inputs
+from millis.pipeline.pick import FINALISTS, Picked
 from millis.pipeline.place import Place
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
 from millis.pipeline.study import Outcome, Study, conclude
 from millis.pipeline.teacher import Teacher, ensure_teacher
+from millis.quantization.spec import Quantization
 from millis.record import Record
 from millis.store import fingerprint
 from millis.tasks.contract import Task
 
+INT8 = Quantization()
 QUALITY_AND_LATENCY = {"quality": "maximize", "latency_p50_ms": "minimize"}
 
 
@@ -112,7 +117,7 @@ def train(
     Raises:
         MillisError: data, a model or settings that cannot be.
     """
-    place = Place.under(outputs or os.environ.get("MILLIS_OUTPUTS", "outputs"))
+    place = _place(outputs)
     source = _model(model, tokenizer, place)
     defaults = training_of(beside({} if source is None else {"model": source}))
     chosen = source if source is not None else default("model")
@@ -138,6 +143,42 @@ def compress(teacher: Trained, *, budget: Mapping[str, float | None] | None = No
     """
     outcome = one.compress(teacher._run(methods, budget))
     return outcome.record if isinstance(outcome, Compressed) else outcome
+
+
+def pick(
+    weights: str | Path,
+    budget: Mapping[str, float | None],
+    *,
+    data: Any = None,
+    sizes: Mapping[str, Size] | None = None,
+    finalists: int = FINALISTS,
+    quantization: Quantization | None = INT8,
+    backend: Any = None,
+    outputs: str | Path | None = None,
+    benchmark: Options | None = None,
+) -> Picked:
+    """The best student of elastic weights that keeps a budget: cut out, measured and exported; nothing is trained.
+
+    Args:
+        weights: The folder that `compress` with an `ElasticStudent` left under `outputs/elastic`.
+        budget: As for `compress`, with a limit of latency: `{"latency_p99_ms": 1.5}`.
+        data: What they were trained on, as for `train`; None finds it where it was.
+        sizes: Of `layers`, `hidden_size`, `heads` and `ffn_size`, those that are asked for.
+        finalists: How many students are made and measured at a time.
+        quantization: Of the student; None leaves it in fp32.
+        backend: What runs it; None is millis' own where it can.
+        outputs: Folder of all that is made; None is `MILLIS_OUTPUTS`, or `outputs`.
+        benchmark: How and where latency is measured.
+
+    Raises:
+        MillisError: no student that keeps the budget, or as `millis.pipeline.pick.pick` and `bundled_run`.
+    """
+    run = bundled_run(
+        Path(weights), _place(outputs), None if data is None else _data(data),
+        backend=backend or default("backend"), quantization=quantization, benchmark=benchmark or Options(),
+        budget=dict(budget),
+    )  # fmt: skip
+    return picking.pick(run, sizes, finalists)
 
 
 def search(
@@ -200,11 +241,15 @@ def measure(
     if not artifacts:
         raise MillisError("got no artifacts to measure: expected folders, such as [record.artifact]")
     found = named([Path(folder) for folder in artifacts])
-    place = Place.under(os.environ.get("MILLIS_OUTPUTS", "outputs"))
+    place = _place()
     inputs = read_inputs(_data(data), task or default("task"), place.cache)
     return measured_records(
         found, inputs, options or Options(), asked or Analysis(), reference_of(found, reference), trust_code=trust_code
     )
+
+
+def _place(outputs: str | Path | None = None) -> Place:
+    return Place.under(outputs or os.environ.get("MILLIS_OUTPUTS", "outputs"))
 
 
 def _data(data: Any) -> Any:

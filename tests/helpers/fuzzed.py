@@ -207,6 +207,36 @@ def _renumbered(header: Any, random: Random) -> Any:
     return header
 
 
+def elastic(folder: Path, random: Random) -> Callable[[], Any]:
+    """What a folder of elastic weights says of them."""
+    from dataclasses import asdict
+
+    from recipes import recipe, tuning
+
+    from millis.cli.recipes import remade
+    from millis.distillation.blend import Blend
+    from millis.elastic.policy.uniform import Uniform
+    from millis.elastic.recipe import Elastic
+    from millis.elastic.student import ElasticStudent
+    from millis.pipeline.bundle import FILE_NAME, WEIGHTS, Bundle, opened
+    from millis.training.fit import Fitted
+
+    place, fitted = folder / "elastic", Fitted(90.0, 2, 3.0, [{"epoch": 1.0}])
+    place.mkdir(exist_ok=True)
+    (place / WEIGHTS).write_bytes(b"weights")
+    asked = recipe(student=ElasticStudent(Elastic(Uniform(), layers=[1, 2])))
+    said = Bundle(
+        "a", hashlib.sha256(b"weights").hexdigest(), "b", "c", tuning().described, asked.described, fitted, fitted,
+        Blend(0.2, 91.0, 90.0),
+    )  # fmt: skip
+    content, path = asdict(said), place / FILE_NAME
+    if random.random() < 0.1:
+        path.write_bytes(changed_bytes(json.dumps(content).encode(), random))
+    else:
+        path.write_text(changed_json(content, random), encoding="utf-8", errors="surrogatepass")
+    return lambda: remade(place, opened(place))
+
+
 def data(folder: Path, random: Random) -> Callable[[], Any]:
     """Rows as JSON lines and CSV, plain and compressed, and `labels.txt`."""
     import gzip
@@ -302,7 +332,7 @@ def _records(folder: Path, random: Random, made: Callable[[Any], Any]) -> Callab
 
 
 KINDS: dict[str, Case] = {
-    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, data, records, written)
+    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, elastic, data, records, written)
 }
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from millis.cli.targets import instantiate
 from millis.errors import MillisError, nearest
+from millis.models.sizes import Size
 from millis.server.settings import Log
 
 
@@ -75,7 +76,7 @@ KEYS: dict[str, Any] = {
     "study.timeout_s": Amount | None,
     "study.minimum": Annotated[int, Within(0)],
     "trust_code": bool,
-    "artifact": str | Sequence[str],  # predict, which takes one; serve
+    "artifact": str | Sequence[str],  # predict and pick, which take one; serve
     "texts": str | Sequence[str] | None,
     "file": str | None,
     "threads": Count,
@@ -96,6 +97,11 @@ KEYS: dict[str, Any] = {
     "cascade.texts": Count,
     "data.path": str | None,  # build; elsewhere a source takes it
     "every_part": Sequence[str],
+    "finalists": Count,  # pick
+    "student.layers": Size,  # where no `_target_` is beside them
+    "student.hidden_size": Size,
+    "student.heads": Size,
+    "student.ffn_size": Size,
     "effects": Sequence[str],  # report
     "html": str | None,
     "title": str,

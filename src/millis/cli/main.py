@@ -15,6 +15,7 @@ SIGNALLED = 128  # a status above it names the signal that ended a command
 COMMANDS = {
     "train": "fine-tune a teacher",
     "compress": "carry out one recipe: teacher, student, artifact, record",
+    "pick": "cut the student that keeps a budget out of elastic weights",
     "build": "make an application of parts that are trained and compressed",
     "cascade": "make one artifact of a fast and an accurate one",
     "benchmark": "measure artifacts side by side on this machine",

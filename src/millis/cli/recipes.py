@@ -1,7 +1,7 @@
 """Configs as the objects of the pipeline: the one door between the two."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,10 @@ from millis.cli.hydra_app import composed
 from millis.cli.plain import plain
 from millis.cli.targets import instantiate
 from millis.cli.tracker import ConfiguredTracker
+from millis.data.memory import Memory
+from millis.described import TARGET
+from millis.errors import MillisError
+from millis.pipeline.bundle import Bundle, opened, unbundled
 from millis.pipeline.compress import check_request
 from millis.pipeline.fine_tuning import INPUTS, FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
@@ -85,6 +89,61 @@ def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
     check_request(recipe, benchmark, budget)
     objectives = tuple(cfg.study.directions) if "study" in cfg else ()
     return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
+
+
+def bundled_run(folder: Path, place: Place, data: Any = None, *, backend: Any, quantization: Any, **asked: Any) -> Run:
+    """A run under the elastic weights in `folder` (`millis.pipeline.bundle`).
+
+    Args:
+        data: Their data, where it lies elsewhere than it did; None is where it was.
+        backend, quantization: Of the students.
+        asked: `benchmark` and `budget`.
+
+    Raises:
+        MillisError: as `opened`, `unbundled`, `Recipe.check` and `check_request`.
+    """
+    found = opened(folder)
+    tuning, recipe = remade(folder, found, data)
+    recipe = replace(recipe, backend=backend, quantization=quantization)
+    recipe.check(tuning.task.outputs, tuning.seed)
+    check_request(recipe, asked["benchmark"], asked["budget"])
+    return unbundled(folder, found, tuning, recipe, place, **asked)
+
+
+def remade(folder: Path, found: Bundle, data: Any = None) -> tuple[FineTuning, Recipe]:
+    """The teacher that elastic weights were asked for under, and their recipe.
+
+    Args:
+        folder: That `found` lies in, for messages.
+        data: In place of theirs, unless None.
+
+    Raises:
+        MillisError: data that was in memory, or a description that nothing can be made of.
+    """
+    said = dict(found.fine_tuning)
+    try:
+        if data is None and said["data"][TARGET] == f"{Memory.__module__}.{Memory.__qualname__}":
+            raise MillisError(f"the elastic weights in {folder} were trained on data in memory: give data=...")
+        training, inputs = said.pop("teacher"), {name: _made(part) for name, part in said.items() if name != "data"}
+        inputs["data"] = _made(said["data"]) if data is None else data
+        tuning = FineTuning(**inputs, **{name: _made(part) for name, part in training.items()})
+        recipe = Recipe(**{name: _made(part) for name, part in found.recipe.items()})
+        if recipe.elastic is None:
+            raise MillisError(f"{folder} describes a student that is not cut out of elastic weights")
+    except MillisError:
+        raise
+    except Exception as error:  # whatever a class makes of parameters that it does not know
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MillisError(
+            f"{folder} describes nothing that this millis can make ({reason}): make it again, or read it with the "
+            "millis that made it"
+        ) from error
+    return tuning, recipe
+
+
+def _made(part: Any) -> Any:
+    """What was described; what is no description, as it is."""
+    return instantiate(part, _convert_="all") if isinstance(part, Mapping) and TARGET in part else part
 
 
 def beside(objects: Mapping[str, Any]) -> DictConfig:

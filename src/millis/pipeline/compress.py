@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from millis.backends.artifact import check_draft
 from millis.backends.eager import Eager
@@ -15,6 +15,7 @@ from millis.errors import MillisError, nearest
 from millis.models.ngram_student import LinearBaseline
 from millis.models.outputs import is_one_text
 from millis.models.student import Teacher as Untouched
+from millis.pipeline.bundle import bundled
 from millis.pipeline.measure import judged_latency, recipe_name
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import Made, ensure_record
@@ -44,6 +45,12 @@ class Skipped:
     measurement: Measurement
     excess: dict[str, float]
     probability: float
+    record: ClassVar[None] = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured."""
+        return self.measurement.metrics
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,18 @@ class Compressed:
     excess: dict[str, float]
     probability: float
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured and judged."""
+        return self.record.metrics
+
 
 def compress(run: Run) -> Compressed | Skipped:
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of the budget."""
     teacher = run.teacher
     with trial(run.place.tracker, run.described) as current:
         outcome, key = _carried_out(run)
-        name = f"{outcome.name if isinstance(outcome, Skipped) else outcome.record.name}-{key[:6]}"
+        name = f"{outcome.name if outcome.record is None else outcome.record.name}-{key[:6]}"
         start = tracked_teacher(teacher.folder, teacher.fingerprint)
         current.end(name, _numbers(outcome), start, tracked_model(teacher.inputs.cache, key))
     return outcome
@@ -76,9 +88,9 @@ def compress(run: Run) -> Compressed | Skipped:
 def _numbers(outcome: Compressed | Skipped) -> dict[str, Any]:
     """What a recipe's run shows of its outcome."""
     over = {f"over_budget/{limit}": excess for limit, excess in outcome.excess.items()}
-    if isinstance(outcome, Skipped):
-        return {**outcome.measurement.metrics, **over, "skipped": True}
-    return {**outcome.record.metrics, **over, "training_s": outcome.seconds, "skipped": False}
+    if outcome.record is None:
+        return {**outcome.metrics, **over, "skipped": True}
+    return {**outcome.metrics, **over, "training_s": outcome.seconds, "skipped": False}
 
 
 def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
@@ -99,6 +111,8 @@ def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
     if any(over > 0 for over in excess.values()):
         return Skipped(recipe_name(run.recipe, planned), measured, excess, probability), planned.fingerprint
     model, fitted = ensure_student(run, planned)
+    if run.recipe.elastic is not None:
+        bundled(run)
     record = ensure_record(run, planned, Made(model, fitted), "student", choice)
     excess |= {limit: record.metrics[limit] / budget[limit] - 1 for limit in limits if limit not in known}
     if (allowed := budget.get("quality_drop")) is not None:

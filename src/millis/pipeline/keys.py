@@ -11,6 +11,7 @@ is what changes nothing, such as an exit's policy where weights are named.
     initial         teacher, or elastic weights; recipe
     student         teacher, recipe, blend, further texts
     latency         architecture, tokenizer, what is deployed, benchmark and machine; and weights, where they decide
+    setting_table   teacher's architecture, sizes, what is deployed, benchmark and machine
     runtime         teacher, what is deployed, benchmark and machine
     record          student, what is deployed, task, latency, how the runtime was chosen, what was noted of the data
     together        records, benchmark and machine
@@ -176,6 +177,14 @@ def latency(run: Any, planned: Any, trained: bool) -> str:
             same["early_exit"] = described(recipe.early_exit)
     how, data = [*deployed(recipe), benchmark(run.benchmark)], _data(run.teacher.inputs)
     return fingerprint("latency", __version__, planned.spec.to_json(), how, same, *data)
+
+
+def setting_table(run: Any, axes: dict[str, Any]) -> str:
+    """Of the latencies of elastic weights' settings; `axes` are their sizes, JSON-able."""
+    teacher = run.teacher
+    same = [teacher.manifest.spec.to_json(), teacher.tokenizer.to_str(), teacher.manifest.max_length, axes]
+    how = [*deployed(run.recipe), benchmark(run.benchmark)]
+    return fingerprint("setting_table", __version__, same, how, *_data(teacher.inputs))
 
 
 def runtime(of_teacher: str, recipe: Recipe, options: Options) -> str:

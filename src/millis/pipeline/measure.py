@@ -94,7 +94,7 @@ def latency_of(run: Run, planned: Plan, model: nn.Module | None = None) -> Measu
             with scratch(0 if timed is None else fp32_bytes(timed)) as folder:
                 artifact = teacher.folder if timed is None else folder / "untrained"
                 if timed is not None:
-                    write(run if chosen is not None else _untrained(run), timed, artifact, planned)
+                    write(run if chosen is not None else untrained(run), timed, artifact, planned)
                 if planned.spec.is_dynamic:
                     found = _beside_whole(run, planned, chosen, artifact)
                 else:
@@ -115,7 +115,7 @@ def _beside_whole(run: Run, planned: Plan, model: Any, artifact: Path) -> Measur
     return replace(early, metrics={**early.metrics, "measured_saving_share": saving})
 
 
-def _untrained(run: Run) -> Run:
+def untrained(run: Run) -> Run:
     """With the arithmetic alone of what is deployed: how fresh weights are rounded changes no latency."""
     asked = run.recipe.quantization
     return run if asked is None else run.with_recipe(replace(run.recipe, quantization=asked.untrained))

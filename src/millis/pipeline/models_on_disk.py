@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from millis import models, schema
 from millis.errors import MillisError
 from millis.models.shared_weights import unshared
+from millis.models.spec import Spec
 from millis.quantization.parameters import load_parameters, save_parameters
 from millis.store import atomic_file, cached
 
@@ -31,9 +32,18 @@ def restore(path: Path) -> Any:
         MillisError: a damaged file.
     """
     with cached(path):
-        with safe_open(path, "pt") as file:
-            model: Any = models.build(models.read(schema.parsed(file.metadata()[SPEC])))
+        model: Any = models.build(spec_of(path))
         missing, unknown = model.load_state_dict(load_parameters(model, load_file(path)), strict=False)
         if unknown or set(missing) & set(unshared(model.state_dict())):
             raise MillisError(f"{path} has other weights than its architecture: {[*unknown, *missing][0]}")
     return model.eval()
+
+
+def spec_of(path: Path) -> Spec:
+    """The architecture of the model that `keep` wrote.
+
+    Raises:
+        MillisError: a damaged file.
+    """
+    with cached(path), safe_open(path, "pt") as file:
+        return models.read(schema.parsed(file.metadata()[SPEC]))

@@ -16,6 +16,7 @@ from millis.early_exit.saving import exit_metrics
 from millis.metrics import completed
 from millis.models.ngrams import LONGEST, NgramTokenizer
 from millis.pipeline import keys
+from millis.pipeline.bundle import bundle_folder
 from millis.pipeline.elastic import elastic_training
 from millis.pipeline.exits import notes_of
 from millis.pipeline.initial_student import unshrunk_speedup
@@ -180,7 +181,7 @@ def _particulars(
         metrics["validation_rise_points"] = fitted.rise
         notes.append(unfinished)
     if shared is not None:
-        notes += _elastic_notes(recipe, shared, made.fitted)
+        notes += _elastic_notes(recipe, shared, made.fitted, bundle_folder(run))
     if recipe.early_exit is not None:
         metrics |= exit_metrics(planned.spec, tested.steps)
         notes += notes_of(manifest, {**measured.metrics, **metrics})
@@ -200,9 +201,12 @@ def _particulars(
     return metrics, notes
 
 
-def _elastic_notes(recipe: Recipe, shared: Fitted, own: Fitted) -> list[str]:
-    """What a student that was cut out of elastic weights took, and what tuning added."""
-    cut = f"cut out of elastic weights, which were trained once, for all students of them, in {shared.seconds:.0f} s"
+def _elastic_notes(recipe: Recipe, shared: Fitted, own: Fitted, bundle: Path) -> list[str]:
+    """What a student that was cut out of elastic weights took, what tuning added, and where others are cut out."""
+    cut = (
+        f"cut out of elastic weights, which were trained once, for all students of them, in {shared.seconds:.0f} s; "
+        f"others: millis pick artifact={bundle} budget.latency_p99_ms=MS"
+    )
     if not recipe.student.trains:
         return [cut]
     before, tuning = own.history[0][VALIDATION], f"{own.epochs} epochs of tuning in {own.seconds:.0f} s"

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,17 @@ def blend_of(recipe: Recipe, teacher: Teacher) -> Blend:
     """
     if not recipe.blend or recipe.ensemble or not is_one_text(teacher.inputs.task.outputs):
         return Blend()
-    path = teacher.inputs.cache / "blend" / f"{keys.blend(teacher.fingerprint)}.json"
+    path = blend_path(teacher)
     with locked(path, "the blend of teacher and linear model, which another process finds"):
         if not path.is_file():
             write_json(path, asdict(_found(teacher)))
     with cached(path):
         return Blend(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def blend_path(teacher: Teacher) -> Path:
+    """Where the blend of a teacher and the linear model is kept."""
+    return teacher.inputs.cache / "blend" / f"{keys.blend(teacher.fingerprint)}.json"
 
 
 def taught(recipe: Recipe, teacher: Teacher, texts: Split) -> TeacherLogits:

@@ -1,0 +1,302 @@
+"""Pick: the student of elastic weights that keeps a budget, found without training.
+
+1. A few settings are timed with fresh weights, beside each other; a table foretells all others (`elastic.latency`).
+2. Of those that the table lets keep the budget, those that are no part of a larger one that does are judged on the
+   validation split as they are cut out, in fp32.
+3. The best few are made as any student is: rounded, timed, exported, judged on the path that they are deployed on.
+4. The budget picks among them (`millis.budget.pick`). Where none keeps it, the table is corrected by what was measured,
+   and the next are tried.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, replace
+from itertools import product
+from math import isfinite
+from statistics import median
+from typing import Any, cast
+
+from millis import models
+from millis.backends.scratch import fp32_bytes, scratch
+from millis.benchmark.where import open_bench
+from millis.budget import Choice, describe_budget, latency_limits, quantile
+from millis.budget import pick as picked_by
+from millis.elastic.latency import SettingTable, describe, probes
+from millis.elastic.setting import Axes, Setting
+from millis.errors import MillisError
+from millis.models.sizes import Size
+from millis.models.transformer_spec import TransformerSpec
+from millis.pipeline import keys
+from millis.pipeline.compress import Compressed, Skipped, compress, teacher_record
+from millis.pipeline.elastic import elastic_path, ensure_elastic
+from millis.pipeline.measure import untrained, write
+from millis.pipeline.plan import Plan
+from millis.pipeline.run import Run
+from millis.pipeline.runtime import with_runtime
+from millis.pipeline.student import quality_of
+from millis.record import Record
+from millis.store import cached, locked, write_json
+from millis.units import label, show, show_limit
+
+SIZES = ("layers", "hidden_size", "heads", "ffn_size")  # of a student, in the order of a `Setting`
+FINALISTS = 3
+TRIES = 3  # rounds of finalists, each with the table corrected by the one before
+PROBE_ROUNDS, PROBE_REQUESTS = 15, 10
+"""Of a probe: 150 requests, and some thousand of all together, which tell a p99."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A student that can be cut out.
+
+    Args:
+        name: Of the architecture.
+        quality: On the validation split as it is cut out, in fp32.
+        predicted_ms: Limit → what the table foretells of it.
+        outcome: What came of it; None where others of it were better and it was not made.
+    """
+
+    name: str
+    setting: Setting
+    quality: float
+    predicted_ms: Mapping[str, float]
+    outcome: Compressed | Skipped | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured."""
+        return {} if self.outcome is None else self.outcome.metrics
+
+    @property
+    def record(self) -> Record | None:
+        """Of the artifact, where it keeps what is known before it is judged."""
+        return None if self.outcome is None else self.outcome.record
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What the budget picks of elastic weights.
+
+    Args:
+        members: Those that were looked at, the best on validation first.
+        record: Of the one that is picked, or of the nearest where none keeps the budget.
+        choice: It, held against the budget.
+    """
+
+    members: list[Member]
+    record: Record
+    choice: Choice
+
+
+@dataclass
+class _Search:
+    """What is known while it is looked for."""
+
+    run: Run
+    axes: Axes
+    table: SettingTable
+    settings: list[Setting]
+    limits: dict[str, float]
+    members: dict[Setting, Member] = field(default_factory=dict)
+
+
+def pick(run: Run, sizes: Mapping[str, Size] | None = None, finalists: int = FINALISTS) -> Picked:
+    """The best student of the run's elastic weights that keeps its budget.
+
+    Args:
+        sizes: Of `layers`, `hidden_size`, `heads` and `ffn_size`, those that are asked for; all that were trained are
+            tried of the others.
+        finalists: How many students are made at a time.
+
+    Raises:
+        MillisError: no limit of latency, sizes that were not trained, a backend that cannot run them, or no member that
+            keeps the budget; it says which is the fastest.
+    """
+    limits = latency_limits(run.budget)
+    if not limits:
+        raise MillisError(
+            "millis pick looks for the best student within a time, and the budget has none: expected "
+            "budget.latency_p50_ms=MS or budget.latency_p99_ms=MS"
+        )
+    if finalists < 1:
+        raise MillisError(f"finalists={finalists}: expected at least 1")
+    elastic, whole = run.recipe.elastic, cast(TransformerSpec, run.teacher.manifest.spec)
+    assert elastic is not None, "the run is of elastic weights"
+    axes = elastic.axes(whole)
+    settings = _settings(run, axes, {name: size for name, size in (sizes or {}).items() if size is not None})
+    run, _ = with_runtime(_at(run, axes.largest))
+    search = _Search(run, axes, ensure_table(run, axes, [quantile(name) for name in limits]), settings, limits)
+    for _ in range(TRIES):
+        if not (tried := _try(search, finalists)):
+            break
+        if (found := _kept(search)) is not None:
+            return found
+        _correct(search, tried)
+    return _fastest(search)
+
+
+def ensure_table(run: Run, axes: Axes, quantiles: Sequence[float]) -> SettingTable:
+    """What settings cost on the recipe's backend where `run.benchmark` measures; some ten models are timed, once."""
+    path = run.teacher.inputs.cache / "latency_table" / f"{keys.setting_table(run, asdict(axes))}.json"
+    with locked(path, "a table of latencies, which another process measures"):
+        if not path.is_file():
+            write_json(path, _timed(run, axes))
+    with cached(path):
+        samples = json.loads(path.read_text())
+        return SettingTable.from_probes(axes, {one: samples[describe(one)] for one in probes(axes)}, quantiles)
+
+
+def _timed(run: Run, axes: Axes) -> dict[str, list[float]]:
+    """Milliseconds of single requests of each probe."""
+    teacher = run.teacher
+    asked = run.benchmark
+    brief = replace(
+        asked, rounds=min(asked.rounds, PROBE_ROUNDS), requests=min(asked.requests, PROBE_REQUESTS), quantile=None,
+        processes=1, warmup_seconds=min(asked.warmup_seconds, 1.0),
+    )  # fmt: skip
+    specs = {describe(one): _spec(run, one) for one in probes(axes)}
+    largest = models.build(_spec(run, axes.largest))
+    with scratch(fp32_bytes(largest)) as place:
+        folders = {}
+        for number, (name, spec) in enumerate(specs.items()):
+            folders[name] = place / str(number)
+            write(untrained(run), models.build(spec), folders[name], Plan.probe(spec, teacher.tokenizer))
+        with open_bench(teacher.folder, teacher.inputs.dataset.test.texts, brief) as bench:
+            found = bench.measure(folders)
+    return {name: [ms for round_ms in one.latency_ms for ms in round_ms] for name, one in found.items()}
+
+
+def _settings(run: Run, axes: Axes, asked: Mapping[str, Size]) -> list[Setting]:
+    """Every setting that is trained, or, of the sizes that are asked for, these.
+
+    Raises:
+        MillisError: one that was not trained.
+    """
+    student = replace(run.recipe.student, **{**dict.fromkeys(SIZES), **asked})
+    named = astuple(student.setting(run.teacher.manifest.spec))
+    each = [(size,) if name in asked else sizes for name, size, sizes in zip(SIZES, named, axes.each, strict=True)]
+    return [Setting(*found) for found in product(*each)]
+
+
+def _at(run: Run, setting: Setting) -> Run:
+    """The run of the student at a setting."""
+    sizes = dict(zip(SIZES, astuple(setting), strict=True))
+    return run.with_recipe(replace(run.recipe, student=replace(run.recipe.student, **sizes, tune_epochs=0)))
+
+
+def _spec(run: Run, setting: Setting) -> Any:
+    return _at(run, setting).recipe.student.spec(run.teacher.manifest.spec)
+
+
+def _predicted(search: _Search, setting: Setting) -> dict[str, float]:
+    return {name: search.table.latency_ms(setting, quantile(name)) for name in search.limits}
+
+
+def largest_within(settings: Iterable[Setting]) -> list[Setting]:
+    """Those that are no part of another: each is, in every size, at most as large as none of the others."""
+    found = list(dict.fromkeys(settings))
+    return [one for one in found if not any(one != other and _part_of(one, other) for other in found)]
+
+
+def _part_of(small: Setting, large: Setting) -> bool:
+    return all(ours <= theirs for ours, theirs in zip(astuple(small), astuple(large), strict=True))
+
+
+def _try(search: _Search, finalists: int) -> list[Member]:
+    """Make the best few that the table lets keep the budget and that were not made yet."""
+    made = {one for one, member in search.members.items() if member.outcome is not None}
+    within = [
+        one
+        for one in search.settings
+        if one not in made and all(ms <= search.limits[name] for name, ms in _predicted(search, one).items())
+    ]
+    qualities = _judged(search.run, largest_within(within))
+    for setting, quality in qualities.items():
+        search.members[setting] = _member(search, setting, quality)
+    best = sorted(qualities, key=lambda one: qualities[one], reverse=True)[:finalists]
+    return [_made(search, one) for one in best]
+
+
+def _member(search: _Search, setting: Setting, quality: float) -> Member:
+    name = search.run.recipe.student.describe(_spec(search.run, setting))
+    return Member(name, setting, quality, _predicted(search, setting))
+
+
+def _made(search: _Search, setting: Setting) -> Member:
+    member = replace(search.members[setting], outcome=compress(_at(search.run, setting)))
+    search.members[setting] = member
+    return member
+
+
+def _judged(run: Run, settings: Sequence[Setting]) -> dict[Setting, float]:
+    """Quality on the validation split of each as it is cut out, in fp32; kept."""
+    path = elastic_path(run).with_suffix(".validation.json")
+    with locked(path, "students of these elastic weights, which another process judges"):
+        known: dict[str, float] = {}
+        if path.is_file():
+            with cached(path):
+                known = json.loads(path.read_text())
+        if missing := [one for one in settings if describe(one) not in known]:
+            large, teacher = ensure_elastic(run), run.teacher
+            for setting in missing:
+                student = _at(run, setting).recipe.student
+                model = models.build(student.spec(teacher.manifest.spec))
+                student.initialise(model, large)
+                found = quality_of(teacher, model, teacher.tokenizer, teacher.inputs.validation_score)
+                known[describe(setting)] = found
+            write_json(path, known)
+    return {one: known[describe(one)] for one in settings}
+
+
+def _kept(search: _Search) -> Picked | None:
+    """What the budget picks of those that were made, if that keeps it."""
+    found = _chosen(search)
+    return found if found is not None and found.choice.kept else None
+
+
+def _chosen(search: _Search) -> Picked | None:
+    records = [one.record for one in search.members.values() if one.record is not None]
+    if not records:
+        return None
+    compared = [teacher_record(search.run)] if search.run.budget.get("quality_drop") is not None else []
+    choice = picked_by([*compared, *records], search.run.budget, [one.id for one in compared])
+    [record] = [one for one in records if one.id == choice.id]
+    members = sorted(search.members.values(), key=lambda one: one.quality, reverse=True)
+    return Picked(members, record, choice)
+
+
+def _correct(search: _Search, tried: Sequence[Member]) -> None:
+    """Scale the table by how much longer students took than it foretold."""
+    factors = [
+        one.metrics[name] / ms for one in tried for name, ms in one.predicted_ms.items() if isfinite(one.metrics[name])
+    ]
+    search.table = search.table.scaled(max(1.0, median(factors)))
+
+
+def _fastest(search: _Search) -> Picked:
+    """The fastest there is, made; it, or the nearest of those that were, where it does not keep the budget.
+
+    Raises:
+        MillisError: it is over a limit of what is known before it is judged.
+    """
+    setting = min(search.settings, key=search.table.latency_ms)
+    member = search.members.get(setting)
+    if member is None or member.outcome is None:
+        search.members[setting] = _member(search, setting, _judged(search.run, [setting])[setting])
+        member = _made(search, setting)
+    if (found := _chosen(search)) is not None:
+        return found
+    took = ", ".join(
+        f"{label(name)} {show(name, member.metrics[name])} (limit {show_limit(name, limit)})"
+        for name, limit in {**search.limits, **_size_limit(search.run)}.items()
+    )
+    raise MillisError(
+        f"no student of these elastic weights keeps the budget ({describe_budget(search.limits)}): the fastest, "
+        f"{member.name}, was measured at {took}. Raise the budget, choose another backend or quantization, or train "
+        "smaller sizes (student.elastic)"
+    )
+
+
+def _size_limit(run: Run) -> dict[str, float]:
+    limit = run.budget.get("size_bytes")
+    return {} if limit is None else {"size_bytes": limit}

@@ -1,0 +1,198 @@
+"""The student of elastic weights that keeps a budget: which are made, what is picked, and what is refused."""
+
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millis.backends.cuda import Cuda
+from millis.backends.native import Native
+from millis.backends.onnxruntime_genai import OnnxRuntimeGenai
+from millis.benchmark.latency import Measurement, Options
+from millis.cli.recipes import bundled_run
+from millis.elastic.latency import SettingTable, probes
+from millis.elastic.setting import Setting
+from millis.errors import MillisError
+from millis.pipeline import pick as picking
+from millis.pipeline.bundle import bundled
+from millis.pipeline.compress import Compressed, Skipped
+from millis.pipeline.elastic import ensure_elastic
+from millis.pipeline.pick import largest_within, pick
+from millis.pipeline.place import Place
+from millis.pipeline.student import plan
+from millis.quantization.spec import Quantization
+from millis.record import Record
+from millis.storage.manifest import open_manifest
+
+SIZES = ["student=elastic", "student.elastic.layers=[1,2]", "student.elastic.heads=[1.0]", "student.elastic.samples=8"]
+BRIEF = Options(rounds=3, requests=4, warmup_seconds=0.2, settle_ms=0, processes=1)
+
+
+@pytest.fixture(scope="module")
+def folder(asked):
+    run = asked(*SIZES)
+    ensure_elastic(run)
+    return bundled(run)
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    """Makes a run under the bundled weights."""
+
+    def make(backend=None, **budget):
+        return bundled_run(
+            folder, Place.under(folder.parents[1]), backend=backend or Native(), quantization=Quantization(),
+            benchmark=BRIEF, budget=budget,
+        )  # fmt: skip
+
+    return make
+
+
+class Machine:
+    """Latencies by the sum 0.1 + L · (0.1 + neurons / 1000) ms, `slower` than what the table was measured with; the
+    quality of a student is its number of layers and a thousandth of its neurons."""
+
+    def __init__(self, slower=1.0, noise=0.0):
+        self.slower, self.noise, self.made = slower, noise, []
+
+    def ms(self, setting):
+        return 0.1 + setting.layers * (0.1 + setting.ffn / 1000)
+
+    def quality(self, setting):
+        return 10 * setting.layers + setting.ffn / 1000
+
+    def table(self, run, axes, quantiles):
+        return SettingTable.from_probes(axes, {one: [self.ms(one)] for one in probes(axes)}, quantiles)
+
+    def compress(self, run):
+        setting = run.recipe.student.setting(run.teacher.manifest.spec)
+        self.made.append(setting)
+        ms = self.slower * self.ms(setting)
+        samples, limit = [[ms] * 4] * 12, run.budget["latency_p50_ms"]
+        over = {"latency_p50_ms": ms / limit - 1}
+        metrics = {"latency_p50_ms": ms, "latency_p99_ms": ms, "speedup": 1 / ms, "size_bytes": 9.0}
+        served = [0, 1, 2, 3] * 3
+        if over["latency_p50_ms"] > 0:
+            measured = Measurement(metrics, {}, samples, samples, {}, [], {}, served)
+            return Skipped(run.recipe.student.describe(plan(run).spec), measured, over, 0.0)
+        quality = self.quality(setting) - self.noise * (setting.layers == 2)
+        record = Record(
+            id=str(setting), name=str(setting), kind="student",
+            metrics={**metrics, "accuracy": quality, "validation_accuracy": quality}, intervals={}, quality="accuracy",
+            config={}, seed=0, artifact="a", predictions=[0, 1], references=[0, 0], latency_ms=samples,
+            reference_latency_ms=samples, stages_ms={}, parity={}, environment={"measuring": []}, processes=served,
+        )  # fmt: skip
+        return Compressed(record, 0.0, over, 1.0)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Puts a made-up machine in the place of training and measuring."""
+
+    def make(**how):
+        made = Machine(**how)
+        monkeypatch.setattr(picking, "ensure_table", made.table)
+        monkeypatch.setattr(picking, "compress", made.compress)
+        monkeypatch.setattr(picking, "_judged", lambda run, settings: {one: made.quality(one) for one in settings})
+        return made
+
+    return make
+
+
+# The teacher has 2 layers, 2 heads and 64 neurons; of these 16, 32, 48 and 64 are trained.
+# 2 layers: 0.332, 0.364, 0.396, 0.428 ms; 1 layer: 0.216, 0.232, 0.248, 0.264 ms.
+
+
+def test_the_best_that_keeps_the_budget(found, machine):
+    made = machine()
+    picked = pick(found(latency_p50_ms=0.4))
+    assert made.made == [Setting(2, 32, 2, 48), Setting(1, 32, 2, 64)]  # of the rest each is a part of one of these
+    assert picked.record.name == str(Setting(2, 32, 2, 48))
+    assert picked.choice.kept and picked.choice.metrics["latency_p50_ms"] == pytest.approx(0.396)
+    assert [one.predicted_ms["latency_p50_ms"] for one in picked.members] == pytest.approx([0.396, 0.264])
+
+
+def test_finalists_are_limited_and_what_is_deployed_decides(found, machine):
+    made = machine()
+    assert pick(found(latency_p50_ms=0.4), finalists=1).record.name == str(Setting(2, 32, 2, 48))
+    assert len(made.made) == 1
+    machine(noise=15.0)  # rounding costs those of two layers 15 points
+    assert pick(found(latency_p50_ms=0.4)).record.name == str(Setting(1, 32, 2, 64))
+
+
+def test_a_table_that_was_too_quick_is_corrected(found, machine):
+    made = machine(slower=1.2)  # 2 layers of 16: 0.398; of 32: 0.437
+    picked = pick(found(latency_p50_ms=0.4), finalists=1)
+    assert made.made == [Setting(2, 32, 2, 48), Setting(2, 32, 2, 16)]
+    assert picked.record.name == str(Setting(2, 32, 2, 16))
+
+
+def test_sizes_that_are_asked_for(found, machine):
+    made = machine()
+    pick(found(latency_p50_ms=0.4), {"layers": 2, "ffn_size": 40, "heads": None})
+    assert made.made == [Setting(2, 32, 2, 40)]  # between two that were trained
+
+
+def test_no_student_keeps_the_budget(found, machine):
+    machine()
+    message = (
+        r"^no student of these elastic weights keeps the budget \(p50 ≤ 0.2 ms\): the fastest, elastic 1x32 f16, "
+        r"was measured at p50 0.216 ms \(limit 0.2 ms\). Raise the budget, choose another backend or quantization, or "
+    )
+    with pytest.raises(MillisError, match=message):
+        pick(found(latency_p50_ms=0.2))
+
+
+def test_sizes_that_were_not_trained(found):
+    message = "^student.layers=3 is 3, and the elastic weights are trained at 1 to 2: choose one of these, or train oth"
+    with pytest.raises(MillisError, match=message):
+        pick(found(latency_p50_ms=1.0), {"layers": 3})
+
+
+def test_no_limit_of_latency(found):
+    with pytest.raises(
+        MillisError, match=r"^millis pick looks for the best student within a time, and the budget has n"
+    ):
+        pick(found(quality_drop=1.0))
+
+
+def test_no_finalists(found):
+    with pytest.raises(MillisError, match=r"^finalists=0: expected at least 1$"):
+        pick(found(latency_p50_ms=1.0), finalists=0)
+
+
+def test_measured_and_exported(found):
+    """With the clock of this machine: a budget that every student keeps takes the largest ones."""
+    run = found(latency_p50_ms=1000.0)
+    picked = pick(run, finalists=1)
+    assert picked.record.name == "elastic 2x32 f64 int8"
+    assert open_manifest(Path(picked.record.artifact)).spec.layers == 2
+    assert picked.choice.sentence().startswith(
+        "elastic 2x32 f64 int8 keeps the budget (p50 ≤ 1000 ms) with probability"
+    )
+    [member] = picked.members
+    assert 0 < member.predicted_ms["latency_p50_ms"] < 1000
+    assert abs(member.quality - picked.record.metrics["validation_accuracy"]) <= 20  # of 15 texts, rounding may flip 3
+
+
+settings = st.builds(Setting, *[st.integers(1, 3)] * 4)
+
+
+@given(st.lists(settings))
+def test_each_setting_is_a_part_of_one_that_is_left_and_none_of_those_of_another(given):
+    left = largest_within(given)
+
+    def part(small, large):
+        return all(a <= b for a, b in zip(astuple(small), astuple(large), strict=True))
+
+    assert all(any(part(one, other) for other in left) for one in given)
+    assert not any(part(one, other) for one in left for other in left if one != other)
+
+
+def test_a_backend_that_cannot_run_them(found):
+    with pytest.raises(MillisError, match=r"^backend=onnxruntime_genai .*Use backend=native or backend=onnxruntime"):
+        found(backend=OnnxRuntimeGenai(), latency_p50_ms=1.0)
+    with pytest.raises(MillisError, match=r"^backend=cuda got quantization int8, expected none"):
+        pick(found(backend=Cuda(), latency_p50_ms=1.0))
