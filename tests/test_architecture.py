@@ -224,7 +224,6 @@ def test_the_pipeline_asks_methods_what_they_are_and_looks_at_no_class():
     """Of traits (`millis.traits`), not of classes, follows what is done with a method; these are data."""
     assert calls(PIPELINE, "isinstance", "issubclass", "hasattr", "type") == {
         ("application.py", "isinstance(outcome, one.Compressed)"),
-        ("forecast.py", "isinstance(kept, int)"),
         ("forecast.py", "isinstance(value, float)"),
         ("inputs.py", "isinstance(other, _Source)"),
         ("recipe.py", "isinstance(described, Mapping)"),

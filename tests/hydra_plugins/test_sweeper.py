@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.millis_sweeper import _overrides
 from millis.errors import MillisError, Unavailable
 from millis.store import atomic_file
+from millis.sweep.listener import Agenda
 from millis.sweep.space import Space
 from millis.sweep.study import finished
 
@@ -496,13 +497,16 @@ class Notebook:
     """A listener that remembers, leaves options out, and fails to note trial 1."""
 
     pages: list[tuple[Any, ...]] = []  # noqa: RUF012
+    agenda: Agenda | None = None
 
     def possible(self, config: Any, space: Space) -> Space:
         self.pages.append(("possible", config.hydra.sweep.dir, config.student.layers))
         return space.with_entry("quantization", {"choice": ["1", "none"]})
 
-    def start(self, config: Any) -> None:
+    def start(self, config: Any, recipes: Any) -> Agenda | None:
         self.pages.append(("start", config.hydra.sweep.dir, config.student.layers))
+        self.pages += [("recipe", params, trial.student.layers) for params, trial in recipes]
+        return self.agenda
 
     def told(self, trial_number: int, n_trials: int, params: Any, metrics: Any, error: Any) -> None:
         if trial_number == 1:
@@ -531,6 +535,22 @@ def test_a_listener_hears_all(
     assert heard[2][2] == trials[0].params
     assert heard[2][3] == trials[0].user_attrs["metrics"]
     assert {trial.params["quantization"] for trial in trials} <= {"1", "none"}
+
+
+def test_a_listener_may_plan_what_is_done(
+    sweep: Callable[..., optuna.Study], app: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recipes that it leaves out are not tried; those that it takes are, though the time was up before the first."""
+    monkeypatch.setitem(sys.modules, "a_listener", sys.modules[__name__])
+    monkeypatch.setenv("MILLIS_TRUSTED_TARGETS", "a_listener")
+    recipes = [{"student": "transformer", "student.layers": layers} for layers in (5, 4, 3)]
+    monkeypatch.setattr(Notebook, "agenda", Agenda([recipes[0], recipes[2]], 3))
+    append(app, listener={"_target_": "a_listener.notebook"}, n_trials=9, enqueue=recipes, timeout_s=0)
+    trials = sweep().trials
+    assert [page for page in Notebook.pages if page[0] == "recipe"] == [
+        ("recipe", recipe, recipe["student.layers"]) for recipe in recipes
+    ]
+    assert [trial.user_attrs.get("enqueued") for trial in trials] == [recipes[0], recipes[2]]
 
 
 def test_recipes_come_first_once_and_only_if_the_command_line_admits_them(

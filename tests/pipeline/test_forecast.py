@@ -1,66 +1,116 @@
-"""What a sweep says before it starts, with a made-up teacher of six layers whose epoch takes 12 s."""
+"""What a sweep does in its time, with a made-up teacher of six layers whose epoch takes 12 s."""
 
 from types import SimpleNamespace
 
 import pytest
+from recipes import recipe
 from specs import transformer
 
-from millis.pipeline.forecast import forecast
+from millis.elastic.policy.even_work import EvenWork
+from millis.elastic.recipe import Elastic
+from millis.elastic.student import ElasticStudent
+from millis.errors import MillisError
+from millis.models.ngram_student import NgramStudent
+from millis.models.student import TransformerStudent
+from millis.pipeline.forecast import planned, training_s
 from millis.pipeline.study import Study
-from millis.sweep.space import Space
 from millis.training.fit import Fit, Fitted
 
-RECIPES = [
-    {"student": "ngrams", "quantization": "dynamic", "distillation.alpha": 0.7},
-    {"student": "transformer", "student.layers": 2, "student.heads": 1.0},
-    {"student": "transformer", "student.layers": 3, "student.heads": 1.0},
-    {"student": "transformer", "student.layers": 1, "student.heads": 1.0},
-    {"student": "convolution"},
-]
-SPACE = Space.parse({"student": {"choice": ["ngrams", "transformer", "convolution"]}}, {})
+FIVE_EPOCHS = Fit(5, accelerator="cpu")
 
 
 @pytest.fixture
 def teacher():
     return SimpleNamespace(
+        fingerprint="t",
         fitted=Fitted(90.0, 2, 24.0, []),
         manifest=SimpleNamespace(spec=transformer([12] * 6)),
         inputs=SimpleNamespace(dataset=SimpleNamespace(train=range(320))),
     )
 
 
-FIVE_EPOCHS = Fit(5, accelerator="cpu")
+def alone(layers):
+    made = recipe(student=TransformerStudent(layers=layers), trainer=FIVE_EPOCHS)
+    return {"student": "transformer", "student.layers": layers, "student.heads": 1.0}, made
+
+
+NGRAMS = ({"student": "ngrams", "quantization": "dynamic", "distillation.alpha": 0.7}, recipe(student=NgramStudent()))
+RECIPES = [NGRAMS, alone(2), alone(3), alone(1), ({"student": "no recipe"}, None)]
 
 
 def study(minimum, timeout_s, n_trials=10):
-    return Study("made up", {}, n_trials, minimum, timeout_s, RECIPES)
+    return Study("made up", {}, n_trials, minimum, timeout_s)
 
 
-def test_what_fits_is_listed_with_its_time(teacher):
-    # Five epochs of 12 s, of which two layers take a third and three a half: 20 and 30 s.
-    assert forecast(study(minimum=1, timeout_s=25), FIVE_EPOCHS, teacher, SPACE).splitlines() == [
-        "plan:",
+def told(study, teacher, recipes=RECIPES):
+    agenda, words = planned(study, teacher, recipes)
+    return [*agenda.recipes], agenda.n_trials, words.splitlines()
+
+
+def test_what_fits_is_planned_with_its_time_and_what_does_not_is_left_out(teacher):
+    # Five epochs of 12 s, of which two layers take a third, three a half, one a sixth: 20, 30 and 10 s, 12 on average.
+    recipes, trials, lines = told(study(minimum=1, timeout_s=35), teacher)
+    assert [one.get("student.layers") for one in recipes] == [None, 2, 1, None]
+    assert trials == 4  # 5 s are left, and a further one takes 12
+    assert lines == [
+        "plan: trainings of about 30 s",
         "  ngrams quantization=dynamic (always)",
         "  transformer layers=2, about 20 s",
-        "  transformer layers=3, about 30 s",
-        "  then up to 7 more while their trainings have taken less than 25 s",
+        "  transformer layers=1, about 10 s",
+        "  no recipe",
+        "  left out of study.timeout_s=35: transformer layers=3, about 30 s",
     ]
 
 
-def test_the_minimum_is_listed_whatever_it_takes(teacher):
-    lines = forecast(study(minimum=3, timeout_s=1), FIVE_EPOCHS, teacher, SPACE).splitlines()
+def test_as_many_are_drawn_as_fit(teacher):
+    _, trials, lines = told(study(minimum=0, timeout_s=100), teacher)
+    assert trials == 5 + 3  # 40 s are left
+    assert lines[-1] == "  then 3 that are drawn, about 12 s each within study.timeout_s=100"
+    assert told(study(minimum=0, timeout_s=100, n_trials=6), teacher)[1] == 6
+
+
+def test_the_minimum_is_planned_whatever_it_takes(teacher):
+    recipes, trials, lines = told(study(minimum=3, timeout_s=1), teacher)
+    assert len(recipes) == 4 and trials == 4  # what takes nothing fits
     assert lines[3] == "  transformer layers=3, about 30 s (always)"
-    assert len(lines) == 5
+    assert lines[-1] == "  left out of study.timeout_s=1: transformer layers=1, about 10 s"
 
 
-def test_without_a_limit_everything_is_tried(teacher):
-    lines = forecast(study(minimum=0, timeout_s=None, n_trials=5), FIVE_EPOCHS, teacher, SPACE).splitlines()
-    assert lines[-2:] == ["  transformer layers=1, about 10 s", "  convolution"]
-
-
-def test_what_is_not_searched_is_not_listed(teacher):
-    space = Space.parse({"student": {"choice": ["convolution"]}}, {})
-    assert forecast(study(minimum=1, timeout_s=None, n_trials=1), FIVE_EPOCHS, teacher, space).splitlines() == [
-        "plan:",
-        "  convolution (always)",
+def test_what_the_teacher_has_not_is_left_to_its_trial(teacher):
+    assert told(study(minimum=0, timeout_s=1), teacher, [alone(9)])[2] == [
+        "plan: trainings of seconds",
+        "  transformer layers=9",
+        "  then 9 that are drawn within study.timeout_s=1",
     ]
+    with pytest.raises(MillisError, match=r"larger than the teacher's 6"):
+        training_s(alone(9)[1], teacher, set())
+
+
+def test_without_a_limit_everything_is_done(teacher):
+    recipes, trials, lines = told(study(minimum=0, timeout_s=None, n_trials=9), teacher)
+    assert len(recipes) == 5 and trials == 9
+    assert lines[-1] == "  then 4 that are drawn, about 12 s each"
+    assert len(told(study(minimum=0, timeout_s=None, n_trials=2), teacher)[0]) == 2
+
+
+def test_elastic_weights_are_trained_once(teacher):
+    """The largest has the teacher's six layers, the smallest one, and two of one to six are drawn in each step."""
+    elastic = Elastic(EvenWork())
+    students = [ElasticStudent(elastic, layers=layers) for layers in (1, 6)]
+    first, second = (recipe(student=student, trainer=FIVE_EPOCHS) for student in students)
+    axes = elastic.axes(teacher.manifest.spec)
+    one, trained = axes.work(axes.smallest), set()
+    assert axes.work(axes.largest) == 6 * one
+    seconds = training_s(first, teacher, trained)
+    assert 60 * (6 + 1 + 2 * 1) / 6 < seconds < 60 * (6 + 1 + 2 * 6) / 6
+    _, _, lines = told(study(minimum=0, timeout_s=None, n_trials=2), teacher, [({"a": 1}, first), ({"a": 2}, second)])
+    assert lines[1:] == [f"  a=1, about {seconds:.0f} s", "  a=2"]
+    tuned = recipe(student=ElasticStudent(elastic, layers=3, tune_epochs=4), trainer=FIVE_EPOCHS)
+    assert training_s(tuned, teacher, trained) == pytest.approx(seconds + 4 * 12 / 2)
+    short = recipe(student=students[0], trainer=Fit(5, accelerator="cpu", budget_s=50.0))
+    assert training_s(short, teacher, trained) == 50
+
+
+def test_a_teacher_of_unknown_parts_tells_nothing(teacher):
+    teacher.manifest.spec = SimpleNamespace(shape=None)
+    assert training_s(alone(2)[1], teacher, set()) == 0

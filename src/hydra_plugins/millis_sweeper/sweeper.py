@@ -17,6 +17,7 @@ import inspect
 import logging
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -61,12 +62,12 @@ class OptunaSweeperConf:
             stop a sweep.
         n_jobs: Trials handed to the launcher at once.
         timeout_s: No trial is begun once those of this run have taken so many seconds, by their attribute `SPENT`, or,
-            where no task returns it, by the clock; null: no limit.
+            where no task returns it, by the clock; null: no limit. A listener may plan what fits in it instead.
         minimum: Trials that are begun whatever they take.
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
         enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
         constant: Keys that have the base config's value in every trial, though they are computed from what trials vary.
-        listener: `_target_` of a `millis.sweep.study.Listener`.
+        listener: `_target_` of a `millis.sweep.listener.Listener`.
     """
 
     _target_: str = "hydra_plugins.millis_sweeper.sweeper.OptunaSweeper"
@@ -153,10 +154,9 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             retries=options.retry_failed,
         )
         shared.check(space)
-        shared.enqueue([recipe for recipe in options.enqueue if space.admits(recipe)])
+        recipes = [recipe for recipe in options.enqueue if space.admits(recipe)]
         with shared.working():
-            if listener:
-                listener.start(self.config)
+            shared.enqueue(self._planned(listener, recipes, space))
             self._search(shared, space, listener)
         shared.require_a_result()
         if listener:
@@ -222,10 +222,8 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         """Run trials as jobs; what each returned, or the exception it ended by."""
         done, jobs, legal = [], [], []
         for trial, params in asked:
-            texts = {key: text for key, text in self.fixed.items() if key not in space}
-            texts |= {key: self.fixed.get(key) or _overrides.text_of(value) for key, value in params.items()}
-            job = [*self.deletions, *(f"{self.prefixes.get(key, '')}{key}={text}" for key, text in texts.items())]
-            job += [*self.constant, f"hydra.sweep.subdir={trial.number}"]  # numbers of one batch may have gaps
+            # Numbers of one batch may have gaps.
+            job = [*self._overridden(params, space), f"hydra.sweep.subdir={trial.number}"]
             try:
                 self.validate_batch_is_legal([job])
             except (HydraException, OmegaConfBaseException) as error:
@@ -237,6 +235,29 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             returned = self._launch(jobs, [trial.number for trial, _ in legal])
             done += [(trial, params, value) for (trial, params), value in zip(legal, returned, strict=True)]
         return done
+
+    def _planned(self, listener: Any, recipes: list[dict[str, Any]], space: Any) -> list[dict[str, Any]]:
+        """The recipes that are tried first, all of which are begun; the listener may leave some out."""
+        agenda = listener and listener.start(self.config, [(one, self._configured(one, space)) for one in recipes])
+        if not agenda:
+            return recipes
+        self.options.n_trials = agenda.n_trials
+        self.options.minimum = max(self.options.minimum, len(agenda.recipes))
+        return list(agenda.recipes)
+
+    def _overridden(self, params: dict[str, Any], space: Any) -> list[str]:
+        """The overrides of a trial."""
+        texts = {key: text for key, text in self.fixed.items() if key not in space}
+        texts |= {key: self.fixed.get(key) or _overrides.text_of(value) for key, value in params.items()}
+        changed = (f"{self.prefixes.get(key, '')}{key}={text}" for key, text in texts.items())
+        return [*self.deletions, *changed, *self.constant]
+
+    def _configured(self, params: dict[str, Any], space: Any) -> DictConfig | None:
+        """The config of a trial that was not drawn yet; None where there cannot be one, as the trial will say."""
+        loader = self.hydra_context.config_loader
+        with suppress(HydraException, OmegaConfBaseException):
+            return loader.load_sweep_config(self.config, self._overridden(params, space))
+        return None
 
     def _launch(self, jobs: list[list[str]], numbers: list[int]) -> list[Any]:
         """What each job returned, or the exception it ended by.

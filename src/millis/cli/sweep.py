@@ -1,21 +1,26 @@
 """`millis sweep`: compress over a search space and report the frontier. The sweeper calls `run` for every trial."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
 from millis.cli.capable import capable
-from millis.cli.recipes import inputs_of, run_of, study_of
+from millis.cli.recipes import inputs_of, recipe_of, run_of, study_of
+from millis.errors import MillisError
 from millis.pipeline.compress import Skipped, compress, reference_records
-from millis.pipeline.forecast import forecast
+from millis.pipeline.forecast import planned
+from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import read_record, record_path
 from millis.pipeline.study import Outcome, conclude
 from millis.record import Record
 from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
+from millis.sweep.listener import Agenda
 from millis.sweep.space import Space
 from millis.sweep.study import finished
 from millis.units import show
@@ -49,11 +54,10 @@ class Listener:
 
     def possible(self, config: Any, space: Space) -> Space:
         """Without what cannot answer as the task asks."""
-        self.space = capable(config, space, self.say)
-        return self.space
+        return capable(config, space, self.say)
 
-    def start(self, config: Any) -> None:
-        """Train the teacher where needed; measure it and the untouched baseline."""
+    def start(self, config: Any, recipes: Sequence[tuple[Mapping[str, Any], Any]]) -> Agenda:
+        """Train the teacher where needed, measure it and the untouched baseline; plan what the time is enough for."""
         cfg = config.copy()
         with open_dict(cfg):
             del cfg["hydra"]
@@ -65,7 +69,10 @@ class Listener:
         self.reading = self.references[0].reading
         for record in self.references:
             self.say(f"  {_line(record)}")
-        self.say(forecast(self.study, self.run.recipe.trainer, self.run.teacher, self.space))
+        made = [(params, _recipe_of(trial)) for params, trial in recipes]
+        agenda, words = planned(self.study, self.run.teacher, made)
+        self.say(words)
+        return agenda
 
     def told(
         self,
@@ -120,6 +127,13 @@ class Listener:
 
     def _quality(self, value: float) -> str:
         return show("quality", value, self.reading.unit)
+
+
+def _recipe_of(trial: Any) -> Recipe | None:
+    """The recipe of a trial's config; None where it cannot be, which the trial says itself."""
+    with suppress(MillisError):
+        return None if trial is None else recipe_of(trial)
+    return None
 
 
 def report(outcome: Outcome) -> None:

@@ -1,45 +1,123 @@
-"""What a sweep will try and what fits in its time, said before it starts."""
+"""What a sweep does in its time, settled and said before it starts.
 
-from collections.abc import Mapping
-from typing import Any
+Seconds are foretold from the teacher's own training: an epoch of a student takes as much less time as its blocks have
+fewer weights, and an epoch of elastic weights as long as those of the students that are run in a step, together.
+Students of other families take seconds.
+"""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import numpy as np
+
+from millis.elastic.recipe import Elastic
+from millis.elastic.setting import Axes, Setting
+from millis.errors import MillisError
+from millis.models import anatomy
+from millis.models.spec import Spec
+from millis.models.transformer_spec import TransformerSpec
+from millis.pipeline import keys
+from millis.pipeline.recipe import Recipe
 from millis.pipeline.study import Study
 from millis.pipeline.teacher import Teacher
-from millis.sweep.space import Space
-from millis.training.fit import Fit
+from millis.sweep.listener import Agenda
+
+DRAWS = 64  # of a policy: enough for the mean of what it draws
+
+Tried = tuple[Mapping[str, Any], Recipe | None]
+"""What a trial sets, and the recipe that it makes; None where it makes none."""
 
 
-def forecast(study: Study, trainer: Fit, teacher: Teacher, space: Space) -> str:
-    """The recipes that come first and fit, with the seconds that their trainings should take, and what follows.
+def planned(study: Study, teacher: Teacher, recipes: Sequence[Tried]) -> tuple[Agenda, str]:
+    """What the study's time is enough for, and the same in words, a line each.
+
+    The first `study.minimum` recipes are taken whatever they take, of the others those that still fit, in their order;
+    as many are drawn after them as fit if they take as long on average.
 
     Args:
-        trainer: Of the students.
+        recipes: Those that come first.
     """
-    recipes = [recipe for recipe in study.enqueue if space.admits(recipe)]
-    epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
-    layers = 0 if (shape := teacher.manifest.spec.shape) is None else len(shape.heads)
-    epochs = trainer.epochs(len(teacher.inputs.dataset.train))
-    spent, lines = 0.0, []
-    for number, recipe in enumerate(recipes[: study.n_trials]):
-        always = number < study.minimum
-        if not always and study.timeout_s is not None and spent >= study.timeout_s:
-            break
-        seconds = _seconds(recipe, epoch_s * epochs, layers)
-        spent += seconds
-        took = f", about {seconds:.0f} s" if seconds >= 1 else ""
-        lines.append(f"  {_words(recipe)}{took}{' (always)' if always else ''}")
-    limit = "" if study.timeout_s is None else f" while their trainings have taken less than {study.timeout_s:g} s"
-    rest = study.n_trials - len(lines)
-    after = [f"  then up to {rest} more{limit}"] if rest > 0 else []
-    return "\n".join(["plan:", *lines, *after])
+    trained: set[str] = set()
+    taken: list[tuple[Mapping[str, Any], float]] = []
+    left: list[tuple[Mapping[str, Any], float]] = []
+    limit = float("inf") if study.timeout_s is None else study.timeout_s
+    for number, (params, recipe) in enumerate(recipes[: study.n_trials]):
+        seconds = _foretold(recipe, teacher, trained)
+        fits = number < study.minimum or not seconds or sum(spent for _, spent in taken) + seconds <= limit
+        (taken if fits else left).append((params, seconds))
+        if fits and recipe is not None and recipe.elastic is not None:
+            trained.add(_elastic_key(recipe, teacher))
+    rest, spent = study.n_trials - len(taken), sum(seconds for _, seconds in taken)
+    average = (spent + sum(seconds for _, seconds in left)) / max(1, len(taken) + len(left))
+    drawn = rest if limit == float("inf") or not average else min(rest, max(0, int((limit - spent) / average)))
+    lines = [f"  {_words(params)}{_about(s)}{_always(n, study)}" for n, (params, s) in enumerate(taken)]
+    if left:
+        lines.append(f"  left out of study.timeout_s={limit:g}: {', '.join(_words(p) + _about(s) for p, s in left)}")
+    if drawn:
+        within = "" if limit == float("inf") else f" within study.timeout_s={limit:g}"
+        each = f"{_about(average)} each" if _about(average) else ""
+        lines.append(f"  then {drawn} that are drawn{each}{within}")
+    agenda = Agenda([params for params, _ in taken], len(taken) + drawn)
+    return agenda, "\n".join([f"plan: trainings of{_about(spent).replace(',', '') or ' seconds'}", *lines])
 
 
-def _seconds(recipe: Mapping[str, Any], whole_s: float, layers: int) -> float:
-    """Of a cut transformer, by its share of the teacher's layers; students of other families take seconds."""
-    kept = recipe.get("student.layers")
-    if recipe.get("student") != "transformer" or not layers or not isinstance(kept, int):
+def _foretold(recipe: Recipe | None, teacher: Teacher, trained: set[str]) -> float:
+    """`training_s`; nothing for what cannot be made of this teacher, as the trial itself says."""
+    with suppress(MillisError):
+        return 0.0 if recipe is None else training_s(recipe, teacher, trained)
+    return 0.0
+
+
+def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
+    """Seconds that the trainings of a recipe should take.
+
+    Args:
+        trained: Keys of elastic weights that will lie trained by then.
+
+    Raises:
+        MillisError: a student that cannot be made of the teacher.
+    """
+    whole = teacher.manifest.spec
+    if whole.shape is None or recipe.student.fits:
         return 0.0
-    return whole_s * min(1.0, kept / layers)
+    epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
+    rows, seconds = len(teacher.inputs.dataset.train), 0.0
+    spec = recipe.student.spec(whole)
+    if recipe.student.trains and spec.shape is not None:
+        seconds += recipe.own_trainer.epochs(rows) * epoch_s * _weights(spec) / _weights(whole)
+    if (elastic := recipe.elastic) is not None and _elastic_key(recipe, teacher) not in trained:
+        step = _step(elastic, elastic.axes(cast(TransformerSpec, whole))) / _weights(whole)
+        found = recipe.trainer.epochs(rows) * epoch_s * step
+        seconds += min(found, recipe.trainer.budget_s or found)
+    return seconds
+
+
+def _step(elastic: Elastic, axes: Axes) -> float:
+    """Weights of the blocks that are run in a step of elastic weights."""
+    drawn = elastic.policy.draw(axes, DRAWS, np.random.default_rng(0))
+    between = elastic.sampled * sum(map(axes.work, drawn)) / DRAWS
+    return axes.work(axes.largest) + axes.work(axes.smallest) + between
+
+
+def _weights(spec: Spec) -> int:
+    """Of the blocks, as `Axes.work` counts them."""
+    shape, hidden = spec.known_shape, anatomy.hidden_size(cast(TransformerSpec, spec))
+    layers = zip(shape.heads, shape.ffn, strict=True)
+    return sum(Axes((), (), (), (), shape.head_size).work(Setting(1, hidden, heads, ffn)) for heads, ffn in layers)
+
+
+def _elastic_key(recipe: Recipe, teacher: Teacher) -> str:
+    """What tells elastic weights of one teacher apart."""
+    return keys.elastic(teacher.fingerprint, recipe, 0.0, [])
+
+
+def _about(seconds: float) -> str:
+    return f", about {seconds:.0f} s" if seconds >= 1 else ""
+
+
+def _always(number: int, study: Study) -> str:
+    return " (always)" if number < study.minimum else ""
 
 
 def _words(recipe: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ import logging
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import optuna
@@ -39,39 +39,6 @@ log = logging.getLogger(__name__)
 
 DIRECTIONS = ("minimize", "maximize")
 ERROR_LENGTH = 2000  # characters kept of a trial's error
-
-
-class Listener(Protocol):
-    """Who is told how a sweep goes: `listener: {_target_: ...}` of the sweeper. Reports and trackers implement it.
-
-    All run in the sweep's own process, never in a launched job. A sweep that ends by an error calls no `end`.
-    """
-
-    def possible(self, config: Any, space: Space) -> Space:
-        """What is searched of `space`: without what cannot be under the base config. Called before anything else."""
-        ...
-
-    def start(self, config: Any) -> None:
-        """The study is open and no trial of this worker has begun. `config` is the base config (a DictConfig with its
-        `hydra` node). Measure references here. An exception ends the sweep."""
-        ...
-
-    def told(
-        self,
-        trial_number: int,
-        n_trials: int,
-        params: dict[str, Any],
-        metrics: dict[str, float] | None,
-        error: str | None,
-    ) -> None:
-        """A trial of this worker ended: with `metrics`, as its task returned them, or with `error`. `n_trials` is the
-        total asked for; numbers may exceed it, since a trial tried again gets a new one. An exception is logged and
-        the sweep goes on."""
-        ...
-
-    def end(self, study: Any) -> None:
-        """This worker is done (others may still work). `study` is the `optuna.Study`. An exception ends the sweep."""
-        ...
 
 
 class SharedStudy:
