@@ -255,9 +255,10 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
     def _configured(self, params: dict[str, Any], space: Any) -> DictConfig | None:
         """The config of a trial that was not drawn yet; None where there cannot be one, as the trial will say."""
         loader = self.hydra_context.config_loader
+        found: DictConfig | None = None
         with suppress(HydraException, OmegaConfBaseException):
-            return loader.load_sweep_config(self.config, self._overridden(params, space))
-        return None
+            found = loader.load_sweep_config(self.config, self._overridden(params, space))
+        return found
 
     def _launch(self, jobs: list[list[str]], numbers: list[int]) -> list[Any]:
         """What each job returned, or the exception it ended by.

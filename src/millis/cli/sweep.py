@@ -17,6 +17,7 @@ from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import read_record, record_path
 from millis.pipeline.study import Outcome, conclude
 from millis.record import Record
+from millis.report.headline import headline
 from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
@@ -137,9 +138,11 @@ def _recipe_of(trial: Any) -> Recipe | None:
 
 
 def report(outcome: Outcome) -> None:
-    """The table, what the budget picks, and the files."""
+    """The table, its headline, what the budget picks, and the files."""
     console = wide_console()
     print_frontier(frontier_rows(outcome.records, outcome.frontier), console)
+    if (sentence := headline(outcome.records, outcome.frontier)) is not None:
+        console.print(sentence, soft_wrap=True, highlight=False)
     print_notes(outcome.records[0].notes, console)
     if outcome.choice is not None:
         console.print(outcome.choice.sentence(), soft_wrap=True, highlight=False)

@@ -102,7 +102,8 @@ def _step(elastic: Elastic, axes: Axes) -> float:
 
 def _weights(spec: Spec) -> int:
     """Of the blocks, as `Axes.work` counts them."""
-    shape, hidden = spec.known_shape, anatomy.hidden_size(cast(TransformerSpec, spec))
+    blocks = cast(TransformerSpec, spec)
+    shape, hidden = blocks.known_shape, anatomy.hidden_size(blocks)
     layers = zip(shape.heads, shape.ffn, strict=True)
     return sum(Axes((), (), (), (), shape.head_size).work(Setting(1, hidden, heads, ffn)) for heads, ffn in layers)
 
