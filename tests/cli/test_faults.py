@@ -37,7 +37,7 @@ def fault(command, *arguments):
         (["model.name=x"], "model.name belongs to model=hub, and model=minilm_l6 is chosen"),
         (["student.size=0.5"], "student.size belongs to student=static, and student=transformer is chosen"),
         (["+seed=3"], "seed is there already: write seed=... without the +"),
-        (["student=null"], "student=null: expected one of bilstm, convolution, elastic, ngrams, static, teacher, tr"),
+        (["student=null"], "student=null: expected one of bilstm, convolution, elastic, encoder_decoder, ngrams, stat"),
         (["recipe=jont"], "recipe has no 'jont'; did you mean 'joint'?. Expected one of: joint, to_latency"),
         (["debug=fsat"], "debug has no 'fsat'; did you mean 'fast'?. Expected one of: fast"),
         (["teacher.trainer=small"], "an option of trainer is chosen by trainer@teacher.trainer=small"),

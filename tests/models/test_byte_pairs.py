@@ -66,6 +66,4 @@ def test_a_text_that_another_is_written_to_ends_with_a_turn_and_the_other_with_a
 def test_no_texts(texts):
     with pytest.raises(MillisError) as error:
         byte_pairs.train(texts, 300)
-    assert str(error.value) == (
-        "model=scratch_decoder learns its vocabulary from the training texts, and there are none: check `data`"
-    )
+    assert str(error.value) == ("the vocabulary is learned from the training texts, and there are none: check `data`")

@@ -258,7 +258,7 @@ def test_importance_of_shared_heads_by_hand():
     assert student.head_importance(layer, 1).tolist() == [5.0, 10.0, 5.0, 7.0]
     assert student.neuron_importance(layer).tolist() == [5.0, 20.0]
     # By twos: 15 against 12, though the best head and the worst are together.
-    assert student._largest(student.head_importance(layer, 1), 2, together=2).tolist() == [0, 1]
+    assert student.largest(student.head_importance(layer, 1), 2, together=2).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("heads", "kept"), [(0.5, 2), (0.3, 2), (0.9, 4), (4, 4), (None, 4)])

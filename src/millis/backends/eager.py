@@ -21,9 +21,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from millis.backends.eager_decoder import EagerDecoder
+from millis.backends.eager_encoder_decoder import EagerEncoderDecoder
 from millis.backends.modules import EagerSegment, EagerSession, segments_of
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
+from millis.models.encoder_decoder import EncoderDecoder
 from millis.models.outputs import writes
 from millis.models.shared_weights import unshared
 from millis.models.spec import Spec
@@ -107,10 +109,14 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> EagerSession:
 
     backends.options(Eager, manifest)
     torch.set_num_threads(threads)
-    model = read_module(folder, manifest, threads)
-    if writes(manifest.spec.outputs):
-        return EagerDecoder(model)
-    return EagerSession(model)
+    return session_of(read_module(folder, manifest, threads))
+
+
+def session_of(model: Any) -> EagerSession:
+    """A module of any family as a session, and as a decoder (`millis.types.Decoder`) where it writes."""
+    if not writes(model.spec.outputs):
+        return EagerSession(model)
+    return EagerEncoderDecoder(model) if isinstance(model, EncoderDecoder) else EagerDecoder(model)
 
 
 def read_module(folder: Path, manifest: "Manifest", threads: int) -> nn.Module:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from millis import backends
 from millis.backends.onnx.decoder import OnnxDecoder
+from millis.backends.onnx.encoder_decoder import ENCODER, OnnxEncoderDecoder
 from millis.backends.onnx.session import (
     PROVIDERS,
     SEGMENT_INPUTS,
@@ -29,10 +30,11 @@ from millis.backends.onnx.session import (
 )
 from millis.backends.profile import WARM, Operator, Time, summarised
 from millis.errors import MillisError
+from millis.models.encoder_decoder_spec import EncoderDecoderSpec
 from millis.models.outputs import writes
 from millis.temporaries import scratch_folder
 from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, STORES, WRITES, Traits
-from millis.types import Features, Signature
+from millis.types import Features, Session, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -100,10 +102,14 @@ class OnnxRuntime:
         """
         from millis.backends.onnx.export import export
         from millis.backends.onnx.writing import export_decoder
+        from millis.backends.onnx.writing_stacks import export_encoder_decoder
+        from millis.models.encoder_decoder import EncoderDecoder
 
         self._check_device(quantization)
         if writes(signature.outputs):
             self._check_writing()
+            if isinstance(model, EncoderDecoder):
+                return export_encoder_decoder(model, folder, FILE_NAME, quantization, calibration)
             return export_decoder(model, folder / FILE_NAME, signature, quantization, calibration)
         return export(model, folder / FILE_NAME, signature, quantization, calibration)
 
@@ -178,18 +184,23 @@ def load_segments(folder: Path, manifest: "Manifest", threads: int) -> list[Onnx
     return [OnnxSegment(*one) for one in opened]
 
 
-def load(folder: Path, manifest: "Manifest", threads: int) -> OnnxSession:
+def load(folder: Path, manifest: "Manifest", threads: int) -> Session:
     """Open the artifact's graph on `threads` threads; that of a model that says what comes next also writes.
 
     Raises:
         MillisError: onnxruntime is not installed, or the graph is damaged.
     """
-    return _session(
-        manifest, *open_inference(folder / FILE_NAME, threads, backends.options(OnnxRuntime, manifest).options)
-    )
+    options = backends.options(OnnxRuntime, manifest).options
+    return _session(folder, manifest, threads, options, *open_inference(folder / FILE_NAME, threads, options))
 
 
-def _session(manifest: "Manifest", opened: Any, weights: Any) -> OnnxSession:
+def _session(
+    folder: Path, manifest: "Manifest", threads: int, options: Options, opened: Any, weights: Any
+) -> OnnxSession | OnnxEncoderDecoder:
+    """What answers with the artifact's graph, and with the graph of an encoder where there is one."""
+    if isinstance(manifest.spec, EncoderDecoderSpec):
+        encoder, others = open_inference(folder / ENCODER, threads, options)
+        return OnnxEncoderDecoder(encoder, opened, [weights, others])
     kind = OnnxDecoder if writes(manifest.spec.outputs) else OnnxSession
     return kind(opened, weights)
 
@@ -199,7 +210,7 @@ def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequen
     with scratch_folder() as scratch:
         options = backends.options(OnnxRuntime, manifest).options
         opened, weights = open_inference(folder / FILE_NAME, threads, options, scratch / "trace")
-        session, waited = _session(manifest, opened, weights), []
+        session, waited = _session(folder, manifest, threads, options, opened, weights), []
         for features in [*requests[:WARM], *requests]:
             before = waited_ns()
             session(features)

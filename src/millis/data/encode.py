@@ -29,7 +29,7 @@ class Encoded:
     """A tokenised split, ragged rows laid end to end: row i is `ids[offsets[i]:offsets[i + 1]]`.
 
     Args:
-        ids, token_types: [total tokens]; `token_types` is None for single texts.
+        ids, token_types: [total tokens]; `token_types` is None where single texts are read.
         offsets: [N + 1].
         targets: Output → what is learned: per text [N] or [N, C], per token [total tokens]
             (`millis.data.references`).
@@ -79,12 +79,15 @@ def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path, 
             length. A file there that is damaged is made anew.
         task: Whose references they are.
     """
-    key = fingerprint(split.texts, split.references, tokenizer.to_str(), max_length, repr(task.references))
+    read = task.references.spelled(split.texts, split.references)
+    pairs = bool(read) and isinstance(read[0], tuple)
+    said = (split.texts, split.references, tokenizer.to_str(), max_length, repr(task.references))
+    key = fingerprint(*said, pairs)
     path = cache / f"{key}.npz"
     kept = _read(path, len(split), task) if path.is_file() else None
     if kept is not None:
         return kept
-    arrays = _tokenise(split, tokenizer, max_length, task)
+    arrays = _tokenise(split, read, tokenizer, max_length, task)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     return _encoded(arrays, task)
@@ -115,11 +118,12 @@ def _encoded(arrays: Any, task: Learned) -> Encoded:
     )
 
 
-def _tokenise(split: Split, tokenizer: AnyTokenizer, max_length: int, task: Learned) -> dict[str, Any]:
-    pairs = bool(split.texts) and isinstance(split.texts[0], tuple)
+def _tokenise(
+    split: Split, read: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, task: Learned
+) -> dict[str, Any]:
     references = task.references
     ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0
-    read = references.spelled(split.texts, split.references)
+    pairs = bool(read) and isinstance(read[0], tuple)
     for chunk in _encoded_chunks(read, tokenizer, max_length, references.reads_offsets):
         rows = slice(done, done := done + len(chunk))
         targets.append(references.targets(split.texts[rows], split.references[rows], chunk))

@@ -87,13 +87,13 @@ def reshape(encoder: nn.Module, anatomy: Anatomy, shape: Shape, std: float, grou
                 f"multiple of {groups}, for example {heads // groups * groups or groups}"
             )
         hidden, width = layer.ffn_out.out_features, heads * shape.head_size
-        _resize(encoder, layer.query, width, hidden, std)
+        resize(encoder, layer.query, width, hidden, std)
         for linear in (layer.key, layer.value):
-            _resize(encoder, linear, width // groups, hidden, std)
-        _resize(encoder, layer.attention_output, hidden, width, std)
+            resize(encoder, linear, width // groups, hidden, std)
+        resize(encoder, layer.attention_output, hidden, width, std)
         for neurons in filter(None, (layer.ffn_in, layer.ffn_gate)):
-            _resize(encoder, neurons, ffn, hidden, std)
-        _resize(encoder, layer.ffn_out, hidden, ffn, std)
+            resize(encoder, neurons, ffn, hidden, std)
+        resize(encoder, layer.ffn_out, hidden, ffn, std)
         anatomy.set_heads(layer.attention, heads, shape.head_size)
         if groups > 1:
             layer.attention.num_key_value_groups = groups  # type: ignore[assignment]
@@ -123,7 +123,8 @@ def copy_norm(target: Norm, source: Norm, channels: Tensor) -> None:
         target.bias.copy_(source.bias[channels])
 
 
-def _resize(encoder: nn.Module, linear: nn.Linear, outputs: int, inputs: int, std: float) -> None:
+def resize(encoder: nn.Module, linear: nn.Linear, outputs: int, inputs: int, std: float) -> None:
+    """Give a linear of `encoder` another size and, where it changes, fresh weights N(0, std²) and bias 0, in place."""
     if (linear.out_features, linear.in_features) == (outputs, inputs):
         return
     biased = linear.bias is not None

@@ -13,6 +13,18 @@ PAD, BEGIN, END, TURN = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<turn>")
 SMALLEST = len(SPECIAL_TOKENS) + 256  # special tokens, and a token for each byte
 
 
+def check_size(vocab_size: int) -> None:
+    """Refuse a vocabulary without room for a merge.
+
+    Raises:
+        MillisError: as said.
+    """
+    if vocab_size <= SMALLEST:
+        raise MillisError(
+            f"model.vocab_size={vocab_size} holds only the {SMALLEST} bytes and special tokens: use some thousands"
+        )
+
+
 def train(texts: Sequence[Text], vocab_size: int, replies: bool = False) -> Tokenizer:
     """Learn the merges of `texts`.
 
@@ -30,9 +42,7 @@ def train(texts: Sequence[Text], vocab_size: int, replies: bool = False) -> Toke
     """
     parts = [part for text in texts for part in ((text,) if isinstance(text, str) else text)]
     if not any(parts):
-        raise MillisError(
-            "model=scratch_decoder learns its vocabulary from the training texts, and there are none: check `data`"
-        )
+        raise MillisError("the vocabulary is learned from the training texts, and there are none: check `data`")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -19,6 +19,17 @@ class Keys(NamedTuple):
     ffn: str
 
 
+class Cross(NamedTuple):
+    """The parts with which a decoder's block looks at an encoder's states: keys and values are of these."""
+
+    attention: nn.Module  # has scaling
+    query: nn.Linear  # [A, D]
+    key: nn.Linear  # [A, D]
+    value: nn.Linear  # [A, D]
+    output: nn.Linear  # [D, A]
+    norm: Norm  # [D]
+
+
 class Layer(NamedTuple):
     """The parts of one block. Linears hold [out, in]; A = heads * head size.
 
@@ -38,6 +49,7 @@ class Layer(NamedTuple):
     ffn_out: nn.Linear  # [D, F]
     ffn_norm: Norm  # [D]
     ffn_gate: nn.Linear | None = None  # [F, D]
+    cross: Cross | None = None  # of a decoder that looks at an encoder
 
 
 class Embeddings(NamedTuple):

@@ -57,11 +57,7 @@ class ScratchDecoder:
                 f"model.hidden_size={self.hidden_size} with model.heads={self.heads} makes heads of "
                 f"{self.hidden_size // self.heads}: rotary positions turn pairs of channels, so expected an even number"
             )
-        if self.vocab_size <= byte_pairs.SMALLEST:
-            raise MillisError(
-                f"model.vocab_size={self.vocab_size} holds only the {byte_pairs.SMALLEST} bytes and special tokens: "
-                "use some thousands"
-            )
+        byte_pairs.check_size(self.vocab_size)
 
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()

@@ -92,16 +92,7 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
     for target, index, heads, ffn in zip(parts.layers(small.encoder), keep.layers, keep.heads, keep.ffn, strict=True):
         source, rows = sources[index], anatomy.head_rows(heads, head_size)
         shared = anatomy.head_rows(shared_heads(heads, groups), head_size)
-        anatomy.copy_linear(target.query, source.query, rows, keep.hidden)
-        anatomy.copy_linear(target.key, source.key, shared, keep.hidden)
-        anatomy.copy_linear(target.value, source.value, shared, keep.hidden)
-        anatomy.copy_linear(target.attention_output, source.attention_output, keep.hidden, rows)
-        anatomy.copy_norm(target.attention_norm, source.attention_norm, keep.hidden)
-        anatomy.copy_linear(target.ffn_in, source.ffn_in, ffn, keep.hidden)
-        if target.ffn_gate is not None and source.ffn_gate is not None:
-            anatomy.copy_linear(target.ffn_gate, source.ffn_gate, ffn, keep.hidden)
-        anatomy.copy_linear(target.ffn_out, source.ffn_out, keep.hidden, ffn)
-        anatomy.copy_norm(target.ffn_norm, source.ffn_norm, keep.hidden)
+        copy_layer(target, source, rows, shared, ffn, keep.hidden)
         if (ratio := _scaling(source) / _scaling(target)) != 1:  # of a GPT-2 that scales by depth: the layer has moved
             target.query.weight.mul_(ratio)
             target.query.bias.mul_(ratio)
@@ -112,6 +103,28 @@ def copy_selected(small: Transformer, large: Transformer, keep: Selection) -> No
         anatomy.copy_linear(classifier, larger, columns=keep.hidden)
     for threshold, found in zip(small.between.thresholds, large.between.thresholds, strict=True):
         threshold.copy_(found)
+
+
+@torch.no_grad()
+def copy_layer(target: Layer, source: Layer, rows: Tensor, shared: Tensor, ffn: Tensor, hidden: Tensor) -> None:
+    """Copy the kept weights of a block into a smaller one; what looks at an encoder is not copied.
+
+    Args:
+        rows: Of queries, which columns of the attention's output belong to.
+        shared: Of keys and values.
+        ffn: Kept neurons.
+        hidden: Kept channels.
+    """
+    anatomy.copy_linear(target.query, source.query, rows, hidden)
+    anatomy.copy_linear(target.key, source.key, shared, hidden)
+    anatomy.copy_linear(target.value, source.value, shared, hidden)
+    anatomy.copy_linear(target.attention_output, source.attention_output, hidden, rows)
+    anatomy.copy_norm(target.attention_norm, source.attention_norm, hidden)
+    anatomy.copy_linear(target.ffn_in, source.ffn_in, ffn, hidden)
+    if target.ffn_gate is not None and source.ffn_gate is not None:
+        anatomy.copy_linear(target.ffn_gate, source.ffn_gate, ffn, hidden)
+    anatomy.copy_linear(target.ffn_out, source.ffn_out, hidden, ffn)
+    anatomy.copy_norm(target.ffn_norm, source.ffn_norm, hidden)
 
 
 def shared_heads(heads: Tensor, groups: int) -> Tensor:

@@ -95,11 +95,7 @@ class TransformerStudent:
     init: str = "teacher"
 
     def __post_init__(self) -> None:
-        if self.init not in INITS:
-            raise MillisError(
-                f"student.init={self.init!r} is unknown; expected one of {', '.join(INITS)}"
-                f"{nearest(str(self.init), INITS)}"
-            )
+        check_init(self.init)
         layers = len(self.layers) if isinstance(self.layers, Sequence) else self.layers
         sizes = {"layers": layers, "hidden_size": self.hidden_size, "heads": self.heads, "ffn_size": self.ffn_size}
         for name, value in sizes.items():
@@ -111,6 +107,11 @@ class TransformerStudent:
         Raises:
             MillisError: the teacher cannot be cut, a layer it does not have, or a part larger than the teacher's.
         """
+        if teacher_spec.family != TransformerSpec.family:
+            raise MillisError(
+                f"student=transformer cuts an encoder or a decoder, and the teacher is a {teacher_spec.kind!r} model "
+                f"of the family {teacher_spec.family}: choose student={teacher_spec.family}, or student=teacher"
+            )
         whole = anatomy.hidden_size(teacher_spec)
         shape = teacher_spec.known_shape
         chosen = self._chosen(len(shape.heads))
@@ -119,10 +120,10 @@ class TransformerStudent:
         ffn = tuple(count(self.ffn_size, shape.ffn[index]) for index in chosen)
         hidden = count(self.hidden_size, whole)
         if self.init == "teacher":
-            _at_most("hidden_size", hidden, whole)
+            at_most("hidden_size", hidden, whole)
             for index, attending, neurons in zip(chosen, heads, ffn, strict=True):
-                _at_most("heads", attending, shape.heads[index])
-                _at_most("ffn_size", neurons, shape.ffn[index])
+                at_most("heads", attending, shape.heads[index])
+                at_most("ffn_size", neurons, shape.ffn[index])
         return resized(teacher_spec, Shape(shape.head_size, heads, ffn), hidden)
 
     @torch.no_grad()
@@ -136,14 +137,13 @@ class TransformerStudent:
         layers = self._chosen(len(blocks))
         keep = Selection(
             layers=layers,
-            hidden=_largest(channel_importance(parts, teacher.encoder), anatomy.hidden_size(model.spec)),
+            hidden=largest(channel_importance(parts, teacher.encoder), anatomy.hidden_size(model.spec)),
             heads=[
-                _largest(head_importance(blocks[index], shape.head_size), count, groups)
+                largest(head_importance(blocks[index], shape.head_size), count, groups)
                 for index, count in zip(layers, shape.heads, strict=True)
             ],
             ffn=[
-                _largest(neuron_importance(blocks[index]), count)
-                for index, count in zip(layers, shape.ffn, strict=True)
+                largest(neuron_importance(blocks[index]), count) for index, count in zip(layers, shape.ffn, strict=True)
             ],
         )
         copy_selected(model, teacher, keep)
@@ -160,18 +160,44 @@ class TransformerStudent:
 
     def _chosen(self, teacher_layers: int) -> list[int]:
         """Layer of the teacher for each layer of the student."""
-        if not isinstance(self.layers, Sequence):
-            layers = count(self.layers, teacher_layers)
-            if self.init == "teacher":
-                _at_most("layers", layers, teacher_layers)
-            return uniform_layers(teacher_layers, layers)
-        outside = [index for index in self.layers if not 0 <= index < teacher_layers]
-        if outside:
-            raise MillisError(
-                f"student.layers={list(self.layers)} asks for layer {outside[0]}; the teacher has {teacher_layers}, "
-                f"counted from 0 to {teacher_layers - 1}"
-            )
-        return list(self.layers)
+        return chosen_layers("layers", self.layers, teacher_layers, self.init)
+
+
+def chosen_layers(name: str, asked: Size | Sequence[int], teacher_layers: int, init: str) -> list[int]:
+    """Layer of the teacher, counted from 0, for each layer of the student.
+
+    Args:
+        name: Of the setting, for messages.
+        asked: How many, taken by `uniform_layers`, or which.
+        init: As in `TransformerStudent`.
+
+    Raises:
+        MillisError: a layer that the teacher does not have, or more than it has where they are copied.
+    """
+    if not isinstance(asked, Sequence):
+        layers = count(asked, teacher_layers)
+        if init == "teacher":
+            at_most(name, layers, teacher_layers)
+        return uniform_layers(teacher_layers, layers)
+    outside = [index for index in asked if not 0 <= index < teacher_layers]
+    if outside:
+        raise MillisError(
+            f"student.{name}={list(asked)} asks for layer {outside[0]}; the teacher has {teacher_layers}, "
+            f"counted from 0 to {teacher_layers - 1}"
+        )
+    return list(asked)
+
+
+def check_init(init: str) -> None:
+    """Refuse what is none of `INITS`.
+
+    Raises:
+        MillisError: as said.
+    """
+    if init not in INITS:
+        raise MillisError(
+            f"student.init={init!r} is unknown; expected one of {', '.join(INITS)}{nearest(str(init), INITS)}"
+        )
 
 
 def head_count(size: Size, whole: int, groups: int) -> int:
@@ -193,11 +219,16 @@ def head_count(size: Size, whole: int, groups: int) -> int:
 
 def head_importance(layer: Layer, head_size: int) -> Tensor:
     """Importance of each head, [H]; formula above."""
-    hidden, width = layer.attention_output.weight.shape
+    return gathered_and_written(layer.value, layer.attention_output, head_size)
+
+
+def gathered_and_written(value: nn.Linear, output: nn.Linear, head_size: int) -> Tensor:
+    """Importance of each head of an attention with these projections, [H]."""
+    hidden, width = output.weight.shape
     heads = width // head_size
-    gathered = torch.linalg.vector_norm(layer.value.weight.reshape(-1, head_size * hidden), dim=1)
+    gathered = torch.linalg.vector_norm(value.weight.reshape(-1, head_size * hidden), dim=1)
     gathered = gathered.repeat_interleave(heads // len(gathered))
-    written = torch.linalg.vector_norm(layer.attention_output.weight.reshape(hidden, heads, head_size), dim=(0, 2))
+    written = torch.linalg.vector_norm(output.weight.reshape(hidden, heads, head_size), dim=(0, 2))
     importance: Tensor = gathered * written
     return importance
 
@@ -224,7 +255,7 @@ def channel_importance(parts: Anatomy, encoder: nn.Module) -> Tensor:
     return torch.stack([norm / norm.mean().clamp(min=1e-12) for norm in norms]).sum(dim=0)
 
 
-def _largest(importance: Tensor, count: int, together: int = 1) -> Tensor:
+def largest(importance: Tensor, count: int, together: int = 1) -> Tensor:
     """Indices of the `count` largest, ascending; ties go to the smaller index.
 
     Args:
@@ -235,7 +266,12 @@ def _largest(importance: Tensor, count: int, together: int = 1) -> Tensor:
     return (kept[:, None] * together + torch.arange(together, device=kept.device)).flatten()
 
 
-def _at_most(name: str, value: int, limit: int) -> None:
+def at_most(name: str, value: int, limit: int) -> None:
+    """Refuse a size of which the teacher has less.
+
+    Raises:
+        MillisError: as said.
+    """
     if value > limit:
         raise MillisError(
             f"student.{name}={value} is larger than the teacher's {limit}: nothing there to copy. "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from millis.backends.eager_decoder import EagerDecoder
+from millis.backends.eager import session_of
 from millis.benchmark.latency import Measurement
 from millis.benchmark.quality import Answers, answer
 from millis.early_exit.saving import exit_metrics
@@ -38,6 +38,7 @@ from millis.store import atomic_file, cached, locked
 from millis.tasks.judging import Judgement, judge, scores
 from millis.training.fit import Fitted
 from millis.training.module import VALIDATION
+from millis.types import Decoder
 
 WRITTEN_TEXTS = 64  # of the test split that eager writes an answer to, which takes it long
 CHOICE = "backend_candidates"  # where a record's environment says how its runtime was chosen
@@ -157,7 +158,7 @@ def _agreement(run: Run, planned: Plan, model: nn.Module, runner: Runner, tested
     test = run.teacher.inputs.dataset.test
     if runner.judged_as_written:
         texts = test.texts[:WRITTEN_TEXTS]
-        eager = cast(Writer, runner).beside(EagerDecoder(model))
+        eager = cast(Writer, runner).beside(cast(Decoder, session_of(model)))
         return same_texts(tested.predictions[: len(texts)], [eager.replied(text).value() for text in texts])
     expected = eager_outputs(run.teacher, model, planned, test, len(tested.outputs), runner.manifest)
     return parity(runner, test.texts[: len(expected)], tested.outputs, expected)

@@ -6,6 +6,7 @@ Torch-free: an artifact that is opened is held against them.
 from typing import Any
 
 from millis.errors import MillisError
+from millis.models.encoder_decoder_spec import EncoderDecoderSpec
 from millis.models.outputs import writes
 from millis.models.spec import Shape, Spec
 from millis.models.transformer_spec import TransformerSpec
@@ -22,6 +23,11 @@ def checked(spec: Spec) -> tuple[TransformerSpec, Shape]:
     Raises:
         MillisError: what it has that cannot be run.
     """
+    if isinstance(spec, EncoderDecoderSpec):
+        raise MillisError(
+            f"backend=onnxruntime_genai cannot run a {spec.kind!r} encoder-decoder: its engine has none. Use "
+            "backend=onnxruntime or backend=eager"
+        )
     known = isinstance(spec, TransformerSpec) and spec.kind in ARCHITECTURES and spec.shape is not None
     if not (known and isinstance(spec, TransformerSpec) and writes(spec.outputs)):
         kind = spec.kind if isinstance(spec, TransformerSpec) else spec.family

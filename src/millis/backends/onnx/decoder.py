@@ -6,6 +6,8 @@ and `GroupQueryAttention` then adds the new tokens' behind the others, without a
 ones by `Concat`, given back to it at the next token, copies all of them for every token that is written.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from millis.types import Features, Outputs
 
 IDS, ROWS, LAST, LENGTH = "input_ids", "rows", "last", "length"
 PAST, PRESENT = "past", "present"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 CONTEXT = "context"  # in the graph's metadata: most tokens of a text
 
 
@@ -78,9 +81,10 @@ class OnnxContinuation:
     Args:
         decoder: Whose.
         room: Most tokens.
+        beside: What the graph takes beside tokens, keys and values, by name: values of ONNX Runtime.
     """
 
-    def __init__(self, decoder: OnnxDecoder, room: int) -> None:
+    def __init__(self, decoder: OnnxDecoder, room: int, beside: Mapping[str, Any] = NOTHING) -> None:
         from onnxruntime import OrtValue
 
         self.room, self.length = room, 0
@@ -90,6 +94,8 @@ class OnnxContinuation:
         self._last, self._total = np.zeros(1, np.int32), np.zeros((), np.int32)
         binding.bind_cpu_input(LAST, self._last)
         binding.bind_cpu_input(LENGTH, self._total)
+        for name, value in beside.items():
+            binding.bind_ortvalue_input(name, value)
         for name, (heads, size) in decoder.caches.items():
             cache = OrtValue.ortvalue_from_numpy(np.zeros((1, heads, room, size), np.float32))
             binding.bind_ortvalue_input(name, cache)

@@ -65,18 +65,18 @@ def export_decoder(
         )
     with scratch(fp32_bytes(model)) as folder, quiet():
         if quantization is None:
-            _save(graph(model), path, model)
+            save(graph(model), path, model)
             _check(model, path, signature)
             return ()
         prepared = prepare(model, quantization, arithmetic(quantization), calibration)
         chosen: Any = prepared.model
         plain, rounded = folder / "model.onnx", folder / "rounded.onnx"
-        _save(graph(chosen), plain)
+        save(graph(chosen), plain)
         decoder = _check(chosen, plain, signature)
         notes = quantize(plain, rounded, prepared, quantization, [decoder.feeds(text) for text in prepared.requests])
         kept = getattr(chosen, "quantization", {})
         settled = any(name.startswith("head.") for name in kept)  # training gave table and matrix integers of their own
-        _save(_load(rounded), path, None if settled else chosen)
+        save(load(rounded), path, None if settled else chosen)
         return (*notes, ONE_RANGE) if quantization.activations == "dynamic" else notes
 
 
@@ -92,13 +92,14 @@ def _check(model: Any, path: Path, signature: Signature) -> OnnxDecoder:
     return decoder
 
 
-def _load(path: Path) -> Any:
+def load(path: Path) -> Any:
+    """The ONNX model at `path`."""
     import onnx
 
     return onnx.load(str(path))
 
 
-def _save(made: Any, path: Path, tied: Any = None) -> None:
+def save(made: Any, path: Path, tied: Any = None) -> None:
     """Write an ONNX model, the table of `tied` stored once where it is the output matrix too, and neither has integers
     of its own."""
     import onnx

@@ -1,0 +1,84 @@
+"""Writing with encoder-decoders in PyTorch: whatever is read in which pieces, logits are those of whole rows."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sides import KINDS, after_each, answering, row
+
+from millis.backends.eager import session_of
+from millis.backends.prompt import source_length
+from millis.errors import MillisError
+
+ROWS = {kind: row(3, source=6, written=8) for kind in KINDS}
+MODELS = {}
+
+
+def model_of(kind):
+    if kind not in MODELS:
+        MODELS[kind] = answering(kind), after_each(answering(kind), *ROWS[kind])
+    return MODELS[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_a_text_read_in_pieces_and_rewound(kind, data):
+    model, expected = model_of(kind)
+    tokens = ROWS[kind][0][0].numpy()
+    text, length = session_of(model).begin(len(tokens)), 0
+    for _ in range(6):
+        least = length + 1 if length > 6 else 7  # the whole prompt at first
+        if least <= len(tokens):
+            end = data.draw(st.integers(least, len(tokens)))
+            every = data.draw(st.booleans())
+            found = text.read(tokens[length:end], every)
+            np.testing.assert_allclose(found, expected[length if every else end - 1 : end], atol=1e-5)
+            length = end
+        assert text.length == length
+        length = data.draw(st.integers(0, length))
+        text.rewind(length)
+
+
+def test_the_encoder_runs_once_a_text():
+    model = model_of("bart")[0]
+    tokens, runs = ROWS["bart"][0][0].numpy(), []
+    hook = model.encoder.encoder.register_forward_hook(lambda *_: runs.append(1))
+    text = session_of(model).begin(20)
+    text.read(tokens[:7])
+    for token in tokens[7:]:
+        text.read(token[None])
+    hook.remove()
+    assert runs == [1]
+
+
+def test_faults():
+    decoder = session_of(model_of("bart")[0])
+    with pytest.raises(MillisError, match="a text is begun with room for 65 tokens; expected 1 to 64"):
+        decoder.begin(65)
+    text = decoder.begin(8)
+    with pytest.raises(MillisError, match=r"a prompt of 2 tokens is without the \[3\] that the decoder begins with"):
+        text.read(np.array([1, 5]))
+    with pytest.raises(MillisError, match="token id 48 is outside of the model's vocabulary of 48"):
+        text.read(np.array([1, 48, 3]))
+    assert text.length == 0
+    text.read(np.array([1, 5, 3]))
+    with pytest.raises(MillisError, match="a continuation with room for 8 tokens has read 3 and got 6 more"):
+        text.read(np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "starts", "length"),
+    [([1, 5, 3], (3,), 2), ([1, 3, 5, 3, 7, 8], (3,), 3), ([0, 9, 2, 2, 0, 7], (2, 0), 3)],
+)  # the text itself may hold the mark; what is written behind it does not
+def test_where_a_source_ends(tokens, starts, length):
+    assert source_length(np.array(tokens), starts) == length
+
+
+def test_an_empty_source_is_refused():
+    with pytest.raises(MillisError) as error:
+        source_length(np.array([3, 7]), (3,))
+    assert str(error.value) == (
+        "a prompt holds no token before the [3] that the decoder begins with: the encoder has nothing to read. Give a "
+        "text"
+    )
