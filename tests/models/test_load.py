@@ -101,7 +101,7 @@ def test_encoder_decoder_is_refused(saved, tmp_path):
     AutoConfig.for_model("t5", d_model=8).save_pretrained(tmp_path)
     with pytest.raises(MillisError) as error:
         Pretrained(str(tmp_path))(outputs(2), [])
-    assert str(error.value) == f"{tmp_path} is a t5 encoder-decoder; millis.models takes an encoder"
+    assert str(error.value) == f"{tmp_path} is a t5 encoder-decoder; the task takes an encoder"
 
 
 def test_slow_tokenizer_is_refused(saved, tmp_path, monkeypatch):

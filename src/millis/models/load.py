@@ -14,11 +14,18 @@ from typing import Any
 
 from tokenizers import Tokenizer
 from torch import float32, nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+)
 from transformers.utils import logging as transformers_logging
 
 from millis.errors import MillisError, nearest, without_panics
-from millis.models import anatomy, causal, dialogue, finished
+from millis.models import anatomy, answering, causal, dialogue, finished, stacks
 from millis.models.encoder import Transformer, check_causal, without_pooler
 from millis.models.outputs import is_one_text, plain, replies, writes
 from millis.models.spec import Ids
@@ -107,6 +114,8 @@ class Pretrained:
         """The checkpoint's own, with its own matrix of the next token's logits."""
         with self._reachable():
             config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+        if config.is_encoder_decoder and replies(outputs):
+            return self._encoder_decoder(wrapper, outputs, texts, config)
         check_causal(config.model_type)
         whole = self._loaded(AutoModelForCausalLM, "a decoder", config)
         table, matrix = whole.get_input_embeddings().weight, whole.get_output_embeddings().weight
@@ -119,6 +128,17 @@ class Pretrained:
         own = None if matrix is table else matrix
         weights = whole.base_model.state_dict()
         return causal.transformer(values, weights, own, outputs, around, self.pooling, self.dropout)
+
+    def _encoder_decoder(
+        self, wrapper: Any, outputs: Sequence[Output], texts: Sequence[Text], config: Any
+    ) -> nn.Module:
+        """The checkpoint's own, whole."""
+        stacks.find(config.model_type)
+        whole = self._loaded(AutoModelForSeq2SeqLM, "an encoder-decoder", config)
+        tokenizer = wrapper.backend_tokenizer
+        check_table(self.name, wrapper, len(whole.get_input_embeddings().weight))
+        warn_of_unknown(self.name, tokenizer, texts)
+        return answering.encoder_decoder(whole, _own_values(whole.config), tokenizer, affixes(tokenizer), outputs)
 
     def _classifier(self, labels: Sequence[str]) -> finished.Classifier | None:
         """The checkpoint's own, or None where a fresh one takes its place."""
@@ -152,8 +172,8 @@ class Pretrained:
     def _loaded(self, kind: Any, what: str, config: Any) -> Any:
         """The checkpoint as a `kind` of transformers, in fp32, whole."""
         with self._reachable():
-            if config.is_encoder_decoder:
-                raise MillisError(f"{self.name} is a {config.model_type} encoder-decoder; millis.models takes {what}")
+            if config.is_encoder_decoder and kind is not AutoModelForSeq2SeqLM:
+                raise MillisError(f"{self.name} is a {config.model_type} encoder-decoder; the task takes {what}")
             encoder, report = kind.from_pretrained(
                 self.name,
                 revision=self.revision,

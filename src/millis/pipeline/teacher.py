@@ -181,7 +181,8 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
     Raises:
         MillisError: its classifier is a fresh one.
     """
-    if model.spec.pooler is None and any(output.choice not in ("vector", "next") for output in inputs.task.outputs):
+    fresh = any(output.choice not in ("vector", "next") for output in inputs.task.outputs)
+    if fresh and model.spec.pooler is None:
         raise MillisError(
             "teacher.trainer.max_epochs=0 takes the model as it is, but its classifier is fresh: expected one whose "
             f"own classifier has the data's labels ({', '.join(inputs.dataset.labels[:5])}). Train for 1 epoch or more"
