@@ -5,7 +5,7 @@ Axes (used in shapes everywhere):
     H heads    F feed-forward    C classes    V vocabulary    R rounds of a benchmark
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -127,6 +127,29 @@ class Decoder(Session, Protocol):
 
     def begin(self, room: int) -> Continuation:
         """An empty continuation with room for so many tokens, those of the prompt included."""
+        ...
+
+
+class Search(NamedTuple):
+    """How a text is searched for.
+
+    Args:
+        width: Texts that are followed at once; with 1 the likeliest token is taken every time.
+        length_penalty: α of log p / length^α, by which they are compared.
+        most, least: Tokens, the end counted; none ends before it has `least`.
+    """
+
+    width: int
+    length_penalty: float
+    most: int
+    least: int
+
+
+class Searching(Decoder, Protocol):
+    """A decoder whose engine chooses tokens by itself."""
+
+    def search(self, prompt: NDArray[np.int64], search: Search) -> Iterator[int]:
+        """The tokens behind a prompt [S], its end not among them; with one beam each as soon as it is chosen."""
         ...
 
 

@@ -12,7 +12,7 @@ is a choice of its own (`millis.generation.draft`), and the loop around both is 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ from numpy.typing import NDArray
 from millis.errors import MillisError
 from millis.generation.draft import Draft, unused
 from millis.generation.form import grammar
-from millis.generation.writing import Choose, Drafting, Ended, Limits, Vocabulary, Writing
-from millis.types import Decoder
+from millis.generation.writing import Choose, Drafting, Ended, Limits, Searched, Vocabulary, Writing
+from millis.types import Decoder, Search, Searching
+
+BY_LOGITS = (
+    "{other} chooses tokens by their logits, and the engine of {backend} chooses by itself: expected generation=greedy "
+    "without a draft or a form, or generation=beam. Or choose backend=onnxruntime"
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,14 @@ class Generation(ABC):
     def chooser(self) -> Choose:
         """What chooses the tokens of one text, first to last."""
 
+    def search(self, limits: Limits) -> Search:
+        """What an engine that chooses tokens by itself is asked for.
+
+        Raises:
+            MillisError: what is to be written follows from logits here.
+        """
+        raise MillisError(BY_LOGITS.format(other=f"generation={type(self).__name__.lower()}", backend="this runtime"))
+
     def begin(
         self,
         decoder: Decoder,
@@ -112,6 +125,9 @@ class Generation(ABC):
         """
         tokens = np.asarray(prompt, np.int64)
         limits = self._limits(tokens, context)
+        if hasattr(decoder, "search"):
+            found = cast(Searching, decoder).search(tokens, self.search(limits))
+            return Searched(found, vocabulary, limits)
         draft, room = self.draft, len(tokens) + limits.most - 1
         if draft is not None:
             draft.check(smaller)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millis.generation.contract import Generation
-from millis.generation.writing import Choose, no_numbers
+from millis.generation.writing import Choose, Limits, no_numbers
+from millis.types import Search
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class Greedy(Generation):
     def chooser(self) -> Choose:
         """`largest`."""
         return largest
+
+    def search(self, limits: Limits) -> Search:
+        """One beam; as `Generation.search` with a form or a draft."""
+        if limits.grammar is not None or self.draft is not None:
+            return super().search(limits)
+        return Search(1, 0.0, limits.most, limits.least)
 
 
 def largest(logits: NDArray[np.float32]) -> int:

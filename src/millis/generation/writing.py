@@ -236,6 +236,33 @@ class Writing:
         return masked
 
 
+class Searched(Writing):
+    """A text whose tokens somebody else chooses: a search over several texts, or an engine of its own.
+
+    Args:
+        found: The tokens, without an end; the first one is taken at once.
+        vocabulary: Of the decoder.
+        limits: Where the text ends.
+    """
+
+    def __init__(self, found: Iterator[int], vocabulary: Vocabulary, limits: Limits) -> None:
+        self.tokens, self.ended = [], None
+        self.drafted = self.accepted = self.refused = 0
+        self._limits, self._ends, self._decode, self._form = limits, frozenset(vocabulary.ends), vocabulary.decode, None
+        self._text = TextStream(self._decode, limits.stop) if limits.stop else None
+        self._pieces = []
+        self._found = found
+        self.step()
+
+    def step(self) -> None:
+        """Write one more token."""
+        token = next(self._found, None)
+        if token is None:
+            self._end("end")
+        else:
+            self._add(token)
+
+
 class Drafting(Writing):
     """A text of which several tokens are guessed, and read at once to see which are right.
 
