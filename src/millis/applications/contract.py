@@ -27,10 +27,13 @@ class Request(NamedTuple):
     Args:
         text: As it was sent; it may be empty.
         state: The application's `State`, or None where none was sent.
+        until_ns: Reading of `perf_counter_ns` by which to be done, for steps that may do less; None where no deadline
+            was given.
     """
 
     text: str
     state: Any = None
+    until_ns: int | None = None
 
 
 class Application(Protocol):

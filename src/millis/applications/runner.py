@@ -111,9 +111,10 @@ class ApplicationRunner:
         return answer
 
     def _timed(self, asked: Asked, deadline_ms: float) -> Timed:
-        stamps, given = [perf_counter_ns()], asked
-        stages: Sequence[tuple[str, Any]] = self.stages
-        for _, step in stages:
+        begun = perf_counter_ns()
+        given: Any = self._read(asked)._replace(until_ns=begun + int(deadline_ms * 1e6))
+        stages, stamps = self.stages, [begun, perf_counter_ns()]
+        for _, step in self._steps:
             given = step(given)
             stamps.append(perf_counter_ns())
         elapsed_ms = (stamps[-1] - stamps[0]) / 1e6
