@@ -152,7 +152,7 @@ def test_a_command_of_hours_composes(place, monkeypatch, capsys, line):
     monkeypatch.chdir(place)
     _, command, *overrides = shlex.split(line)
     assert run(command, [*overrides, "--cfg", "job"]) == 0
-    assert "quantization:" in capsys.readouterr().out
+    assert {"quantization:", "parts:"} & set(capsys.readouterr().out.split())
 
 
 def plain_artifacts(place: Path) -> list[Path]:

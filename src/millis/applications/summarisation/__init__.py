@@ -1,0 +1,1 @@
+"""Summaries of texts of any length: sentences that are chosen, or what a model writes of these."""
