@@ -36,7 +36,10 @@ LINES = [line.split("#")[0].strip() for page in PAGES.values() for line in page.
 COMMANDS = [line for line in LINES if line.startswith("millis ")]
 LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
-DEFAULT_MODEL = ("millis compress student.layers=2 quantization=dynamic",)
+DEFAULT_MODEL = (
+    "millis compress student.layers=2 quantization=dynamic",
+    "millis compress student.layers=1 general=hidden general.texts=texts.txt",
+)
 TINY_MODEL = [
     "model=scratch", "model.layers=4", "model.hidden_size=64", "model.heads=4", "model.ffn_size=512",
     "model.vocab_size=400",

@@ -85,7 +85,7 @@ class Trained:
                 raise MillisError(f"a recipe has no {name!r}{nearest(name, known)}: expected {', '.join(known)}")
         recipe = Recipe(**{**methods_of(beside(methods)), **methods})
         recipe.check(self.teacher.inputs.task.outputs, self.tuning.seed)
-        one.check_request(recipe, self.benchmark, budget or {})
+        one.check_request(recipe, self.tuning, self.benchmark, budget or {})
         return Run(recipe, self.tuning, self.teacher, self.place, self.benchmark, budget or {})
 
 

@@ -36,6 +36,7 @@ SEGMENTS = "runs a model in segments"
 DATA_SIZES = "runs sizes that depend on values"
 IMITABLE = "says which integers it computes, so that training can imitate them"
 STORES = "stores the integers that it is given"
+CUT = "is cut out of the layers of a model"
 WRITES = "writes token by token, keys and values kept"
 UNDECIDED = "is chosen among several before anything is trained"
 

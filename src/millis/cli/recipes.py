@@ -86,7 +86,7 @@ def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
     """
     recipe, tuning, place = recipe_of(cfg), fine_tuning_of(cfg), place_of(cfg)
     benchmark, budget = instantiate(cfg.benchmark), plain(cfg.budget)
-    check_request(recipe, benchmark, budget)
+    check_request(recipe, tuning, benchmark, budget)
     objectives = tuple(cfg.study.directions) if "study" in cfg else ()
     return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
 

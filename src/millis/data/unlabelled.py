@@ -1,4 +1,4 @@
-"""Texts without labels, which the teacher answers and students learn from: most users have many more of them.
+"""Texts without labels, which students learn from: most users have many more of them.
 
 A file of tables is read as the splits are, by the columns that hold their texts; a `.txt` has one text a line.
 """
@@ -16,6 +16,7 @@ from millis.data.overlaps import words_of
 from millis.errors import MillisError
 from millis.types import Text
 
+KEY = "data.unlabelled"
 NO_WORDS, JUDGED, KNOWN = "have no words", "also occur in validation or test", "occur in train, or more than once"
 
 
@@ -36,46 +37,61 @@ def unlabelled(
     """
     judged = {words_of(text) for split in ("validation", "test") for text in splits[split].texts}
     known = {words_of(text) for text in splits["train"].texts}
+    kept, without = distinct(source, columns, judged, known)
+    notes.append(f"{len(kept)} texts without labels, which the teacher answers{without}")
+    return kept
+
+
+def distinct(
+    source: Path | Sequence[Text], columns: Sequence[str], judged: set[Text], known: set[Text], key: str = KEY
+) -> tuple[list[Text], str]:
+    """The texts of a file, or of all files of a folder, each once, and what was left out, for readers.
+
+    Args:
+        source, columns: As for `unlabelled`.
+        judged, known: Words (`millis.data.overlaps.words_of`) of texts that are left out.
+        key: Whose value `source` is.
+
+    Raises:
+        MillisError: as `unlabelled`.
+    """
     kept: list[Text] = []
-    left_out: Counter[str] = Counter()
-    for text in _texts(source, columns) if isinstance(source, Path) else _checked(source, len(columns)):
+    seen, left_out = set(known), Counter[str]()
+    for text in _texts(source, columns, key) if isinstance(source, Path) else _checked(source, len(columns), key):
         words = words_of(text)
-        reason = NO_WORDS if not words else JUDGED if words in judged else KNOWN if words in known else None
+        reason = NO_WORDS if not words else JUDGED if words in judged else KNOWN if words in seen else None
         if reason is None:
-            known.add(words)
+            seen.add(words)
             kept.append(text)
         else:
             left_out[reason] += 1
     without = "; ".join(f"{count} left out: they {reason}" for reason, count in sorted(left_out.items()))
     if not kept:
         named = source if isinstance(source, Path) else f"{len(source)} texts"
-        raise MillisError(f"data.unlabelled={named} has no text to learn from ({without or 'it is empty'})")
-    notes.append(f"{len(kept)} texts without labels, which the teacher answers{f' ({without})' if without else ''}")
-    return kept
+        raise MillisError(f"{key}={named} has no text to learn from ({without or 'it is empty'})")
+    return kept, f" ({without})" if without else ""
 
 
-def _checked(texts: Sequence[Text], parts: int) -> Iterator[Text]:
+def _checked(texts: Sequence[Text], parts: int, key: str) -> Iterator[Text]:
     expected = "a text" if parts == 1 else "a pair of texts"
     for number, text in enumerate(texts, start=1):
         given = [text] if isinstance(text, str) else list(text)
         if len(given) != parts or not all(isinstance(part, str) for part in given):
-            raise MillisError(
-                f"data.unlabelled, text {number}: expected {expected}, as in the training rows, got {text!r}"
-            )
+            raise MillisError(f"{key}, text {number}: expected {expected}, as in the training rows, got {text!r}")
         yield given[0] if parts == 1 else (given[0], given[1])
 
 
-def _texts(path: Path, columns: Sequence[str]) -> Iterator[Text]:
-    for file in _files(path):
+def _texts(path: Path, columns: Sequence[str], key: str) -> Iterator[Text]:
+    for file in _files(path, key):
         yield from _lines(file, columns) if file.name.endswith(TEXTS) else _cells(file, columns)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, key: str) -> list[Path]:
     found = sorted(path.iterdir()) if path.is_dir() else [path]
     files = [file for file in found if file.is_file() and file.name.endswith(SUFFIXES)]
     if not files:
         raise MillisError(
-            f"data.unlabelled={path}: expected a file, or a folder with files, that end in one of {', '.join(SUFFIXES)}"
+            f"{key}={path}: expected a file, or a folder with files, that end in one of {', '.join(SUFFIXES)}"
         )
     return files
 

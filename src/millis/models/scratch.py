@@ -6,6 +6,7 @@ torch's seed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tokenizers import Tokenizer
 from torch import nn
@@ -36,6 +37,8 @@ class Scratch:
     Raises:
         MillisError: `hidden_size` is no multiple of `heads`, or no room for more than the special tokens.
     """
+
+    fresh: ClassVar[bool] = True
 
     layers: int = 4
     hidden_size: int = 256

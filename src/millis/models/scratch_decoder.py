@@ -6,6 +6,7 @@ Nothing is downloaded, and any language will do. The same texts give the same to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tokenizers import Tokenizer
 from torch import nn
@@ -35,6 +36,8 @@ class ScratchDecoder:
     Raises:
         MillisError: sizes that do not divide, or a vocabulary without room for a merge.
     """
+
+    fresh: ClassVar[bool] = True
 
     layers: int = 4
     hidden_size: int = 256

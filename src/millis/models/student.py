@@ -27,7 +27,7 @@ from millis.models.selection import Selection, copy_selected, resized
 from millis.models.sizes import Size, check_size, count
 from millis.models.spec import Shape, Spec
 from millis.models.transformer_spec import TransformerSpec
-from millis.traits import IN_TRAINING, TEACHES, Reasons
+from millis.traits import CUT, IN_TRAINING, TEACHES, Reasons, Traits
 
 INITS = ("teacher", "fresh")
 
@@ -87,6 +87,7 @@ class TransformerStudent:
 
     trains: ClassVar[bool] = True
     fits: ClassVar[bool] = False
+    traits: ClassVar[Traits] = (CUT,)
 
     layers: Size | Sequence[int] = None
     hidden_size: Size = None

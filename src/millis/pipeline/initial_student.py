@@ -13,6 +13,7 @@ from millis.models.tokenizer import AnyTokenizer
 from millis.models.transformer_spec import TransformerSpec
 from millis.pipeline import keys
 from millis.pipeline.elastic import elastic_key, ensure_elastic
+from millis.pipeline.general import ensure_general, general_key
 from millis.pipeline.lesson import training_batches
 from millis.pipeline.measure import latency_of
 from millis.pipeline.models_on_disk import keep, restore
@@ -76,8 +77,7 @@ def _plain(run: Run) -> tuple[Any, AnyTokenizer]:
     teacher = run.teacher
     if not run.recipe.reshapes:
         return cut(run), student_spec(teacher, run.recipe.student)[1]
-    source = teacher.fingerprint if run.recipe.elastic is None else elastic_key(run)
-    key = keys.initial(source, run.recipe, run.benchmark)
+    key = keys.initial(_source_key(run), run.recipe, run.benchmark)
     path = teacher.inputs.cache / "start" / f"{key}.safetensors"
     tokens = path.with_suffix(".tokenizer.json")
     with locked(path, "this student's start, which another process makes"):
@@ -90,6 +90,16 @@ def _plain(run: Run) -> tuple[Any, AnyTokenizer]:
         tokenizer = tokenizers.read(tokens.read_text(encoding="utf-8"))
     same = tokenizer.to_str() == teacher.tokenizer.to_str()  # then texts need not be encoded a second time
     return restore(path), teacher.tokenizer if same else tokenizer
+
+
+def _source_key(run: Run) -> str:
+    """The fingerprint of the weights that the student is cut out of, and of what these have learned since."""
+    if run.recipe.elastic is not None:
+        return elastic_key(run)
+    source = run.teacher.fingerprint
+    if run.recipe.general is None:
+        return source
+    return f"{source} {general_key(run, student_spec(run.teacher, run.recipe.student)[0])}"
 
 
 def cut(run: Run) -> Any:
@@ -105,6 +115,9 @@ def cut(run: Run) -> Any:
         recipe.student.fit(model, *rows, answers, float(recipe.distillation.alpha))
     else:
         recipe.student.initialise(model, teacher.module if recipe.elastic is None else ensure_elastic(run))
+        if recipe.general is not None:  # the head stays the teacher's
+            learned = ensure_general(run, spec).encoder.state_dict()
+            model.get_submodule("encoder").load_state_dict(learned)
     return model
 
 

@@ -8,8 +8,9 @@ is what changes nothing, such as an exit's policy where weights are named.
     answers         teacher, texts
     blend, linear   teacher; and texts
     elastic         teacher, sizes, how they are trained, blend, further texts
-    initial         teacher, or elastic weights; recipe
-    student         teacher, recipe, blend, further texts
+    general         pre-trained model, architecture, how it is distilled, texts
+    initial         teacher, elastic weights or general student; recipe
+    student         teacher, recipe, blend, further texts, and the general student that it begins with
     latency         architecture, tokenizer, what is deployed, benchmark and machine; and weights, where they decide
     setting_table   teacher's architecture, sizes, what is deployed, benchmark and machine
     runtime         teacher, what is deployed, benchmark and machine
@@ -18,6 +19,7 @@ is what changes nothing, such as an exit's policy where weights are named.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from millis.benchmark.latency import NOT_HOW, Measurement, Options
 from millis.benchmark.where import site
 from millis.described import described
 from millis.early_exit.recipe import DEPLOYED
+from millis.models.spec import Spec
 from millis.models.tokenizer import longest
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs
@@ -36,8 +39,10 @@ from millis.storage.manifest import FILE_NAME as MANIFEST
 from millis.store import file_sha256, fingerprint
 from millis.types import Text
 
-APART = ("student", "distillation", "backend", "quantization", "generation", "storage")
+APART = ("student", "distillation", "general", "backend", "quantization", "generation", "storage")
 """Methods on which weights depend in another way, or not at all."""
+ENCODING = ("encoder", "shape", "ranks")
+"""What of an architecture's description is its encoder's."""
 RUNTIME = ("student", "early_exit", "tokens")
 """Those on which a choice of runtime depends, beside what is deployed."""
 
@@ -96,6 +101,22 @@ def elastic(of_teacher: str, recipe: Recipe, blend_weight: float, further: Seque
     return fingerprint("elastic", of_teacher, recipe.seed, [described(part) for part in parts], recipe.ensemble, *more)
 
 
+def general(model: Any, recipe: Recipe, spec: Spec, texts: Sequence[Text], length: int) -> str:
+    """Of an encoder that has learned a pre-trained model's states; no task is in it.
+
+    Args:
+        model: The pre-trained model's source.
+        spec: The student's architecture, whose outputs do not matter.
+        texts: That it learns on.
+        length: Most tokens of one.
+    """
+    said, how = described(model), described(recipe.general)
+    shape = {name: part for name, part in spec.to_json().items() if name in ENCODING}
+    del how["texts"]
+    parts = [described(recipe.student), described(replace(recipe.trainer, max_epochs=1)), recipe.seed, length]
+    return fingerprint("general", __version__, _files(said), said, how, shape, parts, list(texts))
+
+
 def initial(of_source: str, recipe: Recipe, benchmark: Options) -> str:
     """Of a student before training.
 
@@ -105,14 +126,22 @@ def initial(of_source: str, recipe: Recipe, benchmark: Options) -> str:
     return fingerprint("start", of_source, recipe.seed, weights(recipe, benchmark))
 
 
-def student(of_teacher: str, recipe: Recipe, benchmark: Options, blend_weight: float, further: Sequence[Text]) -> str:
+def student(
+    of_teacher: str,
+    recipe: Recipe,
+    benchmark: Options,
+    blend_weight: float,
+    further: Sequence[Text],
+    of_general: str | None = None,
+) -> str:
     """Of a trained student's weights.
 
     Args:
         blend_weight: Of the linear model in what it learns from.
         further: Texts without labels that it learns from.
+        of_general: Of the general student that it begins with; None where it begins with the teacher's parts.
     """
-    more = _heard(recipe, blend_weight, further)
+    more = [*_heard(recipe, blend_weight, further), *([] if of_general is None else [of_general])]
     return fingerprint("student", of_teacher, weights(recipe, benchmark), recipe.seed, *more)
 
 

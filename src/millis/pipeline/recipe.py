@@ -3,6 +3,7 @@
 The order is fixed, for each step needs what the one before it leaves:
 
     student         cut from the teacher or from elastic weights: whole layers, heads and neurons are there to choose
+    general         what is cut learns the pre-trained model's own states, once for all tasks
     pruning         to a latency: importance is read off the teacher's own weights
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
     early exit      classifiers between the layers that are left
@@ -61,6 +62,7 @@ class Recipe:
         backend: What runs it.
         pruning: Before training, for a stated speed-up, or growing while it trains.
         factorization, adapter, augmentation, early_exit, tokens: Methods of these packages.
+        general: What the student learns before the task (`millis.training.general`).
         quantization: Its integers.
         generation: Of a model that writes, how it chooses tokens, a file of `millis.generation`.
         storage: How its files are packed.
@@ -81,6 +83,7 @@ class Recipe:
     factorization: Any = None
     adapter: Any = None
     augmentation: Any = None
+    general: Any = None
     early_exit: EarlyExit | None = None
     tokens: TokenPruning | None = None
     quantization: Quantization | None = None
@@ -218,6 +221,8 @@ class Recipe:
             words.append(f"pruned {self.growing.sparsity:.0%}")
         if self.augmentation is not None:
             words.append("augmented")
+        if self.general is not None:
+            words.append("general")
         if self.early_exit is not None:
             words.append(f"exits {self.early_exit.policy.replace('_', ' ')}")
         if self.tokens is not None:

@@ -17,7 +17,8 @@ from millis.models.outputs import each
 from millis.models.spec import Spec
 from millis.models.tokenizer import AnyTokenizer
 from millis.pipeline import keys
-from millis.pipeline.initial_student import initial_student, shape
+from millis.pipeline.general import general_key
+from millis.pipeline.initial_student import initial_student, shape, student_spec
 from millis.pipeline.lesson import Lesson, Phase
 from millis.pipeline.plan import Plan
 from millis.pipeline.recipe import Recipe
@@ -47,6 +48,7 @@ def plan(run: Run) -> Plan:
             run.benchmark,
             learned_blend(recipe, teacher).weight,
             unlabelled(recipe, teacher),
+            None if recipe.general is None else general_key(run, student_spec(teacher, recipe.student)[0]),
         )
     return Plan(final or spec, tokenizer, _name(recipe, final or spec), trains, final is not None, key)
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from millis import tracking
 
-TEACHER, ELASTIC, TRIAL, SUMMARY, APPLICATION = "teacher", "elastic", "trial", "summary", "application"
+TEACHER, GENERAL, ELASTIC, TRIAL = "teacher", "general", "elastic", "trial"
+SUMMARY, APPLICATION = "summary", "application"
 """W&B's job types."""
 
 

@@ -43,7 +43,8 @@ class OnlineTeacher(pl.Callback):
         inputs = {name: value.to(pl_module.device) for name, value in model_inputs(own).items()}
         with torch.no_grad(), capture(self.teacher, self.features) as found:
             outputs = each(self.teacher(**inputs))
-        for logits, (name, targets) in zip(outputs, targets_of(own).items(), strict=True):
+        asked = targets_of(own)
+        for logits, (name, targets) in zip(outputs, asked.items(), strict=bool(asked)):  # or nothing is asked
             batch.setdefault(answer_key(name), at_targets(logits, targets.to(pl_module.device))[0])
         batch.update({teacher_key(feature): value for feature, value in found.items()})
 
