@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from recipes import recipe
+from recipes import recipe, tuning
 
 from millis.backends.inductor import Inductor
 from millis.benchmark.latency import HERE, Measurement, Options
@@ -17,17 +17,17 @@ from millis.pipeline.compress import Skipped, check_request, compress
 
 def test_what_no_agent_takes_is_measured_here_only():
     compiled = recipe(backend=Inductor())
-    check_request(compiled, Options(where=HERE), {})
-    check_request(recipe(), Options(where="http://phone:1"), {})
+    check_request(compiled, tuning(), Options(where=HERE), {})
+    check_request(recipe(), tuning(), Options(where="http://phone:1"), {})
     with pytest.raises(MillisError, match=r"'the student' is made by backend=inductor, .* an agent runs no code that"):
-        check_request(compiled, Options(where="http://phone:1"), {})
+        check_request(compiled, tuning(), Options(where="http://phone:1"), {})
 
 
 def test_no_agent_takes_a_draft_with_a_model_of_its_own():
     drafted = recipe(generation=Greedy(draft=SmallerModel(artifact="smaller")))
-    check_request(drafted, Options(where=HERE), {})
+    check_request(drafted, tuning(), Options(where=HERE), {})
     with pytest.raises(MillisError, match=r"^generation\.draft has a model of its own, and an agent takes"):
-        check_request(drafted, Options(where="http://phone:1"), {})
+        check_request(drafted, tuning(), Options(where="http://phone:1"), {})
 
 
 def test_a_draft_is_read_before_anything_is_trained_for_it(asked, monkeypatch, tmp_path):
@@ -40,7 +40,7 @@ def test_a_draft_is_read_before_anything_is_trained_for_it(asked, monkeypatch, t
 
 def test_a_probability_that_is_none_is_refused():
     with pytest.raises(MillisError, match=r"budget\.probability=2"):
-        check_request(recipe(), Options(), {"probability": 2.0})
+        check_request(recipe(), tuning(), Options(), {"probability": 2.0})
 
 
 @pytest.mark.parametrize("name", ["latency_p50", "latency_p95_ms"])
@@ -48,7 +48,7 @@ def test_a_limit_that_there_is_not_is_refused(name):
     with pytest.raises(
         MillisError, match=rf"^budget has '{name}'; did you mean 'latency_p\d\d_ms'\?: expected one of lat"
     ):
-        check_request(recipe(), Options(), {name: 2.0})
+        check_request(recipe(), tuning(), Options(), {name: 2.0})
 
 
 def test_what_is_over_a_limit_is_not_trained(asked, monkeypatch):

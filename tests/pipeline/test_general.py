@@ -15,6 +15,7 @@ from millis.pipeline.initial_student import cut
 from millis.pipeline.student import plan
 from millis.quantization.spec import Quantization
 from millis.training.fit import Fit
+from millis.training.general import _read as read
 from millis.training.optim import AdamW
 
 TEXTS = ["where did my parcel go", "nobody answers the phone", "send it back", "the shop is closed", "Send  it BACK"]
@@ -76,7 +77,7 @@ def test_it_is_carried_out_once_for_all_tasks(asked, texts, monkeypatch):
 def test_a_student_s_key_knows_the_texts(asked, texts, tmp_path):
     first, without = plan(asked(*texts)).fingerprint, plan(asked("student.layers=1")).fingerprint
     (tmp_path / "texts.txt").write_text("something else\n", encoding="utf-8")
-    general._read.cache_clear()
+    read.cache_clear()
     assert len({first, without, plan(asked(*texts)).fingerprint}) == 3
 
 

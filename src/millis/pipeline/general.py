@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from millis import models
 from millis.data.batches import Rows
 from millis.data.encode import encode
 from millis.data.overlaps import words_of
-from millis.data.unlabelled import distinct
 from millis.distillation.contract import Pair
 from millis.errors import MillisError
 from millis.models.spec import Spec
@@ -25,8 +23,6 @@ from millis.training.general import General, Inside, Reading, unasked
 from millis.training.module import TextModule
 from millis.training.teaching import teaching
 from millis.types import Text
-
-KEY, COLUMNS = "general.texts", ("text",)
 
 
 def general_key(run: Run, spec: Spec) -> str:
@@ -114,15 +110,9 @@ def check_pretrained(model: Any, general: General | None) -> None:
 
 
 def _texts(general: General, inputs: Inputs) -> tuple[Sequence[Text], str]:
-    source = general.texts if isinstance(general.texts, str) else tuple(general.texts)
+    """What is read, and what was left out: what is judged must not be learned."""
     judged = {words_of(text) for split in (inputs.dataset.validation, inputs.dataset.test) for text in split.texts}
-    return _read(source, frozenset(judged))
-
-
-@lru_cache(maxsize=2)
-def _read(source: str | tuple[Text, ...], judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
-    given = Path(source).expanduser() if isinstance(source, str) else source
-    return distinct(given, COLUMNS, set(judged), set(), KEY)
+    return general.read(frozenset(judged))
 
 
 def _unheard() -> Any:

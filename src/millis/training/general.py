@@ -8,12 +8,15 @@ terms and which texts is the user's choice here.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from millis.data.dataset import Split
 from millis.data.references import TextsAlone
+from millis.data.unlabelled import distinct
 from millis.distillation.contract import FeatureTerm
 from millis.distillation.features import CACHE_BUDGET_MB, FeaturesOnly, check_budget, check_terms
 from millis.errors import MillisError
@@ -21,6 +24,8 @@ from millis.training.length import Length
 from millis.training.optim import AdamW
 from millis.traits import CUT, Reasons
 from millis.types import Output, Text
+
+KEY, COLUMNS = "general.texts", ("text",)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,17 @@ class General:
         if isinstance(self.max_epochs, int) and self.max_epochs < 1:
             raise MillisError(f"general.max_epochs={self.max_epochs}: expected at least 1; general=none leaves it out")
 
+    def read(self, judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
+        """The texts, each once, and what was left out, for readers.
+
+        Args:
+            judged: Words (`millis.data.overlaps.words_of`) of texts that must not be learned.
+
+        Raises:
+            MillisError: no such file, a column or a text is missing, or no text is left.
+        """
+        return _read(self.texts if isinstance(self.texts, str) else tuple(self.texts), judged)
+
     @property
     def method(self) -> FeaturesOnly:
         """What is minimised."""
@@ -65,6 +81,12 @@ class General:
     def optimizer(self) -> AdamW:
         """Of all weights, projections included."""
         return AdamW(self.lr, self.lr)
+
+
+@lru_cache(maxsize=2)
+def _read(texts: str | tuple[Text, ...], judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
+    source = Path(texts).expanduser() if isinstance(texts, str) else texts
+    return distinct(source, COLUMNS, set(judged), set(), KEY)
 
 
 def none() -> None:
