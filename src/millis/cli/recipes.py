@@ -106,7 +106,7 @@ def bundled_run(folder: Path, place: Place, data: Any = None, *, backend: Any, q
     tuning, recipe = remade(folder, found, data)
     recipe = replace(recipe, backend=backend, quantization=quantization)
     recipe.check(tuning.task.outputs, tuning.seed)
-    check_request(recipe, asked["benchmark"], asked["budget"])
+    check_request(recipe, tuning, asked["benchmark"], asked["budget"])
     return unbundled(folder, found, tuning, recipe, place, **asked)
 
 

@@ -17,7 +17,7 @@ from millis.pipeline.inputs import Inputs
 from millis.pipeline.run import Run
 from millis.pipeline.teacher import pad_id
 from millis.pipeline.tracker import GENERAL, tracked
-from millis.pipeline.trained_once import trained_once, training_of
+from millis.pipeline.trained_once import model_once, training_of
 from millis.training.fit import Fitted, seed_everything
 from millis.training.general import General, Inside, Reading, unasked
 from millis.training.module import TextModule
@@ -40,7 +40,7 @@ def ensure_general(run: Run, spec: Spec) -> Any:
     """
     path = _path(run, spec)
     checkpoints = path.with_suffix(".checkpoints")
-    return trained_once(
+    return model_once(
         path, "this general distillation, which another process carries out", checkpoints,
         lambda: _trained(run, spec, path, checkpoints),
     )[0]  # fmt: skip
