@@ -34,8 +34,6 @@ from millis.training.fit import Fitted
 
 FILE_NAME, WEIGHTS, TEACHER = "elastic.json", "weights.safetensors", "teacher"
 FORMAT, VERSION = "millis-elastic", 1
-OF_A_STUDENT = ("pruning", "factorization", "adapter", "early_exit", "tokens", "quantization", "storage")
-"""Methods that act after a student is cut out."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,13 @@ def bundled(run: Run) -> Path:
 
 def _of_the_weights(recipe: Recipe) -> Recipe:
     """The recipe without what is done to a student that is cut out."""
-    after: dict[str, Any] = dict.fromkeys(OF_A_STUDENT)
-    return replace(recipe, student=replace(recipe.student, tune_epochs=0), **after)
+    learned = recipe.alone(
+        student=replace(recipe.student, tune_epochs=0),
+        backend=recipe.backend,
+        augmentation=recipe.augmentation,
+        generation=recipe.generation,
+    )
+    return replace(learned, ensemble=recipe.ensemble, blend=recipe.blend)
 
 
 def opened(folder: Path) -> Bundle:
