@@ -11,6 +11,7 @@ Nothing is downloaded, and any language will do. The same texts give the same to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from tokenizers import Tokenizer
@@ -41,6 +42,8 @@ class ScratchSeq2seq:
     Raises:
         MillisError: sizes that do not divide, or a vocabulary without room for a merge.
     """
+
+    fresh: ClassVar[bool] = True
 
     layers: int = 4
     decoder_layers: int = 2
