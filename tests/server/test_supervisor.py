@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -151,9 +152,19 @@ def test_one_that_is_to_end_before_it_has_begun(folder):
 COMMAND = "import sys; sys.argv[1:] = ['serve', *sys.argv[1:]]; from millis.cli.main import main; main()"
 
 
-def test_the_command_swaps_on_hangup_and_ends_when_it_is_terminated(folder, tmp_path):
+def begun(said, body):
+    """A request whose body is on its way: the socket, and what is left to send."""
+    host, port = said.strip().rpartition("//")[2].split(":")
+    client = socket.create_connection((host, int(port)), timeout=30)
+    half = len(body) // 2
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+    client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body[:half])
+    return client, body[half:]
+
+
+def test_the_command_swaps_on_hangup_and_answers_what_is_under_way_when_it_is_terminated(folder, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, f"artifact={folder}", "port=0", "workers=1", "grace_s=1"],
+        [sys.executable, "-c", COMMAND, f"artifact={folder}", "port=0", "workers=1", "grace_s=20"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(millis.__file__).parents[1])},
     )  # fmt: skip
@@ -161,8 +172,15 @@ def test_the_command_swaps_on_hangup_and_ends_when_it_is_terminated(folder, tmp_
     assert re.fullmatch(r"serving tiny at http://127.0.0.1:\d+\n", said)
     process.send_signal(signal.SIGHUP)
     lines = [process.stderr.readline() for _ in range(2)]
+    client, rest_of_it = begun(said, b'{"text": "a b"}')
     process.send_signal(signal.SIGTERM)
+    lines.append(process.stderr.readline())
+    client.sendall(rest_of_it)
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    assert (answer.status, set(json.loads(answer.read())["answer"])) == (200, {"label", "index", "score"})
+    client.close()
     _, rest = process.communicate(timeout=30)
     assert process.returncode == 0
     events = [json.loads(line)["event"] for line in [*lines, *rest.splitlines()]]
-    assert events == ["ready", "swapped", "ending", "ended"]
+    assert [event for event in events if event != "request"] == ["ready", "swapped", "ending", "ended"]
