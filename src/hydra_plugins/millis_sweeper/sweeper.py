@@ -62,7 +62,7 @@ class OptunaSweeperConf:
             stop a sweep.
         n_jobs: Trials handed to the launcher at once.
         timeout_s: No trial is begun once those of this run have taken so many seconds, by their attribute `SPENT`, or,
-            where no task returns it, by the clock; null: no limit. A listener may plan what fits in it instead.
+            where no task returns it, by the clock; null: no limit. A listener may plan what fits in it.
         minimum: Trials that are begun whatever they take.
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
         enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
@@ -237,12 +237,11 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         return done
 
     def _planned(self, listener: Any, recipes: list[dict[str, Any]], space: Any) -> list[dict[str, Any]]:
-        """The recipes that are tried first, all of which are begun; the listener may leave some out."""
+        """The recipes that are tried first: the listener may leave some out, and lower `n_trials`."""
         agenda = listener and listener.start(self.config, [(one, self._configured(one, space)) for one in recipes])
         if not agenda:
             return recipes
         self.options.n_trials = agenda.n_trials
-        self.options.minimum = max(self.options.minimum, len(agenda.recipes))
         return list(agenda.recipes)
 
     def _overridden(self, params: dict[str, Any], space: Any) -> list[str]:

@@ -10,7 +10,7 @@ class Agenda(NamedTuple):
     """What a sweep does.
 
     Args:
-        recipes: That are tried first, whatever they take.
+        recipes: That are tried first.
         n_trials: In all.
     """
 
