@@ -31,6 +31,7 @@ from results import Table
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import run_of
 from millis.data.batches import Rows, model_inputs
+from millis.data.dataset import Split
 from millis.distillation.contract import Pair
 from millis.distillation.term import answer_key
 from millis.models.outputs import each
@@ -56,48 +57,50 @@ def main() -> int:
     all_sizes = [*common, "student=elastic", f"trainer.max_epochs={own['epochs']}"]
     elastic = run_of(composed("compress", all_sizes))
     teacher = elastic.teacher
-    by_itself = {name: _alone(teacher, [*common, *shape]) for name, shape in SHAPES.items()}
-    step_s = _steps({"elastic": _elastic_loss(elastic), **{name: _own_loss(run) for name, run in by_itself.items()}})
+    by_itself = {name: alone(teacher, [*common, *shape]) for name, shape in SHAPES.items()}
+    step_s = step_seconds(
+        {"elastic": elastic_loss(elastic), **{name: own_loss(run) for name, run in by_itself.items()}}
+    )
     spent, each_s = int(own["epochs"]) * step_s["elastic"], mean(step_s[name] for name in SHAPES)
     epochs = {among: ceil(spent / each_s / int(among)) for among in own["among"].split(",")}
     ensure_elastic(elastic)
     ways = {f"elastic, {own['epochs']} epochs": all_sizes}
     ways |= {f"1 of {n}, {some} epochs": [*common, f"trainer.max_epochs={some}"] for n, some in epochs.items()}
-    best, covered = _quality(teacher, teacher.module), {way: list[tuple[float, float]]() for way in ways}
+    best, covered = quality(teacher, teacher.module), {way: list[tuple[float, float]]() for way in ways}
     title = f"{Path(folder).name}, test {elastic.teacher.inputs.task.metric}, seed {own['seed']}"
     with Table("student", "speed-up", "step, ms", *ways, title=title) as table:
         table.row("teacher", "1.0×", "", *[f"{best:.1f}"] * len(ways))
         table.row("all sizes", "", f"{1000 * step_s['elastic']:.0f}", *[""] * len(ways))
         for name in own["only"].split(","):
             shape = SHAPES[name]
-            runs = {way: _alone(teacher, [*trained, *shape]) for way, trained in ways.items()}
+            runs = {way: alone(teacher, [*trained, *shape]) for way, trained in ways.items()}
             timed, _ = with_runtime(by_itself[name])
             speedup = latency_of(timed, plan(timed)).metrics["speedup"]
-            found = {way: _quality(teacher, ensure_student(run, plan(run))[0]) for way, run in runs.items()}
-            for way, quality in found.items():
-                covered[way].append((log2(speedup), FLOOR - (best - quality)))
-            cells = (f"{quality:.1f}" for quality in found.values())
+            found = {way: quality(teacher, ensure_student(run, plan(run))[0]) for way, run in runs.items()}
+            for way, value in found.items():
+                covered[way].append((log2(speedup), FLOOR - (best - value)))
+            cells = (f"{value:.1f}" for value in found.values())
             table.row(name, f"{speedup:.1f}×", f"{1000 * step_s[name]:.0f}", *cells)
         table.row("points x doublings", "", "", *(f"{area(points):.1f}" for points in covered.values()))
     return 0
 
 
-def _alone(teacher: Teacher, overrides: list[str]) -> Run:
+def alone(teacher: Teacher, overrides: list[str]) -> Run:
     return run_of(composed("compress", overrides), teacher)
 
 
-def _elastic_loss(run: Run) -> tuple[Run, Any, Any]:
+def elastic_loss(run: Run) -> tuple[Run, Any, Any]:
     elastic = run.recipe.elastic
     assert elastic is not None
     [stage] = elastic.stages(run.recipe.distillation.stages(), run.teacher.manifest.spec, run.recipe.seed)
     return run, largest(run, elastic), stage.distillation
 
 
-def _own_loss(run: Run) -> tuple[Run, Any, Any]:
+def own_loss(run: Run) -> tuple[Run, Any, Any]:
     return run, cut(run), run.recipe.distillation
 
 
-def _steps(trained: dict[str, tuple[Run, Any, Any]]) -> dict[str, float]:
+def step_seconds(trained: dict[str, tuple[Run, Any, Any]]) -> dict[str, float]:
     """Seconds of a training step of each, the quickest of steps taken in turns: what others do makes none quicker."""
     steps = {name: _step(*parts) for name, parts in trained.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -132,9 +135,9 @@ def _step(run: Run, model: Any, method: Any) -> Callable[[], None]:
 
 
 @torch.inference_mode()
-def _quality(teacher: Teacher, model: Any) -> float:
-    """On the test split, in fp32."""
-    split = teacher.inputs.dataset.test
+def quality(teacher: Teacher, model: Any, split: Split | None = None) -> float:
+    """On a split, in fp32; None is the test split."""
+    split = split or teacher.inputs.dataset.test
     rows = Rows(teacher.encoded(split), teacher.pad_id)
     found: list[int] = []
     for begin in range(0, len(rows), 64):
