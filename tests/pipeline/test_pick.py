@@ -135,6 +135,14 @@ def test_sizes_that_are_asked_for(found, machine):
     assert made.made == [Setting(2, 32, 2, 40)]  # between two that were trained
 
 
+def test_neurons_between_those_that_were_trained_are_tried(found, machine):
+    made = machine()
+    pick(
+        found(latency_p50_ms=0.36), finalists=1
+    )  # 2 layers of 30 neurons; in 16ths of 64, 28, and 16 and 32 were trained
+    assert made.made == [Setting(2, 32, 2, 28)]
+
+
 def test_no_student_keeps_the_budget(found, machine):
     machine()
     message = (

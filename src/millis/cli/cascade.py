@@ -23,7 +23,7 @@ from millis.metrics.rounds import requests_for
 from millis.models.outputs import require_one_text
 from millis.pipeline.artifacts import check_tasks
 from millis.pipeline.inputs import Inputs
-from millis.pipeline.records import slug
+from millis.pipeline.place import slug
 from millis.record import Record
 from millis.report.text import wide_console
 from millis.serving import cascade

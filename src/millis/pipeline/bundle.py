@@ -23,7 +23,7 @@ from millis.pipeline.elastic import elastic_key, elastic_path, elastic_training
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
 from millis.pipeline.models_on_disk import spec_of
-from millis.pipeline.place import Place
+from millis.pipeline.place import Place, slug
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
 from millis.pipeline.taught_answers import blend_of, blend_path
@@ -75,7 +75,7 @@ class _Kind:
 
 def bundle_folder(run: Run) -> Path:
     """Where the elastic weights of a run are bundled."""
-    return run.place.outputs / "elastic" / f"{run.teacher.inputs.dataset.name}-{elastic_key(run)[:8]}"
+    return run.place.outputs / "elastic" / f"{slug(run.teacher.inputs.dataset.name)}-{elastic_key(run)[:8]}"
 
 
 def bundled(run: Run) -> Path:

@@ -40,6 +40,7 @@ from millis.units import label, show, show_limit
 
 SIZES = ("layers", "hidden_size", "heads", "ffn_size")  # of a student, in the order of a `Setting`
 FINALISTS = 3
+STEPS = 16  # of the neurons, between the sizes that were trained: the largest that fits is looked for
 TRIES = 3  # rounds of finalists, each with the table corrected by the one before
 PROBE_ROUNDS, PROBE_REQUESTS = 15, 10
 """Of a probe: 150 requests, and some thousand of all together, which tell a p99."""
@@ -167,14 +168,16 @@ def _timed(run: Run, axes: Axes) -> dict[str, list[float]]:
 
 
 def _settings(run: Run, axes: Axes, asked: Mapping[str, Size]) -> list[Setting]:
-    """Every setting that is trained, or, of the sizes that are asked for, these.
+    """Every setting that is trained, with as many neurons as lie between as well; of sizes that are asked for, these.
 
     Raises:
         MillisError: one that was not trained.
     """
     student = replace(run.recipe.student, **{**dict.fromkeys(SIZES), **asked})
     named = astuple(student.setting(run.teacher.manifest.spec))
-    each = [(size,) if name in asked else sizes for name, size, sizes in zip(SIZES, named, axes.each, strict=True)]
+    between = (axes.ffn[-1] * step // STEPS for step in range(STEPS))
+    finer = replace(axes, ffn=tuple(sorted({*axes.ffn, *(size for size in between if size > axes.ffn[0])})))
+    each = [(size,) if name in asked else sizes for name, size, sizes in zip(SIZES, named, finer.each, strict=True)]
     return [Setting(*found) for found in product(*each)]
 
 

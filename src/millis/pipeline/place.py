@@ -1,5 +1,6 @@
 """Where a run keeps what it makes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,3 +30,8 @@ class Place:
         """Everything below one folder."""
         folder = Path(outputs).absolute()
         return cls(folder, folder / "cache", tracker or NoTracker())
+
+
+def slug(name: str) -> str:
+    """A name as a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

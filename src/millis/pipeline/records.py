@@ -1,6 +1,5 @@
 """Records: an artifact written, judged on the very path it is deployed on, and put on paper once."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from millis.pipeline.exits import notes_of
 from millis.pipeline.initial_student import unshrunk_speedup
 from millis.pipeline.inputs import Inputs
 from millis.pipeline.measure import eager_outputs, judged_latency, own_threads, recipe_name, tokens_kept, write
+from millis.pipeline.place import slug
 from millis.pipeline.plan import Plan
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
@@ -239,8 +239,3 @@ def _tokens_note(asked: float, metrics: Mapping[str, float]) -> str:
         f"layers and counted in fp32 ({asked:.0%} of the training texts' were asked for); that saves "
         f"{metrics['measured_saving_share']:.0%} of the time of the same model with all tokens, one request at a time"
     )
-
-
-def slug(name: str) -> str:
-    """A name as a folder's name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

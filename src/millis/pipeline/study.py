@@ -16,7 +16,8 @@ from millis.errors import MillisError
 from millis.frontier import DIRECTIONS, Frontier
 from millis.pipeline import keys
 from millis.pipeline.measure import measure, repeated
-from millis.pipeline.records import CHOICE, slug
+from millis.pipeline.place import slug
+from millis.pipeline.records import CHOICE
 from millis.pipeline.run import Run
 from millis.pipeline.student import tracked_model as tracked_student
 from millis.pipeline.teacher import Teacher
