@@ -82,7 +82,7 @@ def test_missing_and_foreign_parts_are_refused(copy):
 
 
 def test_a_changed_weight_of_a_part_is_found(copy):
-    (weights,) = (copy / "intent").glob("*.onnx*")
+    (weights,) = (copy / "intent").glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(MillisError, match="does not match its checksum"):
         open_application(copy)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millis.applications.measure import Measure, judged, mean, share
@@ -27,6 +27,7 @@ def test_a_measure_without_rows_is_refused():
         share("recall", [True, True], [False, False])
 
 
+@settings(max_examples=15)
 @given(st.lists(st.booleans(), min_size=2, max_size=30))
 def test_an_interval_is_within_the_range_and_around_the_value(hits):
     found = share("right", hits)

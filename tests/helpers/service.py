@@ -11,7 +11,7 @@ from millis.applications.customer_service.answering import Entry, Settings
 from millis.applications.customer_service.replies import Reply
 from millis.applications.manifest import seal
 from millis.backends.artifact import write_artifact
-from millis.backends.onnxruntime import OnnxRuntime
+from millis.backends.eager import Eager
 from millis.data.collection import Vectors
 from millis.models import build
 from millis.storage.manifest import Manifest
@@ -54,7 +54,7 @@ def part(folder, meanings, task, choice="one"):
         name=folder.name, backend="", spec=model.spec, task=task.described(), inputs=("input_ids", "attention_mask"),
         max_length=16, fingerprint=folder.name,
     )  # fmt: skip
-    write_artifact(folder, model, tokenizer, OnnxRuntime(), manifest, None, (), None)
+    write_artifact(folder, model, tokenizer, Eager(), manifest, None, (), None)
     return folder
 
 

@@ -10,20 +10,19 @@ turns.jsonl      may be there: further test rows, `conversation` beside `text` a
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from millis import schema
 from millis.applications.customer_service.answering import OUT_OF_SCOPE, QUESTION, Action, Entry
 from millis.applications.customer_service.replies import Reply
+from millis.applications.lines import lines
 from millis.errors import MillisError
 
 SPLITS = ("train", "validation", "test")
 FAQ, ANSWERS, TURNS = "faq.jsonl", "answers.jsonl", "turns.jsonl"
 HAND_OVER = "hand_over"
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -55,27 +54,6 @@ class _Answer:
     intent: str
     answer: str
     asks: dict[str, str] = field(default_factory=dict)
-
-
-def lines(path: Path, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
-    """(place, row) of each line of JSON that is not blank.
-
-    Raises:
-        MillisError: the file is not there or cannot be read; or a line is not as it should be, which it names.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    place = f"{path}, line {number}"
-                    try:
-                        yield place, schema.checked(schema.parsed(line), kind)
-                    except MillisError as error:
-                        raise MillisError(f"{place}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise MillisError(
-            f"{path} cannot be read ({error}): expected lines of JSON; see docs/applications.md"
-        ) from error
 
 
 def messages(corpus: Path, name: str) -> list[Message]:

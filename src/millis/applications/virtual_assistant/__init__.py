@@ -1,0 +1,1 @@
+"""Virtual assistant: a command with typed arguments, understood anew with every word that arrives."""

@@ -1,0 +1,1 @@
+"""The corpus that ships with the virtual assistant; see `CARD.md`."""
