@@ -17,6 +17,7 @@ _HOMES = {
     "pick": "millis.functions",
     "search": "millis.functions",
     "measure": "millis.functions",
+    "build": "millis.functions",
     "load": "millis.applications.runner",
     "serve": "millis.server.supervisor",
     "read_records": "millis.record",

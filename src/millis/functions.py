@@ -18,8 +18,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from millis.applications.contract import Plan
 from millis.benchmark.latency import Options
+from millis.cli.build import built_of
+from millis.cli.hydra_app import settled
 from millis.cli.recipes import beside, bundled_run, default, methods_of, training_of
+from millis.cli.targets import instantiate
 from millis.data.local import Local
 from millis.data.memory import Memory
 from millis.errors import MillisError, nearest
@@ -29,6 +33,7 @@ from millis.models.sizes import Size
 from millis.pipeline import compress as one
 from millis.pipeline import pick as picking
 from millis.pipeline.analysis import Analysis
+from millis.pipeline.application import Built
 from millis.pipeline.artifacts import measured_records, named, reference_of
 from millis.pipeline.compress import Compressed, Skipped
 from millis.pipeline.fine_tuning import FineTuning
@@ -250,6 +255,38 @@ def measure(
 
 def _place(outputs: str | Path | None = None) -> Place:
     return Place.under(outputs or os.environ.get("MILLIS_OUTPUTS", "outputs"))
+
+
+def build(
+    app: str | Plan,
+    data: str | Path | None = None,
+    *,
+    outputs: str | Path | None = None,
+    every_part: Sequence[str] = (),
+    benchmark: Options | None = None,
+) -> Built:
+    """Build an application: train and compress its parts, judge and time it before and after compression.
+
+    Args:
+        app: An option of `conf/app`, such as `customer_service`; or a plan (`millis.applications.contract.Plan`).
+        data: A folder of one's own (`docs/applications.md`); None is the corpus that ships with it.
+        outputs: As for `train`.
+        every_part: Overrides of `millis compress` for all parts.
+        benchmark: How both chains are timed; None is as `millis build` has it.
+
+    Returns:
+        Both chains with their numbers; `millis.load(built.folder)` answers.
+
+    Raises:
+        MillisError: data or parts that cannot be, before anything is trained.
+    """
+    cfg = settled("build", [*([f"app={app}"] if isinstance(app, str) else []), "logger=none"])
+    cfg.data.path = None if data is None else str(data)
+    cfg.every_part = list(every_part)
+    if outputs is not None:
+        cfg.paths.outputs = str(outputs)
+    plan = instantiate(cfg.app) if isinstance(app, str) else app
+    return built_of(plan, cfg, benchmark)
 
 
 def _data(data: Any) -> Any:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from tiny import BRIEF, millis
 
+import millis as millis_package
 from millis import api
 from millis.applications.customer_service.plan import CustomerService
 from millis.applications.manifest import open_application
 from millis.applications.runner import load
+from millis.benchmark.latency import Options
 from millis.record import read_records
 
 SMALL = [
@@ -83,3 +85,16 @@ def test_from_python_it_is_the_same_command(monkeypatch):
     monkeypatch.setattr("millis.cli.build.run", lambda cfg: asked.append(cfg) or "built")
     assert api.build("app=customer_service", "seed=3") == "built"
     assert (asked[0].app.name, asked[0].seed, Path(asked[0].paths.cache).name) == ("customer_service", 3, "cache")
+
+
+def test_from_python_a_plan_is_built_with_objects(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("millis.functions.built_of", lambda *given: asked.append(given) or "built")
+    options = Options(rounds=7)
+    made = millis_package.build(
+        "customer_service", tmp_path, outputs=tmp_path / "out", every_part=["seed=3"], benchmark=options
+    )
+    plan, cfg, given = asked[0]
+    assert made == "built" and given == options and isinstance(plan, CustomerService)
+    assert (cfg.data.path, cfg.paths.cache) == (str(tmp_path), str(tmp_path / "out" / "cache"))
+    assert cfg.every_part == ["seed=3"] and cfg.logger._target_ == "builtins.bool"

@@ -331,8 +331,34 @@ def _records(folder: Path, random: Random, made: Callable[[Any], Any]) -> Callab
     return read
 
 
+def application(folder: Path, random: Random) -> Callable[[], Any]:
+    """`application.json` of a customer service: as JSON, or any bytes."""
+    from service import service
+
+    from millis.applications.runner import load
+
+    source = folder / "application"
+    if not source.exists():
+        service(folder / "writing")
+        (folder / "writing").rename(source)
+    path = _copy(source, folder) / "application.json"
+    if random.random() < 0.2:
+        path.write_bytes(changed_bytes(path.read_bytes(), random))
+    else:
+        path.write_text(changed_json(json.loads(path.read_text()), random))
+
+    def ask() -> None:
+        runner = load(path.parent)
+        for text in (*TEXTS, "parcel 48213", "open"):
+            with contextlib.suppress(MillisError):
+                runner.predict(text)
+
+    return ask
+
+
 KINDS: dict[str, Case] = {
-    one.__name__: one for one in (archive, manifest, tokenizer, weights, plan, gguf, elastic, data, records, written)
+    one.__name__: one
+    for one in (application, archive, manifest, tokenizer, weights, plan, gguf, elastic, data, records, written)
 }
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,

@@ -7,11 +7,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from millis.applications.contract import Plan
-from millis.benchmark.latency import HERE
+from millis.benchmark.latency import HERE, Options
 from millis.cli.hydra_app import settled
 from millis.cli.plain import plain
 from millis.cli.recipes import fine_tuning_of, place_of, recipe_of, run_of
 from millis.cli.targets import instantiate
+from millis.described import described
 from millis.errors import MillisError
 from millis.pipeline.application import Built, build, corpus_of, inputs_of
 from millis.record import write_records
@@ -32,8 +33,13 @@ def run(cfg: DictConfig) -> Built:
     return built
 
 
-def built_of(plan: Plan, cfg: DictConfig) -> Built:
+def built_of(plan: Plan, cfg: DictConfig, options: Options | None = None) -> Built:
     """What comes of a plan, with all else as a config says.
+
+    Args:
+        plan: Of the application.
+        cfg: Of `millis build`.
+        options: How it is timed, where that is not as the config says.
 
     Raises:
         MillisError: what cannot be, of any part, before anything is trained.
@@ -45,11 +51,11 @@ def built_of(plan: Plan, cfg: DictConfig) -> Built:
     place = place_of(cfg)
     corpus = corpus_of(plan, cfg.data.path, place)
     inputs = inputs_of(plan, corpus, place)
-    parts = {part: _part(part, overrides, cfg) for part, overrides in _overrides(plan, inputs, cfg).items()}
+    parts = {part: _part(part, overrides, cfg, options) for part, overrides in _overrides(plan, inputs, cfg).items()}
     for part in parts.values():
         recipe_of(part), fine_tuning_of(part)
     runs = {name: run_of(part) for name, part in parts.items()}
-    return build(plan, corpus, runs, place, instantiate(cfg.benchmark))
+    return build(plan, corpus, runs, place, options or instantiate(cfg.benchmark))
 
 
 def _overrides(plan: Plan, inputs: Mapping[str, Sequence[str]], cfg: DictConfig) -> Mapping[str, list[str]]:
@@ -63,7 +69,7 @@ def _overrides(plan: Plan, inputs: Mapping[str, Sequence[str]], cfg: DictConfig)
     return {part: [*given, *plan.parts.get(part, ()), *plain(cfg.every_part)] for part, given in inputs.items()}
 
 
-def _part(name: str, overrides: list[str], cfg: DictConfig) -> DictConfig:
+def _part(name: str, overrides: list[str], cfg: DictConfig, options: Options | None) -> DictConfig:
     """The config of `millis compress` for a part.
 
     Raises:
@@ -78,6 +84,8 @@ def _part(name: str, overrides: list[str], cfg: DictConfig) -> DictConfig:
         for key in SHARED:
             part[key] = as_written[key]  # a logger's name is the run's own
         part.group = plain(cfg.group)
+        if options is not None:
+            part.benchmark = described(options)
         part.benchmark.quantile = None  # of the whole turn, not of its parts
     return part
 
