@@ -67,5 +67,5 @@ def test_parsers_that_are_missing_are_named(monkeypatch):
         raise ImportError("No module", name="dateparser")
 
     monkeypatch.setattr(arguments, "_parsers", none)
-    with pytest.raises(MillisError, match=r"not installed \(dateparser\): pip install 'millis\[assistant\]'"):
+    with pytest.raises(MillisError, match=r"not installed \(dateparser\): pip install 'millis\[applications\]'"):
         arguments.check()

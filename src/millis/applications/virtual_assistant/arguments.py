@@ -67,7 +67,7 @@ def check() -> None:
     except ImportError as error:
         raise MillisError(
             f"a virtual assistant reads dates and numbers with packages that are not installed ({error.name}): pip "
-            "install 'millis[assistant]'"
+            "install 'millis[applications]'"
         ) from error
 
 
