@@ -38,6 +38,7 @@ IMITABLE = "says which integers it computes, so that training can imitate them"
 STORES = "stores the integers that it is given"
 CUT = "is cut out of the layers of a model"
 WRITES = "writes token by token, keys and values kept"
+LOGITS = "chooses tokens by their logits"
 UNDECIDED = "is chosen among several before anything is trained"
 
 

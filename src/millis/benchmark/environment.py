@@ -20,7 +20,7 @@ from millis.cpus import fields, processor, processor_name, quota
 FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 PACKAGES = (
     "torch", "transformers", "tokenizers", "nanotoken", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu",
-    "onnxruntime-genai", "openvino", "safetensors",
+    "onnxruntime-genai", "ctranslate2", "openvino", "safetensors",
 )  # fmt: skip
 NATIVE = "native"
 GPUS = Path("/proc/driver/nvidia/gpus")

@@ -20,6 +20,7 @@ from millis.errors import MillisError
 from millis.generation.contract import Generation
 from millis.generation.greedy import largest
 from millis.generation.writing import Choose, Limits, Searched, Vocabulary, Writing, no_numbers
+from millis.traits import Traits
 from millis.types import Decoder, Search
 
 
@@ -50,6 +51,11 @@ class Beam(Generation):
                     f"generation.{name} with generation=beam: a search follows several texts, and writes none by a "
                     "form or by guesses. Choose generation=greedy, or leave it out"
                 )
+
+    @property
+    def traits(self) -> Traits:
+        """Engines that search do so."""
+        return ()
 
     def chooser(self) -> Choose:
         """Of one beam."""

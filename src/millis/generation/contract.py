@@ -21,10 +21,11 @@ from millis.errors import MillisError
 from millis.generation.draft import Draft, unused
 from millis.generation.form import grammar
 from millis.generation.writing import Choose, Drafting, Ended, Limits, Searched, Vocabulary, Writing
+from millis.traits import LOGITS, Traits
 from millis.types import Decoder, Search, Searching
 
 BY_LOGITS = (
-    "{other} chooses tokens by their logits, and the engine of {backend} chooses by itself: expected generation=greedy "
+    "{other} chooses tokens by their logits, and backend={backend} chooses by itself: expected generation=greedy "
     "without a draft or a form, or generation=beam. Or choose backend=onnxruntime"
 )
 
@@ -81,6 +82,16 @@ class Generation(ABC):
             )
 
     @property
+    def traits(self) -> Traits:
+        """Whether tokens are chosen by logits, which engines that search do not give."""
+        return (LOGITS,)
+
+    @property
+    def called(self) -> str:
+        """As in a config."""
+        return f"generation={type(self).__name__.lower()}"
+
+    @property
     def alone(self) -> Self:
         """The same without a draft."""
         return replace(self, draft=None)
@@ -100,7 +111,7 @@ class Generation(ABC):
         Raises:
             MillisError: what is to be written follows from logits here.
         """
-        raise MillisError(BY_LOGITS.format(other=f"generation={type(self).__name__.lower()}", backend="this runtime"))
+        raise MillisError(BY_LOGITS.format(other=self.called, backend="ctranslate2"))
 
     def begin(
         self,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from millis.generation.contract import Generation
 from millis.generation.writing import Choose, Limits, no_numbers
+from millis.traits import LOGITS, Traits
 from millis.types import Search
 
 
@@ -18,13 +19,18 @@ from millis.types import Search
 class Greedy(Generation):
     """The token with the largest logit; of several the one with the smallest id."""
 
+    @property
+    def traits(self) -> Traits:
+        """With a form or guesses logits are read."""
+        return (LOGITS,) if self.choices or self.regex is not None or self.draft is not None else ()
+
     def chooser(self) -> Choose:
         """`largest`."""
         return largest
 
     def search(self, limits: Limits) -> Search:
         """One beam; as `Generation.search` with a form or a draft."""
-        if limits.grammar is not None or self.draft is not None:
+        if self.traits:
             return super().search(limits)
         return Search(1, 0.0, limits.most, limits.least)
 

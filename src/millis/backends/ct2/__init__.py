@@ -1,0 +1,1 @@
+"""What CTranslate2 needs of an encoder-decoder, and what it makes of it: weights, session."""
