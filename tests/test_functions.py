@@ -160,7 +160,7 @@ def test_a_module_of_two_models_is_refused(held, tmp_path):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ({"students": StaticStudent()}, "a recipe has no 'students'; did you mean 'student'?: expected student, dis"),
+        ({"students": StaticStudent()}, "a recipe has no 'students' (did you mean 'student'?): expected student, dis"),
         (
             {"adapter": Lora(["query"]), "pruning": None, "quantization": None, "trainer": Fit(0)},
             "trainer.max_epochs=0",

@@ -19,9 +19,9 @@ class Unavailable(MillisError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` when a valid name is close to `name`, else an empty string."""
+    """`" (did you mean 'x'?)"` when a valid name is close to `name`, else an empty string."""
     close = get_close_matches(name, list(valid), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_bf16_is_refused_where_the_processor_would_compute_in_fp32(write):
 
 def test_an_unknown_precision_is_refused():
     message = (
-        r"backend.precision='fp23' is not supported by openvino: expected one of fp32, bf16; did you mean 'fp32'\?"
+        r"backend.precision='fp23' is not supported by openvino: expected one of fp32, bf16 \(did you mean 'fp32'\?\)"
     )
     with pytest.raises(MillisError, match=message):
         OpenVino(precision="fp23")

@@ -227,7 +227,7 @@ def test_real_processes_with_more_to_do_take_longer(artifact):
 
 def test_a_reference_that_is_not_there(fake):
     with pytest.raises(
-        MillisError, match=r"reference 'larg' is not among the artifacts 'large'; did you mean 'large'\?"
+        MillisError, match=r"reference 'larg' is not among the artifacts 'large' \(did you mean 'large'\?\)"
     ):
         measure({"large": fake(1)}, TEXTS, "larg", QUICK)
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from filelock import FileLock, Timeout
 from signatures import answering
@@ -37,7 +39,7 @@ def test_the_setting_for_a_goal():
         (
             "latencies",
             None,
-            r"goal='latencies' is unknown: expected one of latency, throughput; did you mean 'latency'",
+            r"goal='latencies' is unknown: expected one of latency, throughput \(did you mean 'latency'",
         ),
         ("throughput", None, r"goal=throughput needs the latency it may cost: add bound_ms=..."),
         ("throughput", 2.0, r"bound_ms=2 is kept by no setting: the lowest p99 is 5 ms"),
@@ -78,7 +80,7 @@ def test_no_other_measurement_runs_meanwhile(monkeypatch, tmp_path):
 def test_every_curve_is_drawn_from_real_processes(artifact, monkeypatch):
     monkeypatch.setattr(scaling, "BATCHES", (1, 4))
     monkeypatch.setattr(scaling, "LENGTHS", (4, 8, 16))
-    monkeypatch.setattr(scaling, "available_cpus", lambda: sorted(__import__("os").sched_getaffinity(0))[-1:])
+    monkeypatch.setattr(scaling, "available_cpus", lambda: sorted(os.sched_getaffinity(0))[-1:])
     points = scale(artifact("tiny"), ["a a", "a"], seconds=0.05)
     found = [(one.axis, one.threads, one.streams, one.batch, one.length) for one in points]
     assert found == [
@@ -90,3 +92,19 @@ def test_every_curve_is_drawn_from_real_processes(artifact, monkeypatch):
         ("length", 1, 1, 1, 8),
     ]
     assert all(0 < one.p50_ms <= one.p99_ms and one.per_second > 0 for one in points)
+
+
+def test_what_writes_is_given_as_many_tokens_as_are_asked_for(artifact, monkeypatch):
+    asked = []
+
+    class Spy(scaling.Worker):
+        def __init__(self, *arguments):
+            asked.append(arguments[-1])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(scaling, "Worker", Spy)
+    monkeypatch.setattr(scaling, "BATCHES", (1,))
+    monkeypatch.setattr(scaling, "LENGTHS", (4,))
+    monkeypatch.setattr(scaling, "available_cpus", lambda: sorted(os.sched_getaffinity(0))[-1:])
+    scale(artifact("tiny"), ["a"], 0.01, 60, 7)
+    assert asked == [7, 7]

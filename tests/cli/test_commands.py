@@ -209,7 +209,7 @@ def test_report_tells_the_effects_of_crossed_runs(place, tmp_path, capsys):
     assert millis(tmp_path, "report", f"records={outputs / 'compress'}") == 0
     assert "static" in (outputs / "compress" / "frontier.html").read_text(), "all records of a folder on one page"
     assert millis(tmp_path, "report", "effects=[prunin]") == 1
-    assert "no record's config has 'prunin'; did you mean 'pruning'" in capsys.readouterr().err
+    assert "no record's config has 'prunin' (did you mean 'pruning'" in capsys.readouterr().err
 
 
 def test_report_draws_the_records_again(place, swept, capsys):

@@ -38,8 +38,8 @@ def fault(command, *arguments):
         (["student.size=0.5"], "student.size belongs to student=static, and student=transformer is chosen"),
         (["+seed=3"], "seed is there already: write seed=... without the +"),
         (["student=null"], "student=null: expected one of bilstm, convolution, elastic, encoder_decoder, ngrams, stat"),
-        (["recipe=jont"], "recipe has no 'jont'; did you mean 'joint'?. Expected one of: joint, to_latency"),
-        (["debug=fsat"], "debug has no 'fsat'; did you mean 'fast'?. Expected one of: fast"),
+        (["recipe=jont"], "recipe has no 'jont' (did you mean 'joint'?). Expected one of: joint, to_latency"),
+        (["debug=fsat"], "debug has no 'fsat' (did you mean 'fast'?). Expected one of: fast"),
         (["teacher.trainer=small"], "an option of trainer is chosen by trainer@teacher.trainer=small"),
         (["optimizer@optimizer=fast"], "optimizer is not used at 'optimizer'. Expected one of: optimizer"),
         (["study.n_trials=3"], "millis compress takes no 'study': it is of millis sweep"),
@@ -70,10 +70,10 @@ def test_a_group_that_other_commands_take(command, argument, taken):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["student=static,convolution", "study.n_trails=3"], "no config key 'study.n_trails'; did you mean 'study.n"),
+        (["student=static,convolution", "study.n_trails=3"], "no config key 'study.n_trails' (did you mean 'study.n"),
         (["student=static,convolution", "foo.bar=1"], "no config key 'foo.bar'"),
         (["student=static,convolution", "trainer.max_epochs=ten"], "trainer.max_epochs=ten: expected a whole number"),
-        (["student=static,convolutin"], "student has no 'convolutin'; did you mean 'convolution'?"),
+        (["student=static,convolutin"], "student has no 'convolutin' (did you mean 'convolution'?)"),
         (["student.layers=1,abc"], "student.layers=abc: expected a number or null"),
         (["student=static", "student.size=0.5,x"], "student.size=x: expected a number or null"),
         (["++study.space={trainer.max_epochs: {choice: [2, ten]}}"], "trainer.max_epochs=ten: expected a whole number"),

@@ -91,15 +91,15 @@ def fault(command, *arguments, task=lambda _: None):
 def test_an_unknown_option_of_a_group():
     options = ", ".join(sorted(path.stem for path in (ROOT / "conf" / "student").glob("*.yaml")))
     assert fault("compress", "student=transfomer") == (
-        f"student has no 'transfomer'; did you mean 'transformer'?. Expected one of: {options}"
+        f"student has no 'transfomer' (did you mean 'transformer'?). Expected one of: {options}"
     )
 
 
 def test_an_unknown_group_and_an_unknown_key():
     tail = "`millis compress --cfg job` shows every key"
-    assert fault("compress", "studnet=static") == f"no config key 'studnet'; did you mean 'student'?. {tail}"
+    assert fault("compress", "studnet=static") == f"no config key 'studnet' (did you mean 'student'?). {tail}"
     assert fault("compress", "trainer.max_epoch=3") == (
-        f"no config key 'trainer.max_epoch'; did you mean 'trainer.max_epochs'?. {tail}"
+        f"no config key 'trainer.max_epoch' (did you mean 'trainer.max_epochs'?). {tail}"
     )
     assert fault("compress", "xyzzy=3") == f"no config key 'xyzzy'. {tail}"
 
@@ -110,7 +110,7 @@ def test_keys_of_the_chosen_option_are_known():
 
 def test_an_unknown_key_is_found_though_another_override_is_wrong_too():
     message = fault("compress", "trainer.patienc=2", "distillation.alhpa=1")
-    assert message.startswith("no config key 'trainer.patienc'; did you mean 'trainer.patience'?")
+    assert message.startswith("no config key 'trainer.patienc' (did you mean 'trainer.patience'?)")
 
 
 def test_an_override_that_cannot_be_read():

@@ -67,7 +67,7 @@ def test_version(monkeypatch, capsys):
 
 def test_an_unknown_command_and_its_nearest(monkeypatch, capsys):
     assert call(monkeypatch, "compres") == 2
-    assert capsys.readouterr().err == ("error: no command 'compres'; did you mean 'compress'?. See `millis --help`\n")
+    assert capsys.readouterr().err == ("error: no command 'compres' (did you mean 'compress'?). See `millis --help`\n")
     assert call(monkeypatch, "--hepl") == 2
 
 
@@ -105,7 +105,7 @@ def test_a_fault_of_the_command_line_is_one_sentence_too(command, capsys):
     command("report")
     assert run("report", ["recods=x"]) == 2
     assert capsys.readouterr().err == (
-        "error: no config key 'recods'; did you mean 'records'?. `millis report --cfg job` shows every key\n"
+        "error: no config key 'recods' (did you mean 'records'?). `millis report --cfg job` shows every key\n"
     )
 
 

@@ -257,7 +257,7 @@ def test_a_misspelled_key_is_named_with_its_nearest(root, capsys, monkeypatch, t
     misspelled = key[:-2] + key[-1]
     assert run(root, [f"{misspelled}=1"]) == 2
     assert capsys.readouterr().err == (
-        f"error: no config key {misspelled!r}; did you mean {key!r}?. `millis {root} --cfg job` shows every key\n"
+        f"error: no config key {misspelled!r} (did you mean {key!r}?). `millis {root} --cfg job` shows every key\n"
     )
     assert list(tmp_path.iterdir()) == []
 

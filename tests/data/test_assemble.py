@@ -202,7 +202,7 @@ def test_a_label_out_of_range(label):
 def test_an_unknown_label_name():
     train = rows(("x", "refund"), ("y", "delivery"))
     assert refusal(train, validation=train, test=rows(("z", "refunds"))) == (
-        "test.csv, row 1: label 'refunds' does not occur in training; 1 such row; did you mean 'refund'?. "
+        "test.csv, row 1: label 'refunds' does not occur in training; 1 such row (did you mean 'refund'?). "
         "Mend the rows, add training rows, or leave them out with data.unseen_labels=drop"
     )
     assert refusal(train, ["a", "b"], unseen="drop") == (  # training rows are not dropped

@@ -144,7 +144,7 @@ def test_a_row_without_a_query_is_refused(query, message):
 
 
 def test_a_missing_column_is_named_with_its_parameter():
-    with pytest.raises(MillisError, match=r"train has no column 'quer': found .*did you mean 'query'\?\. Name the "
+    with pytest.raises(MillisError, match=r"train has no column 'quer': found .*did you mean 'query'\?\)\. Name the "
                        r"column of queries with task.query="):  # fmt: skip
         read(*rows_of("train", (0, 1)), kind=Candidates(query="quer"))
     with pytest.raises(MillisError, match=r"train has no column 'relevance': found .*Name it with task.column="):

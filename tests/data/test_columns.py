@@ -73,14 +73,14 @@ def test_a_name_with_separators_in_it_may_be_several_columns():
 
 def test_a_column_that_is_not_there_and_its_nearest():
     assert refusal("text", "label", columns=Columns(text="texts")) == (
-        "train.csv has no column 'texts': found text, label; did you mean 'text'?. "
+        "train.csv has no column 'texts': found text, label (did you mean 'text'?). "
         "Name columns with data.text=, data.text_pair=, data.label="
     )
     assert refusal("text", "kind").startswith("train.csv has no column 'label': found text, kind. Name")
 
 
 def test_a_name_in_other_case_is_near():
-    assert "found text, LABEL; did you mean 'LABEL'?" in refusal("text", "LABEL")
+    assert "found text, LABEL (did you mean 'LABEL'?)" in refusal("text", "LABEL")
 
 
 @pytest.mark.parametrize("name", ["Label", "LABEL", "labels", " label", "label_id"])
@@ -88,7 +88,7 @@ def test_a_label_column_of_nearly_the_name_is_refused(name):
     with pytest.raises(MillisError) as caught:
         refuse_misspelt(table([{"text": "x", name: "a"}], "test.csv"), "label", ["text"])
     assert str(caught.value) == (
-        f"test.csv has no column 'label': found text, {name}; did you mean {name!r}?. Give it the same name in every "
+        f"test.csv has no column 'label': found text, {name} (did you mean {name!r}?). Give it the same name in every "
         "file, or, where the split has no labels, leave it out with data.validation=null or data.test=null"
     )
 

@@ -77,12 +77,12 @@ def test_labels_with_a_row_each_are_said():
 @pytest.mark.parametrize(
     ("label", "hinted"),
     [
-        ("true", "; did you mean 'TRUE', which differs in case?"),
-        ("late\u00a0parcel", "; did you mean 'late parcel', which differs in blanks?"),
-        ("re\u0301clamation\u200b", "; did you mean 'réclamation', which differs in characters that look alike?"),
-        ("2.0", "; did you mean '2', which differs in how the number is written?"),
-        ("refunds", "; did you mean 'refund'?"),
-        ("r\u0435fund", r"; did you mean 'refund'? ('r\u0435fund')"),  # a Cyrillic letter
+        ("true", " (did you mean 'TRUE', which differs in case?)"),
+        ("late\u00a0parcel", " (did you mean 'late parcel', which differs in blanks?)"),
+        ("re\u0301clamation\u200b", " (did you mean 'réclamation', which differs in characters that look alike?)"),
+        ("2.0", " (did you mean '2', which differs in how the number is written?)"),
+        ("refunds", " (did you mean 'refund'?)"),
+        ("r\u0435fund", r" (did you mean 'refund'?) ('r\u0435fund')"),  # a Cyrillic letter
         ("sky", ""),
         ("refund", ""),
     ],

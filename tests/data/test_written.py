@@ -130,11 +130,11 @@ def test_a_split_whose_texts_are_withheld_is_not_used():
 
 @pytest.mark.parametrize(("kind", "columns", "message"), [
     (Written("fr"), Columns(text="en"), "train has no column 'fr': found en, de. Name it with task.target=..."),
-    (Written("dee"), Columns(text="en"), "found en, de; did you mean 'de'"),
+    (Written("dee"), Columns(text="en"), r"found en, de \(did you mean 'de'"),
     (Written("en"), Columns(text="en"), "train: column 'en' is both the text that is read and the one to write. Name"),
     (Written("de"), Columns(), "train has no text column: found en, de. Name it with data.text=..."),
     (Written("de"), Columns(text="fr"), "train has no column 'fr'"),
-    (Written("de", "des"), Columns(text="en"), r"validation has no column 'des': found en, de; did you mean 'de'"),
+    (Written("de", "des"), Columns(text="en"), r"validation has no column 'des': found en, de \(did you mean 'de'"),
 ])  # fmt: skip
 def test_columns_that_are_not_there_are_refused(kind, columns, message):
     with pytest.raises(MillisError, match=message):

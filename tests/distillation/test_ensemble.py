@@ -58,7 +58,7 @@ def test_teachers_that_are_certain_stay_finite():
         ({"a": LEFT}, {"temperature": 0}, "temperature=0: expected above 0"),
         (
             {"large": LEFT, "base": LEFT}, {"weights": {"lage": 1}},
-            "weight for the teacher 'lage', which is not there; expected one of large, base; did you mean 'large'?",
+            "weight for the teacher 'lage', which is not there; expected one of large, base (did you mean 'large'?)",
         ),
         ({"a": LEFT}, {"weights": {"a": -1}}, "weight -1 of the teacher 'a': expected 0 or more"),
         ({"a": LEFT}, {"weights": {"a": 0}}, "every teacher of the ensemble has weight 0: give one a weight above 0"),

@@ -134,8 +134,8 @@ def test_maps_that_do_not_fit(layers, student, message):
     [
         (
             "unifrom",
-            "distillation: layers='unifrom' is unknown; expected one of uniform, skip, first, last, similar; did you "
-            "mean 'uniform'?",
+            "distillation: layers='unifrom' is unknown; expected one of uniform, skip, first, last, similar (did you "
+            "mean 'uniform'?)",
         ),
         (
             [0, 1],

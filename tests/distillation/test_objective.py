@@ -67,7 +67,7 @@ def test_an_unknown_loss_of_logits():
         LogitDistillation(logit_loss="reversed_kl")
     assert str(caught.value) == (
         "distillation: logit_loss='reversed_kl' is unknown; expected one of jensen_shannon, logit_mse, reverse_kl, "
-        "skewed_kl, skewed_reverse_kl, softened_kl; did you mean 'reverse_kl'?"
+        "skewed_kl, skewed_reverse_kl, softened_kl (did you mean 'reverse_kl'?)"
     )
     with pytest.raises(MillisError, match=r"distillation.alpha=2"):
         LogitDistillation(alpha=2)

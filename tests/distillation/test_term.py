@@ -82,5 +82,5 @@ def test_a_choice_that_is_none():
     with pytest.raises(MillisError) as error:
         check_choice("loss", "cosin", ["mse", "cosine"])
     assert str(error.value) == (
-        "distillation: loss='cosin' is unknown; expected one of mse, cosine; did you mean 'cosine'?"
+        "distillation: loss='cosin' is unknown; expected one of mse, cosine (did you mean 'cosine'?)"
     )

@@ -200,9 +200,9 @@ def test_a_pattern_that_names_nothing(spec, tokenizer):
     with pytest.raises(MillisError) as error:
         Svd(["ffn_inn"], Ratio(0.5)).spec(spec, tokenizer, [])
     assert str(error.value) == (
-        "factorization.matrices holds 'ffn_inn', which names no matrix of this model; did you mean 'ffn_in'?. Expected "
-        "a role (query, key, value, attention_output, ffn_in, ffn_out, word_embeddings) or a name with wildcards, such "
-        "as 'encoder.embeddings.word_embeddings'"
+        "factorization.matrices holds 'ffn_inn', which names no matrix of this model (did you mean "
+        "'ffn_in'?). Expected a role (query, key, value, attention_output, ffn_in, ffn_out, word_embeddings) or a name "
+        "with wildcards, such as 'encoder.embeddings.word_embeddings'"
     )
 
 

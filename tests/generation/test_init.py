@@ -64,13 +64,13 @@ def test_an_unknown_way_is_named_with_its_nearest():
     with pytest.raises(MillisError) as caught:
         generation.kind("gredy")
     assert str(caught.value) == (
-        f"generation 'gredy' is unknown; expected one of {', '.join(generation.names())}; did you mean 'greedy'?"
+        f"generation 'gredy' is unknown; expected one of {', '.join(generation.names())} (did you mean 'greedy'?)"
     )
     with pytest.raises(MillisError) as caught:
         generation.draft_kind("loockup")
     known = ", ".join(generation.drafts())
     assert str(caught.value) == (
-        f"generation.draft 'loockup' is unknown; expected one of {known}; did you mean 'lookup'?"
+        f"generation.draft 'loockup' is unknown; expected one of {known} (did you mean 'lookup'?)"
     )
 
 
@@ -80,7 +80,7 @@ TARGET = "millis.generation.greedy.Greedy"
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"_target_": TARGET, "stops": ["x"]}, "generation has no 'stops'; did you mean 'stop'?; expected some of "),
+        ({"_target_": TARGET, "stops": ["x"]}, "generation has no 'stops' (did you mean 'stop'?); expected some of "),
         ({"_target_": TARGET, "max_tokens": "5"}, "generation.max_tokens is '5': expected int, got str"),
         ({"_target_": TARGET, "max_tokens": 0}, "generation.max_tokens=0: expected 1 or more"),
         ({"_target_": TARGET, "draft": 3}, "generation.draft is 3: expected an object or null"),

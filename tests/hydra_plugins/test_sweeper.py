@@ -481,7 +481,7 @@ def test_no_trial_begins_after_the_time_limit(sweep: Callable[..., optuna.Study]
         ("+hydra.sweeper.sampler.seed=3", "set hydra.sweeper.seed"),
         ("+hydra.sweeper.sampler.populationsize=3", "sampler cannot be made from .*populationsize"),
         ("+hydra.sweeper.space.alpah.float=[1]", "search space, alpah: 'float' needs two numbers"),
-        ("+hydra.sweeper.enqueue=[{studnt: static}]", "'studnt', which is not in the search space; did you mean"),
+        ("+hydra.sweeper.enqueue=[{studnt: static}]", r"'studnt', which is not in the search space \(did you mean"),
     ],
 )
 def test_faults_in_the_config(sweep: Callable[..., optuna.Study], app: Path, argument: str, message: str) -> None:

@@ -129,7 +129,7 @@ def test_unknown_architecture_lists_the_supported():
         anatomy.find("robert")
     assert str(error.value) == (
         "millis cannot cut a 'robert' model: it knows the parts of bert, roberta, xlm-roberta, camembert, electra, "
-        "distilbert, gpt2, llama, mistral, qwen2; did you mean 'roberta'?. Choose a model of these, a student that "
+        "distilbert, gpt2, llama, mistral, qwen2 (did you mean 'roberta'?). Choose a model of these, a student that "
         "copies no layers (student=convolution, bilstm, static), or describe the architecture beside "
         "those in millis/models/post_norm.py or pre_norm.py"
     )

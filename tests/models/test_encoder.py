@@ -74,7 +74,7 @@ def test_architecture_without_anatomy_is_built_from_its_config(batch):
 def test_unknown_pooling(spec):
     with pytest.raises(MillisError) as error:
         models.build(spec(pooling="maen"))
-    assert str(error.value) == "model.pooling='maen' is unknown; expected one of mean, cls; did you mean 'mean'?"
+    assert str(error.value) == "model.pooling='maen' is unknown; expected one of mean, cls (did you mean 'mean'?)"
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "apart"])

@@ -171,7 +171,7 @@ def test_unknown_family_names_the_nearest():
         models.build(models.read({"family": "transfomer"}))
     assert str(error.value) == (
         "model family 'transfomer' is unknown; expected one of bilstm, convolution, encoder_decoder, static, "
-        "transformer; did you mean 'transformer'?. Mend `family` in the spec, or "
+        "transformer (did you mean 'transformer'?). Mend `family` in the spec, or "
         "load the artifact with the millis that wrote it"
     )
 

@@ -64,8 +64,8 @@ def test_a_spec_that_names_no_matrix(spec):
     with pytest.raises(MillisError) as error:
         models.build(spec(ranks={"encoder.encoder.layer.0.intermediate.dence": 4}))
     assert str(error.value) == (
-        "the spec gives a rank to 'encoder.encoder.layer.0.intermediate.dence', which is no matrix of its model; did "
-        "you mean 'encoder.encoder.layer.0.intermediate.dense'?. Load the artifact with the millis that wrote it, or "
+        "the spec gives a rank to 'encoder.encoder.layer.0.intermediate.dence', which is no matrix of its model (did "
+        "you mean 'encoder.encoder.layer.0.intermediate.dense'?). Load the artifact with the millis that wrote it, or "
         "make it again"
     )
     with pytest.raises(MillisError, match="'1', which is no matrix"):

@@ -56,7 +56,7 @@ def test_faults(teacher):
     with pytest.raises(MillisError) as error:
         StaticStudent(source="encodr")
     assert str(error.value) == (
-        "student.source='encodr' is unknown; expected one of encoder, embeddings; did you mean 'encoder'?"
+        "student.source='encodr' is unknown; expected one of encoder, embeddings (did you mean 'encoder'?)"
     )
     student = StaticStudent(size=33)
     with pytest.raises(MillisError, match=r"student\.size=33 is larger than the teacher's 32"):

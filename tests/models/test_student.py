@@ -195,7 +195,7 @@ def test_shares_are_counts_of_the_teachers(teacher):
         ({"layers": []}, "student.layers=0 is no size"),
         (
             {"init": "techer"},
-            "student.init='techer' is unknown; expected one of teacher, fresh; did you mean 'teacher'?",
+            "student.init='techer' is unknown; expected one of teacher, fresh (did you mean 'teacher'?)",
         ),
     ],
 )

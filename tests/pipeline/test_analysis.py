@@ -58,7 +58,7 @@ def test_other_models_are_told_of():
     [
         (
             Analysis(goal="latent"),
-            "goal='latent' is unknown: expected one of latency, throughput; did you",
+            "goal='latent' is unknown: expected one of latency, throughput (did you",
         ),
         (Analysis(goal="throughput", curves=True), "goal=throughput needs the latency it may cost: add bound_ms=..."),
         (Analysis(goal="latency"), "goal=latency is read off the curves: add curves=true"),

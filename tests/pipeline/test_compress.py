@@ -46,7 +46,7 @@ def test_a_probability_that_is_none_is_refused():
 @pytest.mark.parametrize("name", ["latency_p50", "latency_p95_ms"])
 def test_a_limit_that_there_is_not_is_refused(name):
     with pytest.raises(
-        MillisError, match=rf"^budget has '{name}'; did you mean 'latency_p\d\d_ms'\?: expected one of lat"
+        MillisError, match=rf"^budget has '{name}' \(did you mean 'latency_p\d\d_ms'\?\): expected one of lat"
     ):
         check_request(recipe(), tuning(), Options(), {name: 2.0})
 

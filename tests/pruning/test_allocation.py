@@ -80,5 +80,5 @@ def test_an_unknown_allocation_is_refused():
         check("globl")
     assert str(caught.value) == (
         "pruning.allocation='globl' is unknown; expected global (one threshold for all layers) or local (the same "
-        "share in every layer); did you mean 'global'?"
+        "share in every layer) (did you mean 'global'?)"
     )

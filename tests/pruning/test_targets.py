@@ -18,7 +18,7 @@ def test_a_name_that_matches_nothing_is_told_the_nearest():
     with pytest.raises(MillisError) as caught:
         selected(["dense", "attention.qurey"], NAMES)
     assert str(caught.value) == (
-        "pruning.targets='attention.qurey' matches none of the 4 prunable layers; did you mean 'attention.query'?. "
+        "pruning.targets='attention.qurey' matches none of the 4 prunable layers (did you mean 'attention.query'?). "
         "They are named like 'encoder.layer.0.attention.query', 'encoder.layer.0.output.dense'"
     )
 

@@ -39,8 +39,8 @@ def test_a_pattern_describes_layers_and_what_holds_them(model, patterns, expecte
 
 def test_a_pattern_that_describes_nothing_is_told_the_nearest(model):
     message = (
-        r"quantization.keep has 'blocks.0.querry', which describes none of the 6 layers of this model; "
-        r"did you mean 'blocks.0.query'\?\. Expected names such as words, blocks.1.dense, head"
+        r"quantization.keep has 'blocks.0.querry', which describes none of the 6 layers of this model "
+        r"\(did you mean 'blocks.0.query'\?\)\. Expected names such as words, blocks.1.dense, head"
     )
     with pytest.raises(MillisError, match=message):
         matching(model, ["head", "blocks.0.querry"])
@@ -60,8 +60,8 @@ def test_what_is_no_linear_layer_or_stays_fp32_gets_no_bits(model):
     with pytest.raises(MillisError) as error:
         finer(model, ["words"])
     assert str(error.value) == (
-        "quantization.int8 has 'words', which describes none of the 5 linear layers of this model; did you mean "
-        "'blocks'?. Expected names such as blocks.0.query, blocks.1.dense, head"
+        "quantization.int8 has 'words', which describes none of the 5 linear layers of this model (did you mean "
+        "'blocks'?). Expected names such as blocks.0.query, blocks.1.dense, head"
     ) or "describes none of the 5 linear layers" in str(error.value)
     with pytest.raises(MillisError) as error:
         finer(model, ["blocks.0"], kept=["blocks.0.dense"])

@@ -17,7 +17,7 @@ def test_every_way_to_find_ranges_is_there():
         (
             {"ranges": "moving_averge"},
             "quantization.aware.ranges='moving_averge' is unknown; expected one of min_max, moving_average, "
-            "percentile, lsq; did you mean 'moving_average'?",
+            "percentile, lsq (did you mean 'moving_average'?)",
         ),
         (
             {"start_after": 0.9},

@@ -20,7 +20,7 @@ BLOCKS = {"activations": "none", "block_size": 32}
     [
         ({"weights": 6}, r"quantization.weights=6 is not supported: expected 8 or 4 bits"),
         ({"weights": 4}, r"weights=4 with activations='dynamic' is not supported.* Use quantization.activations=none"),
-        ({"activations": "statik"}, r"activations='statik' is not supported: .*; did you mean 'static'\?"),
+        ({"activations": "statik"}, r"activations='statik' is not supported: .* \(did you mean 'static'\?\)"),
         ({"activations": "none"}, r"block_size=None with activations='none': expected one of 16, 32, 64, 128, 256"),
         ({**BLOCKS, "block_size": 48}, r"block_size=48 with activations='none': expected one of 16, 32"),
         ({"block_size": 32}, r"block_size=32 needs activations=none.* set quantization.block_size=null"),
@@ -55,7 +55,7 @@ def test_what_no_backend_computes_is_refused(values, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Calibration(method="minmax"), r"calibration.method='minmax' .*; did you mean 'min_max'\?"),
+        (lambda: Calibration(method="minmax"), r"calibration.method='minmax' .* \(did you mean 'min_max'\?\)"),
         (lambda: Calibration(percentile=50), r"calibration.percentile=50: expected above 50, up to 100"),
         (lambda: Calibration(texts=0), r"calibration.texts=0: expected at least 1; 128 is usual"),
         (lambda: Fallback(damage=-1), r"fallback.damage=-1, layers=4: expected damage of at least 0 nats"),

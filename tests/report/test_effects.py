@@ -144,7 +144,7 @@ def test_an_incomplete_seed_is_left_out():
     [
         (crossed(), [], r"effects=\[\]: expected one or several keys of the config, each once"),
         (crossed(), ["pruning", "pruning"], r"effects=\['pruning', 'pruning'\]: expected one or several"),
-        (crossed(), ["prunin"], r"effects: no record's config has 'prunin'; did you mean 'pruning'"),
+        (crossed(), ["prunin"], r"effects: no record's config has 'prunin' \(did you mean 'pruning'"),
         ([], KEYS, r"effects: no record's config has 'distillation.alpha'"),
         (crossed(), ["seed", "pruning"], r"effects: no seed has all 4 combinations"),
         (crossed()[:1], KEYS, r"effects: distillation.alpha has one level among records that differ in nothing else"),

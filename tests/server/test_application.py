@@ -100,7 +100,7 @@ def test_who_leaves_a_stream_is_not_written_for(answering_with, artifacts, monke
         (PREDICT, {"text": "a", "words": 1}, 400, "the body: Object contains unknown field words"),
         (PREDICT, {"text": "a", "deadline_ms": 0}, 400, "the body: deadline_ms: Expected float > 0.0"),
         (PREDICT, b'{"text": "a", "deadline_ms": NaN}', 400, "the body: JSON is malformed"),
-        (PREDICT, {"text": "a", "artifact": "tinny"}, 404, "there is no artifact 'tinny'; did you mean 'tiny'?"),
+        (PREDICT, {"text": "a", "artifact": "tinny"}, 404, "there is no artifact 'tinny' (did you mean 'tiny'?)"),
         (PREDICT, {"texts": []}, 400, "texts has 0: expected 1 to 50 (max_texts of the server)"),
         (PREDICT, {"texts": ["a"] * 51}, 413, "texts has 51: expected 1 to 50 (max_texts of the server)"),
         (PREDICT, {"text": "a" * 1001}, 413, "a text has 1001 characters: expected 1000 at most (max_characters of"),

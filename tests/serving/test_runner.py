@@ -118,7 +118,7 @@ def test_load_refuses_no_threads(tmp_path):
 
 def test_load_refuses_an_unknown_backend(tmp_path, manifest):
     seal(tmp_path, manifest(backend="onnxrumtime"))
-    message = r"backend 'onnxrumtime' is unknown; expected one of .*onnxruntime.*; did you mean 'onnxruntime'\?"
+    message = r"backend 'onnxrumtime' is unknown; expected one of .*onnxruntime.* \(did you mean 'onnxruntime'\?\)"
     with pytest.raises(MillisError, match=message):
         load(tmp_path)
 

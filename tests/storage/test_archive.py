@@ -301,7 +301,7 @@ def test_a_shape_that_does_not_fit_its_values(tmp_path):
 
 
 def test_a_misspelled_tensor(path):
-    with pytest.raises(MillisError, match=r"has no tensor 'wieght'; did you mean 'weight'\?"):
+    with pytest.raises(MillisError, match=r"has no tensor 'wieght' \(did you mean 'weight'\?\)"):
         Archive(path)["wieght"]
 
 

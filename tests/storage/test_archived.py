@@ -47,7 +47,7 @@ def test_a_file_that_is_nowhere(folder):
     ):
         read_bytes(folder / "labels.json")
     packed(folder)
-    with pytest.raises(MillisError, match=r"has no tensor 'tokeniser.json'; did you mean 'tokenizer.json'\?"):
+    with pytest.raises(MillisError, match=r"has no tensor 'tokeniser.json' \(did you mean 'tokenizer.json'\?\)"):
         read_bytes(folder / "tokeniser.json")
 
 

@@ -286,7 +286,7 @@ def test_frontier_refuses_what_cannot_be_compared() -> None:
     refused([a, replace(b, references=[1] * TEXTS)], "tested on different texts")
     refused([a, replace(b, quality="f1")], "judged by f1, 'a' by accuracy")
     refused([a, b], "expected maximize or minimize", objectives={"accuracy": "up"})
-    refused([a, b], "no metric 'latency_p95_ms'; did you mean 'latency_p9", objectives={"latency_p95_ms": "minimize"})
+    refused([a, b], r"no metric 'latency_p95_ms' \(did you mean 'latency_p9", objectives={"latency_p95_ms": "minimize"})
     refused([a, replace(b, latency_ms=[])], "0 rounds of latency samples")
 
 

@@ -111,7 +111,7 @@ def test_the_violation_is_the_largest_constraint() -> None:
         (result(budget=math.nan), "constraint budget=nan; expected a finite number"),
         (result(budget=-math.inf), "constraint budget=-inf"),
         (result("high"), "accuracy='high'; expected a number"),  # type: ignore[arg-type]
-        ({"metrics": {"acuracy": 9.0, "latency_ms": 1.0}}, "no 'accuracy'; did you mean 'acuracy'"),
+        ({"metrics": {"acuracy": 9.0, "latency_ms": 1.0}}, r"no 'accuracy' \(did you mean 'acuracy'"),
         (result(None, 1.0, budget=-0.1), "Only a trial that violates a constraint may leave an objective out"),
     ],
 )
@@ -449,7 +449,7 @@ def test_impossible_storages(storage: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("directions", "message"),
-    [({}, "directions is empty"), ({"a": "maximise"}, "'maximise'; did you mean 'maximize'")],
+    [({}, "directions is empty"), ({"a": "maximise"}, r"'maximise' \(did you mean 'maximize'")],
 )
 def test_impossible_directions(directions: dict[str, str], message: str) -> None:
     with pytest.raises(MillisError, match=message):

@@ -295,7 +295,10 @@ def test_no_peft(model, monkeypatch):
 @pytest.mark.parametrize(
     ("matrices", "message"),
     [
-        (["querry"], r"adapter\.matrices holds 'querry', which names no matrix of this model; did you mean 'query'\?"),
+        (
+            ["querry"],
+            r"matrices holds 'querry', which names no matrix of this model \(did you mean 'query'\?\)",
+        ),
         (
             ["word_embeddings"],
             r"adapter\.matrices names encoder\.embeddings\.word_embeddings, which is no linear layer",

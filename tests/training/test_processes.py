@@ -161,7 +161,7 @@ def test_one_process_is_none_at_all():
             {"strategy": "fsdp"},
             r"trainer.strategy=fsdp: expected one of auto, ddp. Strategies that shard a model over GPUs",
         ),
-        ({"strategy": "dpd"}, r"trainer.strategy=dpd; did you mean 'ddp'\?: expected one of auto, ddp"),
+        ({"strategy": "dpd"}, r"trainer.strategy=dpd \(did you mean 'ddp'\?\): expected one of auto, ddp"),
         ({"devices": 3}, r"trainer.devices=3 and batch_size=8: expected `auto`, or a number of devices that divides"),
         ({"devices": 0}, r"trainer.devices=0 and batch_size=8"),
         ({"devices": "two"}, r"trainer.devices=two and batch_size=8"),

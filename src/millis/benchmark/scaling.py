@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from millis.benchmark.isolate import TIMEOUT_S, Worker
+from millis.benchmark.isolate import NEW_TOKENS, TIMEOUT_S, Worker
 from millis.benchmark.turn import my_turn
 from millis.cpus import available_cpus
 from millis.errors import MillisError, nearest
@@ -45,32 +45,38 @@ class Point:
     per_second: float
 
 
-def scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float = TIMEOUT_S) -> list[Point]:
+def scale(
+    folder: Path,
+    texts: Sequence[Text],
+    seconds: float,
+    timeout_s: float = TIMEOUT_S,
+    new_tokens: int = NEW_TOKENS,
+) -> list[Point]:
     """Every curve of an artifact; each point takes `seconds` and a process's start.
 
     Args:
         folder: The artifact.
         texts: Requests, of the task's own test texts.
         seconds: A point is timed for.
-        timeout_s: As of `millis.benchmark.isolate.Worker`.
+        timeout_s, new_tokens: As of `millis.benchmark.isolate.Worker`.
 
     Raises:
         MillisError: the artifact does not load, or its process died.
     """
     with my_turn():
-        return _scale(folder, texts, seconds, timeout_s)
+        return _scale(folder, texts, seconds, timeout_s, new_tokens)
 
 
-def _scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float) -> list[Point]:
+def _scale(folder: Path, texts: Sequence[Text], seconds: float, timeout_s: float, new_tokens: int) -> list[Point]:
     manifest = open_manifest(folder)
     cpus = available_cpus()
     grid = thread_grid(len(cpus) or 1, manifest)
     points = []
     for threads in grid:
         for streams in stream_grid(len(cpus) or 1, threads):
-            points.append(_streams(folder, texts, seconds, threads, streams, cpus, timeout_s))
+            points.append(_streams(folder, texts, seconds, threads, streams, cpus, timeout_s, new_tokens))
     points = [_on_axis(point, "threads") for point in points if point.streams == 1] + points
-    return points + _shapes(folder, manifest, texts, seconds, grid[0], cpus, timeout_s)
+    return points + _shapes(folder, manifest, texts, seconds, grid[0], cpus, timeout_s, new_tokens)
 
 
 def thread_grid(cpus: int, manifest: Manifest) -> list[int]:
@@ -119,11 +125,12 @@ def _streams(
     streams: int,
     cpus: Sequence[int],
     timeout_s: float,
+    new_tokens: int,
 ) -> Point:
     with ExitStack() as stack:
         places = [cpus[i * threads :][:threads] for i in range(streams)]
         workers = [
-            stack.enter_context(Worker(f"stream {i}", folder, texts[0], threads, place, timeout_s))
+            stack.enter_context(Worker(f"stream {i}", folder, texts[0], threads, place, timeout_s, new_tokens))
             for i, place in enumerate(places, 1)
         ]
         for worker in workers:
@@ -145,12 +152,13 @@ def _shapes(
     threads: int,
     cpus: Sequence[int],
     timeout_s: float,
+    new_tokens: int,
 ) -> list[Point]:
     lengths = [length for length in LENGTHS if length <= manifest.max_length] or [manifest.max_length]
     typical = min(TYPICAL, manifest.max_length)
     shapes = [("batch", batch, typical) for batch in BATCHES] + [("length", 1, length) for length in lengths]
     points: list[Point] = []
-    with Worker("the shapes' process", folder, texts[0], threads, cpus[-threads:], timeout_s) as worker:
+    with Worker("the shapes' process", folder, texts[0], threads, cpus[-threads:], timeout_s, new_tokens) as worker:
         worker.ask({"texts": list(texts)})
         for axis, batch, length in shapes:
             # Eight at least, of a shape that costs up to four times the last one's: twice the length, squared.

@@ -101,4 +101,4 @@ def refuse_misspelt(table: Table, label: str, texts: Sequence[str]) -> None:
 def _near(name: str, valid: Sequence[str]) -> str:
     """As `nearest`, whatever the case of letters and the blanks around them."""
     same = [other for other in valid if other.strip().casefold() == name.strip().casefold()]
-    return nearest(name, valid) if not same else f"; did you mean {same[0]!r}?"
+    return nearest(name, valid) if not same else f" (did you mean {same[0]!r}?)"

@@ -61,10 +61,10 @@ def label_notes(counts: Mapping[str, int], column: str) -> list[str]:
 
 
 def hint(label: str, names: Collection[str]) -> str:
-    """`"; did you mean ...?"` for a label that is none of `names`, with what differs where eyes may not see it."""
+    """`" (did you mean ...?)"` for a label that is none of `names`, with what differs where eyes may not see it."""
     names = [name for name in names if name != label]
     for twin in _alike(names).get(_folded(label), ()):
-        return f"; did you mean {twin!r}, which differs in {difference(label, twin)}?"
+        return f" (did you mean {twin!r}, which differs in {difference(label, twin)}?)"
     near = nearest(label, names)
     return near if label.isascii() or not near else f"{near} ({label!a})"
 

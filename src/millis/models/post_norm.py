@@ -5,20 +5,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models.parts import Embeddings, Keys, Layer, Norm
-from millis.models.spec import Shape
+from millis.models.parts import Embeddings, Keys, Layer
+from millis.models.usual_parts import Usual
 
 
-class Bert:
+class Bert(Usual):
     """BERT (Devlin et al. 2019, 1810.04805): post-norm blocks, learned positions counted from 0."""
 
     model_types: tuple[str, ...] = ("bert",)
-    keys = Keys("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
-    causal = False
-    after_heads: tuple[str, ...] = ()
-
-    def prepare(self, encoder: Any) -> None:
-        """Nothing to do: the parts are as `Layer` has them."""
 
     def blocks(self, encoder: Any) -> list[nn.Module]:
         return list(encoder.encoder.layer)
@@ -63,25 +57,9 @@ class Bert:
         tables = (parts.word_embeddings, parts.position_embeddings, parts.token_type_embeddings)
         return Embeddings(tables, parts.LayerNorm, getattr(encoder, "embeddings_project", None))
 
-    def final_norm(self, encoder: Any) -> Norm | None:
-        return None
-
-    def groups(self, config: dict[str, Any]) -> int:
-        return 1
-
-    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
-        # One head divides every hidden size, which the constructors ask for.
-        return {**config, self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
-
     def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
         attention.attention_head_size = head_size
         attention.scaling = head_size**-0.5
-
-    def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
-        return {**config, self.keys.hidden: hidden}
-
-    def max_length(self, config: dict[str, Any]) -> int:
-        return int(config["max_position_embeddings"])
 
 
 class Roberta(Bert):

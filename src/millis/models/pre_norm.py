@@ -7,9 +7,10 @@ from torch import nn
 from millis.models import gpt2
 from millis.models.parts import Embeddings, Keys, Layer, Norm
 from millis.models.spec import Shape
+from millis.models.usual_parts import Usual
 
 
-class Gpt2:
+class Gpt2(Usual):
     """GPT-2 (Radford et al. 2019): pre-norm blocks whose tokens look back only; no norm after the embeddings."""
 
     model_types: tuple[str, ...] = ("gpt2",)
@@ -45,32 +46,22 @@ class Gpt2:
     def final_norm(self, encoder: Any) -> Norm | None:
         return encoder.ln_f
 
-    def groups(self, config: dict[str, Any]) -> int:
-        return 1
-
-    def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
-        return {**config, self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
-
     def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
         attention.num_heads, attention.head_dim, attention.split_size = heads, head_size, heads * head_size
         attention.scaling = head_size**-0.5 if attention.scale_attn_weights else 1.0
         if attention.scale_attn_by_inverse_layer_idx:
             attention.scaling /= attention.layer_idx + 1
 
-    def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
-        return {**config, self.keys.hidden: hidden}
-
     def max_length(self, config: dict[str, Any]) -> int:
         return int(config["n_positions"])
 
 
-class Llama:
+class Llama(Usual):
     """Llama and kin (Touvron et al. 2023, 2302.13971): pre-norm blocks by root mean square (1910.07467), rotary
     positions (2104.09864), gated feed-forward (2002.05202), query heads in groups (2305.13245); tokens look back only.
     """
 
     model_types: tuple[str, ...] = ("llama", "mistral", "qwen2")
-    keys = Keys("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
     causal = True
     after_heads: tuple[str, ...] = ("o_proj",)
 
@@ -110,14 +101,7 @@ class Llama:
 
     def narrow(self, config: dict[str, Any], shape: Shape) -> dict[str, Any]:
         kept = {name: value for name, value in config.items() if name != "layer_types"}  # one for each layer there was
-        sizes = {self.keys.layers: len(shape.heads), self.keys.heads: 1, self.keys.ffn: 1}
-        return {**kept, **sizes, "num_key_value_heads": 1, "head_dim": shape.head_size}
+        return {**super().narrow(kept, shape), "num_key_value_heads": 1, "head_dim": shape.head_size}
 
     def set_heads(self, attention: Any, heads: int, head_size: int) -> None:
         attention.head_dim, attention.scaling = head_size, head_size**-0.5
-
-    def with_hidden(self, config: dict[str, Any], hidden: int) -> dict[str, Any]:
-        return {**config, self.keys.hidden: hidden}
-
-    def max_length(self, config: dict[str, Any]) -> int:
-        return int(config["max_position_embeddings"])

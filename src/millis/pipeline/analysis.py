@@ -137,7 +137,7 @@ def analyse(
                 found[name]["profile"] = [operator._asdict() for operator in operators]
         if asked.curves:
             found[name]["curves"] = [
-                asdict(point) for point in scale(folder, texts[:TEXTS], SECONDS, options.timeout_s)
+                asdict(point) for point in scale(folder, texts[:TEXTS], SECONDS, options.timeout_s, options.new_tokens)
             ]
     return found
 

@@ -68,5 +68,7 @@ def test_confidence_lies_between_its_ends(classes, seed):
 
 
 def test_an_unknown_policy_is_named_with_its_nearest():
-    with pytest.raises(MillisError, match="expected one of entropy, maximum_probability, patience; did you mean 'entr"):
+    with pytest.raises(
+        MillisError, match=r"expected one of entropy, maximum_probability, patience \(did you mean 'entr"
+    ):
         policies.named("entropi")

@@ -108,8 +108,8 @@ def test_a_token_of_the_users_is_matched_whole_and_is_no_special_one():
         ),
         (
             {"tokenizer__ggml__pre": "smollm3"},
-            "x.gguf has a tokenizer that splits texts as 'smollm3', expected one of gpt-2, smollm; did you mean "
-            "'smollm'?. Load the model in transformers' form with model=hub",
+            "x.gguf has a tokenizer that splits texts as 'smollm3', expected one of gpt-2, smollm (did you mean "
+            "'smollm'?). Load the model in transformers' form with model=hub",
         ),
         (
             {"tokenizer__ggml__tokens": [*TOKENS[:-1], TOKENS[0]]},

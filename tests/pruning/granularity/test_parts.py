@@ -85,7 +85,7 @@ def test_targets_choose_the_layers(encoder):
         if count:
             found = part.groups(model, r"\.[02]\b")
             assert ([group.layer for group in found], len(found)) == ([0, 2] * (count // 2), count)
-    with pytest.raises(MillisError, match=r"matches none of the 3 prunable layers; did you mean 'layer.1'"):
+    with pytest.raises(MillisError, match=r"matches none of the 3 prunable layers \(did you mean 'layer.1'"):
         Layer().groups(model, "laier.1")
 
 

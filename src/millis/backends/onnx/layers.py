@@ -4,7 +4,7 @@ Exporters rename weights and store them transposed (`onnx::MatMul_935`); by thei
 whichever exporter it was. Layers with equal values are found together.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import singledispatch
 from typing import Any
 
@@ -70,10 +70,15 @@ def replace(graph: Any, nodes: list[Any], made: list[Any]) -> None:
     graph.ClearField("node")
     graph.node.extend(nodes)
     read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
-    left = [tensor for tensor in [*graph.initializer, *made] if tensor.name in read]
-    left = [type(tensor).FromString(tensor.SerializeToString()) for tensor in left]
-    graph.ClearField("initializer")
-    graph.initializer.extend(left)
+    drop(graph, {tensor.name for tensor in graph.initializer} - read)
+    graph.initializer.extend(tensor for tensor in made if tensor.name in read)
+
+
+def drop(graph: Any, names: Collection[str]) -> None:
+    """Take initializers out of the graph; the others, which may be all of a model's bytes, stay where they lie."""
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name in names:
+            del graph.initializer[place]
 
 
 def read_directly(graph: Any) -> None:

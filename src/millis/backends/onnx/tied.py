@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millis.backends.onnx.layers import replace
+from millis.backends.onnx.layers import drop, replace
 from millis.backends.onnx.nodes import MICROSOFT
 from millis.backends.onnx.parameters import QUANTIZED, SCALE
 
@@ -29,19 +29,14 @@ def share(model: Any, table: str, matrix: str) -> None:
     from onnx import numpy_helper
 
     found = {tensor.name: tensor for tensor in model.graph.initializer}
-    arrays = {
-        name: numpy_helper.to_array(found[name])
-        for name in (table, matrix, f"{matrix}{QUANTIZED}", f"{matrix}{SCALE}")
-        if name in found
-    }
-    if table in arrays and matrix in arrays:
+    if table in found and matrix in found:
         transposed = _node("Transpose", [table], matrix, perm=[1, 0])
         _put(model, [transposed], {}, replaced=matrix)
         return
     gather = next((node for node in model.graph.node if node.input and node.input[0] == f"{table}{QUANTIZED}"), None)
-    if gather is None or f"{matrix}{QUANTIZED}" not in arrays:
+    if gather is None or f"{matrix}{QUANTIZED}" not in found:
         return
-    values, scale = arrays[f"{matrix}{QUANTIZED}"], arrays[f"{matrix}{SCALE}"]
+    values, scale = (numpy_helper.to_array(found[f"{matrix}{part}"]) for part in (QUANTIZED, SCALE))
     (rounded,) = (node for node in model.graph.node if gather.output[0] in node.input)
     ids, rows = gather.input[1], rounded.output[0]
     if values.ndim == 2:
@@ -109,9 +104,6 @@ def _put(
     from onnx import numpy_helper
 
     gone = {node.name for node in without}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name != replaced]
-    kept = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
-    model.graph.ClearField("initializer")
-    model.graph.initializer.extend(kept)
+    drop(model.graph, (replaced,))
     tensors = [numpy_helper.from_array(array, name) for name, array in made.items()]
     replace(model.graph, [*nodes, *(node for node in model.graph.node if node.name not in gone)], tensors)
