@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from mutations import changed_bytes, changed_json
 from small import write_artifacts, write_plans
@@ -153,6 +153,57 @@ def plan(folder: Path, random: Random) -> Callable[[], Any]:
     _reseal(copied)
     writes = json.loads((copied / "manifest.json").read_text())["name"] == "decoder"
     return lambda: _write(copied) if writes else _serve(copied)
+
+
+def collection(folder: Path, random: Random) -> Callable[[], Any]:
+    """`task.safetensors` of retrieval: its header as JSON, any bytes, or numbers, with fingerprints that fit them."""
+    import numpy as np
+    from safetensors.numpy import load, save
+
+    from millis.data.neighbour_graph import NeighbourGraph
+    from millis.data.vectors import Vectors
+    from millis.serving.runner import carrying
+    from millis.tasks.retrieval import GRAPH, Retrieval
+
+    source, path = folder / "source.safetensors", folder / "task.safetensors"
+    drawn = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float16).astype(np.float32)
+    task = Retrieval("faq").over(tuple(map(str, range(600))), Vectors(drawn))
+    if not source.exists():
+        links = {GRAPH + name: array for name, array in NeighbourGraph.of(Vectors(drawn)).arrays().items()}
+        source.write_bytes(save({**task.carried(folder).arrays, **links}))
+    content, way = source.read_bytes(), random.randrange(4)
+    if way == 0:
+        path.write_bytes(changed_bytes(content, random))
+    elif way == 1:
+        length = struct.unpack("<Q", content[:8])[0]
+        header = changed_json(json.loads(content[8 : 8 + length]), random).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
+    else:
+        arrays = {name: array.copy() for name, array in load(content).items()}
+        name = random.choice(sorted(arrays))
+        for _ in range(random.choice((1, 1, 3, 50))):
+            found = np.iinfo(arrays[name].dtype) if arrays[name].dtype.kind in "iu" else np.finfo(arrays[name].dtype)
+            near = int(arrays[name].reshape(-1)[random.randrange(arrays[name].size)])
+            value = random.choice((0, 1, near, near + 1, 599, 600, random.randrange(600), found.max, found.min))
+            arrays[name].reshape(-1)[random.randrange(arrays[name].size)] = min(max(value, found.min), found.max)
+        if name == "vectors" and np.isfinite(arrays[name]).all():
+            vectors = Vectors(arrays[name].astype(np.float32))
+            task = task.over(task.entries, vectors)
+            arrays["graph/of"] = np.frombuffer(vectors.content.encode(), np.uint8)
+        path.write_bytes(save(arrays))
+
+    def read() -> None:
+        again = carrying(folder, Answering(task))
+        for row in (0, 7, 599):
+            again.answer((drawn[row : row + 1],), None)
+
+    return read
+
+
+class Answering(NamedTuple):
+    """What is asked of a manifest for its task."""
+
+    answers: Any
 
 
 def gguf(folder: Path, random: Random) -> Callable[[], Any]:
@@ -358,7 +409,9 @@ def application(folder: Path, random: Random) -> Callable[[], Any]:
 
 KINDS: dict[str, Case] = {
     one.__name__: one
-    for one in (application, archive, manifest, tokenizer, weights, plan, gguf, elastic, data, records, written)
+    for one in (
+        application, archive, manifest, tokenizer, weights, plan, collection, gguf, elastic, data, records, written
+    )
 }
 _POINT = {
     "axis": "threads", "threads": 1, "streams": 1, "batch": 1, "length": None, "p50_ms": 1.0, "p99_ms": 2.0,

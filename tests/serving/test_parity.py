@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from millis.data.collection import Vectors
+from millis.data.vectors import Vectors
 from millis.errors import MillisError
 from millis.serving.parity import parity
 from millis.tasks.classification import Classification

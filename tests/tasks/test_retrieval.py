@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from millis import tasks
-from millis.data.collection import ENTRY, Collection, Vectors
+from millis.data import neighbour_graph
+from millis.data.collection import ENTRY, Collection
 from millis.data.dataset import Dataset, Split
+from millis.data.vectors import Vectors
 from millis.errors import MillisError
 from millis.metrics import kinds
 from millis.metrics.contract import items
@@ -23,7 +25,7 @@ from millis.training.fit import Fitted
 from millis.types import Output
 
 ENTRIES = ("refunds", "parcels", "both")
-TASK = Retrieval("faq.jsonl", entries=ENTRIES, vectors=Vectors(np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)))
+TASK = Retrieval("faq.jsonl").over(ENTRIES, Vectors(np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)))
 FIRST_TEN = sum(1 / place for place in range(1, 11))  # of reciprocal ranks
 
 
@@ -35,7 +37,7 @@ def circle(count):
     """A task whose entries are `count` directions of a half circle, in their order."""
     angles = np.pi * np.arange(count) / count
     vectors = Vectors(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
-    return Retrieval("faq.jsonl", entries=tuple(map(str, range(count))), vectors=vectors)
+    return Retrieval("faq.jsonl").over(tuple(map(str, range(count))), vectors)
 
 
 def dataset(*texts, entries=ENTRIES):
@@ -66,7 +68,7 @@ def test_an_answer_has_ten_entries():
 def test_entries_that_are_equally_near_come_in_their_order():
     for count in (3, 12, 40):
         vectors = Vectors(np.array([[0, 1], *[[1, 0]] * count, *[[0, 1]] * count], np.float32))
-        task = Retrieval("faq.jsonl", entries=("x",) * (2 * count + 1), vectors=vectors)
+        task = Retrieval("faq.jsonl").over(("x",) * (2 * count + 1), vectors)
         expected = [*range(1, count + 1), 0, *range(count + 1, 2 * count + 1)]
         assert task.answer(outputs(1, 0), None).value() == expected[:10]
 
@@ -83,37 +85,115 @@ def test_a_models_output_is_a_vector_as_wide_as_the_entries():
     assert TASK.references == Collection("faq.jsonl", None, "id", "text", TASK.vectors)
 
 
-def test_an_artifact_describes_it():
+def carried_again(task, cache, change=lambda arrays: None, **described):
+    """The task as an artifact has it, its arrays changed by `change`, its description by `described`."""
+    arrays = dict(task.carried(cache).arrays)
+    change(arrays)
+    return tasks.read(json.loads(json.dumps({**task.described(), **described}))).carrying(arrays)
+
+
+def test_an_artifact_describes_it_and_carries_the_collection(tmp_path):
     task = circle(50)
-    described = json.loads(json.dumps(task.described()))
-    again = tasks.read(described)
-    assert again.described() == task.described() and again.vectors == task.vectors
-    assert len(described["vectors"]) == pytest.approx(50 * 2 * 2 * 4 / 3, abs=4), "two bytes a number, in base64"
+    again = carried_again(task, tmp_path)
+    assert again.described() == task.described() and again.vectors == task.vectors and again.entries == task.entries
+    assert len(json.dumps(task.described())) < 300 and task.carried(tmp_path).arrays["vectors"].nbytes == 50 * 2 * 2
     for angle in np.pi * (np.arange(50) + 0.2) / 50:  # nearer to one neighbour than to the other
         ours, theirs = (one.answer(outputs(np.cos(angle), np.sin(angle)), None) for one in (task, again))
         assert theirs.entries == ours.entries and theirs.ranked == ours.ranked
         assert theirs.cosines == pytest.approx(ours.cosines, abs=1e-3)
+    bare = tasks.read(task.described())
+    assert (bare.outputs, bare.summary, bare.identity) == (task.outputs, task.summary, task.identity)
+
+
+def put(name, value):
+    return lambda arrays: arrays.__setitem__(name, np.asarray(value))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda arrays: arrays.clear(), "the collection lacks texts: expected 3 and where each ends"),
+    (put("ends", [7, 14]), "the collection lacks texts: expected 3 and where each ends"),
+    (put("ends", np.array([7.0, 14.0, 18.0])), "the collection lacks texts"),
+    (put("ends", [7, 14, 19]), "the collection's texts end elsewhere than it says"),
+    (put("ends", [14, 7, 18]), "the collection's texts end elsewhere than it says"),
+    (put("texts", np.full(18, 255, np.uint8)), "the collection has texts that are no UTF-8"),
+    (put("texts", np.full(18, 97, np.uint8)), "another than the manifest's: its entries or their vectors differ"),
+    (put("vectors", np.zeros((3, 2), np.float16)), "another than the manifest's: its entries or their vectors differ"),
+    (put("vectors", np.zeros((2, 2), np.float16)), "lacks vectors: expected 2 finite numbers for each of 3 entries"),
+    (put("vectors", np.zeros((3, 2), np.float32)), "lacks vectors: expected 2 finite numbers for each of 3 entries"),
+    (put("vectors", np.full((3, 2), np.inf, np.float16)), "lacks vectors: expected 2 finite numbers"),
+])  # fmt: skip
+def test_another_collection_than_the_manifests_is_refused(tmp_path, change, message):
+    with pytest.raises(MillisError, match=message):
+        carried_again(TASK, tmp_path, change)
 
 
 @pytest.mark.parametrize(("damage", "message"), [
-    ({"vectors": "no base64!"}, "vectors are no numbers: "),
-    ({"vectors": "AAAA"}, "vectors are no numbers: "),
-    ({"vectors": ""}, r"vectors have 0 numbers; expected 2 finite ones for each of 3"),
-    ({"width": 3}, r"vectors have 6 numbers; expected 3 finite ones for each of 3"),
-    ({"width": -1}, "vectors have 6 numbers; expected -1 finite ones"),
-    ({"entries": []}, r"vectors have 6 numbers; expected 2 finite ones for each of 0"),
-    ({"entries": ["refunds", "parcels"]}, r"vectors have 6 numbers; expected 2 finite ones for each of 2"),
-    ({"width": "two"}, "width"),
-    ({"entries": "refunds"}, "entries"),
-    ({"entries": [1, 2, 3]}, "entries"),
+    ({"size": 0}, "size"), ({"width": 0}, "width"), ({"width": "two"}, "width"), ({"vectors": 1}, "vectors"),
 ])  # fmt: skip
 def test_a_damaged_description_is_refused(damage, message):
     with pytest.raises(MillisError, match=message):
         tasks.read({**TASK.described(), **damage})
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A collection with a graph, whatever the clock says, and the folder that keeps it."""
+    cache = tmp_path_factory.mktemp("searched")
+    values = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    vectors = Vectors(values / np.linalg.norm(values, axis=1, keepdims=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "SEARCHED", 300)
+        patch.setattr(neighbour_graph, "_in_turns", lambda *_: (2.0, 1.0))
+        patch.setattr("millis.models.sentence_vectors.sentence_vectors", lambda *_: vectors.values[:20] + 0.01)
+        task = Retrieval("faq.jsonl", encoder=tiny).over(tuple(map(str, range(300))), vectors, ("where is it",))
+        return task, task.carried(cache), cache
+
+
+def test_a_graph_is_carried_where_it_is_as_good_and_faster(searched):
+    task, carried, cache = searched
+    assert {name for name in carried.arrays if name.startswith("graph/")} >= {"graph/neighbors", "graph/of"}
+    assert len(list((cache / "graph").glob("*.safetensors"))) == 1
+    (note,) = carried.notes
+    assert note.startswith("a graph of neighbours (HNSW) searches the collection's 300 entries: of the ten that an ex")
+    assert note.endswith("in 1.000 ms a query; exact search takes 2.000 ms")
+    again = tasks.read(task.described()).carrying(carried.arrays)
+    assert again.graph is not None and again.vectors == task.vectors
+    for row in range(5):
+        query = (task.vectors.values[row : row + 1] * 3,)
+        found, exact = again.answer(query, None), task.answer(query, None)
+        assert found.ranked[0] == exact.ranked[0] == row and len(found.ranked) == 10
+        assert found.cosines[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_graph_of_other_vectors_is_refused(searched):
+    task, carried, cache = searched
+    turned = Retrieval("faq.jsonl").over(task.entries, Vectors(task.vectors.values[::-1].copy()))
+    mixed = {**turned.carried(cache).arrays, **{k: v for k, v in carried.arrays.items() if k.startswith("graph/")}}
+    with pytest.raises(MillisError, match="is a graph of other vectors than those beside it"):
+        tasks.read(turned.described()).carrying(mixed)
+
+
+def test_without_faiss_every_entry_is_looked_at(searched, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval, "SEARCHED", 300)
+    monkeypatch.setattr(retrieval, "find_spec", lambda name: None)
+    carried = searched[0].carried(tmp_path)
+    assert set(carried.arrays) == {"texts", "ends", "vectors"} and carried.notes == (retrieval.UNSEARCHED,)
+
+
+@pytest.mark.parametrize(("times", "found"), [((1.0, 2.0), 1.0), ((2.0, 1.0), 0.9)])
+def test_a_graph_that_is_slower_or_misses_entries_is_not_carried(searched, tmp_path, monkeypatch, times, found):
+    task = searched[0]
+    monkeypatch.setattr(retrieval, "SEARCHED", 300)
+    monkeypatch.setattr(neighbour_graph, "_in_turns", lambda *_: times)
+    monkeypatch.setattr(neighbour_graph, "overlap", lambda *_: found)
+    monkeypatch.setattr("millis.models.sentence_vectors.sentence_vectors", lambda *_: task.vectors.values[:5])
+    carried = task.carried(tmp_path)
+    assert set(carried.arrays) == {"texts", "ends", "vectors"}
+    assert carried.notes[0].startswith("every entry is looked at of the collection's 300 entries: of the ten that")
+
+
 def test_artifacts_of_one_collection_answer_the_same_question():
-    other = Retrieval("elsewhere.csv", entries=ENTRIES, vectors=Vectors(np.eye(3, dtype=np.float32)))
+    other = Retrieval("elsewhere.csv").over(ENTRIES, Vectors(np.eye(3, dtype=np.float32)))
     assert other.identity == TASK.identity and other.described() != TASK.described()
     assert circle(3).identity != TASK.identity
     json.dumps(TASK.identity)
@@ -213,13 +293,13 @@ def test_answers_are_the_same_where_the_nearest_is():
     assert TASK.same([[1, 2, 0], [0, 1, 2]], [[1, 0, 2], [1, 0, 2]]) == [True, False]
 
 
-def test_it_learns_the_collections_texts_and_vectors():
+def test_it_learns_the_collections_texts_and_vectors(tmp_path):
     learned = Retrieval("faq.jsonl", encoder=tiny).learned(dataset("where is it"))
     assert learned.entries == ENTRIES and learned.outputs[0].width == 16
     assert np.linalg.norm(learned.vectors.values, axis=1) == pytest.approx([1.0] * 3, abs=1e-6)
     assert learned.references.vectors is learned.vectors
-    again = tasks.read(json.loads(json.dumps(learned.described())))
-    assert again.identity == learned.identity and again.vectors == learned.vectors
+    assert learned.asked == ("where is it",)
+    assert carried_again(learned, tmp_path).vectors == learned.vectors
 
 
 def test_more_entries_than_an_artifact_carries_are_refused(monkeypatch):
@@ -233,9 +313,9 @@ def test_more_entries_than_an_artifact_carries_are_refused(monkeypatch):
 
 
 def test_so_many_entries_are_carried():
-    assert retrieval.CARRIED == 20_000
-    with pytest.raises(MillisError, match="has 20,001 entries, and an artifact holds up to 20,000"):
-        Retrieval("faq.jsonl").learned(dataset("where is it", entries=("x",) * 20_001))
+    assert retrieval.CARRIED == 200_000
+    with pytest.raises(MillisError, match="has 200,001 entries, and an artifact holds up to 200,000"):
+        Retrieval("faq.jsonl").learned(dataset("where is it", entries=("x",) * 200_001))
 
 
 def test_pairs_are_refused():

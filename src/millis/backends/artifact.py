@@ -7,14 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import save_file
+
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.outputs import writes
 from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.spec import Quantization
 from millis.storage.archived import Archived
-from millis.storage.manifest import DRAFT, TOKENIZER, Manifest, open_manifest, seal
+from millis.storage.manifest import CARRIED, DRAFT, TOKENIZER, Manifest, open_manifest, seal
 from millis.store import atomic_folder
+from millis.tasks.contract import NOTHING, Carried
 from millis.traits import DATA_SIZES, SEGMENTS, WRITES, has
 from millis.types import Archivable, Backend, Features
 
@@ -29,6 +32,7 @@ def write_artifact(
     calibration: Sequence[Features] = (),
     storage: Archived | None = None,
     draft: Path | None = None,
+    carried: Carried = NOTHING,
 ) -> Manifest:
     """Write the deployable folder; an artifact that was there is replaced.
 
@@ -42,6 +46,7 @@ def write_artifact(
         calibration: Training texts, tokenised (`millis.quantization.calibration.sample`), for a quantization that
             `calibrates`.
         draft: Artifact of a smaller model of the same tokenizer, which is copied into this one.
+        carried: What the task has beside its description (`Task.carried`).
         storage: Puts the files into one archive; None leaves them as the backend wrote them.
 
     Returns:
@@ -57,12 +62,17 @@ def write_artifact(
         write = _segmented(backend) if manifest.spec.exits else backend.write
         notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
         tokenizer.save(str(temporary / TOKENIZER))
+        if carried.arrays:
+            save_file(dict(carried.arrays), temporary / CARRIED)
         described = None if quantization is None else asdict(quantization) | {"notes": list(notes)}
         options: dict[str, Any] = asdict(backend)
         stored = None
         if storage is not None and archivable is not None:
             stored = storage.pack(temporary, archivable.take_apart(temporary))
-        written = replace(manifest, backend=backend.name, options=options, quantization=described, storage=stored)
+        task = {**manifest.task, "notes": list(carried.notes)} if carried.notes else manifest.task
+        written = replace(
+            manifest, backend=backend.name, options=options, quantization=described, storage=stored, task=task
+        )
         if draft is not None:
             check_draft(draft, tokenizer)
             shutil.copytree(draft, temporary / DRAFT)

@@ -4,11 +4,9 @@ Where models learn, a text's target is the vector of what it should find (`milli
 of a collection are computed once, and no model that is trained changes them.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,55 +19,11 @@ from millis.data.formats import ROWS, read_table
 from millis.data.labels import whole
 from millis.data.references import Read, Source, TextsAlone
 from millis.data.texts import Row, rows_of
+from millis.data.vectors import Vectors
 from millis.errors import MillisError, nearest
-from millis.store import fingerprint
 from millis.types import Text
 
 ENTRY = "entry"  # the kind of index in `Dataset.names`
-
-
-class Vectors:
-    """Of the entries of a collection, [C, D], each of length 1. Equal by what they hold."""
-
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        self.values = values
-
-    @cached_property
-    def content(self) -> str:
-        """Of the numbers, in half precision; serving never asks for it."""
-        return fingerprint(self.values.shape, hashlib.sha256(self.values.astype(np.float16).tobytes()).hexdigest())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vectors) and self.content == other.content
-
-    def __hash__(self) -> int:
-        return hash(self.content)
-
-    def __repr__(self) -> str:
-        return f"Vectors({self.content})"
-
-    def ranked(self, found: NDArray[np.float32], most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The nearest entries of each vector by cosine, nearest first, and their cosines, [N, most] both.
-
-        Args:
-            found: Vectors of any length, [N, D].
-
-        Raises:
-            MillisError: they are no finite numbers.
-        """
-        if not np.isfinite(found).all():
-            raise MillisError("got vectors that are no finite numbers: the model diverged, or its artifact is damaged")
-        lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
-        cosines = (found / lengths) @ self.values.T
-        places = np.stack([_largest(row, min(most, len(self.values))) for row in cosines])
-        return places, np.take_along_axis(cosines, places, axis=1)
-
-
-def _largest(values: NDArray[np.float32], most: int) -> NDArray[np.int64]:
-    """Places of the largest of [C], largest first, equal ones in their order, [most]."""
-    least = np.partition(values, -most)[-most]
-    places = np.flatnonzero(values >= least)
-    return places[np.argsort(-values[places], kind="stable")[:most]]
 
 
 @dataclass(frozen=True)

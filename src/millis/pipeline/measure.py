@@ -31,14 +31,14 @@ from millis.data.dataset import Split
 from millis.described import described
 from millis.early_exit.saving import measured_saving
 from millis.models.token_pruning import tokens_left
-from millis.models.tokenizer import longest
+from millis.models.tokenizer import longest, pad_id
 from millis.models.transformer import whole
 from millis.pipeline import keys
 from millis.pipeline.exits import settle
 from millis.pipeline.plan import Plan
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
-from millis.pipeline.teacher import Teacher, pad_id
+from millis.pipeline.teacher import Teacher
 from millis.quantization.calibration import sample
 from millis.serving.stepwise import StepwiseSession
 from millis.storage.manifest import Manifest
@@ -146,6 +146,7 @@ def write(run: Run, model: nn.Module, folder: Path, planned: Plan) -> Manifest:
     written = write_artifact(
         folder, model, planned.tokenizer, recipe.backend, manifest, recipe.quantization, texts, recipe.storage,
         None if recipe.generation is None or not recipe.generation.smaller else Path(recipe.generation.smaller),
+        teacher.inputs.task.carried(teacher.inputs.cache),
     )  # fmt: skip
     if not planned.spec.exits:
         return written

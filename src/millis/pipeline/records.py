@@ -169,7 +169,8 @@ def _particulars(
 ) -> tuple[dict[str, float], list[str]]:
     """Metrics that only some records have, and what a reader should know."""
     recipe, teacher, dataset = run.recipe, run.teacher, run.teacher.inputs.dataset
-    decided = [note for part in (manifest.quantization, manifest.storage) for note in (part or {}).get("notes", [])]
+    parts = (manifest.task, manifest.quantization, manifest.storage)
+    decided = [note for part in parts for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
     metrics: dict[str, float] = {}
     if kind == "teacher" and teacher.note:

@@ -25,7 +25,7 @@ from millis.errors import MillisError
 from millis.serving.about import About
 from millis.serving.reader import Encoded, Reader, TextKeeper
 from millis.storage.manifest import Manifest, size_bytes
-from millis.tasks.contract import Answer
+from millis.tasks.contract import Answer, Task
 from millis.types import Answered, Features, Outputs, Session, Stage, Stepwise, Text, Timed
 
 
@@ -36,11 +36,14 @@ class Runner:
         manifest: What the artifact is.
         reader: Of the artifact's requests.
         session: The weights on a backend.
+        task: That of the manifest, with what it carries; None where the manifest has it all.
     """
 
-    def __init__(self, manifest: Manifest, reader: Reader | TextKeeper, session: Session) -> None:
+    def __init__(
+        self, manifest: Manifest, reader: Reader | TextKeeper, session: Session, task: Task | None = None
+    ) -> None:
         self.manifest = manifest
-        self._answer = manifest.answers.answer
+        self._answer = (task or manifest.answers).answer
         self._reader, self._session = reader, session
         # Sessions that may stop early say which of their steps they took, and can be given a deadline.
         self._stepwise = cast(Stepwise, session) if hasattr(session, "answer") else None

@@ -5,6 +5,8 @@ import warnings
 from pathlib import Path
 from typing import cast
 
+from safetensors import SafetensorError, numpy
+
 from millis import backends
 from millis.cpus import affinity, available_cpus, quota
 from millis.errors import MillisError
@@ -13,7 +15,9 @@ from millis.serving import cascade, first_request, stepwise
 from millis.serving.one_pass import Runner
 from millis.serving.reader import Reader, TextKeeper
 from millis.serving.writer import Writer
-from millis.storage.manifest import DRAFT, Manifest, open_manifest
+from millis.storage.archived import archive_of, read_bytes
+from millis.storage.manifest import CARRIED, DRAFT, Manifest, open_manifest
+from millis.tasks.contract import Task
 from millis.types import Decoder, Session
 
 
@@ -39,15 +43,31 @@ def load(folder: Path | str, threads: int = 1, verify: bool = True, trust_code: 
     check_trusted(manifest, trust_code)
     session = _session(folder, manifest, threads)
     reader = Reader.of(folder, manifest)
-    runner = _runner(manifest, reader, session, _smaller(folder / DRAFT, threads, trust_code))
+    task = carrying(folder, manifest)
+    runner = _runner(manifest, reader, session, task, _smaller(folder / DRAFT, threads, trust_code))
     first_request.check(folder, manifest, reader, lambda text: runner.feed(runner.tokenize(text)), session)
     return runner
 
 
-def _runner(manifest: Manifest, reader: Reader, session: Session, smaller: Decoder | None) -> Runner:
+def carrying(folder: Path, manifest: Manifest) -> Task:
+    """The artifact's task, with the arrays that it carries.
+
+    Raises:
+        MillisError: they are damaged, or those of another task.
+    """
+    path = folder / CARRIED
+    archive = archive_of(path)
+    there = path.is_file() if archive is None else path.name in archive.entries
+    try:
+        return manifest.answers.carrying(numpy.load(bytes(read_bytes(path))) if there else {})
+    except (MillisError, SafetensorError, KeyError) as error:  # a type that NumPy does not have is a KeyError
+        raise MillisError(f"{path}: {error}. Make the artifact again") from error
+
+
+def _runner(manifest: Manifest, reader: Reader, session: Session, task: Task, smaller: Decoder | None) -> Runner:
     if writes(manifest.spec.outputs):
         return Writer(manifest, reader, _writing(session, manifest), smaller)
-    return Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session)
+    return Runner(manifest, TextKeeper(reader) if cascade.reads_apart(manifest) else reader, session, task)
 
 
 def _smaller(folder: Path, threads: int, trust_code: bool) -> Decoder | None:

@@ -28,6 +28,7 @@ from millis.types import Choice, Output, Per, Signature
 NAMES_BYTES = 2**16  # as much as some thousand names of labels take
 FILE_NAME = "manifest.json"
 TOKENIZER = "tokenizer.json"
+CARRIED = "task.safetensors"  # arrays of the task, where it has any (`millis.tasks.contract.Task.carried`)
 DRAFT = "draft"  # folder of a smaller model's artifact, in that of the model which it guesses for
 FORMAT = "millis-artifact"
 VERSION = 2
@@ -74,7 +75,8 @@ class Manifest:
         name: Short human name.
         backend: Name of the file in `millis.backends` that loads the weights; a cascade's members name theirs.
         spec: The architecture (`millis.models.build` makes it); of two members, what a cascade is.
-        task: What it answers (`millis.tasks.contract.Task.described`).
+        task: What it answers (`millis.tasks.contract.Task.described`), with `notes` where there is something to know of
+            what the task carries in a file.
         inputs: The model's inputs in order: `input_ids`, `attention_mask` and, for pairs, `token_type_ids`.
         max_length: Longest token sequence the model takes; longer texts are truncated.
         quantization: How the weights are quantized, or None.

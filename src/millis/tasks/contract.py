@@ -6,10 +6,12 @@ this package looks at a task's name.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millis.data.dataset import Dataset
 from millis.data.references import References
@@ -79,13 +81,40 @@ class Prompting(Protocol):
         ...
 
 
+class Carried(NamedTuple):
+    """What an artifact holds of a task in a file of its own, for it is more than names.
+
+    Args:
+        arrays: By name; nothing where the manifest has it all.
+        notes: What a reader of a record should know of them, a sentence each.
+    """
+
+    arrays: Mapping[str, NDArray[Any]] = {}
+    notes: tuple[str, ...] = ()
+
+
+NOTHING = Carried()
+
+
+class InManifest:
+    """Tasks of which the manifest has it all."""
+
+    def carried(self, cache: Path) -> Carried:
+        """Nothing."""
+        return NOTHING
+
+    def carrying(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The task itself."""
+        return self
+
+
 class InOnePass:
     """Tasks whose metrics judge what one pass over a text gives."""
 
     judged_as_written: ClassVar[bool] = False
 
 
-class EachText(InOnePass):
+class EachText(InManifest, InOnePass):
     """Tasks whose answers are judged a text at a time."""
 
     def items(
@@ -163,6 +192,22 @@ class Task(Protocol):
     @property
     def identity(self) -> dict[str, Any]:
         """Of `described`, what two tasks share whose answers can be compared."""
+        ...
+
+    def carried(self, cache: Path) -> Carried:
+        """What an artifact holds of the task beside `described`.
+
+        Args:
+            cache: Folder where what takes long is kept.
+        """
+        ...
+
+    def carrying(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The task that an artifact's manifest and `arrays` make, so that it can answer.
+
+        Raises:
+            MillisError: arrays of another task, or such as are damaged.
+        """
         ...
 
     def answer(self, outputs: Outputs, encoding: Any) -> Answer:

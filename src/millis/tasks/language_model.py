@@ -16,7 +16,7 @@ from millis.data.passages import Passage, Passages, read_of
 from millis.metrics import named
 from millis.metrics._likelihood import LARGEST
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import InOnePass, check_length
+from millis.tasks.contract import InManifest, InOnePass, check_length
 from millis.types import Output, Outputs
 
 NEAR = 0.01  # of the nats of a text
@@ -55,7 +55,7 @@ def read(described: Mapping[str, Any]) -> "LanguageModel":
 
 
 @dataclass(frozen=True)
-class LanguageModel(InOnePass):
+class LanguageModel(InManifest, InOnePass):
     """What is predicted and how it is judged.
 
     Args:

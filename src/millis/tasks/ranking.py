@@ -17,7 +17,7 @@ from millis.data.references import together
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.metrics.contract import AnyMetric
-from millis.tasks.contract import LEARNED, InOnePass, Numeric, check_length
+from millis.tasks.contract import LEARNED, InManifest, InOnePass, Numeric, check_length
 from millis.tasks.judging import item_scores
 from millis.types import Output, Outputs
 
@@ -49,7 +49,7 @@ def read(described: Mapping[str, Any]) -> "Ranking":
 
 
 @dataclass(frozen=True)
-class Ranking(Numeric, InOnePass):
+class Ranking(Numeric, InManifest, InOnePass):
     """What is predicted and how it is judged: a query at a time, by the order of its candidates' scores.
 
     Args:
