@@ -10,6 +10,7 @@ labels, to eager's. `7 bits` are the weights that processors without VNNI get.
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from millis.serving.one_pass import Runner
 from millis.serving.runner import load
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
-from millis.types import Output
+from millis.types import Features, Output
 
 LENGTH = 128
 PENALTY = 1.0
@@ -108,14 +109,20 @@ def eager(model: Any, runner: Runner, texts: list[Any]) -> NDArray[np.float32]:
 
 
 def as_artifact(
-    folder: Path, model: Any, tokenizer: Any, dataset: Dataset, backend: Any, quantization: Quantization | None
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    dataset: Dataset,
+    backend: Any,
+    quantization: Quantization | None,
+    calibration: Sequence[Features] = (),
 ) -> Runner:
     """The model on a runtime."""
     width = model.spec.outputs[0].width
     names = dataset.labels if width == len(dataset.labels) else map(str, range(width))
     task = Classification(labels=tuple(names))
     manifest = Manifest(folder.name, backend.name, model.spec, task.described(), dataset.inputs, LENGTH)
-    write_artifact(folder, model, tokenizer, backend, manifest, quantization)
+    write_artifact(folder, model, tokenizer, backend, manifest, quantization, calibration)
     return load(folder)
 
 

@@ -410,7 +410,18 @@ def application(folder: Path, random: Random) -> Callable[[], Any]:
 KINDS: dict[str, Case] = {
     one.__name__: one
     for one in (
-        application, archive, manifest, tokenizer, weights, plan, collection, gguf, elastic, data, records, written
+        application,
+        archive,
+        manifest,
+        tokenizer,
+        weights,
+        plan,
+        collection,
+        gguf,
+        elastic,
+        data,
+        records,
+        written,
     )
 }
 _POINT = {

@@ -39,8 +39,8 @@ def test_no_texts():
             "model.hidden_size=30 is not a multiple of model.heads=4: use for example 28",
         ),
         (
-            {"vocab_size": 4},
-            "model.vocab_size=4 holds only the 4 special tokens: use some thousands",
+            {"vocab_size": 5},
+            "model.vocab_size=5 holds only the 5 special tokens: use some thousands",
         ),
     ],
 )

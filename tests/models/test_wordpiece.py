@@ -51,14 +51,14 @@ def test_same_texts_give_the_same_tokenizer_in_every_process():
 def test_first_merges_by_hand():
     """ab x 3, abc x 2, b: pieces ##b ##c, a b c, then the commonest pair a+##b (5 times), then ab+##c (2 times)."""
     vocabulary = train(["ab ab ab abc abc b"], 100, lowercase=True).get_vocab()
-    expected = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "##b", "##c", "a", "b", "c", "ab", "abc"]
+    expected = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##b", "##c", "a", "b", "c", "ab", "abc"]
     assert sorted(vocabulary, key=vocabulary.get) == expected
 
 
 def test_vocabulary_never_exceeds_its_bound():
-    """Twelve letters, all inside words too, in 14 places: 5 letters and their ##pieces fit beside 4 special tokens."""
-    tokenizer = train(["abcdefghijkl lkjihgfedcba"], 14, lowercase=True)
-    assert tokenizer.get_vocab_size() <= 14
+    """Twelve letters, all inside words too, in 15 places: 5 letters and their ##pieces fit beside 5 special tokens."""
+    tokenizer = train(["abcdefghijkl lkjihgfedcba"], 15, lowercase=True)
+    assert tokenizer.get_vocab_size() <= 15
     assert tokenizer.encode("l").tokens == ["[CLS]", "[UNK]", "[SEP]"]
 
 

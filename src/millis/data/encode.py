@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from millis.data.beginning import beginning
 from millis.data.dataset import Split
-from millis.data.references import IGNORED, References
+from millis.data.references import IGNORED, Learned
 from millis.errors import without_panics
 from millis.models import tokenizer as tokenizers
 from millis.models.tokenizer import AnyTokenizer
@@ -61,17 +61,17 @@ class Encoded:
         return found
 
 
-class Learned(Protocol):
-    """What a task says of its outputs and its references."""
+class Task(Protocol):
+    """What a task says of its outputs and of what is learned."""
 
     @property
     def outputs(self) -> tuple[Output, ...]: ...
 
     @property
-    def references(self) -> References: ...
+    def references(self) -> Learned: ...
 
 
-def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path, task: Learned) -> Encoded:
+def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path, task: Task) -> Encoded:
     """Tokenise `split`, truncating to `max_length` tokens, or read what was tokenised before.
 
     Args:
@@ -93,7 +93,7 @@ def encode(split: Split, tokenizer: AnyTokenizer, max_length: int, cache: Path, 
     return _encoded(arrays, task)
 
 
-def _read(path: Path, rows: int, task: Learned) -> Encoded | None:
+def _read(path: Path, rows: int, task: Task) -> Encoded | None:
     """What was kept of a split of so many rows; None where the file is not what was written."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # of a damaged file it keeps hold
@@ -106,7 +106,7 @@ def _read(path: Path, rows: int, task: Learned) -> Encoded | None:
     return kept if whole and fits else None
 
 
-def _encoded(arrays: Any, task: Learned) -> Encoded:
+def _encoded(arrays: Any, task: Task) -> Encoded:
     types = arrays["token_types"]
     return Encoded(
         ids=arrays["ids"],
@@ -119,7 +119,7 @@ def _encoded(arrays: Any, task: Learned) -> Encoded:
 
 
 def _tokenise(
-    split: Split, read: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, task: Learned
+    split: Split, read: Sequence[Text], tokenizer: AnyTokenizer, max_length: int, task: Task
 ) -> dict[str, Any]:
     references = task.references
     ids, types, lengths, targets, truncated, done = [], [], [], [], 0, 0

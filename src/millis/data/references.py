@@ -43,8 +43,8 @@ class Read(NamedTuple):
     splits: dict[str, Split]
 
 
-class References(Protocol):
-    """How a task's columns become references. Equal ones read alike, so what was read can be kept under them.
+class Learned(Protocol):
+    """What models learn of texts and their references.
 
     Args:
         reads_offsets: Whether `targets` has to know where in the text each token stands.
@@ -52,24 +52,6 @@ class References(Protocol):
 
     @property
     def reads_offsets(self) -> bool: ...
-
-    def __hash__(self) -> int: ...
-
-    def read(self, source: Source) -> Read:
-        """The references of every row.
-
-        Raises:
-            MillisError: an empty split, a missing column, or a reference that is missing, unknown or unseen.
-        """
-        ...
-
-    def stratum(self, reference: Any) -> Hashable:
-        """A split that is cut from training keeps the share of each."""
-        ...
-
-    def group(self, reference: Any) -> Hashable:
-        """Rows of one group stay in one split; None stands for itself."""
-        ...
 
     def spelled(self, texts: Sequence[Text], references: Sequence[Any]) -> Sequence[Text]:
         """What a model reads to learn, [N]: the texts (`TextsAlone`), or pairs of them and what is to be written."""
@@ -90,6 +72,28 @@ class References(Protocol):
             end to end, [tokens], with `IGNORED` at tokens that are not asked about. Of several: truth values, [N, C].
             Of a number: float32, [N].
         """
+        ...
+
+
+class References(Learned, Protocol):
+    """How a task's columns become references. Equal ones read alike, so what was read can be kept under them."""
+
+    def __hash__(self) -> int: ...
+
+    def read(self, source: Source) -> Read:
+        """The references of every row.
+
+        Raises:
+            MillisError: an empty split, a missing column, or a reference that is missing, unknown or unseen.
+        """
+        ...
+
+    def stratum(self, reference: Any) -> Hashable:
+        """A split that is cut from training keeps the share of each."""
+        ...
+
+    def group(self, reference: Any) -> Hashable:
+        """Rows of one group stay in one split; None stands for itself."""
         ...
 
     def unanswered(self, text: Text) -> Any:

@@ -21,6 +21,7 @@ class FineTuning:
         task: As configured, before it has seen data.
         model: A source (`millis.models.load`): called with outputs, texts and labels, it gives model and tokenizer.
         objective: What it learns; no teacher is heard.
+        pretraining: What the encoder reads first, without labels (`millis.training.masked_tokens`); None: nothing.
         adapter: Of `millis.training.adapters`; None trains every weight.
         search: Over ways to fine-tune (`millis.pipeline.teacher_search`); None takes this one.
         seed: Of fresh weights and of the order of rows.
@@ -35,6 +36,7 @@ class FineTuning:
     objective: Any
     optimizer: AdamW
     trainer: Fit
+    pretraining: Any = None
     adapter: Any = None
     search: Any = None
     seed: int = 0

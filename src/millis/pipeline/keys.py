@@ -4,7 +4,8 @@ A stage's key holds the keys of the stages before it and, described by the objec
 own settings. A group that is None is left out, so that a method which arrives does not orphan what lies trained; and so
 is what changes nothing, such as an exit's policy where weights are named.
 
-    teacher         model, fine-tuning, task, data
+    pretrained      model, pre-training, texts
+    teacher         model, fine-tuning, pre-training, task, data, and texts without labels where it reads them
     answers         teacher, texts
     blend, linear   teacher; and texts
     elastic         teacher, sizes, how they are trained, blend, further texts
@@ -47,6 +48,19 @@ RUNTIME = ("student", "early_exit", "tokens")
 """Those on which a choice of runtime depends, beside what is deployed."""
 
 
+def pretrained(tuning: FineTuning, inputs: Inputs, texts: Sequence[Text], length: int) -> str:
+    """Of an encoder that has read texts alone; no label and no rate of the fine-tuning is in it.
+
+    Args:
+        texts: That it reads.
+        length: Most tokens of one.
+    """
+    model, trainer = described(tuning.model), described(tuning.trainer)
+    del trainer["max_epochs"]
+    how = described(tuning.pretraining), trainer, tuning.seed, length
+    return fingerprint("pretrained", _files(model), __version__, model, how, list(texts), inputs.dataset.pairs)
+
+
 def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     """Of a teacher's weights."""
     task = (inputs.task.name, inputs.task.metric, inputs.task.max_length, [list(one) for one in inputs.task.outputs])
@@ -54,7 +68,8 @@ def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     model = described(tuning.model)
     other = described(tuning.task).get("encoder")  # that targets are made with
     targets = [] if other is None else [other, _files(other)]
-    return fingerprint("teacher", _files(model), __version__, model, training, task, *_data(inputs), *targets)
+    read = [] if tuning.pretraining is None else [list(inputs.dataset.unlabelled)]
+    return fingerprint("teacher", _files(model), __version__, model, training, task, *_data(inputs), *targets, *read)
 
 
 def _files(model: dict[str, Any]) -> list[str]:

@@ -14,11 +14,11 @@ from millis.distillation.ensemble import ensemble
 from millis.distillation.stages import split_epochs
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.errors import MillisError
-from millis.models.tokenizer import AnyTokenizer
+from millis.models.tokenizer import AnyTokenizer, pad_id
 from millis.pipeline import keys
 from millis.pipeline.run import Run
 from millis.pipeline.taught_answers import taught, unlabelled, with_further
-from millis.pipeline.teacher import Teacher, ensure_teacher, pad_id
+from millis.pipeline.teacher import Teacher, ensure_teacher
 from millis.pruning.shrink import shrink
 from millis.quantization.parameters import forget
 from millis.quantization.rounding import convert

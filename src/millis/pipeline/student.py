@@ -15,7 +15,7 @@ from millis.data.positions import answers
 from millis.distillation.teacher_cache import longest_first
 from millis.models.outputs import each
 from millis.models.spec import Spec
-from millis.models.tokenizer import AnyTokenizer
+from millis.models.tokenizer import AnyTokenizer, pad_id
 from millis.pipeline import keys
 from millis.pipeline.general import general_key
 from millis.pipeline.initial_student import initial_student, shape, student_spec
@@ -24,7 +24,7 @@ from millis.pipeline.plan import Plan
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
 from millis.pipeline.taught_answers import learned_blend, unlabelled
-from millis.pipeline.teacher import Teacher, pad_id
+from millis.pipeline.teacher import Teacher
 from millis.pipeline.tracker import TRIAL, tracked
 from millis.pipeline.trained_once import model_once
 from millis.tracking import Model

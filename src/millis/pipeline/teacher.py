@@ -23,11 +23,12 @@ from millis.distillation.teacher_cache import TeacherLogits, teacher_logits
 from millis.errors import MillisError
 from millis.models import max_length
 from millis.models.outputs import each
-from millis.models.tokenizer import AnyTokenizer, longest
+from millis.models.tokenizer import AnyTokenizer, longest, pad_id
 from millis.pipeline import keys, second_try
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
 from millis.pipeline.place import Place
+from millis.pipeline.pretraining import pretrain, read_texts
 from millis.pipeline.tracker import TEACHER, tracked
 from millis.pipeline.trained_once import trained_once
 from millis.storage.manifest import Manifest, open_manifest
@@ -37,7 +38,6 @@ from millis.training.adapters import merge
 from millis.training.fit import Fitted, seed_everything
 from millis.training.module import TextModule
 
-PAD_TOKENS = ("[PAD]", "<pad>")
 _opened: dict[str, "Teacher"] = {}  # a sweep asks for its teacher in every trial
 
 
@@ -142,9 +142,10 @@ def _ensured(tuning: FineTuning, place: Place, reason: str = "") -> tuple[Teache
 def _train(tuning: FineTuning, place: Place, inputs: Inputs, folder: Path, key: str, checkpoints: Path) -> Fitted:
     dataset, task = inputs.dataset, inputs.task
     seed_everything(tuning.seed)
-    read = task.references.spelled(dataset.train.texts, dataset.train.references)
-    model, tokenizer = tuning.model(task.outputs, read, dataset.labels)
+    model, tokenizer = tuning.model(task.outputs, read_texts(tuning, inputs), dataset.labels)
     length = min(task.max_length, max_length(model.spec))
+    if tuning.pretraining is not None:
+        pretrain(tuning, inputs, place, model, tokenizer, length)
     train, validation = (
         encode(split, tokenizer, length, inputs.cache / "tokens", task) for split in (dataset.train, dataset.validation)
     )
@@ -157,7 +158,7 @@ def _train(tuning: FineTuning, place: Place, inputs: Inputs, folder: Path, key: 
     )  # fmt: skip
     if not tuning.trainer.trains:
         fitted = _as_it_is(model, Rows(validation, pad_id(tokenizer)), inputs)
-        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None, carried=task.carried(inputs.cache))
         return fitted
     callbacks = [] if tuning.adapter is None else tuning.adapter.wrap(model)
     with tracked(place.tracker, f"teacher-{key[:6]}", TEACHER, said) as kept:
@@ -168,7 +169,7 @@ def _train(tuning: FineTuning, place: Place, inputs: Inputs, folder: Path, key: 
         )  # fmt: skip
         if tuning.adapter is not None:
             merge(model)
-        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None)
+        write_artifact(folder, model, tokenizer, eager.Eager(), manifest, None, carried=task.carried(inputs.cache))
         if kept.run:
             kept.run.made(tracked_model(folder, key))
     return fitted
@@ -197,9 +198,3 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
 def tracked_model(folder: Path, key: str) -> Model:
     """The teacher as tracked runs name it."""
     return Model("teacher", f"teacher-{key[:12]}", folder)
-
-
-def pad_id(tokenizer: AnyTokenizer) -> int:
-    """Token id of padding; 0 where the tokenizer names none, for padding is masked."""
-    found = (tokenizer.token_to_id(token) for token in PAD_TOKENS)
-    return next((token for token in found if token is not None), 0)

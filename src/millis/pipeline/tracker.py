@@ -1,4 +1,4 @@
-"""What a tracker keeps: a run for each teacher, elastic weights, each recipe, study and application.
+"""What a tracker keeps: a run for each pre-training, teacher, elastic weights, each recipe, study and application.
 
 A recipe's run is opened by the first that has something for it, its training or its outcome, and ends with the recipe.
 """
@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from millis import tracking
 
-TEACHER, GENERAL, ELASTIC, TRIAL = "teacher", "general", "elastic", "trial"
-SUMMARY, APPLICATION = "summary", "application"
+PRETRAINING, TEACHER, GENERAL, ELASTIC = "pretraining", "teacher", "general", "elastic"
+TRIAL, SUMMARY, APPLICATION = "trial", "summary", "application"
 """W&B's job types."""
 
 
