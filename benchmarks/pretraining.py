@@ -28,6 +28,7 @@ from millis.pipeline.teacher import Teacher, ensure_teacher
 from millis.training.fit import Fitted
 
 ALONE, FIRST = (f"pretraining@teacher.pretraining={option}" for option in ("none", "masked"))
+OWN = "teacher.pretraining."  # keys that are there in the second case alone
 
 
 def main() -> int:
@@ -40,16 +41,18 @@ def main() -> int:
             texts.write_text("".join(cut(source, folder, int(own["labelled"]))), encoding="utf-8")
             more = [f"data.unlabelled={texts}"]
         common = ["data=local", f"data.path={folder}", "model=scratch", "logger=none", *more, *overrides]
-        _compare(common, source.name + (f", {own['labelled']} labelled rows" if more else ""), seeds)
+        first = [FIRST, *(one for one in common if one.startswith(OWN))]
+        common = [one for one in common if not one.startswith(OWN)]
+        _compare(common, first, source.name + (f", {own['labelled']} labelled rows" if more else ""), seeds)
     return 0
 
 
-def _compare(common: list[str], title: str, seeds: list[int]) -> None:
+def _compare(common: list[str], own: list[str], title: str, seeds: list[int]) -> None:
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in seeds:
         given = [*common, f"seed={seed}"]
-        alone, first = _teacher([*given, ALONE]), _teacher([*given, FIRST])
-        tuning = fine_tuning_of(composed("compress", [*given, FIRST]))
+        alone, first = _teacher([*given, ALONE]), _teacher([*given, *own])
+        tuning = fine_tuning_of(composed("compress", [*given, *own]))
         read = pretraining_of(tuning, inputs_of(composed("compress", given)), first.manifest.max_length)
         both = read.seconds + first.fitted.seconds
         epochs = first.fitted.epochs + _epochs(read, tuning, first)

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,14 @@ def fingerprint(*parts: Any) -> str:
     """16 hex digits of SHA-256 over the canonical JSON of `parts` (keys sorted; order within lists counts)."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checksums(model: Mapping[str, Any]) -> list[str]:
+    """Of a described model that is a folder or a file: its name says nothing of what lies there today."""
+    said = model.get("name") or model.get("path")
+    place = Path(str(said))
+    found = sorted(place.iterdir()) if said and place.is_dir() else [place] if said else []
+    return [file_sha256(path) for path in found if path.is_file()]
 
 
 def file_sha256(path: Path) -> str:

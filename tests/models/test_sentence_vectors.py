@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from millis.errors import MillisError
 from millis.models import sentence_vectors as module
 from millis.models.scratch import Scratch
 from millis.models.sentence_vectors import sentence_vectors
@@ -62,7 +63,7 @@ def test_what_stands_beside_a_text_changes_nothing():
 def test_texts_of_many_passes_keep_their_order(monkeypatch):
     at_once = sentence_vectors(Source(seed=1), TEXTS, 32)
     monkeypatch.setattr(module, "TOGETHER", 2)
-    module._computed.cache_clear()
+    module._kept.cache_clear()
     np.testing.assert_allclose(sentence_vectors(Source(seed=1), TEXTS, 32), at_once, atol=1e-5)
 
 
@@ -82,3 +83,24 @@ def test_they_are_computed_once_a_process():
 
     first = sentence_vectors(source, list(TEXTS), 32)
     assert sentence_vectors(source, TEXTS, 32) is first and asked == [TEXTS]
+
+
+def test_they_are_kept_where_there_is_a_cache(tmp_path, monkeypatch):
+    source = Source(seed=5)
+    first = sentence_vectors(source, TEXTS, 32, tmp_path)
+    np.testing.assert_array_equal(first, sentence_vectors(source, TEXTS, 32))
+    module._kept.cache_clear()
+    monkeypatch.setattr(module, "_computed", lambda *_: pytest.fail("they lie there"))
+    np.testing.assert_array_equal(sentence_vectors(source, TEXTS, 32, tmp_path), first)
+    for other in ((Source(seed=6), TEXTS, 32), (source, TEXTS[1:], 32), (source, TEXTS, 31)):
+        with pytest.raises(pytest.fail.Exception):
+            sentence_vectors(*other, tmp_path)
+
+
+def test_damaged_ones_are_named(tmp_path):
+    sentence_vectors(Source(seed=7), TEXTS, 32, tmp_path)
+    module._kept.cache_clear()
+    (path,) = (tmp_path / "vectors").glob("*.npy")
+    path.write_bytes(b"no numbers")
+    with pytest.raises(MillisError, match=rf"{path} is damaged or gone .*Delete it"):
+        sentence_vectors(Source(seed=7), TEXTS, 32, tmp_path)

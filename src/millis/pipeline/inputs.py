@@ -66,7 +66,7 @@ def read_inputs(data: Any, task: Task, cache: Path) -> Inputs:
         MillisError: a metric of the task cannot work with the data's labels.
     """
     dataset, data_fingerprint = _read(_Source(data, json.dumps(described(data), sort_keys=True)), task.references)
-    return Inputs(dataset, task.learned(dataset), data_fingerprint, cache.absolute())
+    return Inputs(dataset, task.learned(dataset, cache.absolute()), data_fingerprint, cache.absolute())
 
 
 class _Source(Hashable):

@@ -37,7 +37,7 @@ from millis.pipeline.recipe import Recipe
 from millis.quantization.processor import reduces_range
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.store import file_sha256, fingerprint
+from millis.store import checksums, file_sha256, fingerprint
 from millis.types import Text
 
 APART = ("student", "distillation", "general", "backend", "quantization", "generation", "storage")
@@ -58,7 +58,7 @@ def pretrained(tuning: FineTuning, inputs: Inputs, texts: Sequence[Text], length
     model, trainer = described(tuning.model), described(tuning.trainer)
     del trainer["max_epochs"]
     how = described(tuning.pretraining), trainer, tuning.seed, length
-    return fingerprint("pretrained", _files(model), __version__, model, how, list(texts), inputs.dataset.pairs)
+    return fingerprint("pretrained", checksums(model), __version__, model, how, list(texts), inputs.dataset.pairs)
 
 
 def teacher(tuning: FineTuning, inputs: Inputs) -> str:
@@ -67,17 +67,9 @@ def teacher(tuning: FineTuning, inputs: Inputs) -> str:
     training = {name: part for name, part in tuning.training.items() if name != "search" and part is not None}
     model = described(tuning.model)
     other = described(tuning.task).get("encoder")  # that targets are made with
-    targets = [] if other is None else [other, _files(other)]
+    targets = [] if other is None else [other, checksums(other)]
     read = [] if tuning.pretraining is None else [list(inputs.dataset.unlabelled)]
-    return fingerprint("teacher", _files(model), __version__, model, training, task, *_data(inputs), *targets, *read)
-
-
-def _files(model: dict[str, Any]) -> list[str]:
-    """Checksums of a model that is a folder or a file: its name says nothing of what lies there today."""
-    said = model.get("name") or model.get("path")
-    place = Path(str(said))
-    found = sorted(place.iterdir()) if said and place.is_dir() else [place] if said else []
-    return [file_sha256(path) for path in found if path.is_file()]
+    return fingerprint("teacher", checksums(model), __version__, model, training, task, *_data(inputs), *targets, *read)
 
 
 def _data(inputs: Inputs) -> list[str]:

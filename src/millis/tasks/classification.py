@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -94,7 +95,7 @@ class Classification(EachText):
         """A label's index for each text."""
         return ONE_LABEL
 
-    def learned(self, dataset: Dataset) -> "Classification":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "Classification":
         """Over the labels of `dataset`.
 
         Raises:

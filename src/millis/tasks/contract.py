@@ -167,8 +167,11 @@ class Task(Protocol):
         """What is read from data beside the texts; hashable."""
         ...
 
-    def learned(self, dataset: Dataset) -> Self:
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> Self:
         """The task with what only the data tells, such as the names of labels.
+
+        Args:
+            cache: Folder where what takes long is kept; None keeps nothing.
 
         Raises:
             MillisError: a metric does not exist or cannot work with this data.

@@ -7,6 +7,7 @@ Goo et al. 2018 (N18-2118) judge it by intent accuracy, slot F1 and sentences wi
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 from msgspec import Meta
@@ -110,7 +111,7 @@ class IntentSlots(EachText):
         """The index of the label, and that of each word's tag."""
         return LabelAndTags(Tags(self.column))
 
-    def learned(self, dataset: Dataset) -> "IntentSlots":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "IntentSlots":
         """Over the labels and tags of `dataset`.
 
         Raises:

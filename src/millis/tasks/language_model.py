@@ -7,6 +7,7 @@ passage. A tokenizer that puts a token before texts lets the first one be predic
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -96,7 +97,7 @@ class LanguageModel(InManifest, InOnePass):
         """Passages, which are their own references."""
         return Passages(self.passage)
 
-    def learned(self, dataset: Dataset) -> "LanguageModel":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "LanguageModel":
         """Itself: data tell nothing that the model's tokenizer does not.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -99,7 +100,7 @@ class MultiLabel(EachText):
         """The indices of each text's labels."""
         return LabelSets(self.column, self.separator, len(self.labels) or None)
 
-    def learned(self, dataset: Dataset) -> "MultiLabel":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "MultiLabel":
         """Over the labels of `dataset`.
 
         Raises:

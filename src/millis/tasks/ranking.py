@@ -6,6 +6,7 @@ cross-entropy, so that grades and click rates are learned like yes and no).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -93,7 +94,7 @@ class Ranking(Numeric, InManifest, InOnePass):
         """Queries and relevance."""
         return Candidates(self.column, self.query, self.deviation)
 
-    def learned(self, dataset: Dataset) -> "Ranking":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "Ranking":
         """With the deviation of training rows.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -86,7 +87,7 @@ class Regression(Numeric, EachText):
         """The numbers."""
         return Numbers(self.column, self.mean, self.deviation)
 
-    def learned(self, dataset: Dataset) -> "Regression":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "Regression":
         """With mean and deviation of training rows.
 
         Raises:

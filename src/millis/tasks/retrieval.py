@@ -154,7 +154,7 @@ class Retrieval(InOnePass):
         """What each query should find."""
         return Collection(self.collection, self.column, self.id, self.text, self.vectors)
 
-    def learned(self, dataset: Dataset) -> "Retrieval":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "Retrieval":
         """With the collection's texts and vectors.
 
         Raises:
@@ -171,7 +171,7 @@ class Retrieval(InOnePass):
             )
         if dataset.pairs:
             raise MillisError(f"{dataset.name} has pairs of texts, and a query is one: name its column with data.text=")
-        vectors = Vectors(sentence_vectors(self.encoder or Packaged(), entries, self.max_length))
+        vectors = Vectors(sentence_vectors(self.encoder or Packaged(), entries, self.max_length, cache))
         found = self.over(entries, vectors, tuple(map(str, dataset.validation.texts[:ASKED])))
         found.metrics()
         return found

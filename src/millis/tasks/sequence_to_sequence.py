@@ -6,6 +6,7 @@ Its tokenizer says what stands before, between and after the two.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -79,7 +80,7 @@ class SequenceToSequence(EachText):
         """The texts to write."""
         return Written(self.target, self.several, self.instruction)
 
-    def learned(self, dataset: Dataset) -> "SequenceToSequence":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "SequenceToSequence":
         """Itself: data tell nothing that the model's tokenizer does not.
 
         Raises:

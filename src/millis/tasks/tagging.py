@@ -7,6 +7,7 @@ section 5.3); words past the longest sequence are outside of all spans.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 from msgspec import Meta
@@ -116,7 +117,7 @@ class Tagging(EachText):
         """The index of each word's tag."""
         return Tags(self.column)
 
-    def learned(self, dataset: Dataset) -> "Tagging":
+    def learned(self, dataset: Dataset, cache: Path | None = None) -> "Tagging":
         """Over the tags of `dataset`.
 
         Raises:
