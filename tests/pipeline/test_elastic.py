@@ -108,7 +108,7 @@ def test_a_record_says_what_the_elastic_training_took_and_that_it_was_not_finish
     run = asked(*SIZES, "student.layers=1")
     own = made(run)[1]
     monkeypatch.setattr(records, "elastic_training", lambda _: replace(own, seconds=12.0, epochs=4, rise=7.5))
-    nothing = SimpleNamespace(notes=[], metrics={}, truncated=0, quantization=None, storage=None)
+    nothing = SimpleNamespace(notes=[], metrics={}, truncated=0, quantization=None, storage=None, task={})
     metrics, notes = records._particulars(run, plan(run), Made(None, own), nothing, nothing, nothing, "student")
     assert metrics == {"validation_rise_points": 7.5}
     assert any(note.startswith("validation still rose by 7.5 points in the last of 4 epochs") for note in notes)

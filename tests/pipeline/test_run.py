@@ -25,7 +25,7 @@ def test_it_says_all_that_repeats_it():
         "backend": "millis.backends.onnxruntime.OnnxRuntime",
         "benchmark": "millis.benchmark.latency.Options",
     }
-    assert set(said["teacher"]) == {"objective", "optimizer", "trainer", "adapter", "search", "seed"}
+    assert set(said["teacher"]) == {"objective", "optimizer", "trainer", "pretraining", "adapter", "search", "seed"}
     assert (said["teacher"]["seed"], said["seed"], said["benchmark"]["rounds"]) == (5, 3, 60)
     assert said["budget"] == {"latency_p50_ms": 2.0} and said["paths"] == {"outputs": "outputs"}
     assert said["pruning"]["_target_"].endswith(".none") and said["optimizer"]["lr"] == 1e-3
