@@ -47,7 +47,7 @@ def test_files_of_its_own_are_listed_and_checked(tmp_path):
 @pytest.mark.parametrize(("values", "message"), [
     ({"format": "zip"}, "is damaged: format 'zip' and version 1, expected 'millis-application' and 1. Build"),
     ({"version": 7}, "version 7"),
-    ({"kind": "customer_servce"}, "kind is 'customer_servce': expected one of .*; did you mean 'customer_service'?"),
+    ({"kind": "customer_servce"}, "kind is 'customer_servce': expected one of .*did you mean 'customer_service'"),
     ({"parts": ["intent"]}, "parts is"),
     ({"parts": {"../intent": "0"}}, "'../intent' leads out of the application"),
     ({"parts": {"a/b": "0"}}, "part 'a/b' is no folder of the application itself"),

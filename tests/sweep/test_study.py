@@ -111,7 +111,7 @@ def test_the_violation_is_the_largest_constraint() -> None:
         (result(budget=math.nan), "constraint budget=nan; expected a finite number"),
         (result(budget=-math.inf), "constraint budget=-inf"),
         (result("high"), "accuracy='high'; expected a number"),  # type: ignore[arg-type]
-        ({"metrics": {"acuracy": 9.0, "latency_ms": 1.0}}, "no 'accuracy' (did you mean 'acuracy'"),
+        ({"metrics": {"acuracy": 9.0, "latency_ms": 1.0}}, "did you mean 'acuracy'"),
         (result(None, 1.0, budget=-0.1), "Only a trial that violates a constraint may leave an objective out"),
     ],
 )
