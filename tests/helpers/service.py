@@ -12,7 +12,7 @@ from millis.applications.customer_service.replies import Reply
 from millis.applications.manifest import seal
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
-from millis.data.collection import Vectors
+from millis.data.vectors import Vectors
 from millis.models import build
 from millis.storage.manifest import Manifest
 from millis.tasks.classification import Classification
@@ -54,7 +54,7 @@ def part(folder, meanings, task, choice="one"):
         name=folder.name, backend="", spec=model.spec, task=task.described(), inputs=("input_ids", "attention_mask"),
         max_length=16, fingerprint=folder.name,
     )  # fmt: skip
-    write_artifact(folder, model, tokenizer, Eager(), manifest, None, (), None)
+    write_artifact(folder, model, tokenizer, Eager(), manifest, None, carried=task.carried(folder))
     return folder
 
 
@@ -65,7 +65,7 @@ def parts(folder):
     found = {**dict.fromkeys(WORDS, (0.0, 0.0)), **FOUND}
     return {
         "intent": part(folder / "intent", WORDS, Classification(labels=LABELS)),
-        "faq": part(folder / "faq", found, Retrieval("", entries=tuple(FOUND), vectors=vectors), "vector"),
+        "faq": part(folder / "faq", found, Retrieval("").over(tuple(FOUND), vectors), "vector"),
     }
 
 

@@ -11,6 +11,7 @@ from millis.data.local import Local
 from millis.models.scratch import Scratch
 from millis.pipeline import keys
 from millis.pipeline.inputs import read_inputs
+from millis.pipeline.models_on_disk import restore
 from millis.pipeline.place import Place
 from millis.pipeline.pretraining import pretraining_of, read_texts
 from millis.pipeline.teacher import ensure_teacher
@@ -58,6 +59,10 @@ def test_it_learns_and_is_kept(asked, teacher):
     assert fitted.epochs == len(losses) == 6 and losses[-1] < losses[0]
     assert fitted.quality == pytest.approx(-min(row["train/objective"] for row in fitted.history), abs=0.2)
     assert not list((teacher.inputs.cache / "pretrained").glob("*.checkpoints"))
+    assert teacher.read == (
+        f"teacher: its encoder first read 38 texts without their labels, in 6 epochs and {fitted.seconds:.0f} s; the "
+        f"mean loss of the last was {-fitted.quality:.2f} nats a hidden token"
+    )
 
 
 def test_the_teacher_begins_with_what_was_learned_and_no_way_to_fine_tune_repeats_it(asked, teacher, place):
@@ -68,8 +73,6 @@ def test_the_teacher_begins_with_what_was_learned_and_no_way_to_fine_tune_repeat
     second = ensure_teacher(still, Place.under(place / "outputs"))
     assert second.fingerprint != teacher.fingerprint and kept.stat().st_mtime_ns == before
     assert list((teacher.inputs.cache / "pretrained").glob("*.safetensors")) == [kept]
-    from millis.pipeline.models_on_disk import restore
-
     for name, value in restore(kept).encoder.state_dict().items():
         assert torch.allclose(second.module.encoder.state_dict()[name], value, atol=1e-6), name
 

@@ -20,7 +20,7 @@ from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs
 from millis.pipeline.place import Place
 from millis.pipeline.tracker import PRETRAINING, tracked
-from millis.pipeline.trained_once import trained_once, training_of
+from millis.pipeline.trained_once import model_once, training_of
 from millis.training.fit import Fitted
 from millis.training.masked_tokens import Reading, States, check, objective
 from millis.training.module import TextModule
@@ -62,8 +62,19 @@ def pretrain(tuning: FineTuning, inputs: Inputs, place: Place, model: Any, token
             )  # fmt: skip
         return learner.model, fitted
 
-    kept, _ = trained_once(path, "this pre-training, which another process carries out", checkpoints, train)
+    kept, _ = model_once(path, "this pre-training, which another process carries out", checkpoints, train)
     model.encoder.load_state_dict(kept.encoder.state_dict())
+
+
+def pretraining_note(tuning: FineTuning, inputs: Inputs, length: int) -> str:
+    """What a reader of a teacher's record should know; empty where it read nothing first."""
+    if tuning.pretraining is None:
+        return ""
+    fitted, texts = pretraining_of(tuning, inputs, length), len(read_texts(tuning, inputs))
+    return (
+        f"teacher: its encoder first read {texts:,} texts without their labels, in {fitted.epochs} epochs and "
+        f"{fitted.seconds:.0f} s; the mean loss of the last was {-fitted.quality:.2f} nats a hidden token"
+    )
 
 
 def pretraining_of(tuning: FineTuning, inputs: Inputs, length: int) -> Fitted:

@@ -173,8 +173,8 @@ def _particulars(
     decided = [note for part in parts for note in (part or {}).get("notes", [])]
     notes = [*dataset.notes, *measured.notes, *decided]
     metrics: dict[str, float] = {}
-    if kind == "teacher" and teacher.note:
-        notes.append(teacher.note)
+    if kind == "teacher":
+        notes += filter(None, (teacher.read, teacher.note))
     if kind == "student" and planned.trains and (learned := learned_blend(recipe, teacher).note()):
         notes.append(learned)
     shared = elastic_training(run) if kind == "student" and recipe.elastic is not None else None

@@ -28,7 +28,7 @@ from millis.pipeline import keys, second_try
 from millis.pipeline.fine_tuning import FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
 from millis.pipeline.place import Place
-from millis.pipeline.pretraining import pretrain, read_texts
+from millis.pipeline.pretraining import pretrain, pretraining_note, read_texts
 from millis.pipeline.tracker import TEACHER, tracked
 from millis.pipeline.trained_once import trained_once
 from millis.storage.manifest import Manifest, open_manifest
@@ -48,7 +48,8 @@ class Teacher:
     Args:
         folder: Its artifact (eager fp32): the reference of every measurement.
         fitted: How its training went.
-        note: What a reader of its record should know; empty where there is nothing.
+        note, read: What a reader of its record should know of its training, and of what its encoder read before; empty
+            where there is nothing.
     """
 
     inputs: Inputs
@@ -56,6 +57,7 @@ class Teacher:
     folder: Path
     fitted: Fitted
     note: str = ""
+    read: str = ""
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -135,7 +137,9 @@ def _ensured(tuning: FineTuning, place: Place, reason: str = "") -> tuple[Teache
     fitted = trained_once(folder, "the teacher, which another process trains", checkpoints, train)
     name = fingerprint(str(folder), described(tuning.task), described(tuning.data))
     if name not in _opened:
-        _opened[name] = Teacher(inputs, key, folder, fitted)
+        teacher = Teacher(inputs, key, folder, fitted)
+        length = 0 if tuning.pretraining is None else teacher.manifest.max_length
+        _opened[name] = replace(teacher, read=pretraining_note(tuning, inputs, length))
     return _opened[name], name
 
 
