@@ -84,7 +84,7 @@ def test_descriptions():
         ({"decoder_layers": [2]}, r"decoder_layers=\[2\] asks for layer 2; the teacher has 2, counted from 0 to 1"),
         ({"heads": 5}, "student.heads=5 is larger than the teacher's 4"),
         ({"ffn_size": 41}, "student.ffn_size=41 is larger than the teacher's 40"),
-        ({"init": "techer"}, "init='techer' is unknown; expected one of teacher, fresh; did you mean 'teacher'"),
+        ({"init": "techer"}, "init='techer' is unknown; expected one of teacher, fresh .did you mean 'teacher'"),
         ({"decoder_layers": 0}, "student.decoder_layers=0 is no size"),
     ],
 )  # fmt: skip

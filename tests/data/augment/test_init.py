@@ -107,7 +107,7 @@ def test_share_of_places(count, share, seed):
 
 
 def test_small_helpers(tokenizer):
-    assert special_tokens(tokenizer) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]"}
+    assert special_tokens(tokenizer) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
     assert stripped("go  on ", (2, 7)) == (4, 6)
 
 
