@@ -12,10 +12,10 @@ from millis.data.overlaps import words_of
 from millis.distillation.contract import Pair
 from millis.errors import MillisError
 from millis.models.spec import Spec
+from millis.models.tokenizer import pad_id
 from millis.pipeline import keys
 from millis.pipeline.inputs import Inputs
 from millis.pipeline.run import Run
-from millis.pipeline.teacher import pad_id
 from millis.pipeline.tracker import GENERAL, tracked
 from millis.pipeline.trained_once import model_once, training_of
 from millis.training.fit import Fitted, seed_everything

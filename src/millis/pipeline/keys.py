@@ -121,7 +121,7 @@ def general(model: Any, recipe: Recipe, spec: Spec, texts: Sequence[Text], lengt
     shape = {name: part for name, part in spec.to_json().items() if name in ENCODING}
     del how["texts"]
     parts = [described(recipe.student), described(replace(recipe.trainer, max_epochs=1)), recipe.seed, length]
-    return fingerprint("general", __version__, _files(said), said, how, shape, parts, list(texts))
+    return fingerprint("general", __version__, checksums(said), said, how, shape, parts, list(texts))
 
 
 def initial(of_source: str, recipe: Recipe, benchmark: Options) -> str:
