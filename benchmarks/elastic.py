@@ -58,9 +58,7 @@ def main() -> int:
     elastic = run_of(composed("compress", all_sizes))
     teacher = elastic.teacher
     by_itself = {name: alone(teacher, [*common, *shape]) for name, shape in SHAPES.items()}
-    step_s = step_seconds(
-        {"elastic": elastic_loss(elastic), **{name: own_loss(run) for name, run in by_itself.items()}}
-    )
+    step_s = _steps({"elastic": _elastic_loss(elastic), **{name: _own_loss(run) for name, run in by_itself.items()}})
     spent, each_s = int(own["epochs"]) * step_s["elastic"], mean(step_s[name] for name in SHAPES)
     epochs = {among: ceil(spent / each_s / int(among)) for among in own["among"].split(",")}
     ensure_elastic(elastic)
@@ -89,18 +87,18 @@ def alone(teacher: Teacher, overrides: list[str]) -> Run:
     return run_of(composed("compress", overrides), teacher)
 
 
-def elastic_loss(run: Run) -> tuple[Run, Any, Any]:
+def _elastic_loss(run: Run) -> tuple[Run, Any, Any]:
     elastic = run.recipe.elastic
     assert elastic is not None
     [stage] = elastic.stages(run.recipe.distillation.stages(), run.teacher.manifest.spec, run.recipe.seed)
     return run, largest(run, elastic), stage.distillation
 
 
-def own_loss(run: Run) -> tuple[Run, Any, Any]:
+def _own_loss(run: Run) -> tuple[Run, Any, Any]:
     return run, cut(run), run.recipe.distillation
 
 
-def step_seconds(trained: dict[str, tuple[Run, Any, Any]]) -> dict[str, float]:
+def _steps(trained: dict[str, tuple[Run, Any, Any]]) -> dict[str, float]:
     """Seconds of a training step of each, the quickest of steps taken in turns: what others do makes none quicker."""
     steps = {name: _step(*parts) for name, parts in trained.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -3,17 +3,16 @@
     python benchmarks/elastic_default.py FOLDER [epochs=5] [layers=1,2,3] [ffn=0.25,0.5,1.0] [seed=0] [key=value ...]
 
 The folder is a data set as `data=local` reads it; `bundled` is the one that millis ships. The transformers that
-`conf/study/default.yaml` tries first are trained as it has them, and elastic weights of these sizes for so many epochs,
-one student beside the largest and the smallest in each step. Prints for each student its quality on validation and
-test, in fp32, and how many seconds its training takes: its steps, each as long as the quickest of some that were taken
-in turns with the others', for the clock of a shared machine favours whoever trains while it is quiet. What is trained
-is kept, so an interrupted run goes on.
+`conf/study/default.yaml` always tries are trained as it has them, and elastic weights of these sizes for so many
+epochs, one student beside the largest and the smallest in each step. Prints for each student its quality on validation
+and test, in fp32, and what its training costs in epochs of the teacher, by the weights that its steps run through
+(`millis.pipeline.forecast`): clocks of shared machines tell less. What is trained is kept, so an interrupted run goes
+on.
 """
 
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,14 @@ from omegaconf import OmegaConf
 from recipes import divided
 from results import Table
 
-from elastic import alone, elastic_loss, own_loss, quality, step_seconds
+from elastic import alone, quality
 from millis.cli.hydra_app import composed
 from millis.cli.recipes import run_of
 from millis.pipeline.elastic import elastic_training, ensure_elastic
+from millis.pipeline.forecast import training_s
 from millis.pipeline.run import Run
 from millis.pipeline.student import ensure_student, plan
+from millis.training.fit import Fitted
 
 
 def main() -> int:
@@ -39,19 +40,15 @@ def main() -> int:
     trained = ["student=elastic", *sizes, "student.elastic.heads=[1.0]", "student.elastic.sampled=1"]
     together = run_of(composed("compress", [*common, *trained, f"trainer.max_epochs={own['epochs']}"]))
     by_itself = {name: alone(together.teacher, [*common, *recipe]) for name, recipe in default_students()}
-    losses = {"elastic": elastic_loss(together), **{name: own_loss(run) for name, run in by_itself.items()}}
-    step_s = step_seconds(losses)
     title = f"{Path(folder).name}, {together.teacher.inputs.task.metric}, seed {own['seed']}, layers {own['layers']}"
-    with Table("student", "epochs", "training, s", "validation", "test", title=title) as table:
+    with Table("student", "epochs", "cost", "validation", "test", title=title) as table:
         table.row("teacher", "", "", *judged(together, together.teacher.module))
         for name, run in by_itself.items():
             model, fitted = ensure_student(run, plan(run))
-            table.row(
-                f"{name}, by itself", str(fitted.epochs), spent(run, fitted.epochs, step_s[name]), *judged(run, model)
-            )
+            table.row(f"{name}, by itself", str(fitted.epochs), cost(run), *judged(run, model))
         ensure_elastic(together)
         epochs = elastic_training(together).epochs
-        table.row("elastic weights", str(epochs), spent(together, epochs, step_s["elastic"]), "", "")
+        table.row("elastic weights", str(epochs), cost(together), "", "")
         for run in cut_out(together):
             model, _ = ensure_student(run, plan(run))
             table.row(plan(run).name, "", "", *judged(run, model))
@@ -82,9 +79,9 @@ def judged(run: Run, model: Any) -> list[str]:
     return [f"{quality(run.teacher, model, split):.1f}" for split in (dataset.validation, dataset.test)]
 
 
-def spent(run: Run, epochs: int, step_s: float) -> str:
-    rows, size = len(run.teacher.inputs.dataset.train), run.recipe.trainer.batch_size
-    return f"{epochs * ceil(rows / size) * step_s:.0f}"
+def cost(run: Run) -> str:
+    """Of a training, in epochs of the teacher."""
+    return f"{training_s(run.recipe, replace(run.teacher, fitted=Fitted(0.0, 1, 1.0, [])), set()):.1f}"
 
 
 if __name__ == "__main__":
