@@ -52,6 +52,17 @@ def test_greedy_text_is_eagers_token_by_token(kind, tmp_path):
             assert ours == theirs and len(ours) == 20
 
 
+@pytest.mark.parametrize("quantization", [None, Quantization()], ids=["fp32", "int8"])
+def test_a_table_that_is_the_output_matrix_lies_in_the_graph_once(quantization, tmp_path):
+    sizes = {}
+    for tied in (True, False):
+        (tmp_path / str(tied)).mkdir()
+        opened(answering(tied=tied, vocab_size=4000), tmp_path / str(tied), quantization)
+        sizes[tied] = (tmp_path / str(tied) / "model.onnx").stat().st_size
+    table = 4000 * 24 * (4 if quantization is None else 1)
+    assert sizes[False] - sizes[True] == pytest.approx(table, rel=0.2)
+
+
 def test_rows_of_a_batch_and_padding(tmp_path):
     model = answering()
     decoder, _ = opened(model, tmp_path)

@@ -51,6 +51,11 @@ class _Side(Parts):
         self.stack: Stack = found[side]
         self.writing: Stack = found[1]
         self.activation = activation_of(self.stack.module.config)
+        table, shared = self.stack.module.embed_tokens, model.encoder.get_input_embeddings()
+        if (
+            table.weight is shared.weight
+        ):  # so that it is known again as the output matrix (`millis.backends.onnx.tied`)
+            self.names[id(table)] = self.names[id(shared)]
 
     def embedded(self, count: str, first: str | None) -> str:
         """The first block's input.
