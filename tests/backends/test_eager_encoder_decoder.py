@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from sides import KINDS, after_each, answering, row
 
 from millis.backends.eager import session_of
+from millis.backends.genai.sizes import checked
+from millis.backends.plan.builder import Builder
+from millis.backends.plan.families import build as build_plan
 from millis.backends.prompt import source_length
 from millis.errors import MillisError
 
@@ -81,4 +84,20 @@ def test_an_empty_source_is_refused():
     assert str(error.value) == (
         "a prompt holds no token before the [3] that the decoder begins with: the encoder has nothing to read. Give a "
         "text"
+    )
+
+
+def test_engines_without_encoder_decoders_say_who_has_them():
+    model = model_of("bart")[0]
+    with pytest.raises(MillisError) as error:
+        build_plan(model, Builder(model, model.spec.outputs, None))
+    assert str(error.value) == (
+        "backend=native cannot run a model of class EncoderDecoder: expected a transformer as BERT's, Llama's or "
+        "GPT-2's, static, convolution or bilstm. Use backend=onnxruntime, or backend=eager"
+    )
+    with pytest.raises(MillisError) as error:
+        checked(model.spec)
+    assert str(error.value) == (
+        "backend=onnxruntime_genai cannot run a 'bart' encoder-decoder: its engine has none. Use backend=onnxruntime "
+        "or backend=eager"
     )
