@@ -49,13 +49,25 @@ def compiler() -> list[str] | None:
     return [sys.executable, "-m", PACKAGE, "c++", "-mcpu=baseline", "-fno-sanitize=undefined"]
 
 
-def sources() -> dict[str, tuple[str, ...]]:
-    """File → its flags, for this machine's kind of processor."""
+def takes(command: list[str], flag: str) -> bool:
+    """Whether the compiler knows the flag."""
+    asked = [*command, flag, "-x", "c++", "-fsyntax-only", "-"]
+    return subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+
+
+def sources(bf16: bool = True) -> dict[str, tuple[str, ...]]:
+    """File → its flags, for this machine's kind of processor.
+
+    Args:
+        bf16: Whether the compiler knows the instruction for products of bf16, as GCC does from 10 on.
+    """
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    interface = (*INTERFACE, f"-DMILLIS_SOURCES={FINGERPRINT(SOURCE)}", *(("-DMILLIS_X86",) if x86 else ()))
+    kinds = (*(("-DMILLIS_X86",) if x86 else ()), *(("-DMILLIS_BF16",) if x86 and bf16 else ()))
+    interface = (*INTERFACE, f"-DMILLIS_SOURCES={FINGERPRINT(SOURCE)}", *kinds)
     found = {"model.cpp": interface, "reading.cpp": INTERFACE, "crew.cpp": interface, "kernels_portable.cpp": KERNELS}
     if x86:
         found |= {"kernels_avx2.cpp": (*KERNELS, *AVX2), "kernels_avx512.cpp": (*KERNELS, *AVX512)}
+    if x86 and bf16:
         found["kernels_avx512_bf16.cpp"] = (*KERNELS, *BF16)
     return found
 
@@ -74,10 +86,11 @@ def build(target: Path = TARGET, sanitize: bool = False) -> None:
     linking = ("-s", *(() if PACKAGE in command else STATIC)) if sys.platform == "linux" else ()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        objects = {name: Path(scratch) / f"{name}.o" for name in sources()}
+        compiled = sources(takes(command, BF16[-1]))
+        objects = {name: Path(scratch) / f"{name}.o" for name in compiled}
         _finish([
             _start([*command, *ALL, *flags, *extra, "-c", str(SOURCE / name), "-o", str(objects[name])])
-            for name, flags in sources().items()
+            for name, flags in compiled.items()
         ])  # fmt: skip
         made = Path(scratch) / target.name
         link = [*command, "-shared", "-pthread", *map(str, objects.values()), "-o", str(made)]

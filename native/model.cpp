@@ -28,16 +28,21 @@ int processor_set() {
     return all ? AVX512 : AVX2;
 }
 
+#ifdef MILLIS_BF16
 bool multiplies_halves() {
     unsigned a, b, c, d;
     return processor_set() == AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5) != 0;  // AVX512_BF16
 }
 
+#endif
+
 // Those of avx512, and its products of bf16 by the processor's own instruction, where it has one.
 const Kernels& best_of_avx512() {
     static const Kernels found = [] {
         Kernels kernels = avx512::KERNELS;
+#ifdef MILLIS_BF16
         if (multiplies_halves()) kernels.multiply_halves = avx512_bf16::MULTIPLY_HALVES;
+#endif
         return kernels;
     }();
     return found;

@@ -85,7 +85,10 @@ def test_bf16_is_of_half_the_bytes_and_not_of_integers(tmp_path):
     whole = (tmp_path / FILE_NAME).stat().st_size
     session(model, tmp_path, precision="bf16")
     assert (tmp_path / FILE_NAME).stat().st_size < 0.6 * whole
-    with pytest.raises(MillisError, match=r"got backend.precision=bf16 and quantization int8: .* quantization=none$"):
+    with pytest.raises(
+        MillisError,
+        match=r"^backend.precision=bf16 computes with bf16 and .* Choose backend.precision=fp32, or quantization=none$",
+    ):
         Native("bf16").write(model, tmp_path, signature_of(model), DYNAMIC)
     with pytest.raises(MillisError, match=r"backend.precision='bf8' is not supported by native: expected one of fp32"):
         Native("bf8")

@@ -63,6 +63,13 @@ def test_kernels_of_the_machines_own_kind(builder, monkeypatch, machine, kernels
     assert not any(flag.startswith("-mavx") for name in found if "avx" not in name for flag in found[name])
 
 
+def test_a_compiler_without_bf16_leaves_its_instruction_out(builder, monkeypatch):
+    monkeypatch.setattr(builder.platform, "machine", lambda: "x86_64")
+    assert set(builder.sources()) - set(builder.sources(bf16=False)) == {"kernels_avx512_bf16.cpp"}
+    defined = [flag for flags in builder.sources(bf16=False).values() for flag in flags if "BF16" in flag]
+    assert (defined, builder.takes(["false"], "-mavx512bf16")) == ([], False)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
 def test_it_builds_and_has_the_portable_kernels(tmp_path, monkeypatch):
@@ -72,6 +79,7 @@ def test_it_builds_and_has_the_portable_kernels(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     for flags in ("KERNELS", "INTERFACE"):  # whoever installed it has waited for the optimised one
         monkeypatch.setattr(module, flags, ("-O0", *getattr(module, flags)[1:]))
+    monkeypatch.setattr(module, "takes", lambda *_: False)  # an older compiler than here
     module.build(tmp_path / "deep" / "library.so")
     assert ctypes.CDLL(str(tmp_path / "deep" / "library.so")).millis_has(0) == 1
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["library.so"]

@@ -5,17 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from millis.cli.recipes import run_of
 from millis.distillation.hidden import Hidden
 from millis.distillation.objective import Distillation
 from millis.errors import MillisError
 from millis.models.scratch import Scratch
-from millis.pipeline import general, initial_student
+from millis.pipeline import forecast, general, initial_student
 from millis.pipeline.general import ensure_general, general_key, general_training
 from millis.pipeline.initial_student import cut
 from millis.pipeline.student import plan
 from millis.quantization.spec import Quantization
 from millis.training.fit import Fit
-from millis.training.general import _read as read
 from millis.training.optim import AdamW
 
 TEXTS = ["where did my parcel go", "nobody answers the phone", "send it back", "the shop is closed", "Send  it BACK"]
@@ -77,7 +77,6 @@ def test_it_is_carried_out_once_for_all_tasks(asked, texts, monkeypatch):
 def test_a_student_s_key_knows_the_texts(asked, texts, tmp_path):
     first, without = plan(asked(*texts)).fingerprint, plan(asked("student.layers=1")).fingerprint
     (tmp_path / "texts.txt").write_text("something else\n", encoding="utf-8")
-    read.cache_clear()
     assert len({first, without, plan(asked(*texts)).fingerprint}) == 3
 
 
@@ -134,6 +133,36 @@ def test_texts_that_teach_nothing_are_refused(asked, texts, tmp_path, name, cont
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(MillisError, match=message):
         plan(asked(*texts, f"general.texts={tmp_path / name}"))
+
+
+def test_texts_that_are_not_there_are_missed_before_a_teacher_is_trained(config, texts):
+    with pytest.raises(MillisError, match=r"general.texts=typo.txt: expected a file, or a folder"):
+        run_of(config(*texts, "general.texts=typo.txt", "teacher.seed=77"))
+
+
+def test_halves_of_judged_pairs_are_left_out(asked, texts):
+    run = asked(*texts)
+    judged = replace(run.teacher.inputs.dataset.test, texts=[("nobody ANSWERS the phone", "why?")], references=[0])
+    dataset = replace(run.teacher.inputs.dataset, test=judged)
+    found, _ = general._texts(run.recipe.general, replace(run.teacher.inputs, dataset=dataset))
+    assert found == [TEXTS[0], *TEXTS[2:4]]
+
+
+def test_a_record_says_what_came_before(asked, texts):
+    run = asked(*texts)
+    ensure_general(run, spec_of(run))
+    note = general.general_note(run, spec_of(run))
+    assert note.startswith(
+        "learned the pre-trained model's states on 4 texts (1 left out: they occur in train, or more"
+    )
+
+
+def test_a_sweep_s_plan_counts_it_once(asked, texts):
+    run = asked(*texts)
+    plain = forecast.training_s(replace(run.recipe, general=None), run.teacher, set())
+    assert forecast.training_s(run.recipe, run.teacher, set()) > plain
+    shared = forecast._shared(run.recipe, run.teacher)
+    assert forecast.training_s(run.recipe, run.teacher, shared) == plain
 
 
 def test_pruning_begins_with_it_too(asked, texts, monkeypatch):

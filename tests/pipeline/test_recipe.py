@@ -38,6 +38,10 @@ def configured(*overrides):
         (["student=teacher", "pruning=heads"], "pruning happens while a student trains, and student=teacher is not"),
         (["student=teacher", "quantization=qat"], "quantization.aware happens while a student trains"),
         (["student=teacher", "augmentation=typos"], r"augmentation=none$"),
+        (
+            ["backend=native", "backend.precision=bf16", "quantization=dynamic"],
+            r"^backend.precision=bf16 computes with",
+        ),
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
         (["backend=onnxruntime_genai", "pruning=heads"], "different numbers of heads, which backend=onnxruntime_genai"),

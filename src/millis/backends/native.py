@@ -23,7 +23,7 @@ from millis.backends.plan.steps import Precision
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
 from millis.models.outputs import writes
-from millis.traits import DATA_SIZES, IMITABLE, SEGMENTS, STORES, WRITES, Traits
+from millis.traits import DATA_SIZES, IMITABLE, INTEGERS, SEGMENTS, STORES, WRITES, Reasons, Traits
 from millis.types import Features, Signature
 from millis.waiting import waited_ns
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from millis.storage.manifest import Manifest
 
 FILE_NAME = "model.plan"
+TWO_KINDS = (
+    "backend.precision=bf16 computes with bf16 and a quantization with integers: products are of one or the other. "
+    "Choose backend.precision=fp32, or quantization=none"
+)
 COMPUTED = (
     "per_channel",
     "calibration",
@@ -65,6 +69,11 @@ class Native:
 
     def __post_init__(self) -> None:
         backends.one_of(self.name, "precision", self.precision, get_args(Precision))
+
+    @property
+    def refuses(self) -> Reasons:
+        """Products are of bf16 or of integers."""
+        return {} if self.precision == "fp32" else {INTEGERS: TWO_KINDS}
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -129,10 +138,7 @@ class Native:
             return
         _check_computed(quantization)
         if self.precision != "fp32":
-            raise MillisError(
-                f"backend=native got backend.precision={self.precision} and quantization {quantization.describe()}: "
-                "products are of one or the other. Set backend.precision=fp32, or quantization=none"
-            )
+            raise MillisError(TWO_KINDS)
 
 
 def load(folder: Path, manifest: "Manifest", threads: int) -> PlanSession:

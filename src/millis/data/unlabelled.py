@@ -72,6 +72,16 @@ def distinct(
     return kept, f" ({without})" if without else ""
 
 
+def state_of(path: Path, key: str) -> tuple[tuple[str, int, int], ...]:
+    """What tells the files that `path` stands for from those that stood there before: names, sizes, times.
+
+    Raises:
+        MillisError: there is none, or none that is known.
+    """
+    found = [(file, file.stat()) for file in _files(path, key)]
+    return tuple((str(file), said.st_size, said.st_mtime_ns) for file, said in found)
+
+
 def _checked(texts: Sequence[Text], parts: int, key: str) -> Iterator[Text]:
     expected = "a text" if parts == 1 else "a pair of texts"
     for number, text in enumerate(texts, start=1):

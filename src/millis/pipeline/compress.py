@@ -17,7 +17,7 @@ from millis.models.outputs import is_one_text
 from millis.models.student import Teacher as Untouched
 from millis.pipeline.bundle import bundled
 from millis.pipeline.fine_tuning import FineTuning
-from millis.pipeline.general import check_pretrained
+from millis.pipeline.general import check_general
 from millis.pipeline.measure import judged_latency, recipe_name
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import Made, ensure_record
@@ -131,7 +131,7 @@ def check_request(recipe: Recipe, tuning: FineTuning, benchmark: Options, budget
         MillisError: a backend whose artifacts no agent takes, a limit that there is not, a probability that is none, or
             general distillation of a model that knows nothing.
     """
-    check_pretrained(tuning.model, recipe.general)
+    check_general(tuning.model, recipe.general)
     limits = (*MEASURED, "quality_drop", "probability")
     if unknown := [name for name in budget if name not in limits]:
         near = nearest(unknown[0], limits)

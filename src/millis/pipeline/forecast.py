@@ -7,10 +7,12 @@ Students of other families take seconds.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
+from millis.described import described
 from millis.elastic.recipe import Elastic
 from millis.elastic.setting import Axes, Setting
 from millis.errors import MillisError
@@ -18,11 +20,14 @@ from millis.models import anatomy
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
 from millis.pipeline import keys
+from millis.pipeline.general import general_texts
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.study import Study
 from millis.pipeline.teacher import Teacher
+from millis.store import fingerprint
 from millis.sweep.listener import Agenda
 
+FORWARD = 1 / 3  # of a training step: what the pre-trained model takes to say what it has inside
 DRAWS = 64  # of a policy: enough for the mean of what it draws
 
 Tried = tuple[Mapping[str, Any], Recipe | None]
@@ -46,8 +51,8 @@ def planned(study: Study, teacher: Teacher, recipes: Sequence[Tried]) -> tuple[A
         seconds = _foretold(recipe, teacher, trained)
         fits = number < study.minimum or not seconds or sum(spent for _, spent in taken) + seconds <= limit
         (taken if fits else left).append((params, seconds))
-        if fits and recipe is not None and recipe.elastic is not None:
-            trained.add(_elastic_key(recipe, teacher))
+        if fits and recipe is not None:
+            trained |= _shared(recipe, teacher)
     rest, spent = study.n_trials - len(taken), sum(seconds for _, seconds in taken)
     average = (spent + sum(seconds for _, seconds in left)) / max(1, len(taken) + len(left))
     drawn = rest if limit == float("inf") or not average else min(rest, max(0, int((limit - spent) / average)))
@@ -73,7 +78,7 @@ def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
     """Seconds that the trainings of a recipe should take.
 
     Args:
-        trained: Keys of elastic weights that will lie trained by then.
+        trained: Keys of what students share that will lie trained by then: elastic weights, general students.
 
     Raises:
         MillisError: a student that cannot be made of the teacher.
@@ -86,6 +91,10 @@ def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
     spec = recipe.student.spec(whole)
     if recipe.student.trains and spec.shape is not None:
         seconds += recipe.own_trainer.epochs(rows) * epoch_s * _weights(spec) / _weights(whole)
+    if recipe.general is not None and spec.shape is not None and _general_key(recipe, spec) not in trained:
+        read = general_texts(recipe.general, teacher.inputs)
+        epochs = replace(recipe.trainer, max_epochs=recipe.general.max_epochs).epochs(read)
+        seconds += epochs * epoch_s * read / rows * (_weights(spec) / _weights(whole) + FORWARD)
     if (elastic := recipe.elastic) is not None and _elastic_key(recipe, teacher) not in trained:
         step = _step(elastic, elastic.axes(cast(TransformerSpec, whole))) / _weights(whole)
         found = recipe.trainer.epochs(rows) * epoch_s * step
@@ -111,6 +120,20 @@ def _weights(spec: Spec) -> int:
 def _elastic_key(recipe: Recipe, teacher: Teacher) -> str:
     """What tells elastic weights of one teacher apart."""
     return keys.elastic(teacher.fingerprint, recipe, 0.0, [])
+
+
+def _general_key(recipe: Recipe, spec: Spec) -> str:
+    """What tells general students of one teacher apart."""
+    return fingerprint(described(recipe.general), spec.to_json())
+
+
+def _shared(recipe: Recipe, teacher: Teacher) -> set[str]:
+    """Keys of what a recipe trains for others as well; none of what cannot be made of this teacher."""
+    if recipe.elastic is not None:
+        return {_elastic_key(recipe, teacher)}
+    with suppress(MillisError):
+        return set() if recipe.general is None else {_general_key(recipe, recipe.student.spec(teacher.manifest.spec))}
+    return set()
 
 
 def _about(seconds: float) -> str:

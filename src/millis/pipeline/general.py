@@ -51,6 +51,20 @@ def general_training(run: Run, spec: Spec) -> Fitted:
     return training_of(_path(run, spec))
 
 
+def general_note(run: Run, spec: Spec) -> str:
+    """What a reader of a record should know of it."""
+    texts, without = _texts(run.recipe.general, run.teacher.inputs)
+    seconds = general_training(run, spec).seconds
+    return (
+        f"learned the pre-trained model's states on {len(texts):,} texts{without} before the task, in {seconds:.0f} s"
+    )
+
+
+def general_texts(general: General, inputs: Inputs) -> int:
+    """How many texts are read."""
+    return len(_texts(general, inputs)[0])
+
+
 def _path(run: Run, spec: Spec) -> Path:
     return run.teacher.inputs.cache / "general" / f"{general_key(run, spec)}.safetensors"
 
@@ -93,16 +107,19 @@ def _pretrained(run: Run) -> Any:
     return whole
 
 
-def check_pretrained(model: Any, general: General | None) -> None:
-    """Refuse to distil a model that has learned nothing yet.
+def check_general(model: Any, general: General | None) -> None:
+    """Refuse to distil a model that has learned nothing yet, or on nothing.
 
     Args:
         model: The source of the teacher.
 
     Raises:
-        MillisError: it makes its weights at random.
+        MillisError: it makes its weights at random, or there are no files of texts.
     """
-    if general is not None and getattr(model, "fresh", False):
+    if general is None:
+        return
+    general.check()
+    if getattr(model, "fresh", False):
         raise MillisError(
             "general distillation learns what a pre-trained model knows, and this model begins with random weights: "
             "choose a pre-trained one, such as model=minilm_l6, or general=none"
@@ -111,8 +128,9 @@ def check_pretrained(model: Any, general: General | None) -> None:
 
 def _texts(general: General, inputs: Inputs) -> tuple[Sequence[Text], str]:
     """What is read, and what was left out: what is judged must not be learned."""
-    judged = {words_of(text) for split in (inputs.dataset.validation, inputs.dataset.test) for text in split.texts}
-    return general.read(frozenset(judged))
+    splits = (inputs.dataset.validation, inputs.dataset.test)
+    parts = (part for split in splits for text in split.texts for part in ([text] if isinstance(text, str) else text))
+    return general.read(frozenset(map(words_of, parts)))
 
 
 def _unheard() -> Any:

@@ -120,7 +120,12 @@ def general(model: Any, recipe: Recipe, spec: Spec, texts: Sequence[Text], lengt
     said, how = described(model), described(recipe.general)
     shape = {name: part for name, part in spec.to_json().items() if name in ENCODING}
     del how["texts"]
-    parts = [described(recipe.student), described(replace(recipe.trainer, max_epochs=1)), recipe.seed, length]
+    parts = [
+        described(recipe.student),
+        described(replace(recipe.trainer, max_epochs=1, averaging=None, adversarial=None)),
+        recipe.seed,
+        length,
+    ]
     return fingerprint("general", __version__, checksums(said), said, how, shape, parts, list(texts))
 
 

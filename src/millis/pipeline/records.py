@@ -18,7 +18,8 @@ from millis.pipeline import keys
 from millis.pipeline.bundle import bundle_folder
 from millis.pipeline.elastic import elastic_training
 from millis.pipeline.exits import notes_of
-from millis.pipeline.initial_student import unshrunk_speedup
+from millis.pipeline.general import general_note
+from millis.pipeline.initial_student import student_spec, unshrunk_speedup
 from millis.pipeline.inputs import Inputs
 from millis.pipeline.measure import eager_outputs, judged_latency, own_threads, recipe_name, tokens_kept, write
 from millis.pipeline.place import slug
@@ -179,6 +180,8 @@ def _particulars(
         notes.append(learned)
     shared = elastic_training(run) if kind == "student" and recipe.elastic is not None else None
     fitted = made.fitted if shared is None or recipe.student.trains else shared
+    if kind == "student" and recipe.general is not None:
+        notes.append(general_note(run, student_spec(teacher, recipe.student)[0]))
     if (unfinished := fitted.note("trainer" if kind == "student" else "teacher.trainer")) is not None:
         metrics["validation_rise_points"] = fitted.rise
         notes.append(unfinished)

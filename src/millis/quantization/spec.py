@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from millis.errors import MillisError, nearest
 from millis.quantization.qat import Aware
-from millis.traits import IMITABLE, IN_TRAINING, MOVES_WEIGHTS, STORES, Reasons, Traits
+from millis.traits import IMITABLE, IN_TRAINING, INTEGERS, MOVES_WEIGHTS, STORES, Reasons, Traits
 
 ACTIVATIONS = ("dynamic", "static", "none")
 METHODS = ("min_max", "percentile", "entropy")
@@ -164,8 +164,8 @@ class Quantization:
 
     @property
     def traits(self) -> Traits:
-        """Where training knows of the rounding, it acts in training."""
-        return () if self.aware is None else (IN_TRAINING, MOVES_WEIGHTS)
+        """Integers; where training knows of the rounding, it acts in training."""
+        return (INTEGERS,) if self.aware is None else (INTEGERS, IN_TRAINING, MOVES_WEIGHTS)
 
     @property
     def needs(self) -> Reasons:

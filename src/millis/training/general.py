@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from millis.data.dataset import Split
 from millis.data.references import TextsAlone
-from millis.data.unlabelled import distinct
+from millis.data.unlabelled import distinct, state_of
 from millis.distillation.contract import FeatureTerm
 from millis.distillation.features import CACHE_BUDGET_MB, FeaturesOnly, check_budget, check_terms
 from millis.errors import MillisError
@@ -33,7 +33,7 @@ class General:
     """How a student is distilled before there is a task. Batch size, precision and devices are those of its training.
 
     Args:
-        texts: A file or folder, of texts one a line (`.txt`) or in tables with the column `text`; or the texts.
+        texts: A file or folder, of texts one a line (`.txt`) or in tables with the column `text`.
         terms, cache_budget_mb: As for `millis.distillation.features.FeatureDistillation`.
         lr: Peak rate of all weights.
         max_epochs: A `Length`, or a whole number.
@@ -42,7 +42,7 @@ class General:
         MillisError: no term with weight, a rate that is not above 0, no epoch, or a budget below nothing.
     """
 
-    texts: str | Sequence[Text]
+    texts: str
     terms: Mapping[str, FeatureTerm]
     lr: float = 5e-4
     max_epochs: int | Length = 1
@@ -70,7 +70,15 @@ class General:
         Raises:
             MillisError: no such file, a column or a text is missing, or no text is left.
         """
-        return _read(self.texts if isinstance(self.texts, str) else tuple(self.texts), judged)
+        return _read(self.texts, self.check(), judged)
+
+    def check(self) -> tuple[object, ...]:
+        """What tells the files from what they held before.
+
+        Raises:
+            MillisError: there are none.
+        """
+        return state_of(Path(self.texts).expanduser(), KEY)
 
     @property
     def method(self) -> FeaturesOnly:
@@ -84,9 +92,8 @@ class General:
 
 
 @lru_cache(maxsize=2)
-def _read(texts: str | tuple[Text, ...], judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
-    source = Path(texts).expanduser() if isinstance(texts, str) else texts
-    return distinct(source, COLUMNS, set(judged), set(), KEY)
+def _read(texts: str, _: tuple[object, ...], judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
+    return distinct(Path(texts).expanduser(), COLUMNS, set(judged), set(), KEY)
 
 
 def none() -> None:
