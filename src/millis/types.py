@@ -26,6 +26,11 @@ Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 """What a model gives: one array of logits for each `Output` of its signature."""
 
 
+def parts_of(text: Text) -> tuple[str, ...]:
+    """The text alone, or both of a pair."""
+    return (text,) if isinstance(text, str) else text
+
+
 class Output(NamedTuple):
     """One group of logits that a model gives and a graph names.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from millis.errors import MillisError
-from millis.types import Text
+from millis.types import Text, parts_of
 
 PAD, BEGIN, END, TURN = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<turn>")
 SMALLEST = len(SPECIAL_TOKENS) + 256  # special tokens, and a token for each byte
@@ -40,7 +40,7 @@ def train(texts: Sequence[Text], vocab_size: int, replies: bool = False) -> Toke
     Raises:
         MillisError: no texts.
     """
-    parts = [part for text in texts for part in ((text,) if isinstance(text, str) else text)]
+    parts = [part for text in texts for part in parts_of(text)]
     if not any(parts):
         raise MillisError("the vocabulary is learned from the training texts, and there are none: check `data`")
     tokenizer = Tokenizer(models.BPE())

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from millis.errors import MillisError
-from millis.types import Text
+from millis.types import Text, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def warn_of_unknown(name: str, tokenizer: Tokenizer, texts: Sequence[Text]) -> N
     unknown = _unknown(tokenizer)
     if unknown is None:
         return
-    first = [part[:CHARACTERS] for text in texts[:SAMPLE] for part in ([text] if isinstance(text, str) else text)]
+    first = [part[:CHARACTERS] for text in texts[:SAMPLE] for part in parts_of(text)]
     ids = [token for encoding in tokenizer.encode_batch_fast(first, add_special_tokens=False) for token in encoding.ids]
     share = ids.count(unknown) / max(len(ids), 1)
     if share > MOSTLY:

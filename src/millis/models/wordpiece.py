@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from millis.errors import MillisError
-from millis.types import Text
+from millis.types import Text, parts_of
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 INSIDE = "##"  # marks a piece that continues a word
@@ -39,7 +39,7 @@ def train(texts: Sequence[Text], vocab_size: int, lowercase: bool) -> Tokenizer:
     words = Counter(
         word
         for text in texts
-        for part in ((text,) if isinstance(text, str) else text)
+        for part in parts_of(text)
         for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(part))
     )
     if not words:

@@ -24,7 +24,6 @@ from millis.pipeline.general import general_texts
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.study import Study
 from millis.pipeline.teacher import Teacher
-from millis.store import fingerprint
 from millis.sweep.listener import Agenda
 
 FORWARD = 1 / 3  # of a training step: what the pre-trained model takes to say what it has inside
@@ -124,7 +123,7 @@ def _elastic_key(recipe: Recipe, teacher: Teacher) -> str:
 
 def _general_key(recipe: Recipe, spec: Spec) -> str:
     """What tells general students of one teacher apart."""
-    return fingerprint(described(recipe.general), spec.to_json())
+    return repr((described(recipe.general), spec.to_json()))
 
 
 def _shared(recipe: Recipe, teacher: Teacher) -> set[str]:

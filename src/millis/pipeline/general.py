@@ -22,7 +22,7 @@ from millis.training.fit import Fitted, seed_everything
 from millis.training.general import General, Inside, Reading, unasked
 from millis.training.module import TextModule
 from millis.training.teaching import teaching
-from millis.types import Text
+from millis.types import Text, parts_of
 
 
 def general_key(run: Run, spec: Spec) -> str:
@@ -129,7 +129,7 @@ def check_general(model: Any, general: General | None) -> None:
 def _texts(general: General, inputs: Inputs) -> tuple[Sequence[Text], str]:
     """What is read, and what was left out: what is judged must not be learned."""
     splits = (inputs.dataset.validation, inputs.dataset.test)
-    parts = (part for split in splits for text in split.texts for part in ([text] if isinstance(text, str) else text))
+    parts = (part for split in splits for text in split.texts for part in parts_of(text))
     return general.read(frozenset(map(words_of, parts)))
 
 

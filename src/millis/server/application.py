@@ -28,7 +28,7 @@ from millis.server.metrics import Metrics
 from millis.server.served import Artifact
 from millis.server.settings import Settings
 from millis.server.stream import stream
-from millis.types import Text
+from millis.types import Text, parts_of
 
 Body = TypeVar("Body")
 Handler: TypeAlias = Callable[["Asked"], Awaitable[web.StreamResponse]]
@@ -178,7 +178,7 @@ class Application:
         if not 1 <= len(texts) <= self.settings.max_texts:
             text = f"texts has {len(texts)}: expected 1 to {self.settings.max_texts} (max_texts of the server)"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if texts else HTTPStatus.BAD_REQUEST, text)
-        longest = max(len(part) for text in texts for part in ([text] if isinstance(text, str) else text))
+        longest = max(len(part) for text in texts for part in parts_of(text))
         if longest > self.settings.max_characters:
             text = (
                 f"a text has {longest} characters: expected {self.settings.max_characters} at most (max_characters of "

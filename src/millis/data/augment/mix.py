@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from millis.data.augment import Change, check_share, each_part, stripped
-from millis.types import Text
+from millis.types import Text, parts_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Mix:
     def over(self, texts: Sequence[Text], tokenizer: Tokenizer, table: NDArray[np.float32]) -> Change:
         """Prepare to mix `texts` with each other; the table is not read."""
 
-        parts = dict.fromkeys(part for text in texts for part in ((text,) if isinstance(text, str) else text))
+        parts = dict.fromkeys(part for text in texts for part in parts_of(text))
         spans = {part: words(part, tokenizer) for part in parts}
 
         def change(row: int, generator: np.random.Generator) -> Text:

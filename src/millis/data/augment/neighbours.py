@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from millis.data.augment import Change, check_share, drawn, each_part, special_tokens, stripped
 from millis.errors import MillisError
-from millis.types import Text
+from millis.types import Text, parts_of
 
 CHUNK = 512  # rows compared with the table at a time: 512 x 30,522 cosines take 60 MB
 INSIDE = "##"  # WordPiece marks what continues a word; the others mark what begins one
@@ -63,7 +63,7 @@ class Neighbours:
     def over(self, texts: Sequence[Text], tokenizer: Tokenizer, table: NDArray[np.float32]) -> Change:
         """Prepare to replace tokens of `texts`: finds the neighbours of every token in them, once."""
         all_pieces = pieces(tokenizer, min(len(table), tokenizer.get_vocab_size()))
-        parts = dict.fromkeys(part for text in texts for part in ((text,) if isinstance(text, str) else text))
+        parts = dict.fromkeys(part for text in texts for part in parts_of(text))
         encodings = dict(zip(parts, tokenizer.encode_batch(list(parts), add_special_tokens=False), strict=True))
         used = {token for encoding in encodings.values() for token in encoding.ids}
         near = neighbours(table, all_pieces, sorted(used & all_pieces.keys()), self.nearest, self.similarity)
