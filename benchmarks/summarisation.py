@@ -1,12 +1,12 @@
 """Summaries against the first sentences, graphs of sentences and the best that can be; time against length; deadlines.
 
-    python benchmarks/summarisation.py APPLICATION DATA[,DATA...] [lengths=1000,3000,...] [rounds=5]
+    python benchmarks/summarisation.py APPLICATION DATA[,DATA...] [lengths=1000,3000,...] [rounds=5] [most=618]
 
 APPLICATION is what `millis build app=summarisation` made, DATA folders of documents with summaries; the first is what
 it was built from, others it never saw. ROUGE is of rouge_score without stemming (`millis.metrics._rouge`), every
 summary of as many sentences as the application's. TextRank and LexRank are those of `sumy` (pip install sumy), given
-the same sentences. Then documents are put together to texts of up to 100,000 words, which are summarised with and
-without a deadline, all lengths in turns.
+the same sentences; the first `most` test documents are asked. Then documents are put together to texts of up to 100,000
+words, which are summarised with and without a deadline, all lengths in turns.
 """
 
 import random
@@ -35,12 +35,12 @@ Method = Callable[[Document, Sequence[Sentence]], Chosen]
 
 
 def main() -> int:
-    options = {"lengths": "1000,3000,10000,30000,100000", "rounds": "5"}
+    options = {"lengths": "1000,3000,10000,30000,100000", "rounds": "5", "most": "100000"}
     options |= dict(argument.split("=", 1) for argument in sys.argv[3:])
     runner: Any = millis.load(sys.argv[1])
     folders = [Path(folder) for folder in sys.argv[2].split(",")]
     for folder in folders:
-        quality(runner, folder)
+        quality(runner, folder, int(options["most"]))
     texts = [one.text for one in documents(folders[0], "test")]
     for text in texts[:WARM]:
         runner.predict(text)
@@ -51,9 +51,9 @@ def main() -> int:
     return 0
 
 
-def quality(runner: Any, folder: Path) -> None:
+def quality(runner: Any, folder: Path, most: int) -> None:
     """ROUGE of the application and of what it is compared with."""
-    told = [one for one in documents(folder, "test") if sentences(one.text, "en")]
+    told = [one for one in documents(folder, "test")[:most] if sentences(one.text, "en")]
     settings, count = runner.application._settings, runner.application._settings.sentences
     found = [sentences(one.text, settings.language) for one in told]
     rows = [{"document": one.text, "summaries": one.summaries} for one in told]
