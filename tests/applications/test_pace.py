@@ -30,3 +30,9 @@ def test_no_units_teach_nothing():
     pace = Pace(50)
     pace.learn(10**9, 0)
     assert pace.mean_ns == 50
+
+
+def test_doubt_lowers_an_estimate_until_it_is_measured_again():
+    pace = Pace(64)
+    pace.doubt()
+    assert (pace.mean_ns, pace.most_ns) == (62, 124)

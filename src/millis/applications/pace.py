@@ -3,12 +3,14 @@
 import math
 from threading import Lock
 
-GAIN, GAIN_OF_DEVIATION = 1 / 8, 1 / 4  # RFC 6298, section 2: alpha and beta
+from millis.serving.smoothed import Smoothed
+
 DEVIATIONS = 2.0  # RFC 6298 has 4, which retransmissions ask for; much work at once evens deviations out
+DOUBT = 1 / 32  # of an estimate that forbids all work, each time: of such works one in some 30 is tried, and measured
 
 
 class Pace:
-    """Nanoseconds of a unit of work: a mean and a deviation that forget, as TCP has them of round trips (RFC 6298).
+    """Nanoseconds of a unit of work (`Smoothed`).
 
     Several threads may use one.
 
@@ -17,7 +19,7 @@ class Pace:
     """
 
     def __init__(self, first_ns: float) -> None:
-        self.mean_ns, self._deviation_ns, self._measured = first_ns, first_ns / 2, False
+        self._unit, self._measured = Smoothed(first_ns), False
         self._lock = Lock()
 
     def learn(self, took_ns: int, units: int) -> None:
@@ -26,16 +28,29 @@ class Pace:
             return
         each = took_ns / units
         with self._lock:
-            if not self._measured:
-                self.mean_ns, self._deviation_ns, self._measured = each, each / 2, True
-                return
-            self._deviation_ns += GAIN_OF_DEVIATION * (abs(self.mean_ns - each) - self._deviation_ns)
-            self.mean_ns += GAIN * (each - self.mean_ns)
+            if self._measured:
+                self._unit.learn(each)
+            else:
+                self._unit, self._measured = Smoothed(each), True
+
+    def doubt(self) -> None:
+        """Nothing was done, for a unit is said to take too long.
+
+        An estimate that is too high, after a stall, would else be measured no more and stand for good.
+        """
+        with self._lock:
+            self._unit.mean -= DOUBT * self._unit.mean
+            self._unit.deviation -= DOUBT * self._unit.deviation
+
+    @property
+    def mean_ns(self) -> float:
+        """Of a unit."""
+        return self._unit.mean
 
     @property
     def most_ns(self) -> float:
         """What a unit seldom takes longer than."""
-        return self.mean_ns + DEVIATIONS * self._deviation_ns
+        return self._unit.most(DEVIATIONS)
 
     def fits(self, left_ns: float) -> int:
         """How many units fit into so long, 0 or more."""

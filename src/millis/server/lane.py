@@ -16,8 +16,10 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Any, Self, TypeVar
 
+from millis.serving.smoothed import Smoothed
+
 T = TypeVar("T")
-GAIN, GAIN_OF_DEVIATION, DEVIATIONS = 1 / 8, 1 / 4, 4.0  # RFC 6298, section 2: alpha, beta, K
+DEVIATIONS = 4.0  # RFC 6298, section 2: K
 SLICE_MS = 5.0  # of several texts as many are answered in one go as take so long: then others have their turn
 
 
@@ -39,20 +41,28 @@ class Busy(Exception):
 
 
 class ServiceTime:
-    """How long something takes: a mean and a deviation that forget, as TCP has them of round trips (RFC 6298)."""
+    """How long something takes, in milliseconds (`Smoothed`).
+
+    Args:
+        first_ms: Until something was measured.
+    """
 
     def __init__(self, first_ms: float) -> None:
-        self.mean_ms, self.deviation_ms = first_ms, first_ms / 2
+        self._ms = Smoothed(first_ms)
 
     def learn(self, took_ms: float) -> None:
         """One more was measured."""
-        self.deviation_ms += GAIN_OF_DEVIATION * (abs(self.mean_ms - took_ms) - self.deviation_ms)
-        self.mean_ms += GAIN * (took_ms - self.mean_ms)
+        self._ms.learn(took_ms)
+
+    @property
+    def mean_ms(self) -> float:
+        """In the mean."""
+        return self._ms.mean
 
     @property
     def most_ms(self) -> float:
         """What hardly any takes longer than."""
-        return self.mean_ms + DEVIATIONS * self.deviation_ms
+        return self._ms.most(DEVIATIONS)
 
     def slice(self) -> int:
         """How many are answered in one go."""

@@ -10,6 +10,7 @@ from summaries import summaries_application
 
 from millis.applications.runner import load
 from millis.applications.sentences import Sentence
+from millis.applications.summarisation import reading
 from millis.applications.summarisation.reading import LEAST, Reader, _openings_first, best_of_each
 
 
@@ -93,3 +94,89 @@ def test_one_sentence_is_surveyed_however_late_it_is(reader):
 def test_of_a_text_that_is_too_long_the_beginning_is_divided(reader):
     read = reader.split("A cat. " * 100_000, time.perf_counter_ns() + 1_000_000)
     assert LEAST <= read.characters < 700_000
+
+
+class Clock:
+    """A clock that stands still but where a model is said to take long."""
+
+    def __init__(self, monkeypatch):
+        self.now_ms = 0.0
+        monkeypatch.setattr(reading, "perf_counter_ns", lambda: int(self.now_ms * 1e6))
+
+    def model(self, takes_ms):
+        return Takes(self, takes_ms)
+
+
+class Takes:
+    """A model that takes so many milliseconds of a clock for each sentence."""
+
+    def __init__(self, clock, ms):
+        self._clock, self.ms = clock, ms
+
+    def outputs(self, texts):
+        self._clock.now_ms += self.ms
+        return [(np.ones((1, 2), "f4"),)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def closely_read(reader, clock, within_ms=10, text="One cat sits. Two cats sit. All cats sit."):
+    read = reader.survey(reader.split(text, int((clock.now_ms + within_ms) * 1e6)))
+    return reader.read(read, read.features[:, 0])
+
+
+def test_after_a_stall_sentences_are_read_closely_again(clock):
+    close = clock.model(1)
+    reader = Reader("en", clock.model(0), close, closely=3)
+    assert [len(closely_read(reader, clock).places) for _ in range(20)] == [3] * 20
+    close.ms = 150
+    closely_read(reader, clock)
+    close.ms = 1
+    assert len(closely_read(reader, clock).places) == 0, "150 ms a sentence do not fit into 10"
+    counts = [len(closely_read(reader, clock).places) for _ in range(200)]
+    assert counts[-50:] == [3] * 50
+
+
+def test_what_never_fits_is_seldom_tried(clock):
+    reader = Reader("en", clock.model(0), clock.model(30), closely=3)
+    tried = [len(closely_read(reader, clock).places) for _ in range(300)]
+    assert sum(tried) <= 300 / 15 and max(tried) == 1
+
+
+def test_a_sentence_that_is_too_long_is_passed_over(clock):
+    reader = Reader("en", clock.model(0), clock.model(1), closely=3)
+    for _ in range(30):
+        closely_read(reader, clock)  # 1 ms for 12 characters
+    read = closely_read(reader, clock, 3, f"One cat sits. {'Very ' * 60}long. All cats sit.")
+    assert read.places == [0, 2]
+
+
+def test_what_choosing_takes_is_left_over(clock):
+    reader = Reader("en", clock.model(0), clock.model(3), closely=3)
+    for _ in range(30):
+        read = closely_read(reader, clock)
+    assert len(read.places) == 3
+    reader.chosen(1_500_000, read)  # 0.5 ms a sentence, its deviation half of that: 1 ms at most, 3 of 10 for three
+    assert len(closely_read(reader, clock).places) == 2
+
+
+def test_half_a_sentence_is_none(clock, monkeypatch):
+    monkeypatch.setattr(reading, "LEAST", 20)
+    reader = Reader("en", clock.model(0), clock.model(0), closely=0)
+    assert [one.text for one in reader.split("One cat sits. Two cats sit.", -1).sentences] == ["One cat sits."]
+    assert [one.text for one in reader.split("One cat sits on a mat.", -1).sentences] == ["One cat sits on a ma"]
+    assert len(reader.split("One cat. Two cats.", -1).sentences) == 2, "all of it was divided"
+
+
+def test_where_a_sentence_stands_does_not_depend_on_how_many_there_was_time_for(clock):
+    text = "\n\n".join("One cat sits. Two cats sit. All cats sit." for _ in range(3))
+    survey = clock.model(1)
+    reader = Reader("en", survey, clock.model(0), closely=0)
+    every = reader.survey(reader.split(text, None))
+    some = reader.survey(reader.split(text, int((clock.now_ms + 9) * 1e6)))
+    assert 1 < len(some.sentences) < len(every.sentences) == 9
+    places = [every.sentences.index(one) for one in some.sentences]
+    np.testing.assert_array_equal(some.features[:, 1:3], every.features[places, 1:3])

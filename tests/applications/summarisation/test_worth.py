@@ -17,7 +17,7 @@ def test_the_middle_of_vectors():
 
 def test_features_of_every_sentence():
     found = [sentence("one two three four five six"), sentence("short one"), sentence("a b c d e f", 1)]
-    rows = features(found, np.array([[1, 0], [0, 1], [1, 0]], "f4"))
+    rows = features(found, np.array([[1, 0], [0, 1], [1, 0]], "f4"), range(3))
     assert rows.shape == (3, len(FEATURES))
     centred, early, early_in_section, length, short = rows.T
     assert centred[0] == centred[2] > centred[1]
@@ -30,7 +30,7 @@ def test_features_of_every_sentence():
 
 
 def test_a_chinese_sentence_is_as_long_as_half_of_its_characters():
-    rows = features([sentence("今天天气很好我们去公园"), sentence("你好。")], np.eye(2, dtype="f4"))
+    rows = features([sentence("今天天气很好我们去公园"), sentence("你好。")], np.eye(2, dtype="f4"), range(2))
     np.testing.assert_array_equal(rows[:, 4], [0, 1])
 
 

@@ -1,13 +1,13 @@
-"""How summaries are answered: split, survey, read, choose, and write where a model for that was given.
+"""How summaries are answered: split, survey, read, choose.
 
 Parts: `survey` gives vectors of all sentences (a static model), `close` better ones of those that matter (a
-transformer), and `write`, where there is one, makes the summary of the sentences that were chosen.
+transformer).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
@@ -21,11 +21,10 @@ from millis.applications.summarisation.worth import FEATURES, known
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.serving.one_pass import Runner
-from millis.serving.writer import Writer
 from millis.types import Stage
 
 MEASURES = ("rouge_1", "rouge_2", "rouge_l")
-SURVEY, CLOSE, WRITE = "survey", "close", "write"
+SURVEY, CLOSE = "survey", "close"
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,6 @@ def assemble(settings: Settings, parts: Mapping[str, Runner], folder: Path) -> "
                 f"there are {len(weights)} weights of what {name!r} gives: expected {len(FEATURES) + output.width} "
                 "finite ones"
             )
-    if WRITE in parts and not isinstance(parts[WRITE], Writer):
-        raise MillisError(f"the part {WRITE!r} does not write: expected an artifact of task=summarisation")
     return Summarisation(settings, parts)
 
 
@@ -104,7 +101,6 @@ class Summarisation:
         self._settings = settings
         self._reader = Reader(settings.language, parts[SURVEY], parts[CLOSE], settings.closely)
         self._quick, self._full = (np.asarray(one, np.float32) for one in (settings.quick, settings.full))
-        self._writer = cast(Writer | None, parts.get(WRITE))
 
     @property
     def summary(self) -> str:
@@ -114,11 +110,10 @@ class Summarisation:
 
     @property
     def steps(self) -> Sequence[Stage]:
-        """Split, survey, read, choose, and write."""
-        found: list[Stage] = [
+        """Split, survey, read, choose."""
+        return (
             ("split", self._split), ("survey", self._reader.survey), ("close", self._read), ("choose", self._choose)
-        ]  # fmt: skip
-        return [*found, ("write", partial(_written, self._writer))] if self._writer is not None else found
+        )  # fmt: skip
 
     def judge(self, rows: Sequence[Row]) -> Sequence[Measure]:
         """ROUGE of the rows' summaries (`millis.metrics._rouge`)."""
@@ -143,7 +138,7 @@ class Summarisation:
         return self._reader.read(read, known(read.features, read.vectors) @ self._quick)
 
     def _choose(self, read: Read) -> Summary:
-        settings = self._settings
+        settings, begun = self._settings, perf_counter_ns()
         if settings.method == "lead":
             places = leading(len(read.sentences), settings.sentences)
         else:
@@ -156,11 +151,12 @@ class Summarisation:
             "closely": len(read.places),
         }
         text = _joined([one.text for one in chosen])
+        self._reader.chosen(perf_counter_ns() - begun, read)
         return Summary(text, tuple((one.begin, one.end) for one in chosen), counts)
 
     def worth(self, read: Read) -> Numbers:
         """Of each sentence, by all that is known of it, [N]."""
-        found: Numbers = known(read.features, read.vectors) @ self._quick
+        found = read.worth.copy()
         if read.places:
             found[read.places] = known(read.features[read.places], read.close) @ self._full
         return found
@@ -172,8 +168,3 @@ def _joined(texts: Sequence[str]) -> str:
     for text in texts[1:]:
         found += text if ord(found[-1]) > 0x2FFF or ord(text[0]) > 0x2FFF else f" {text}"
     return found
-
-
-def _written(writer: Writer, summary: Summary) -> Summary:
-    """What a model writes of the sentences that were chosen."""
-    return summary._replace(text=writer.replied(summary.text).text)

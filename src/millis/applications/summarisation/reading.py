@@ -6,9 +6,9 @@
    (`close`): the best of each section before the second best of any, up to `closely` sentences.
 
 Where there is a time by which to be done, each step takes as many characters or sentences as fit into its share of
-what is left, by what they took here before (`millis.applications.pace`), and the clock ends it in any case. So latency
-is bounded for texts of any length, and what was not read is told. Without one, time grows in proportion to the text:
-steps 1 and 2 are linear, step 3 is bounded.
+what is left, by what they took here before (`millis.applications.pace`), and the clock ends it in any case; what
+choosing among the sentences takes (`chosen`) is left over. So latency is bounded for texts of any length, and what was
+not read is told. Without one, time grows in proportion to the text: steps 1 and 2 are linear, step 3 is bounded.
 
 Axes here: N sentences, D of a vector, F features.
 """
@@ -44,7 +44,8 @@ class Read:
         vectors: Of length 1, [N, D].
         features: [N, F].
         places: Of the sentences that were read closely, ascending, [M].
-        close: Their vectors by the larger model, of length 1, [M, D].
+        worth: By what is cheap, [N].
+        close: Vectors of `places` by the larger model, of length 1, [M, D].
     """
 
     characters: int
@@ -53,6 +54,7 @@ class Read:
     of: int
     vectors: Numbers = field(default_factory=lambda: np.empty((0, 0), np.float32))
     features: Numbers = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    worth: Numbers = field(default_factory=lambda: np.empty(0, np.float32))
     places: Sequence[int] = ()
     close: Numbers = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
@@ -70,14 +72,18 @@ class Reader:
     def __init__(self, language: str, survey: Runner, close: Runner, closely: int) -> None:
         self._language, self._survey, self._close, self._closely = language, survey, close, closely
         self._splitting, self._surveying, self._reading = Pace(20), Pace(300), Pace(10_000)  # ns a character
+        self._choosing = Pace(500)  # ns a sentence
 
     def split(self, text: str, until_ns: int | None) -> Read:
-        """The text, or as much of its beginning as there is time for, as sentences."""
+        """The text, or as much of its beginning as there is time for, as sentences; of several without the last one
+        where the text was cut, for that may be the beginning of one."""
         begun, most = perf_counter_ns(), len(text)
         if until_ns is not None:
             most = max(LEAST, self._splitting.fits(SHARE_OF_SPLIT * (until_ns - begun)))
         found = sentences(text[:most], self._language)
         self._splitting.learn(perf_counter_ns() - begun, min(most, len(text)))
+        if most < len(text) and len(found) > 1:
+            found.pop()
         return Read(min(most, len(text)), until_ns, found, len(found))
 
     def survey(self, read: Read) -> Read:
@@ -87,9 +93,9 @@ class Reader:
             until = begun + int(SHARE_OF_SURVEY * (read.until_ns - begun))
         order = _openings_first(read.sentences) if until is not None else range(len(read.sentences))
         places, rows = self._asked(self._survey, self._surveying, read.sentences, order, until, 1)
-        read.sentences = [read.sentences[place] for place in sorted(places)]
-        read.vectors = _unit(rows, places)
-        read.features = features(read.sentences, read.vectors)
+        read.vectors, places = _unit(rows, places), sorted(places)
+        read.features = features(read.sentences, read.vectors, places)
+        read.sentences = [read.sentences[place] for place in places]
         return read
 
     def read(self, read: Read, worth: Numbers) -> Read:
@@ -99,24 +105,41 @@ class Reader:
             read: After `survey`.
             worth: Of each sentence by what is cheap, [N].
         """
+        read.worth, until = worth, read.until_ns
+        if until is not None:
+            until -= int(self._choosing.most_ns * len(read.sentences))
         order = best_of_each(read.sentences, worth)[: self._closely]
-        places, rows = self._asked(self._close, self._reading, read.sentences, order, read.until_ns, 0)
+        places, rows = self._asked(self._close, self._reading, read.sentences, order, until, 0)
         if places:
             read.places, read.close = sorted(places), _unit(rows, places)
         return read
 
+    def chosen(self, took_ns: int, read: Read) -> None:
+        """Choosing among the sentences took so long: so much is left over the next time."""
+        self._choosing.learn(took_ns, len(read.sentences))
+
     def _asked(
         self, runner: Runner, pace: Pace, texts: Sequence[Sentence], order: Iterable[int], until: int | None, least: int
     ) -> tuple[list[int], list[NDArray[np.float32]]]:
-        """Outputs of a model for sentences in `order`, at least `least`, as far as there is time, and their places."""
-        places, rows, characters, begun = list[int](), list[Any](), 0, perf_counter_ns()
+        """Outputs of a model for sentences in `order`, at least `least`, as far as there is time, and their places.
+
+        One that is too long for what is left is passed over.
+        """
+        places, rows, characters, begun, too_long = list[int](), list[Any](), 0, perf_counter_ns(), False
         for place in order:
             text = texts[place].text
-            if until is not None and len(rows) >= least and perf_counter_ns() + pace.most_ns * len(text) > until:
-                break
+            if until is not None and len(rows) >= least:
+                left = until - perf_counter_ns()
+                if left <= 0:
+                    break
+                if pace.most_ns * len(text) > left:
+                    too_long = True
+                    continue
             rows += [outputs[0] for outputs in runner.outputs([text])]
             places.append(place)
             characters += len(text)
+        if too_long and not places:
+            pace.doubt()
         pace.learn(perf_counter_ns() - begun, characters)
         return places, rows
 

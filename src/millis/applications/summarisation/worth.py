@@ -30,21 +30,22 @@ def centroid(vectors: Numbers) -> Numbers:
     return mean / np.float32(length) if length > 1e-9 else mean
 
 
-def features(sentences: Sequence[Sentence], vectors: Numbers) -> Numbers:
-    """Features of every sentence, [N, F], each in deviations from the text's mean but for the last.
+def features(sentences: Sequence[Sentence], vectors: Numbers, places: Sequence[int]) -> Numbers:
+    """Features of sentences, [N, F], each in deviations from the mean but for the last.
 
     Args:
-        sentences: All of a text, in order.
+        sentences: All of a text, in order: where one stands is said among all, whichever have vectors.
         vectors: Of length 1, [N, D].
+        places: Of the sentences that these are of, ascending, [N].
     """
-    places = np.arange(len(sentences), dtype=np.float32)
+    standing = np.arange(len(sentences), dtype=np.float32)
     sections = np.fromiter((one.section for one in sentences), np.int64, len(sentences))
     firsts = np.searchsorted(sections, sections)  # the place at which each one's section begins
-    sizes: Numbers = np.fromiter((_words(one.text) for one in sentences), np.float32, len(sentences))
+    sizes: Numbers = np.fromiter((_words(sentences[place].text) for place in places), np.float32, len(places))
     columns = (
         standardised(vectors @ centroid(vectors)),
-        standardised((places + 1) ** -0.5),
-        standardised(((places - firsts + 1) ** -0.5).astype(np.float32)),
+        standardised((standing + 1) ** -0.5)[places],
+        standardised(((standing - firsts + 1) ** -0.5).astype(np.float32))[places],
         standardised(np.log1p(sizes).astype(np.float32)),
         (sizes < SHORT).astype(np.float32),
     )
