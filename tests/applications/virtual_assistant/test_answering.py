@@ -103,8 +103,27 @@ def test_judging_counts_ends_and_halves(assistant):
     })  # fmt: skip
 
 
+class Forgets(Knows):
+    """A part that sees no slots before it has read "now"."""
+
+    def predict(self, text):
+        found = super().predict(text)
+        return found if "now" in text else SimpleNamespace(intent=found.intent, spans=[])
+
+
+def test_a_slot_that_half_of_the_words_have_and_its_answer_lacks_is_not_final():
+    rows = [
+        {"text": "light fifty right now", "label": "lights", "slots": "O B-level O O"},
+        {"text": "light  up fifty now", "label": "lights", "slots": "O O B-level O"},  # fifty has not arrived
+        {"text": "will it rain", "label": "out_of_scope", "slots": "O O O"},
+    ]
+    found = {one.name: one.value for one in VirtualAssistant(SETTINGS, Forgets()).judge(rows)}
+    assert found["final_at_half"] == 50
+
+
 def test_half_of_the_words_has_the_middle_one():
     assert (half("a b c"), half("a b"), half("a")) == ("a b", "a", "a")
+    assert half(" a  b c ") == " a  b" and half(" ") == "", "characters stand where they stood"
 
 
 def test_spans_are_those_of_the_tags():

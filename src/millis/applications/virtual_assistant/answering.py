@@ -9,10 +9,10 @@ nothing that was sent before. An intent whose probability is below a threshold, 
 out of scope, is no command: while somebody types, it is not understood yet.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -156,14 +156,19 @@ class VirtualAssistant:
         is final whose intent and slots are those of the whole text already, as far as their words have arrived.
         """
         ends = [self._answer(row["text"]) for row in rows]
-        halves = [self._answer(half(row["text"])) for row in rows]
+        begun = [half(row["text"]) for row in rows]
+        halves = [self._answer(text) for text in begun]
         known = [row["label"] not in OUT_OF_SCOPE for row in rows]
         right = [_is_right(row, heard) for row, heard in zip(rows, ends, strict=True)]
         return [
             share("right_command", right),
             share("right_intent", [_intent(row) == _said(one) for row, one in zip(rows, ends, strict=True)]),
             share("unknown_recall", [one.action == "unknown" for one in ends], [not one for one in known]),
-            share("final_at_half", [_settled(a, b) for a, b in zip(halves, ends, strict=True)], known),
+            share(
+                "final_at_half",
+                [_settled(a, b, len(text)) for a, b, text in zip(halves, ends, begun, strict=True)],
+                known,
+            ),
             share("intent_at_half", [_intent(row) == _said(one) for row, one in zip(rows, halves, strict=True)], known),
         ]
 
@@ -234,9 +239,9 @@ def now_of(state: State) -> datetime:
 
 
 def half(text: str) -> str:
-    """The first half of a text's words, the middle one of an odd number included."""
-    words = text.split()
-    return " ".join(words[: ceil(len(words) / 2)])
+    """A text up to the end of half of its words, the middle one of an odd number included."""
+    ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
+    return text[: ends[len(ends) // 2]]
 
 
 def _argument(span: Any, kind: Type, now: datetime) -> Argument:
@@ -260,11 +265,10 @@ def _is_right(row: Row, heard: Heard) -> bool:
     )
 
 
-def _settled(early: Heard, final: Heard) -> bool:
-    """Whether the answer to the beginning of a text is that of the whole, as far as it has been said."""
-    arrived = max((one.end for one in early.arguments), default=0)
-    told = {(one.slot, one.words) for one in early.arguments}
-    meant = {(one.slot, one.words) for one in final.arguments if one.end <= arrived}
+def _settled(early: Heard, final: Heard, arrived: int) -> bool:
+    """Whether the answer to the first `arrived` characters is that of the whole text, as far as its words are there."""
+    told = {(one.slot, one.start, one.end) for one in early.arguments}
+    meant = {(one.slot, one.start, one.end) for one in final.arguments if one.end <= arrived}
     return _said(early) == _said(final) != "" and told == meant
 
 
