@@ -112,7 +112,8 @@ class Continuation(Protocol):
         ...
 
     def read(self, tokens: NDArray[np.int64], every: bool = False) -> NDArray[np.float32]:
-        """Append tokens [K], K at least 1, and say what comes next.
+        """Append tokens [K], K at least 1, and say what comes next; a prompt is read by itself, for an encoder-decoder
+        takes it apart.
 
         Args:
             every: Whether to return logits after each of them, [K, V], or after the last alone, [1, V].

@@ -1,17 +1,21 @@
 """Writing with encoder-decoders in PyTorch: whatever is read in which pieces, logits are those of whole rows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from sides import KINDS, after_each, answering, row
 
-from millis.backends.eager import session_of
+from millis.backends.eager import FILE_NAME, Eager, read_module, session_of
 from millis.backends.genai.sizes import checked
 from millis.backends.plan.builder import Builder
 from millis.backends.plan.families import build as build_plan
 from millis.backends.prompt import source_length
 from millis.errors import MillisError
+from millis.quantization.spec import Quantization
 
 ROWS = {kind: row(3, source=6, written=8) for kind in KINDS}
 MODELS = {}
@@ -101,3 +105,26 @@ def test_engines_without_encoder_decoders_say_who_has_them():
         "backend=onnxruntime_genai cannot run a 'bart' encoder-decoder: its engine has none. Use backend=onnxruntime "
         "or backend=eager"
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("quantization", [None, Quantization()], ids=["fp32", "int8"])
+def test_a_table_that_outweighs_the_blocks_is_stored_once_and_read_everywhere(kind, quantization, tmp_path):
+    model = answering(kind, vocab_size=1200)
+    Eager().write(model, tmp_path, None, quantization)
+    found = read_module(tmp_path, SimpleNamespace(spec=model.spec), 1).eval()
+    expected, logits = (after_each(one, *row()) for one in (model, found))
+    assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > (0.999999 if quantization is None else 0.95)
+    tables = [
+        name for name, value in load_file(tmp_path / FILE_NAME).items() if len(value.shape) and len(value) == 1200
+    ]
+    assert len([name for name in tables if name.endswith("weight")]) == (1 if quantization is None else 2)
+
+
+def test_a_table_that_lacks_under_all_of_its_names_is_refused(tmp_path):
+    model = answering(vocab_size=1200)
+    Eager().write(model, tmp_path, None, None)
+    kept = {name: value for name, value in load_file(tmp_path / FILE_NAME).items() if len(value) != 1200}
+    save_file(kept, tmp_path / FILE_NAME)
+    with pytest.raises(MillisError, match=r"no tensor 'encoder.shared.weight'"):
+        read_module(tmp_path, SimpleNamespace(spec=model.spec), 1)

@@ -5,11 +5,14 @@ import itertools
 import numpy as np
 import pytest
 from causal import writer
+from decoders import HashedDecoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sides import answering, of_transformers, row
 
 from millis.backends.eager import session_of
 from millis.errors import MillisError
-from millis.generation.beam import Beam
+from millis.generation.beam import Beam, _largest
 from millis.generation.greedy import Greedy
 from millis.generation.writing import Vocabulary
 
@@ -81,6 +84,28 @@ def test_texts_are_those_of_transformers(kind, width, penalty):
         found = Beam(8, width=width, length_penalty=penalty).begin(session_of(model), ids[0].numpy(), END).finish()
         differing += found.tokens.tolist() != list(itertools.takewhile(lambda token: token != 2, expected))
     assert not differing
+
+
+def test_a_prompt_is_read_by_itself():
+    """A written token may be the one that the decoder of an encoder-decoder begins with."""
+    decoder = HashedDecoder(6)
+    Beam(4, width=3).begin(decoder, [5, 1, 2], Vocabulary((), str))
+    assert [text.reads[0] for text in decoder.begun] == [3, 3, 3]
+
+
+def test_with_several_ends_as_many_texts_go_on():
+    #       1: goes on       2, 3, 4: end             5: goes on, and ends then
+    table = np.full((6, 6), 1 / 6)
+    table[0], table[5] = [1e-9, 0.3, 0.19, 0.18, 0.17, 0.16], [1e-9, 1e-9, 1.0, 1e-9, 1e-9, 1e-9]
+    writing = Beam(4, width=2).begin(Chain(np.log(table)), [0], Vocabulary((2, 3, 4), str)).finish()
+    assert writing.tokens.tolist() == [5]  # log(0.16) / 2 > log(0.19) / 1 > log(0.3 / 6) / 2
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from([-np.inf, 0.0, 1.0, 2.5]), min_size=1, max_size=12), st.integers(1, 14))
+def test_the_largest_are_those_of_a_stable_sort(values, count):
+    found = _largest(np.array(values), count)
+    assert found.tolist() == sorted(range(len(values)), key=lambda place: -values[place])[:count]
 
 
 @pytest.mark.parametrize("model", [lambda: answering("marian"), writer], ids=["encoder-decoder", "decoder"])

@@ -153,18 +153,19 @@ def _check_sizes(spec: Spec, tensors: Mapping[str, Tensor]) -> None:
     """Build the module without memory and compare; the file's own sizes are bounded by its bytes, a spec's by nothing.
 
     Raises:
-        RuntimeError: a tensor of another shape, or more values that the file lacks than can be shared (tied weights).
+        RuntimeError: a tensor of another shape, or more values that the file lacks than it has.
     """
     from millis import models
 
     with torch.device("meta"):
-        expected = models.build(spec).state_dict()
+        expected = models.build(spec).state_dict(keep_vars=True)  # a weight of several names is one object
     for name, value in expected.items():
         if name in tensors and tensors[name].shape != value.shape:
             raise RuntimeError(f"{name} is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}")
-    lacking = {name: value.numel() for name, value in expected.items() if name not in tensors}
-    if sum(lacking.values()) > sum(value.numel() for value in tensors.values()):
-        raise RuntimeError(f"no tensor {max(lacking, key=lambda name: lacking[name])!r}")
+    stored = {id(value) for name, value in expected.items() if name in tensors}
+    lacking = {id(value): (value.numel(), name) for name, value in expected.items() if id(value) not in stored}
+    if sum(size for size, _ in lacking.values()) > sum(value.numel() for value in tensors.values()):
+        raise RuntimeError(f"no tensor {max(lacking.values())[1]!r}")
 
 
 def _stored(path: Path, threads: int) -> dict[str, Tensor]:

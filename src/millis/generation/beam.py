@@ -99,14 +99,14 @@ class _Slot:
     def after(self, tokens: tuple[int, ...]) -> NDArray[np.float32]:
         """Logits [V] after `tokens`."""
         if not self._continuation.length:
-            unread = np.array([*self._prompt, *tokens], np.int64)
-        else:
+            found = self._continuation.read(self._prompt)
+        if tokens:
             shared = min(_shared(self.tokens, tokens), len(tokens) - 1)
             self._continuation.rewind(len(self._prompt) + shared)
-            unread = np.array(tokens[shared:], np.int64)
+            found = self._continuation.read(np.array(tokens[shared:], np.int64))
         self.tokens = tokens
-        found: NDArray[np.float32] = self._continuation.read(unread)[0].copy()
-        return found
+        logits: NDArray[np.float32] = found[0].copy()
+        return logits
 
 
 def _found(decoder: Decoder, prompt: NDArray[np.int64], ends: Sequence[int], search: Search) -> Iterator[int]:
@@ -134,18 +134,26 @@ def _found(decoder: Decoder, prompt: NDArray[np.int64], ends: Sequence[int], sea
 def _likeliest(
     texts: Sequence[_Text], ends: Sequence[int], search: Search, length: int
 ) -> list[tuple[float, tuple[int, ...], int]]:
-    """The likeliest continuations by a token, twice as many as texts are followed: (log-probability, text, token)."""
+    """The likeliest continuations by a token, (log-probability, text, token): enough that, if all that end are among
+    them, as many go on as texts are followed."""
     scores = np.stack([_log_probabilities(text.logits) + text.score for text in texts])
     if length <= search.least:
         scores[:, list(ends)] = -np.inf
-    order = np.argsort(-scores, axis=None, kind="stable")[: 2 * search.width].tolist()
     width = scores.shape[1]
-    places = [divmod(place, width) for place in order]
+    order = _largest(scores.ravel(), (1 + max(1, len(ends))) * search.width)
+    places = [divmod(place, width) for place in order.tolist()]
     return [
         (float(scores[text, token]), texts[text].tokens, token)
         for text, token in places
         if np.isfinite(scores[text, token])
     ]
+
+
+def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Places of the `count` largest of values [N], the largest first and of equal ones the earlier first."""
+    least = np.partition(values, -count)[-count] if count < len(values) else -np.inf
+    places = np.flatnonzero(values >= least)
+    return places[np.argsort(-values[places], kind="stable")[:count]]
 
 
 def _log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -34,10 +34,10 @@ def test_what_both_read_by_hand():
     big, little = large.begun[0], small.begun[0]
     assert (big.reads, little.reads, writing.tokens) == ([1], [], [1])
     writing.step()  # it guesses 2, 3, which are right, and 4 comes with them
-    assert (big.reads, little.reads, writing.tokens) == ([1, 3], [2, 1], [1, 2, 3, 4])
+    assert (big.reads, little.reads, writing.tokens) == ([1, 3], [1, 1, 1], [1, 2, 3, 4])
     assert (big.tokens, little.tokens) == ([5, 1, 2, 3], [5, 1, 2])
     writing.step()  # 6, 7 are right
-    assert (big.reads, little.reads, writing.tokens) == ([1, 3, 3], [2, 1, 2, 1], [1, 2, 3, 4, 6, 7, 8])
+    assert (big.reads, little.reads, writing.tokens) == ([1, 3, 3], [1, 1, 1, 2, 1], [1, 2, 3, 4, 6, 7, 8])
     assert little.tokens == [5, 1, 2, 3, 4, 6]
     assert writing.finish()[1:] == ("length", 4, 4, 0)
 

@@ -67,9 +67,11 @@ class _Guessing:
         return np.array(guesses, np.int64)
 
     def _unread(self, written: Sequence[int]) -> NDArray[np.int64]:
-        """Tokens of the text that the continuation has not read, after it has forgotten those that are not in it."""
+        """Tokens of the text that the continuation has not read, after it has forgotten those that are not in it; the
+        prompt is read here."""
         if not self._continuation.length:
-            return np.concatenate([self._prompt, np.array(written, np.int64)])
+            self._continuation.read(self._prompt)
+            return np.array(written, np.int64)
         read = self._guesses[:-1]
         right = next((at for at, guess in enumerate(read) if guess != written[self._before + at]), len(read))
         known = self._before + right
