@@ -150,9 +150,9 @@ def test_the_way_of_choosing_lies_in_the_manifest(artifact):
 
 
 @pytest.mark.parametrize(("said", "message"), [
-    ({"_target_": "millis.generation.beam.Beam"}, "generation._target_ is 'millis.generation.beam.Beam': expected one"),
-    ({"_target_": "os.system"}, "generation._target_ is 'os.system': expected one of millis.generation.greedy.Greedy"),
-    ({}, "generation._target_ is None: expected one of millis.generation.greedy.Greedy"),
+    ({"_target_": "millis.generation.tree.Tree"}, "generation._target_ is 'millis.generation.tree.Tree': expected one"),
+    ({"_target_": "os.system"}, "generation._target_ is 'os.system': expected one of millis.generation.beam.Beam"),
+    ({}, "generation._target_ is None: expected one of millis.generation.beam.Beam"),
     (described(Greedy()) | {"max_token": 3}, "generation has no 'max_token' (did you mean 'max_tokens'"),
     (described(Greedy()) | {"max_tokens": 0}, "generation.max_tokens=0: expected 1 or more"),
     (described(Greedy()) | {"max_tokens": "9"}, "generation.max_tokens is '9': expected int, got str"),
