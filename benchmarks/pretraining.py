@@ -64,10 +64,10 @@ def _compare(common: list[str], own: list[str], title: str, seeds: list[int]) ->
         ):
             found.setdefault(name, []).append((teacher.fitted.quality, seconds))
         if seed == seeds[0]:
-            run = run_of(
-                composed("compress", [*given, ALONE, "student=ngrams", "distillation=none", "blend=false"]), alone
-            )
-            found["a linear model of n-grams"] = [(fitted := ensure_student(run, plan(run))[1]).quality, fitted.seconds]
+            plain = [*given, ALONE, "student=ngrams", "distillation=none", "blend=false"]
+            run = run_of(composed("compress", plain), alone)
+            fitted = ensure_student(run, plan(run))[1]
+            found["a linear model of n-grams"] = [(fitted.quality, fitted.seconds)]
     metric = alone.inputs.task.metric
     with Table("trained on", f"validation {metric}", "s", title=f"{title}, seeds {','.join(map(str, seeds))}") as table:
         for name, runs in found.items():
