@@ -1,6 +1,7 @@
 """Summaries against the first sentences, graphs of sentences and the best that can be; time against length; deadlines.
 
     python benchmarks/summarisation.py APPLICATION DATA[,DATA...] [lengths=1000,3000,...] [rounds=5] [most=618]
+        [parts=quality,length,deadlines]
 
 APPLICATION is what `millis build app=summarisation` made, DATA folders of documents with summaries; the first is what
 it was built from, others it never saw. ROUGE is of rouge_score without stemming (`millis.metrics._rouge`), every
@@ -13,8 +14,10 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from time import process_time_ns
 from typing import Any
 
 import numpy as np
@@ -35,19 +38,26 @@ Method = Callable[[Document, Sequence[Sentence]], Chosen]
 
 
 def main() -> int:
-    options = {"lengths": "1000,3000,10000,30000,100000", "rounds": "5", "most": "100000"}
+    options = {
+        "lengths": "1000,3000,10000,30000,100000",
+        "rounds": "5",
+        "most": "100000",
+        "parts": "quality,length,deadlines",
+    }
     options |= dict(argument.split("=", 1) for argument in sys.argv[3:])
     runner: Any = millis.load(sys.argv[1])
     folders = [Path(folder) for folder in sys.argv[2].split(",")]
-    for folder in folders:
+    for folder in folders if "quality" in options["parts"] else ():
         quality(runner, folder, int(options["most"]))
     texts = [one.text for one in documents(folders[0], "test")]
     for text in texts[:WARM]:
         runner.predict(text)
     lengths = [int(words) for words in options["lengths"].split(",")]
     long = {words: of_length(texts, words) for words in lengths}
-    time_against_length(runner, long, int(options["rounds"]))
-    deadlines(runner, long, int(options["rounds"]))
+    if "length" in options["parts"]:
+        time_against_length(runner, long, int(options["rounds"]))
+    if "deadlines" in options["parts"]:
+        deadlines(runner, long, int(options["rounds"]))
     return 0
 
 
@@ -146,23 +156,29 @@ def of_length(texts: Sequence[str], words: int) -> str:
 
 
 def time_against_length(runner: Any, long: dict[int, str], rounds: int) -> None:
-    """Median milliseconds of each step, all lengths in turns; the last column is 1 where time is in proportion."""
-    taken: dict[int, list[Any]] = {words: [] for words in long}
+    """Milliseconds of processor time of each step, which other processes do not lengthen as they do the clock's.
+
+    The median of rounds in which all lengths take turns.
+    """
+    names = [name for name, _ in runner.stages]
+    taken: dict[int, list[list[float]]] = {words: [] for words in long}
+    found: dict[int, int] = {}
     for _ in range(rounds):
         for words, text in long.items():
-            taken[words].append(runner.predict(text, deadline_ms=1e9))
-    names = [name for name, _ in runner.stages if name != "read"]
-    with Table("words", "sentences", *(f"{name} ms" for name in names), "all ms", "ms a word, over that of the longest",
-               title="time against length, without a deadline") as table:  # fmt: skip
-        totals = {words: median(one.elapsed_ms for one in found) for words, found in taken.items()}
-        longest = max(long)
-        for words, found in taken.items():
-            steps = [median(one.stage_ms[name] for one in found) for name in names]
-            share = totals[words] / words / (totals[longest] / longest)
-            sentences_ = found[0].answer.read["sentences"]
-            table.row(
-                f"{words:,}", f"{sentences_:,}", *(f"{ms:.2f}" for ms in steps), f"{totals[words]:.1f}", f"{share:.2f}×"
-            )
+            given, stamps = text, [process_time_ns()]
+            for _, step in runner.stages:
+                given = step(given)
+                stamps.append(process_time_ns())
+            found[words] = given.read["sentences"]
+            taken[words].append([(after - before) / 1e6 for before, after in pairwise(stamps)])
+    steps = {words: [median(column) for column in zip(*rows, strict=True)] for words, rows in taken.items()}
+    longest = max(long)
+    columns = ("words", "sentences", *(f"{name} ms" for name in names[1:]), "all ms", "ms a word, over the longest's")
+    with Table(*columns, title="time against length, without a deadline") as table:
+        for words, row in steps.items():
+            share = sum(row) / words / (sum(steps[longest]) / longest)
+            cells = [f"{ms:.2f}" for ms in row[1:]]
+            table.row(f"{words:,}", f"{found[words]:,}", *cells, f"{sum(row):.1f}", f"{share:.2f}×")
 
 
 def deadlines(runner: Any, long: dict[int, str], rounds: int) -> None:
