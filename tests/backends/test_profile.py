@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import pytest
+from sides import answering, row
 
 from millis import backends
 from millis.backends import profile as profiles
@@ -9,6 +12,7 @@ from millis.errors import MillisError
 from millis.serving.runner import load
 from millis.storage.archived import Archived
 from millis.storage.manifest import open_manifest
+from millis.types import Features, Signature
 
 
 def test_medians_and_shares_by_hand():
@@ -54,6 +58,18 @@ def test_a_preempted_request_does_not_move_what_operators_take(write, backend, m
     monkeypatch.setattr(backends.module(backend.name), "waited_ns", iter(range(0, 10**15, 10**12)).__next__)
     found = profile(folder, open_manifest(folder), 1, [runner.feed(runner.tokenize("a b"))], most=99)
     assert found and all(one.microseconds >= 0 for one in found)
+
+
+def test_both_graphs_of_an_encoder_decoder_are_told(tmp_path):
+    model = answering("bart")
+    OnnxRuntime().write(model, tmp_path, Signature(("input_ids", "attention_mask"), model.spec.outputs), None)
+    manifest = SimpleNamespace(spec=model.spec, backend="onnxruntime", options={})
+    requests = [Features(*(tensor.numpy() for tensor in row(source=5, written=0)))]
+    found = profile(tmp_path, manifest, 1, requests, most=999)
+    reading = [one for one in found if one.name.startswith("encoder/")]
+    assert sum("Attention" in one.kind for one in reading) == 3  # blocks of the encoder
+    assert sum("Attention" in one.kind for one in found) == 3 + 2 * 2
+    assert sum(one.share for one in found) == pytest.approx(1)
 
 
 def test_a_runtime_that_does_not_tell_is_refused(tmp_path, manifest):

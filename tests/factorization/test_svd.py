@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+from sides import spec_of
 from signatures import TEXTS
 from specs import static, transformer
 
@@ -213,6 +214,12 @@ def test_a_student_without_such_matrices(tokenizer):
         Svd(ALL, Ratio(0.5)).spec(spec, tokenizer, [])
     with pytest.raises(MillisError, match=message):
         apply(Svd(ALL, Ratio(0.5)), models.build(spec), tokenizer)
+
+
+def test_an_encoder_decoder_is_told_what_makes_it_smaller(tokenizer):
+    message = r"got a 'bart' encoder-decoder. Choose factorization=none, and make it smaller by the sizes of student="
+    with pytest.raises(MillisError, match=message):
+        Svd(ALL, Ratio(0.5)).spec(spec_of("bart"), tokenizer, [])
 
 
 def test_names():

@@ -102,3 +102,8 @@ def test_an_architecture_that_nobody_described_is_refused():
     assert str(error.value).startswith(
         "millis does not know the parts of a 't6' encoder-decoder: expected one of t5, bart, marian. Choose"
     )
+
+
+def test_what_attention_takes_of_sides_with_heads_of_other_sizes():
+    spec = spec_of("bart", encoder_attention_heads=2)
+    assert spec.attention_width == 3 * 2 * 12 + 2 * (4 + 4) * 6

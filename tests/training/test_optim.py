@@ -2,10 +2,12 @@
 
 import pytest
 from causal import writer
+from sides import KINDS, answering
 from torch import nn
 from torch.nn.utils import parametrize
 
 from millis.errors import MillisError
+from millis.models import stacks
 from millis.training.optim import AdamW, Decay
 
 
@@ -231,3 +233,21 @@ def test_llama_names_have_layers_norms_and_tables():
     assert found["encoder.layers.0.input_layernorm.weight"] == (0.5, False)
     assert found["encoder.norm.weight"][1] is False
     assert sum(len(group["params"]) for group in groups) == len(names)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stacks_of_an_encoder_decoder_are_counted_each_by_itself(kind):
+    """Three blocks read and two write; what both read stands below the deepest."""
+    model = answering(kind)
+    found = settings_of(AdamW(lr=1.0, head_lr=2.0, layer_decay=0.5, weight_decay=0.1), model)
+    parts = stacks.find(model.spec.kind).find(model.encoder)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    for stack, rates in zip(parts, ([0.25, 0.5, 1.0], [0.5, 1.0]), strict=True):
+        for block, rate in zip(stack.blocks, rates, strict=True):
+            assert {found[names[id(weight)]][0] for weight in block.parameters()} == {rate}
+    tables = {name for name in names.values() if "shared" in name or "embed_positions" in name}
+    assert {found[name] for name in tables & found.keys()} == {(0.125, 0.1)}
+    settings_of(AdamW(lr=1.0, head_lr=1.0, freeze_embeddings=True), model)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert tables == {name for name in frozen if "norm" not in name}  # norms of tables are frozen with them, as BERT's
+    assert "encoder.shared.weight" in tables

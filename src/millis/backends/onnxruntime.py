@@ -190,42 +190,53 @@ def load(folder: Path, manifest: "Manifest", threads: int) -> Session:
     Raises:
         MillisError: onnxruntime is not installed, or the graph is damaged.
     """
+    return _opened(folder, manifest, threads)[0]
+
+
+def _opened(
+    folder: Path, manifest: "Manifest", threads: int, traces: Path | None = None
+) -> tuple[OnnxSession | OnnxEncoderDecoder, dict[str, Any]]:
+    """What answers with the artifact's graphs, and what is put before the names of each one's nodes → its session.
+
+    Args:
+        traces: Folder for what they write once their profiling ends; None does not profile.
+    """
     options = backends.options(OnnxRuntime, manifest).options
-    return _session(folder, manifest, threads, options, *open_inference(folder / FILE_NAME, threads, options))
 
+    def graph(name: str) -> tuple[Any, list[Any]]:
+        return open_inference(folder / name, threads, options, None if traces is None else traces / name)
 
-def _session(
-    folder: Path, manifest: "Manifest", threads: int, options: Options, opened: Any, weights: Any
-) -> OnnxSession | OnnxEncoderDecoder:
-    """What answers with the artifact's graph, and with the graph of an encoder where there is one."""
+    opened, weights = graph(FILE_NAME)
     if isinstance(manifest.spec, EncoderDecoderSpec):
-        encoder, others = open_inference(folder / ENCODER, threads, options)
-        return OnnxEncoderDecoder(encoder, opened, [weights, others])
+        encoder, others = graph(ENCODER)
+        return OnnxEncoderDecoder(encoder, opened, [weights, others]), {"encoder/": encoder, "": opened}
     kind = OnnxDecoder if writes(manifest.spec.outputs) else OnnxSession
-    return kind(opened, weights)
+    return kind(opened, weights), {"": opened}
 
 
 def operators(folder: Path, manifest: "Manifest", threads: int, requests: Sequence[Features]) -> list[Operator]:
-    """What each node of the optimised graph takes, read from ONNX Runtime's own trace."""
+    """What each node of the optimised graph takes, read from ONNX Runtime's own trace; of an encoder-decoder, what each
+    node of both takes, `encoder/` before the names of one."""
     with scratch_folder() as scratch:
-        options = backends.options(OnnxRuntime, manifest).options
-        opened, weights = open_inference(folder / FILE_NAME, threads, options, scratch / "trace")
-        session, waited = _session(folder, manifest, threads, options, opened, weights), []
+        session, graphs = _opened(folder, manifest, threads, scratch)
+        waited = []
         for features in [*requests[:WARM], *requests]:
             before = waited_ns()
             session(features)
             waited.append((waited_ns() - before) / 1e3)
-        events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))
+        runs = [_by_run(prefix, Path(graph.end_profiling())) for prefix, graph in graphs.items()]
+    each = [[time for run in one for time in run] for one in zip(*runs, strict=True)]
     warm = min(WARM, len(requests))
-    return summarised(_by_run(events)[warm:], waited[warm:])
+    return summarised(each[warm:], waited[warm:])
 
 
-def _by_run(events: Sequence[dict[str, Any]]) -> list[list[Time]]:
+def _by_run(prefix: str, trace: Path) -> list[list[Time]]:
     """What each node took, run by run, of ONNX Runtime's trace; a node belongs to the latest run that began before."""
+    events = json.loads(trace.read_text(encoding="utf-8"))
     begins = sorted(event["ts"] for event in events if event["name"] == "model_run")
     runs: list[list[Time]] = [[] for _ in begins]
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name, kind = event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]
-            runs[bisect_right(begins, event["ts"]) - 1].append((name, kind, float(event["dur"])))
+            runs[bisect_right(begins, event["ts"]) - 1].append((prefix + name, kind, float(event["dur"])))
     return runs

@@ -20,6 +20,7 @@ from millis import models
 from millis.errors import MillisError
 from millis.factorization.contract import Batches, Speedup
 from millis.factorization.rank import Latency, RankRule, Ratio
+from millis.models.encoder_decoder_spec import SMALLER, EncoderDecoderSpec
 from millis.models.low_rank import break_even
 from millis.models.matrices import Matrix, find
 from millis.models.spec import Spec
@@ -165,6 +166,11 @@ def _factorized(model: Any, found: dict[str, Matrix], parts: dict[str, Decomposi
 
 
 def _transformer(spec: Spec) -> TransformerSpec:
+    if isinstance(spec, EncoderDecoderSpec):
+        raise MillisError(
+            f"factorization holds the matrices of student=transformer at low rank; got a {spec.kind!r} "
+            f"encoder-decoder. Choose factorization=none, and {SMALLER}"
+        )
     if not isinstance(spec, TransformerSpec):
         raise MillisError(
             f"factorization holds the matrices of student=transformer at low rank; got a {spec.family!r} student. "

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from millis.models.spec import Ids, Shape, Spec
 from millis.schema import Count
 
+SMALLER = "make it smaller by the sizes of student=encoder_decoder (layers, decoder_layers, heads, ffn_size)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderSpec(Spec):
@@ -52,5 +54,5 @@ class EncoderDecoderSpec(Spec):
 
     @property
     def attention_width(self) -> int:
-        heads = sum(self.encoder.heads) + sum(self.decoder.heads) + sum(self.cross)
-        return heads * self.encoder.head_size
+        writing = sum(self.decoder.heads) + sum(self.cross)
+        return sum(self.encoder.heads) * self.encoder.head_size + writing * self.decoder.head_size

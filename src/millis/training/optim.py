@@ -5,7 +5,7 @@ lower layers hold what is general and move less.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from millis.errors import MillisError
 from millis.models import heads
 
-LAYER = re.compile(r"\b(?:layers?|h)\.(\d+)\.")  # `h` is GPT-2's
+LAYER = re.compile(r"\b(?:block|layers?|h)\.(\d+)\.")  # `block` is T5's, whose sublayers are `layer`; `h` is GPT-2's
 NO_DECAY = re.compile(r"bias$|norm|\bln_", re.IGNORECASE)
-EMBEDDING = re.compile(r"embedding|embed_tokens|\bw[tp]e\b")
+EMBEDDING = re.compile(r"embedding|embed_(?:tokens|positions)|\bshared\.|\bw[tp]e\b")  # `shared` is T5's and BART's
 PARAMETRIZATION = re.compile(r"parametrizations\.(\w+)\.original\d*$")
 
 
@@ -54,7 +54,8 @@ class AdamW:
     Args:
         lr: Peak rate of the topmost layer.
         head_lr: Peak rate of the classification heads, which start untrained and so may move faster.
-        layer_decay: Rate of layer l of L is lr · layer_decay^(L - 1 - l), embeddings one below; 1 is plain AdamW.
+        layer_decay: Rate of layer l of L is lr · layer_decay^(L - 1 - l), embeddings one below; 1 is plain AdamW. The
+            layers of an encoder and of a decoder are counted each by themselves.
         weight_decay: Not applied to biases and norms.
         warmup: Fraction of all steps spent warming up.
         pair_share: Share of `lr` that is taken where texts are pairs. To compare two texts an encoder has to attend
@@ -108,24 +109,36 @@ class AdamW:
         classifying = tuple(f"{name}." for name in heads.classifying(model))
         named = [(*one, one[0].startswith(classifying)) for one in _named(model)]
         named += [] if beside is None else [(*one, True) for one in _named(beside)]
-        depth = 1 + max((int(match[1]) for name, *_ in named if (match := LAYER.search(name))), default=-1)
+        depths = _depths(name for name, *_ in named)
         own = {**_own_rates(model), **({} if beside is None else _own_rates(beside))}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter, starts_fresh in named:
             if EMBEDDING.search(name) and self.freeze_embeddings:
                 parameter.requires_grad_(False)
                 continue
-            rate = self.head_lr if starts_fresh else self._rate(name, depth)
+            rate = self.head_lr if starts_fresh else self._rate(name, depths)
             decay = 0.0 if NO_DECAY.search(name) else self.weight_decay
             if id(parameter) in own:
                 rate, decay = own[id(parameter)], 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()]
 
-    def _rate(self, name: str, depth: int) -> float:
-        match = LAYER.search(name)
-        below_top = depth - 1 - int(match[1]) if match else depth if EMBEDDING.search(name) else 0
+    def _rate(self, name: str, depths: Mapping[str, int]) -> float:
+        if match := LAYER.search(name):
+            below_top = depths[name[: match.start()]] - 1 - int(match[1])
+        else:
+            below_top = max(depths.values(), default=0) if EMBEDDING.search(name) else 0
         return self.lr * self.layer_decay**below_top
+
+
+def _depths(names: Iterable[str]) -> dict[str, int]:
+    """What stands before the number of a layer in parameters' names → how many layers there are."""
+    found: dict[str, int] = {}
+    for name in names:
+        if match := LAYER.search(name):
+            stack = name[: match.start()]
+            found[stack] = max(found.get(stack, 0), 1 + int(match[1]))
+    return found
 
 
 def _named(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from causal import writer
+from sides import spec_of
 from specs import static
 from torch import nn
 
@@ -164,6 +165,17 @@ def test_a_student_that_is_no_transformer_is_told_so(bag, part, unit):
     assert str(caught.value) == (
         f"pruning {unit} needs a transformer; a student of family 'static' has none. Choose a pruning of single "
         "weights or blocks, such as pruning=magnitude, or student=transformer"
+    )
+
+
+def test_an_encoder_decoder_is_told_what_makes_it_smaller(bag):
+    model = bag()
+    model.spec = spec_of("bart")
+    with pytest.raises(MillisError) as caught:
+        Head().groups(model, None)
+    assert str(caught.value) == (
+        "pruning heads needs a transformer of one stack, and a 'bart' student has two. Choose pruning=none, and make "
+        "it smaller by the sizes of student=encoder_decoder (layers, decoder_layers, heads, ffn_size)"
     )
 
 

@@ -46,7 +46,7 @@ class _Side(Parts):
     """
 
     def __init__(self, model: EncoderDecoder, side: int) -> None:
-        super().__init__(model, model.spec.decoder.head_size, halves=1)
+        super().__init__(model, (model.spec.encoder, model.spec.decoder)[side].head_size, halves=1)
         found = stacks.find(model.spec.kind).find(model.encoder)
         self.stack: Stack = found[side]
         self.writing: Stack = found[1]
@@ -152,15 +152,15 @@ class _Reading(_Side):
             states = self.around(layer.attention_norm, states, partial(self._looked, layer, bias))
             states = self.around(layer.ffn_norm, states, partial(self.fed, layer))
         states = states if stack.last is None else self.norm(stack.last, states)
-        outputs = []
+        outputs, size = [], self.model.spec.decoder.head_size
         for index, layer in enumerate(self.writing.layers):
             assert layer.cross is not None, "a decoder's layers look at the encoder"
             for part, linear in (("key", layer.cross.key), ("value", layer.cross.value)):
-                heads = linear.out_features // self.size
-                apart = nodes.reshape(self.linear(linear, states), 0, 0, heads, self.size)
+                heads = linear.out_features // size
+                apart = nodes.reshape(self.linear(linear, states), 0, 0, heads, size)
                 name = f"{CROSS}_{index}_{part}"
                 nodes.add_several("Transpose", [apart], [name], perm=[0, 2, 1, 3])
-                outputs.append(value(name, TensorProto.FLOAT, [1, heads, "read", self.size]))
+                outputs.append(value(name, TensorProto.FLOAT, [1, heads, "read", size]))
         return nodes.model([value(IDS, TensorProto.INT64, [1, "read"])], outputs, {})
 
     def _looked(self, layer: Layer, bias: str, read: str) -> str:

@@ -8,6 +8,7 @@ from torch import nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.encoder_decoder_spec import SMALLER, EncoderDecoderSpec
 from millis.models.low_rank import LowRankLinear
 from millis.models.parts import Anatomy, Layer
 from millis.models.transformer_spec import TransformerSpec
@@ -45,6 +46,11 @@ def known(model: Any, unit: str) -> Anatomy:
             norms without biases and heads that share keys, whose masks are not written.
     """
     spec = model.spec
+    if isinstance(spec, EncoderDecoderSpec):
+        raise MillisError(
+            f"pruning {unit} needs a transformer of one stack, and a {spec.kind!r} student has two. Choose "
+            f"pruning=none, and {SMALLER}"
+        )
     if not isinstance(spec, TransformerSpec):
         raise MillisError(
             f"pruning {unit} needs a transformer; a student of family {spec.family!r} has none. Choose a "
