@@ -1,6 +1,7 @@
 """Elastic weights in a folder of their own: what lies in it, and that a run made of it is that which they came from."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -11,11 +12,14 @@ from millis.benchmark.latency import Options
 from millis.cli.recipes import bundled_run
 from millis.data.local import Local
 from millis.errors import MillisError
-from millis.pipeline import elastic
+from millis.generation.draft.lookup import Lookup
+from millis.generation.greedy import Greedy
+from millis.pipeline import bundle, elastic
 from millis.pipeline.bundle import FILE_NAME, WEIGHTS, bundled, opened
 from millis.pipeline.elastic import elastic_key, ensure_elastic
 from millis.pipeline.place import Place
 from millis.pipeline.student import plan
+from millis.pipeline.taught_answers import blend_path
 
 SIZES = ["student=elastic", "student.elastic.layers=[1,2]", "student.elastic.samples=8"]
 NOTHING = {"backend": Native(), "quantization": None, "benchmark": Options(), "budget": {}}
@@ -66,6 +70,56 @@ def test_elsewhere_nothing_is_trained_and_everything_has_the_key_that_it_had(fol
     mine, theirs = ensure_elastic(run).state_dict(), ensure_elastic(original).state_dict()
     assert all(bool((mine[name] == theirs[name]).all()) for name in theirs)
     assert run.teacher.folder == there / "weights" / "teacher"
+
+
+def test_of_weights_without_a_blend_none_is_kept_and_none_is_put_elsewhere(
+    folder, asked, changed, tmp_path, monkeypatch
+):
+    """Else whatever is trained under this teacher there would go without it."""
+    run, found = asked(*SIZES, "blend=false"), opened(folder)
+    assert blend_path(run.teacher).is_file() and found.blend is not None and found.blend.weight > 0
+    with monkeypatch.context() as trained:  # in place of such weights
+        trained.setattr(bundle, "elastic_path", lambda _: folder / WEIGHTS)
+        trained.setattr(bundle, "elastic_training", lambda _: found.trained)
+        bare = bundled(replace(run, place=replace(run.place, outputs=tmp_path / "outputs")))
+    assert opened(bare).blend is None
+    copy = changed(recipe=opened(bare).recipe, blend={"weight": 0.0}, key=elastic_key(run))
+    made = bundled_run(copy, Place.under(tmp_path / "another machine"), **NOTHING)
+    assert not blend_path(made.teacher).is_file()
+
+
+def test_what_writes_keeps_no_draft_of_the_first_machine(asked):
+    recipe = replace(asked(*SIZES).recipe, generation=Greedy(max_tokens=7, draft=Lookup()))
+    assert bundle._of_the_weights(recipe).generation == Greedy(max_tokens=7)
+
+
+def test_a_copy_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+    """Where the file system knows no second names."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"weights")
+
+    def refused(*_):
+        raise OSError("no links")
+
+    def broken(_, target):
+        target.write_bytes(b"wei")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "link", refused)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "copyfile", broken)
+        with pytest.raises(MillisError, match="no space left"):
+            bundle._linked(source, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    bundle._linked(source, str(target))
+    assert target.read_bytes() == b"weights"
+
+
+def test_a_teacher_that_was_damaged_on_the_way(changed):
+    copy = changed()
+    (copy / "teacher" / "tokenizer.json").write_text("{}")
+    with pytest.raises(MillisError, match=r"^the teacher of the elastic weights is damaged \(.*\): copy .*copy again$"):
+        opened(copy)
 
 
 def test_what_is_no_folder_of_elastic_weights(folder, tmp_path):

@@ -26,10 +26,11 @@ from millis.pipeline.models_on_disk import spec_of
 from millis.pipeline.place import Place, slug
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.run import Run
-from millis.pipeline.taught_answers import blend_of, blend_path
+from millis.pipeline.taught_answers import blend_of, blend_path, is_blended
 from millis.pipeline.teacher import Teacher
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.store import atomic_folder, file_sha256, locked, write_json
+from millis.storage.manifest import open_manifest
+from millis.store import atomic_file, atomic_folder, file_sha256, locked, write_json
 from millis.training.fit import Fitted
 
 FILE_NAME, WEIGHTS, TEACHER = "elastic.json", "weights.safetensors", "teacher"
@@ -47,7 +48,7 @@ class Bundle:
         data: Fingerprint of the data.
         fine_tuning, recipe: How teacher and weights were made, as they describe themselves.
         fine_tuned, trained: How the trainings went.
-        blend: Of teacher and linear model, where it was looked for.
+        blend: Of teacher and linear model, where it was looked for; None says nothing of it.
         note: Of the teacher.
     """
 
@@ -84,7 +85,8 @@ def bundled(run: Run) -> Path:
     with locked(folder, "this folder of elastic weights, which another process makes"):
         if not (folder / FILE_NAME).is_file():
             recipe = _of_the_weights(run.recipe)
-            blend = blend_of(recipe, teacher) if blend_path(teacher).is_file() else None
+            looked_for = is_blended(recipe, teacher) and blend_path(teacher).is_file()
+            blend = blend_of(recipe, teacher) if looked_for else None
             found = Bundle(
                 elastic_key(run), file_sha256(weights), teacher.fingerprint, teacher.inputs.data_fingerprint,
                 run.tuning.described, recipe.described, teacher.fitted, elastic_training(run),
@@ -103,7 +105,6 @@ def _of_the_weights(recipe: Recipe) -> Recipe:
         student=replace(recipe.student, tune_epochs=0),
         backend=recipe.backend,
         augmentation=recipe.augmentation,
-        generation=recipe.generation,
     )
     return replace(learned, ensemble=recipe.ensemble, blend=recipe.blend)
 
@@ -133,6 +134,10 @@ def opened(folder: Path) -> Bundle:
         raise MillisError(
             f"{folder / WEIGHTS} is missing, or other weights than {FILE_NAME} says: make the folder again"
         )
+    try:
+        open_manifest(folder / TEACHER)
+    except MillisError as error:
+        raise MillisError(f"the teacher of the elastic weights is damaged ({error}): copy {folder} again") from error
     return found
 
 
@@ -159,7 +164,7 @@ def unbundled(folder: Path, found: Bundle, tuning: FineTuning, recipe: Recipe, p
             f"{folder / WEIGHTS} holds another architecture ({held.to_json()}) than {FILE_NAME} describes "
             f"({expected.to_json()}): give the weights that were made with it"
         )
-    if (blend := found.blend) is not None:
+    if (blend := found.blend) is not None and is_blended(recipe, teacher):
         _given(blend_path(teacher), lambda path: write_json(path, asdict(blend)))
     if (key := elastic_key(run)) != found.key:
         raise MillisError(
@@ -198,4 +203,5 @@ def _linked(source: Any, target: Any) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copy2(source, target)
+        with atomic_file(Path(target)) as temporary:
+            shutil.copyfile(source, temporary)

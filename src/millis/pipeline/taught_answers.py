@@ -32,7 +32,7 @@ def blend_of(recipe: Recipe, teacher: Teacher) -> Blend:
 
     A linear model of n-grams answers a text as a whole, so only a teacher that does so too is averaged with it.
     """
-    if not recipe.blend or recipe.ensemble or not is_one_text(teacher.inputs.task.outputs):
+    if not is_blended(recipe, teacher):
         return Blend()
     path = blend_path(teacher)
     with locked(path, "the blend of teacher and linear model, which another process finds"):
@@ -40,6 +40,11 @@ def blend_of(recipe: Recipe, teacher: Teacher) -> Blend:
             write_json(path, asdict(_found(teacher)))
     with cached(path):
         return Blend(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def is_blended(recipe: Recipe, teacher: Teacher) -> bool:
+    """Whether a blend is looked for."""
+    return recipe.blend and not recipe.ensemble and is_one_text(teacher.inputs.task.outputs)
 
 
 def blend_path(teacher: Teacher) -> Path:
