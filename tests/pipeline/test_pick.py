@@ -51,8 +51,8 @@ def found(folder):
 
 
 class Machine:
-    """Latencies by the sum 0.1 + L · (0.1 + neurons / 1000) ms, `slower` than what the table was measured with; the
-    quality of a student is its number of layers and a thousandth of its neurons."""
+    """Latencies by the sum 0.1 + L · (0.1 + neurons / 1000) ms, `slower` than what the table was measured with; 1000
+    bytes a layer and 10 a neuron; the quality of a student is ten times its layers and a thousandth of its neurons."""
 
     def __init__(self, slower=1.0, noise=0.0):
         self.slower, self.noise, self.made = slower, noise, []
@@ -63,6 +63,12 @@ class Machine:
     def quality(self, setting):
         return 10 * setting.layers + setting.ffn / 1000
 
+    def size(self, setting):
+        return 1000 * setting.layers + 10 * setting.ffn
+
+    def bytes(self, run, axes):
+        return SettingTable.from_probes(axes, {one: [self.size(one)] for one in probes(axes)})
+
     def table(self, run, axes, quantiles):
         return SettingTable.from_probes(axes, {one: [self.ms(one)] for one in probes(axes)}, quantiles)
 
@@ -71,20 +77,29 @@ class Machine:
         self.made.append(setting)
         ms = self.slower * self.ms(setting)
         samples, limit = [[ms] * 4] * 12, run.budget["latency_p50_ms"]
+        metrics = {"latency_p50_ms": ms, "latency_p99_ms": ms, "speedup": 1 / ms, "size_bytes": self.size(setting)}
         over = {"latency_p50_ms": ms / limit - 1}
-        metrics = {"latency_p50_ms": ms, "latency_p99_ms": ms, "speedup": 1 / ms, "size_bytes": 9.0}
+        if "size_bytes" in run.budget:
+            over["size_bytes"] = metrics["size_bytes"] / run.budget["size_bytes"] - 1
         served = [0, 1, 2, 3] * 3
-        if over["latency_p50_ms"] > 0:
+        if max(over.values()) > 0:
             measured = Measurement(metrics, {}, samples, samples, {}, [], {}, served)
-            return Skipped(run.recipe.student.describe(plan(run).spec), measured, over, 0.0)
+            return Skipped(run.recipe.student.describe(plan(run).spec), measured, over, float(ms <= limit))
         quality = self.quality(setting) - self.noise * (setting.layers == 2)
-        record = Record(
-            id=str(setting), name=str(setting), kind="student",
+        record = self.record(str(setting), "student", metrics, quality, samples, served)
+        return Compressed(record, 0.0, over, 1.0)
+
+    def record(self, name, kind, metrics, quality, samples, served):
+        return Record(
+            id=name, name=name, kind=kind,
             metrics={**metrics, "accuracy": quality, "validation_accuracy": quality}, intervals={}, quality="accuracy",
             config={}, seed=0, artifact="a", predictions=[0, 1], references=[0, 0], latency_ms=samples,
             reference_latency_ms=samples, stages_ms={}, parity={}, environment={"measuring": []}, processes=served,
         )  # fmt: skip
-        return Compressed(record, 0.0, over, 1.0)
+
+    def teacher(self, run):
+        metrics = {"latency_p50_ms": 9.0, "latency_p99_ms": 9.0, "speedup": 1.0, "size_bytes": 9e9}
+        return self.record("teacher", "teacher", metrics, 25.0, [[9.0] * 4] * 12, [0, 1, 2, 3] * 3)
 
 
 @pytest.fixture
@@ -94,6 +109,8 @@ def machine(monkeypatch):
     def make(**how):
         made = Machine(**how)
         monkeypatch.setattr(picking, "ensure_table", made.table)
+        monkeypatch.setattr(picking, "ensure_bytes", made.bytes)
+        monkeypatch.setattr(picking, "teacher_record", made.teacher)
         monkeypatch.setattr(picking, "compress", made.compress)
         monkeypatch.setattr(picking, "_judged", lambda run, settings: {one: made.quality(one) for one in settings})
         return made
@@ -129,6 +146,35 @@ def test_a_table_that_was_too_quick_is_corrected(found, machine):
     assert picked.record.name == str(Setting(2, 32, 2, 16))
 
 
+def test_a_table_that_was_too_slow_is_corrected(found, machine):
+    made = machine(slower=0.7)
+    picked = pick(found(latency_p50_ms=0.35), finalists=1)
+    assert made.made == [Setting(2, 32, 2, 24), Setting(2, 32, 2, 64)]  # foretold 0.348 and, of what took 0.3, 0.428
+    assert picked.record.name == str(Setting(2, 32, 2, 64)) and picked.choice.kept
+
+
+def test_where_nothing_is_foretold_within_the_limit_the_fastest_tells_what_the_table_is_worth(found, machine):
+    made = machine(slower=0.7)  # 1 layer: 0.216 is foretold of the fastest, and the largest takes 0.185
+    assert pick(found(latency_p50_ms=0.2)).record.name == str(Setting(1, 32, 2, 64))
+    assert made.made == [Setting(1, 32, 2, 16), Setting(1, 32, 2, 64)]
+
+
+def test_what_is_too_large_is_not_looked_at(found, machine):
+    made = machine()
+    picked = pick(found(latency_p50_ms=0.4, size_bytes=2400))
+    assert made.made == [Setting(2, 32, 2, 40), Setting(1, 32, 2, 64)]
+    assert picked.record.name == str(Setting(2, 32, 2, 40)) and picked.choice.kept
+
+
+@pytest.mark.parametrize(("drop", "kept"), [(5.0, True), (1.0, False)])
+def test_a_drop_of_quality_that_is_allowed(found, machine, drop, kept):
+    """The teacher has 25, the best within the time 20: the fastest would be no nearer."""
+    made = machine()
+    picked = pick(found(latency_p50_ms=0.4, quality_drop=drop))
+    assert picked.record.name == str(Setting(2, 32, 2, 48)) and picked.choice.kept is kept
+    assert made.made == [Setting(2, 32, 2, 48), Setting(1, 32, 2, 64)]
+
+
 def test_sizes_that_are_asked_for(found, machine):
     made = machine()
     pick(found(latency_p50_ms=0.4), {"layers": 2, "ffn_size": 40, "heads": None})
@@ -159,6 +205,13 @@ def test_sizes_that_were_not_trained(found):
         pick(found(latency_p50_ms=1.0), {"layers": 3})
 
 
+def test_a_size_that_there_is_not(found):
+    with pytest.raises(
+        MillisError, match=r"^a student has no size 'layer' \(did you mean 'layers'\?\): expected layers, hi"
+    ):
+        pick(found(latency_p50_ms=1.0), {"layer": 2})
+
+
 def test_no_limit_of_latency(found):
     with pytest.raises(
         MillisError, match=r"^millis pick looks for the best student within a time, and the budget has n"
@@ -182,6 +235,9 @@ def test_measured_and_exported(found):
     )
     [member] = picked.members
     assert 0 < member.predicted_ms["latency_p50_ms"] < 1000
+    run, _ = picking.with_runtime(run)
+    foretold = picking.ensure_bytes(run, run.recipe.elastic.axes(run.teacher.manifest.spec))
+    assert foretold.latency_ms(member.setting) == pytest.approx(picked.record.metrics["size_bytes"], rel=0.01)
     assert abs(member.quality - picked.record.metrics["validation_accuracy"]) <= 20  # of 15 texts, rounding may flip 3
 
 

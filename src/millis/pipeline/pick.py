@@ -4,26 +4,27 @@
 2. Of those that the table lets keep the budget, those that are no part of a larger one that does are judged on the
    validation split as they are cut out, in fp32.
 3. The best few are made as any student is: rounded, timed, exported, judged on the path that they are deployed on.
-4. The budget picks among them (`millis.budget.pick`). Where none keeps it, the table is corrected by what was measured,
-   and the next are tried.
+4. The table is corrected by what was measured, up or down, and the next are tried: where none kept the budget, those
+   that lie within it now; where one did, those that are better as they are cut out.
+5. The budget picks among all that were made (`millis.budget.pick`).
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from itertools import product
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 from typing import Any, cast
 
 from millis import models
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.benchmark.where import open_bench
-from millis.budget import Choice, describe_budget, latency_limits, quantile
+from millis.budget import Choice, describe_budget, latency_limits, quantile, required
 from millis.budget import pick as picked_by
 from millis.elastic.latency import SettingTable, describe, probes
 from millis.elastic.setting import Axes, Setting
-from millis.errors import MillisError
+from millis.errors import MillisError, nearest
 from millis.models.sizes import Size
 from millis.models.transformer_spec import TransformerSpec
 from millis.pipeline import keys
@@ -73,6 +74,14 @@ class Member:
         """Of the artifact, where it keeps what is known before it is judged."""
         return None if self.outcome is None else self.outcome.record
 
+    def fits(self, surely: float) -> bool | None:
+        """Whether it keeps the limits that smaller ones keep sooner, those of latency with a probability of `surely`;
+        None where it was not made."""
+        if (made := self.outcome) is None:
+            return None
+        over = [excess for name, excess in made.excess.items() if name != "quality_drop"]
+        return made.probability >= surely and max(over, default=0.0) <= 0
+
 
 @dataclass(frozen=True)
 class Picked:
@@ -91,14 +100,20 @@ class Picked:
 
 @dataclass
 class _Search:
-    """What is known while it is looked for."""
+    """What is known while it is looked for; `bytes` tells of sizes, where they are limited."""
 
     run: Run
     axes: Axes
     table: SettingTable
+    bytes: SettingTable | None
     settings: list[Setting]
     limits: dict[str, float]
     members: dict[Setting, Member] = field(default_factory=dict)
+
+    def made(self, *, fit: bool) -> list[Member]:
+        """Those that were made and fit, or that were made and do not."""
+        surely = required(self.run.budget)
+        return [one for one in self.members.values() if one.fits(surely) is fit]
 
 
 def pick(run: Run, sizes: Mapping[str, Size] | None = None, finalists: int = FINALISTS) -> Picked:
@@ -110,8 +125,8 @@ def pick(run: Run, sizes: Mapping[str, Size] | None = None, finalists: int = FIN
         finalists: How many students are made at a time.
 
     Raises:
-        MillisError: no limit of latency, sizes that were not trained, a backend that cannot run them, or no member that
-            keeps the budget; it says which is the fastest.
+        MillisError: no limit of latency, sizes that there are not or that were not trained, a backend that cannot run
+            them, or no member that keeps the budget; it says which is the fastest.
     """
     limits = latency_limits(run.budget)
     if not limits:
@@ -126,29 +141,39 @@ def pick(run: Run, sizes: Mapping[str, Size] | None = None, finalists: int = FIN
     axes = elastic.axes(whole)
     settings = _settings(run, axes, {name: size for name, size in (sizes or {}).items() if size is not None})
     run, _ = with_runtime(_at(run, axes.largest))
-    search = _Search(run, axes, ensure_table(run, axes, [quantile(name) for name in limits]), settings, limits)
+    table = ensure_table(run, axes, [quantile(name) for name in limits])
+    sizes_known = "size_bytes" in _size_limit(run) and run.recipe.storage is None  # archives depend on weights
+    search = _Search(run, axes, table, ensure_bytes(run, axes) if sizes_known else None, settings, limits)
     for _ in range(TRIES):
-        if not (tried := _try(search, finalists)):
+        if not (tried := _try(search, finalists) or _fastest(search)):
             break
-        if (found := _kept(search)) is not None:
-            return found
         _correct(search, tried)
-    return _fastest(search)
+    _fastest(search)
+    return _concluded(search)
 
 
 def ensure_table(run: Run, axes: Axes, quantiles: Sequence[float]) -> SettingTable:
     """What settings cost on the recipe's backend where `run.benchmark` measures; some ten models are timed, once."""
-    path = run.teacher.inputs.cache / "latency_table" / f"{keys.setting_table(run, asdict(axes))}.json"
+    return _table(run, axes, "latency_ms", quantiles)
+
+
+def ensure_bytes(run: Run, axes: Axes) -> SettingTable:
+    """As `ensure_table`, with bytes of artifacts in place of milliseconds: a sum of the same parts."""
+    return _table(run, axes, "size_bytes", [])
+
+
+def _table(run: Run, axes: Axes, of: str, quantiles: Sequence[float]) -> SettingTable:
+    path = run.teacher.inputs.cache / "setting_table" / f"{keys.setting_table(run, asdict(axes))}.json"
     with locked(path, "a table of latencies, which another process measures"):
         if not path.is_file():
-            write_json(path, _timed(run, axes))
+            write_json(path, _measured(run, axes))
     with cached(path):
-        samples = json.loads(path.read_text())
-        return SettingTable.from_probes(axes, {one: samples[describe(one)] for one in probes(axes)}, quantiles)
+        known = json.loads(path.read_text())
+        return SettingTable.from_probes(axes, {one: known[describe(one)][of] for one in probes(axes)}, quantiles)
 
 
-def _timed(run: Run, axes: Axes) -> dict[str, list[float]]:
-    """Milliseconds of single requests of each probe."""
+def _measured(run: Run, axes: Axes) -> dict[str, dict[str, list[float]]]:
+    """Of each probe, milliseconds of single requests, and its size."""
     teacher = run.teacher
     asked = run.benchmark
     brief = replace(
@@ -164,15 +189,24 @@ def _timed(run: Run, axes: Axes) -> dict[str, list[float]]:
             write(untrained(run), models.build(spec), folders[name], Plan.probe(spec, teacher.tokenizer))
         with open_bench(teacher.folder, teacher.inputs.dataset.test.texts, brief) as bench:
             found = bench.measure(folders)
-    return {name: [ms for round_ms in one.latency_ms for ms in round_ms] for name, one in found.items()}
+    return {
+        name: {
+            "latency_ms": [ms for round_ms in one.latency_ms for ms in round_ms],
+            "size_bytes": [one.metrics["size_bytes"]],
+        }
+        for name, one in found.items()
+    }
 
 
 def _settings(run: Run, axes: Axes, asked: Mapping[str, Size]) -> list[Setting]:
     """Every setting that is trained, with as many neurons as lie between as well; of sizes that are asked for, these.
 
     Raises:
-        MillisError: one that was not trained.
+        MillisError: one that there is not, or that was not trained.
     """
+    for name in asked:
+        if name not in SIZES:
+            raise MillisError(f"a student has no size {name!r}{nearest(name, SIZES)}: expected {', '.join(SIZES)}")
     student = replace(run.recipe.student, **{**dict.fromkeys(SIZES), **asked})
     named = astuple(student.setting(run.teacher.manifest.spec))
     between = (axes.ffn[-1] * step // STEPS for step in range(STEPS))
@@ -206,18 +240,32 @@ def _part_of(small: Setting, large: Setting) -> bool:
 
 
 def _try(search: _Search, finalists: int) -> list[Member]:
-    """Make the best few that the table lets keep the budget and that were not made yet."""
-    made = {one for one, member in search.members.items() if member.outcome is not None}
+    """Make the best few that the tables let keep the budget, and that may be better than those that do."""
+    smaller = [one.setting for one in search.made(fit=True)]
+    larger = [one.setting for one in search.made(fit=False)]
     within = [
         one
         for one in search.settings
-        if one not in made and all(ms <= search.limits[name] for name, ms in _predicted(search, one).items())
+        if _foretold_within(search, one)
+        and not any(_part_of(one, fitting) for fitting in smaller)
+        and not any(_part_of(unfit, one) for unfit in larger)
     ]
     qualities = _judged(search.run, largest_within(within))
     for setting, quality in qualities.items():
         search.members[setting] = _member(search, setting, quality)
-    best = sorted(qualities, key=lambda one: qualities[one], reverse=True)[:finalists]
-    return [_made(search, one) for one in best]
+    least = -inf
+    if (found := _chosen(search)) is not None and found.choice.kept:
+        least = max(one.quality for one in search.made(fit=True))
+    better = [one for one in qualities if qualities[one] > least]
+    return [_made(search, one) for one in sorted(better, key=lambda one: qualities[one], reverse=True)[:finalists]]
+
+
+def _foretold_within(search: _Search, setting: Setting) -> bool:
+    """Whether the tables let a setting keep the limits of latency and of size."""
+    most = _size_limit(search.run).get("size_bytes", inf)
+    if search.bytes is not None and search.bytes.latency_ms(setting) > most:
+        return False
+    return all(ms <= search.limits[name] for name, ms in _predicted(search, setting).items())
 
 
 def _member(search: _Search, setting: Setting, quality: float) -> Member:
@@ -251,12 +299,6 @@ def _judged(run: Run, settings: Sequence[Setting]) -> dict[Setting, float]:
     return {one: known[describe(one)] for one in settings}
 
 
-def _kept(search: _Search) -> Picked | None:
-    """What the budget picks of those that were made, if that keeps it."""
-    found = _chosen(search)
-    return found if found is not None and found.choice.kept else None
-
-
 def _chosen(search: _Search) -> Picked | None:
     records = [one.record for one in search.members.values() if one.record is not None]
     if not records:
@@ -269,26 +311,33 @@ def _chosen(search: _Search) -> Picked | None:
 
 
 def _correct(search: _Search, tried: Sequence[Member]) -> None:
-    """Scale the table by how much longer students took than it foretold."""
+    """Scale the table by how much longer, or shorter, students took than it foretold."""
     factors = [
         one.metrics[name] / ms for one in tried for name, ms in one.predicted_ms.items() if isfinite(one.metrics[name])
     ]
-    search.table = search.table.scaled(max(1.0, median(factors)))
+    if factors:
+        search.table = search.table.scaled(median(factors))
 
 
-def _fastest(search: _Search) -> Picked:
-    """The fastest there is, made; it, or the nearest of those that were, where it does not keep the budget.
+def _fastest(search: _Search) -> list[Member]:
+    """The fastest there is, made now: nothing where another fits, or where it was made."""
+    setting = min(search.settings, key=search.table.latency_ms)
+    known = search.members.get(setting)
+    if search.made(fit=True) or (known is not None and known.outcome is not None):
+        return []
+    search.members[setting] = _member(search, setting, _judged(search.run, [setting])[setting])
+    return [_made(search, setting)]
+
+
+def _concluded(search: _Search) -> Picked:
+    """What the budget picks; the nearest of those that were made, where none keeps it.
 
     Raises:
-        MillisError: it is over a limit of what is known before it is judged.
+        MillisError: the fastest is over a limit of what is known before it is judged.
     """
-    setting = min(search.settings, key=search.table.latency_ms)
-    member = search.members.get(setting)
-    if member is None or member.outcome is None:
-        search.members[setting] = _member(search, setting, _judged(search.run, [setting])[setting])
-        member = _made(search, setting)
     if (found := _chosen(search)) is not None:
         return found
+    member = search.members[min(search.settings, key=search.table.latency_ms)]
     took = ", ".join(
         f"{label(name)} {show(name, member.metrics[name])} (limit {show_limit(name, limit)})"
         for name, limit in {**search.limits, **_size_limit(search.run)}.items()
