@@ -71,7 +71,8 @@ def test_a_finished_artifact_answers_and_is_measured_on_its_own_collection_alone
     student = made(place, capsys, *METHODS["static"])[-1]
     entry = INTENTS["refund"]
     assert millis(place, "predict", f"artifact={student.artifact}", "--", entry) == 0
-    assert re.search(rf"ms  {entry} \(-?\d\.\d\d\)", capsys.readouterr().out.replace("\n", " "))
+    every = "|".join([*INTENTS.values(), *OTHERS])  # a student of a few weights need not find the right one
+    assert re.search(rf"ms  ({every}) \(-?\d\.\d\d\)", capsys.readouterr().out.replace("\n", " "))
     asked = [f"artifacts=[{student.artifact}]", *BRIEF, "data=local", f"data.path={place / 'data'}"]
     assert millis(place, "benchmark", *asked, *task(place)) == 0
     capsys.readouterr()
