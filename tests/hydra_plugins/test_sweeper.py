@@ -503,9 +503,10 @@ class Notebook:
         self.pages.append(("possible", config.hydra.sweep.dir, config.student.layers))
         return space.with_entry("quantization", {"choice": ["1", "none"]})
 
-    def start(self, config: Any, recipes: Any) -> Agenda | None:
+    def start(self, config: Any, recipes: Any, begun: Any) -> Agenda | None:
         self.pages.append(("start", config.hydra.sweep.dir, config.student.layers))
         self.pages += [("recipe", params, trial.student.layers) for params, trial in recipes]
+        self.pages += [("begun", begun.trials, params, trial.student.layers) for params, trial in begun.recipes]
         return self.agenda
 
     def told(self, trial_number: int, n_trials: int, params: Any, metrics: Any, error: Any) -> None:
@@ -551,6 +552,11 @@ def test_a_listener_may_plan_what_is_done(
         ("recipe", recipe, recipe["student.layers"]) for recipe in recipes
     ]
     assert [trial.user_attrs.get("enqueued") for trial in trials] == [recipes[0], recipes[2], None]
+    monkeypatch.setattr(Notebook, "agenda", Agenda([], 4))
+    sweep()  # resumed
+    assert [page for page in Notebook.pages if page[0] in ("recipe", "begun")] == [
+        ("recipe", recipes[1], 4), ("begun", 3, recipes[0], 5), ("begun", 3, recipes[2], 3)
+    ]  # fmt: skip
 
 
 def test_recipes_come_first_once_and_only_if_the_command_line_admits_them(

@@ -93,6 +93,30 @@ def test_without_a_limit_everything_is_done(teacher):
     assert len(told(study(minimum=0, timeout_s=None, n_trials=2), teacher)[0]) == 2
 
 
+def test_what_was_begun_before_takes_no_time_of_a_study_that_is_resumed(teacher):
+    """Four of ten trials were begun: they count, and so do the first of those that are always run."""
+    agenda, words = planned(study(minimum=5, timeout_s=35), teacher, [alone(2), alone(1), alone(3)], begun=4)
+    assert [one["student.layers"] for one in agenda.recipes] == [2, 1] and agenda.n_trials == 6
+    assert words.splitlines()[:3] == [
+        "plan, after 4 trials: trainings of about 30 s",
+        "  transformer layers=2, about 20 s (always)",
+        "  transformer layers=1, about 10 s",
+    ]
+    more, _ = planned(study(minimum=4, timeout_s=35, n_trials=12), teacher, [], begun=10)
+    assert more == ([], 12)
+    none, _ = planned(study(minimum=4, timeout_s=35), teacher, [alone(2)], begun=11)
+    assert none == ([], 11)
+
+
+def test_elastic_weights_of_a_recipe_that_was_begun_before_lie_trained(teacher):
+    first, second = (
+        recipe(student=ElasticStudent(Elastic(EvenWork()), layers=layers), trainer=FIVE_EPOCHS) for layers in (1, 6)
+    )
+    asked = [({"a": 1}, first)]
+    assert planned(study(minimum=0, timeout_s=35), teacher, asked)[0].recipes == []
+    assert planned(study(minimum=0, timeout_s=35), teacher, asked, 1, [None, second])[0].recipes == [{"a": 1}]
+
+
 def test_elastic_weights_are_trained_once(teacher):
     """The largest has the teacher's six layers, the smallest one, and two of one to six are drawn in each step."""
     elastic = Elastic(EvenWork())

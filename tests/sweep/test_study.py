@@ -290,6 +290,20 @@ def test_recipes_are_enqueued_once(url: str) -> None:
     assert "temperature" in trials[1].params  # what a recipe leaves out is drawn
 
 
+def test_what_was_begun_is_known_with_what_is_to_be_tried_again(url: str) -> None:
+    recipes = [{"student": "transformer", "student.layers": layers} for layers in (3, 4)]
+    first = share(url)
+    assert first.begun(recipes) == ([], 0)
+    first.enqueue(recipes[:1])
+    run(first, 1)
+    first.ask(SPACE, 2)  # and its worker is gone
+    assert share(url).begun(recipes) == (recipes[:1], 2)
+    second = share(url)
+    second.ask(SPACE, 0)  # it is noticed
+    assert [trial.state.name for trial in second.study.trials] == ["COMPLETE", "FAIL", "WAITING"]
+    assert second.begun(recipes) == (recipes[:1], 2)
+
+
 @pytest.mark.parametrize("returned", [result(), None, ValueError("too late")])
 def test_a_worker_wrongly_taken_for_dead_goes_on(url: str, returned: Any, caplog: pytest.LogCaptureFixture) -> None:
     slow, other = share(url), share(url)

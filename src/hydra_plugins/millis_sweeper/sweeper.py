@@ -156,7 +156,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
         shared.check(space)
         recipes = [recipe for recipe in options.enqueue if space.admits(recipe)]
         with shared.working():
-            shared.enqueue(self._planned(listener, recipes, space))
+            shared.enqueue(self._planned(listener, recipes, space, shared) if listener else recipes)
             self._search(shared, space, listener)
         shared.require_a_result()
         if listener:
@@ -236,9 +236,14 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             done += [(trial, params, value) for (trial, params), value in zip(legal, returned, strict=True)]
         return done
 
-    def _planned(self, listener: Any, recipes: list[dict[str, Any]], space: Any) -> list[dict[str, Any]]:
+    def _planned(self, listener: Any, recipes: list[dict[str, Any]], space: Any, shared: Any) -> list[dict[str, Any]]:
         """The recipes that are tried first: the listener may leave some out, and lower `n_trials`."""
-        agenda = listener and listener.start(self.config, [(one, self._configured(one, space)) for one in recipes])
+        from millis.sweep.listener import Begun
+
+        before, trials = shared.begun(recipes)
+        configured = [(one, self._configured(one, space)) for one in recipes]
+        left, done = ([pair for pair in configured if (pair[0] in before) is begun] for begun in (False, True))
+        agenda = listener.start(self.config, left, Begun(done, trials))
         if not agenda:
             return recipes
         self.options.n_trials = agenda.n_trials

@@ -21,7 +21,7 @@ from millis.report.headline import headline
 from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
-from millis.sweep.listener import Agenda
+from millis.sweep.listener import Agenda, Begun
 from millis.sweep.space import Space
 from millis.sweep.study import finished
 from millis.units import show
@@ -57,7 +57,7 @@ class Listener:
         """Without what cannot answer as the task asks."""
         return capable(config, space, self.say)
 
-    def start(self, config: Any, recipes: Sequence[tuple[Mapping[str, Any], Any]]) -> Agenda:
+    def start(self, config: Any, recipes: Sequence[tuple[Mapping[str, Any], Any]], begun: Begun) -> Agenda:
         """Train the teacher where needed, measure it and the untouched baseline; plan what the time is enough for."""
         cfg = config.copy()
         with open_dict(cfg):
@@ -71,7 +71,8 @@ class Listener:
         for record in self.references:
             self.say(f"  {_line(record)}")
         made = [(params, _recipe_of(trial)) for params, trial in recipes]
-        agenda, words = planned(self.study, self.run.teacher, made)
+        before = [_recipe_of(trial) for _, trial in begun.recipes]
+        agenda, words = planned(self.study, self.run.teacher, made, begun.trials, before)
         self.say(words)
         return agenda
 

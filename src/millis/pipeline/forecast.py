@@ -33,7 +33,9 @@ Tried = tuple[Mapping[str, Any], Recipe | None]
 """What a trial sets, and the recipe that it makes; None where it makes none."""
 
 
-def planned(study: Study, teacher: Teacher, recipes: Sequence[Tried]) -> tuple[Agenda, str]:
+def planned(
+    study: Study, teacher: Teacher, recipes: Sequence[Tried], begun: int = 0, before: Sequence[Recipe | None] = ()
+) -> tuple[Agenda, str]:
     """What the study's time is enough for, and the same in words, a line each.
 
     The first `study.minimum` recipes are taken whatever they take, of the others those that still fit, in their order;
@@ -41,29 +43,33 @@ def planned(study: Study, teacher: Teacher, recipes: Sequence[Tried]) -> tuple[A
 
     Args:
         recipes: Those that come first.
+        begun: Trials of the study that were begun before, which count.
+        before: Recipes of such.
     """
-    trained: set[str] = set()
+    elastic = (one for one in before if one is not None and one.elastic is not None)
+    trained, most = {_elastic_key(one, teacher) for one in elastic}, max(0, study.n_trials - begun)
     taken: list[tuple[Mapping[str, Any], float]] = []
     left: list[tuple[Mapping[str, Any], float]] = []
     limit = float("inf") if study.timeout_s is None else study.timeout_s
-    for number, (params, recipe) in enumerate(recipes[: study.n_trials]):
+    for number, (params, recipe) in enumerate(recipes[:most], begun):
         seconds = _foretold(recipe, teacher, trained)
         fits = number < study.minimum or not seconds or sum(spent for _, spent in taken) + seconds <= limit
         (taken if fits else left).append((params, seconds))
         if fits and recipe is not None:
             trained |= _shared(recipe, teacher)
-    rest, spent = study.n_trials - len(taken), sum(seconds for _, seconds in taken)
+    rest, spent = most - len(taken), sum(seconds for _, seconds in taken)
     average = (spent + sum(seconds for _, seconds in left)) / max(1, len(taken) + len(left))
     drawn = rest if limit == float("inf") or not average else min(rest, max(0, int((limit - spent) / average)))
-    lines = [f"  {_words(params)}{_about(s)}{_always(n, study)}" for n, (params, s) in enumerate(taken)]
+    lines = [f"  {_words(params)}{_about(s)}{_always(n, study)}" for n, (params, s) in enumerate(taken, begun)]
     if left:
         lines.append(f"  left out of study.timeout_s={limit:g}: {', '.join(_words(p) + _about(s) for p, s in left)}")
     if drawn:
         within = "" if limit == float("inf") else f" within study.timeout_s={limit:g}"
         each = f"{_about(average)} each" if _about(average) else ""
         lines.append(f"  then {drawn} that are drawn{each}{within}")
-    agenda = Agenda([params for params, _ in taken], len(taken) + drawn)
-    return agenda, "\n".join([f"plan: trainings of{_about(spent).replace(',', '') or ' seconds'}", *lines])
+    agenda = Agenda([params for params, _ in taken], begun + len(taken) + drawn)
+    after = f", after {begun} trials" if begun else ""
+    return agenda, "\n".join([f"plan{after}: trainings of{_about(spent).replace(',', '') or ' seconds'}", *lines])
 
 
 def _foretold(recipe: Recipe | None, teacher: Teacher, trained: set[str]) -> float:

@@ -18,6 +18,18 @@ class Agenda(NamedTuple):
     n_trials: int
 
 
+class Begun(NamedTuple):
+    """What a study that is resumed has begun.
+
+    Args:
+        recipes: Of those to be tried first, each with the config of its trial; None where there cannot be one.
+        trials: In all, with those that are to be tried again; they are part of an agenda's `n_trials`.
+    """
+
+    recipes: Sequence[tuple[Mapping[str, Any], Any]]
+    trials: int
+
+
 class Listener(Protocol):
     """Who is told how a sweep goes: `listener: {_target_: ...}` of the sweeper. Reports and trackers implement it.
 
@@ -28,12 +40,12 @@ class Listener(Protocol):
         """What is searched of `space`: without what cannot be under the base config. Called before anything else."""
         ...
 
-    def start(self, config: Any, recipes: Sequence[tuple[Mapping[str, Any], Any]]) -> Agenda | None:
+    def start(self, config: Any, recipes: Sequence[tuple[Mapping[str, Any], Any]], begun: Begun) -> Agenda | None:
         """The study is open and no trial of this worker has begun: measure references. An exception ends the sweep.
 
         Args:
             config: The base config, a DictConfig with its `hydra` node.
-            recipes: Those to be tried first, each with the config of its trial; None where there cannot be one.
+            recipes: Those to be tried first that were not begun, like those of `begun`.
 
         Returns:
             What is done of it; None is all.

@@ -100,6 +100,16 @@ class SharedStudy:
         """Have `recipes` tried first; those this study was given, and did not set aside, are not given again."""
         self._recipes += map(dict, recipes)
 
+    def begun(self, recipes: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+        """Those of `recipes` that this study was given before, and how many trials `n_trials` is to leave room for:
+        those that count, and those that are to be tried again."""
+        with self._place.reachable():
+            trials = self.study.get_trials(deepcopy=False)
+        aside = _set_aside(self.study)
+        given = _given(trials, aside)
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
+        return [one for one in recipes if dict(one) in given], sum(_counts(one, aside) for one in trials) + waiting
+
     def ask(self, space: Space, n_trials: int, at_most: int = 1) -> list[tuple[Trial, dict[str, Any]]]:
         """Up to `at_most` new trials with their parameters; fewer, or none, once the study has `n_trials`."""
         asked = []
@@ -217,7 +227,7 @@ class SharedStudy:
 
         One at a time: what is tried again comes before it, as it would have without the interruption.
         """
-        given = [trial.user_attrs.get("enqueued") for trial in trials if trial.number not in aside]
+        given = _given(trials, aside)
         left = [recipe for recipe in self._recipes if recipe not in given]
         if left and not any(trial.state == TrialState.WAITING for trial in trials):
             self.study.enqueue_trial(left[0], user_attrs={"enqueued": left[0]})
@@ -333,6 +343,11 @@ def _check_directions(directions: Mapping[str, str]) -> None:
 def _counts(trial: FrozenTrial, aside: Collection[int]) -> bool:
     waits = trial.state == TrialState.WAITING
     return not (waits or trial.user_attrs.get("interrupted") or trial.number in aside)
+
+
+def _given(trials: Sequence[FrozenTrial], aside: Collection[int]) -> list[dict[str, Any] | None]:
+    """The recipes that were to be tried first and were; None for a trial that was drawn."""
+    return [trial.user_attrs.get("enqueued") for trial in trials if trial.number not in aside]
 
 
 def _begun(trials: Sequence[FrozenTrial], aside: Collection[int]) -> int:
