@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from millis.cli.capable import capable
+from millis.cli.hydra_app import composed
 from millis.errors import MillisError
 from millis.sweep.space import Space
 
@@ -32,6 +33,17 @@ def test_all_are_tried_where_labels_are_asked():
     space, said = left(LABELS, student=["static", "bilstm", "ngrams"], tokens=["none", "learned"])
     assert space["student"].distribution.choices == ("static", "bilstm", "ngrams") and not said
     assert left(TAGGING)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"), [("scratch_seq2seq", "encoder_decoder"), ("scratch_decoder", "transformer")]
+)
+def test_students_that_are_cut_out_of_other_models_are_left_out(model, kept):
+    cfg = composed("sweep", ["task=translation", f"model={model}"])
+    said = []
+    space = capable(cfg, Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), {}), said.append)
+    assert space["student"].distribution.choices == (kept,)
+    assert [text for text in said if "the student is cut out of a model of the family" in text]
 
 
 def test_a_search_of_nothing_else_is_refused():

@@ -29,6 +29,11 @@ from millis.pipeline.study import Study
         (["teacher=searched", "teacher.trainer.max_epochs=0"], "teacher=searched fine-tunes, and"),
         (["benchmark.where=http://phone:1", "backend=inductor"], "an agent runs no code"),
         (["budget.probability=0.2"], r"budget.probability=0.2: expected"),
+        (
+            ["task=translation", "model=scratch_seq2seq", "student=transformer"],
+            "family transformer, and the teacher is of the family encoder_decoder: choose student=encoder_decoder, or",
+        ),
+        (["task=translation", "model=scratch_decoder", "student=encoder_decoder"], "choose student=transformer, or"),
     ],
 )
 def test_what_cannot_be_costs_no_teacher(overrides, message, monkeypatch):

@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution
 
 from hydra_plugins.millis_sweeper._overrides import fixed_values, text_of
 from millis import models
+from millis.cli.capable import capable
 from millis.cli.hydra_app import conf_dir, register_resolvers
 from millis.cli.kinds import bound, check_value
 from millis.cli.main import COMMANDS, run
@@ -230,6 +231,7 @@ def test_what_a_search_draws_is_never_refused(study):
     """Neither as a recipe nor when its terms are bound to a student of a teacher as the default one, but narrower."""
     cfg = composed("sweep", f"study={study}")
     space = Space.parse(OmegaConf.to_container(cfg.study.space, resolve=True), fixed_values(cfg))
+    space = capable(cfg, space, lambda _: None)
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     teacher, rows = models.build(models.read(TEACHER)), Rows(encoded([[2, 5, 3]], [0], 3), 0)
     for _ in range(25):

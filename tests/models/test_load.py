@@ -15,6 +15,7 @@ from millis.errors import MillisError
 from millis.models import anatomy, load, wordpiece
 from millis.models.load import Packaged, Pretrained
 from millis.models.spec import Shape
+from millis.types import Output
 
 TEXTS = ["the cat sat on the mat", "a dog barked at the cat"]
 
@@ -196,3 +197,12 @@ def test_a_tokenizer_that_contradicts_itself(saved, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(state))
     with pytest.raises(MillisError, match=r"the tokenizer of .* contradicts itself: .*Make or fetch it again"):
         Pretrained(str(tmp_path))(outputs(2), [])
+
+
+def test_a_folder_says_its_family_before_it_is_loaded(tmp_path):
+    reply = (Output("reply", "token", 4, "next"),)
+    for kind, family in (("t5", "encoder_decoder"), ("gpt2", "transformer")):
+        AutoConfig.for_model(kind).save_pretrained(tmp_path / kind)
+        assert Pretrained(str(tmp_path / kind)).family(reply) == family
+    assert Pretrained(str(tmp_path / "none")).family(reply) is None
+    assert Pretrained(str(tmp_path / "none")).family((Output("label", "text", 2, "one"),)) == "transformer"

@@ -20,7 +20,7 @@ from millis.pipeline.compress import check_request
 from millis.pipeline.fine_tuning import INPUTS, FineTuning
 from millis.pipeline.inputs import Inputs, read_inputs
 from millis.pipeline.place import Place
-from millis.pipeline.recipe import Recipe
+from millis.pipeline.recipe import Recipe, check_cut, family_of
 from millis.pipeline.run import Run
 from millis.pipeline.study import Study
 from millis.pipeline.teacher import Teacher, ensure_teacher
@@ -78,8 +78,11 @@ def study_of(cfg: DictConfig) -> Study:
     return Study(**{name: plain(cfg.study[name]) for name in names})
 
 
-def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
+def run_of(cfg: DictConfig, teacher: Teacher | None = None, student: bool = True) -> Run:
     """All of it; the teacher is trained here, where none is given and none lies trained.
+
+    Args:
+        student: Whether the recipe's is asked for, and not the teacher alone.
 
     Raises:
         MillisError: what cannot be, before a teacher is trained for it.
@@ -87,6 +90,8 @@ def run_of(cfg: DictConfig, teacher: Teacher | None = None) -> Run:
     recipe, tuning, place = recipe_of(cfg), fine_tuning_of(cfg), place_of(cfg)
     benchmark, budget = instantiate(cfg.benchmark), plain(cfg.budget)
     check_request(recipe, tuning, benchmark, budget)
+    if student:
+        check_cut(recipe.student, family_of(tuning.model, tuning.task.outputs))
     objectives = tuple(cfg.study.directions) if "study" in cfg else ()
     return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
 

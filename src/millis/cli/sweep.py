@@ -65,7 +65,7 @@ class Listener:
         self.say(f"study {cfg.study.name}: {cfg.study.n_trials} trials; data {cfg.data.name}")
         self.study = study_of(cfg)
         self.study.check(cfg.task.metric, inputs_of(cfg).metric.better)
-        self.run = run_of(cfg)
+        self.run = run_of(cfg, student=False)
         self.references = reference_records(self.run)
         self.reading = self.references[0].reading
         for record in self.references:

@@ -11,7 +11,7 @@ from millis.report.text import wide_console
 
 def run(cfg: DictConfig) -> Record:
     """Train the teacher and measure it; returns its record."""
-    asked = run_of(cfg)
+    asked = run_of(cfg, student=False)
     record, fitted = teacher_record(asked), asked.teacher.fitted
     console = wide_console()
     print_records([record], console=console)

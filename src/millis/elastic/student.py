@@ -34,6 +34,7 @@ class ElasticStudent:
     """
 
     fits: ClassVar[bool] = False
+    cuts: ClassVar[str] = TransformerSpec.family
 
     elastic: Elastic
     layers: Size = None

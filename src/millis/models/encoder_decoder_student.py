@@ -53,6 +53,7 @@ class EncoderDecoderStudent:
 
     trains: ClassVar[bool] = True
     fits: ClassVar[bool] = False
+    cuts: ClassVar[str] = EncoderDecoderSpec.family
 
     layers: Size | Sequence[int] = None
     decoder_layers: Size | Sequence[int] = None

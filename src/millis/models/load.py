@@ -7,7 +7,7 @@ truncation off. The model's head is fresh, unless a checkpoint is a finished cla
 import importlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 from millis.errors import MillisError, nearest, without_panics
 from millis.models import anatomy, answering, causal, dialogue, finished, stacks
 from millis.models.encoder import Transformer, check_causal, without_pooler
+from millis.models.encoder_decoder_spec import EncoderDecoderSpec
 from millis.models.outputs import is_one_text, plain, replies, writes
 from millis.models.spec import Ids
 from millis.models.transformer_spec import TransformerSpec
@@ -69,6 +70,15 @@ class Pretrained:
                 f"model.head={self.head!r} is unknown; expected one of {', '.join(finished.CHOICES)}"
                 f"{nearest(str(self.head), finished.CHOICES)}"
             )
+
+    def family(self, outputs: Sequence[Output]) -> str | None:
+        """Of the model that it gives; None where there is none that it could tell of."""
+        if not replies(outputs):
+            return TransformerSpec.family
+        with suppress(MillisError), _quiet(), self._reachable():
+            config = AutoConfig.from_pretrained(self.name, revision=self.revision)
+            return EncoderDecoderSpec.family if config.is_encoder_decoder else TransformerSpec.family
+        return None
 
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
@@ -229,6 +239,10 @@ class Packaged:
 
     pooling: str = "mean"
     dropout: float = 0.1
+
+    def family(self, outputs: Sequence[Output]) -> str:
+        """Of the model that it gives."""
+        return TransformerSpec.family
 
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()

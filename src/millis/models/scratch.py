@@ -62,6 +62,10 @@ class Scratch:
                 f"model.vocab_size={self.vocab_size} holds only the {special} special tokens: use some thousands"
             )
 
+    def family(self, outputs: Sequence[Output]) -> str:
+        """Of the model that it gives."""
+        return TransformerSpec.family
+
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
     ) -> tuple[nn.Module, Tokenizer]:

@@ -62,6 +62,10 @@ class ScratchSeq2seq:
             )
         byte_pairs.check_size(self.vocab_size)
 
+    def family(self, outputs: Sequence[Output]) -> str:
+        """Of the model that it gives."""
+        return EncoderDecoderSpec.family
+
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
     ) -> tuple[nn.Module, Tokenizer]:

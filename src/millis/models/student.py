@@ -87,6 +87,7 @@ class TransformerStudent:
 
     trains: ClassVar[bool] = True
     fits: ClassVar[bool] = False
+    cuts: ClassVar[str] = TransformerSpec.family
     traits: ClassVar[Traits] = (CUT,)
 
     layers: Size | Sequence[int] = None

@@ -51,6 +51,30 @@ def is_none(described: Any) -> bool:
     return isinstance(described, Mapping) and str(described.get(TARGET, "")).endswith(f".{none.__name__}")
 
 
+def family_of(source: Any, outputs: Sequence[Output]) -> str | None:
+    """The family of the model that a source gives for a task; None where that is known only once it is there."""
+    tell = getattr(source, "family", None)
+    return None if tell is None else tell(outputs)
+
+
+def check_cut(student: Any, family: str | None) -> None:
+    """Refuse a student that is cut out of models of another family.
+
+    Args:
+        student: As in a recipe, or its class.
+        family: Of the teacher, as `family_of` gives it.
+
+    Raises:
+        MillisError: as said.
+    """
+    cuts = getattr(student, "cuts", None)
+    if None not in (cuts, family) and cuts != family:
+        raise MillisError(
+            f"the student is cut out of a model of the family {cuts}, and the teacher is of the family {family}: "
+            f"choose student={family}, or student=teacher"
+        )
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a student is made of its teacher and how it is deployed; None where a group does nothing.

@@ -14,6 +14,7 @@ from millis.models.gguf import llama, tokenizer
 from millis.models.gguf.file import open_file
 from millis.models.load import affixes
 from millis.models.outputs import replies
+from millis.models.transformer_spec import TransformerSpec
 from millis.store import file_sha256
 from millis.types import Output, Text
 
@@ -34,6 +35,10 @@ class Gguf:
 
     path: str
     dropout: float = 0.0
+
+    def family(self, outputs: Sequence[Output]) -> str:
+        """Of the model that it gives."""
+        return TransformerSpec.family
 
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
@@ -71,6 +76,10 @@ class SmolLm2:
     """
 
     dropout: float = 0.0
+
+    def family(self, outputs: Sequence[Output]) -> str:
+        """Of the model that it gives."""
+        return TransformerSpec.family
 
     def __call__(
         self, outputs: Sequence[Output], texts: Sequence[Text], labels: Sequence[str] = ()
