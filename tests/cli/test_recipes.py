@@ -33,6 +33,10 @@ from millis.pipeline.study import Study
             ["task=translation", "model=scratch_seq2seq", "student=transformer"],
             "family transformer, and the teacher is of the family encoder_decoder: choose student=encoder_decoder, or",
         ),
+        (
+            ["task=translation", "model=scratch_seq2seq", "task.max_length=64", "generation.max_tokens=64"],
+            "generation.max_tokens=64 with task.max_length=64 leaves no token for the text that is answered",
+        ),
         (["task=translation", "model=scratch_decoder", "student=encoder_decoder"], "choose student=transformer, or"),
     ],
 )

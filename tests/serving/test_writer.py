@@ -200,6 +200,12 @@ def test_of_a_long_text_that_is_answered_the_beginning_is_read_and_what_stands_b
     found = runner.generation.begin(runner._session, expected, runner._vocabulary, LONGEST).finish()
     assert runner.predict(words).tokens == tuple(found.tokens.tolist())
     assert runner.cut(words) == len(ids) - room
+    for most in (LONGEST - 1, LONGEST):  # a start token, one of the text, and the mark: the last written is not read
+        runner.generation = Greedy(max_tokens=most)
+        with pytest.raises(MillisError, match=rf"max_tokens={most} leaves nothing of a text within the {LONGEST} tok"):
+            runner.predict(words)
+    runner.generation = Greedy(max_tokens=LONGEST - 2)
+    assert runner._prompt(runner._framed(words)).tolist() == [1, ids[1], mark]
 
 
 @given(st.text("the cato \n猫", max_size=120), st.integers(1, 2 * LONGEST))

@@ -128,10 +128,17 @@ def check_request(recipe: Recipe, tuning: FineTuning, benchmark: Options, budget
     """Refuse what cannot be measured, before anything is trained.
 
     Raises:
-        MillisError: a backend whose artifacts no agent takes, a limit that there is not, a probability that is none, or
-            general distillation of a model that knows nothing.
+        MillisError: a backend whose artifacts no agent takes, a limit that there is not, a probability that is none,
+            more tokens to write than leave room for a text, or general distillation of a model that knows nothing.
     """
     check_general(tuning.model, recipe.general)
+    if recipe.generation is not None and tuning.task.judged_as_written:
+        most, whole = recipe.generation.max_tokens, tuning.task.max_length
+        if most >= whole:
+            raise MillisError(
+                f"generation.max_tokens={most} with task.max_length={whole} leaves no token for the text that is "
+                "answered, for both are written into so many. Lower generation.max_tokens, or raise task.max_length"
+            )
     limits = (*MEASURED, "quality_drop", "probability")
     if unknown := [name for name in budget if name not in limits]:
         near = nearest(unknown[0], limits)

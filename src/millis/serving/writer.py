@@ -182,7 +182,13 @@ class Writer(Runner):
         """
         ids, room = self._ids(encoding), self._room
         if len(ids) > room:
-            kept = self._before if not self.judged_as_written else max(0, room - self._behind)
+            kept = room - self._behind if self.judged_as_written else self._before
+            if self.judged_as_written and kept <= self._before:
+                raise MillisError(
+                    f"generation.max_tokens={self.generation.max_tokens} leaves nothing of a text within the "
+                    f"{self.manifest.max_length} tokens that the model reads (task.max_length): expected fewer. Lower "
+                    "generation.max_tokens, or make the artifact again with a larger task.max_length"
+                )
             ids = [*ids[:kept], *ids[len(ids) - room + kept :]]
         if not ids:
             raise MillisError(
