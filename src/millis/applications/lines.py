@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
+
+from msgspec import Meta
 
 from millis import schema
 from millis.errors import MillisError
 
 Kind = TypeVar("Kind")
+_INK = r"\S"
+Said: TypeAlias = Annotated[str, Meta(pattern=_INK)]
+"""A text that is not blank."""
 
 
 def lines(path: Path, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
@@ -24,7 +29,8 @@ def lines(path: Path, kind: type[Kind]) -> Iterator[tuple[str, Kind]]:
                     try:
                         yield place, schema.checked(schema.parsed(line), kind)
                     except MillisError as error:
-                        raise MillisError(f"{place}: {error}") from error
+                        told = str(error).replace(f"matching regex {_INK!r}", "that is not blank")
+                        raise MillisError(f"{place}: {told}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise MillisError(
             f"{path} cannot be read ({error}): expected lines of JSON; see docs/applications.md"

@@ -1,9 +1,12 @@
 """A customer service whose parts can be read off (`service`): what it does, says and is judged by."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from service import SETTINGS
 
-from millis.applications.customer_service.answering import State
+from millis.applications.customer_service.answering import State, intent_of, outside_of
 
 
 def test_an_intent_is_answered_with_its_particulars(runner):
@@ -12,6 +15,14 @@ def test_an_intent_is_answered_with_its_particulars(runner):
     # "parcel" has logits (8, 0, 0, 0) and the unknown word none: the mean is (4, 0, 0, 0), e^4 / (e^4 + 3) = 0.948.
     assert turn.confidence == pytest.approx(0.948, abs=1e-3)
     assert turn.value() == ["answer", "track"]
+
+
+def test_of_several_labels_out_of_scope_none_is_an_intent():
+    odds = np.array([0.2, 0.25, 0.2, 0.35], "f4")
+    part = SimpleNamespace(outputs=lambda texts: [(np.log(odds)[None],)])
+    outside = outside_of(["track", "out_of_scope", "cancel", "oos"])
+    assert intent_of(part, "x", outside) == pytest.approx((0, 0.2, 0.6))
+    assert intent_of(part, "x", []) == pytest.approx((3, 0.35, 0))
 
 
 def test_what_is_missing_is_asked_for_and_the_next_message_says_it(runner):

@@ -40,6 +40,13 @@ def test_a_corpus_is_read(corpus):
     assert layout.messages(folder, "test")[1].row == {"text": "open?", "label": "question", "entry": "hours"}
 
 
+def test_both_names_of_what_is_out_of_scope_are_no_wish(corpus):
+    strange = [*MESSAGES, {"text": "snow?", "label": "oos"}]
+    folder = corpus(train=strange, answers=[*FILES["answers"], {"intent": "oos", "answer": "no"}])
+    layout.check(folder)
+    assert [*layout.replies_of(folder)[0]] == ["track"]
+
+
 def test_conversations_may_be_missing(corpus):
     layout.check(corpus())
     assert layout.messages(corpus(), "turns") == []
@@ -47,6 +54,9 @@ def test_conversations_may_be_missing(corpus):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"train": None}, "train.jsonl cannot be read .*: expected lines of JSON; see docs/applications.md"),
+    ({"test": [*MESSAGES, {"text": " ", "label": "track"}]}, "test.jsonl, line 7: text is ' ': expected str"),
+    ({"turns": [{"text": "", "label": "track"}]}, "turns.jsonl, line 1: text is '': expected str that is not blank"),
+    ({"faq": [*FILES["faq"], FILES["faq"][0]]}, "faq.jsonl, line 5: the id 'hours' is that of an entry before"),
     ({"train": "{"}, "train.jsonl, line 1: no JSON"),
     ({"test": '{"text": "a"}'}, "test.jsonl, line 1: Object missing required field label"),
     ({"test": '{"text": 3, "label": "track"}'}, "test.jsonl, line 1: text is 3: expected str, got int"),

@@ -32,6 +32,9 @@ def test_several_summaries_take_the_place_of_the_one(tmp_path):
     ([{"text": "a"}], "has no column 'document': found text"),
     ([{"document": "a"}], "has no column 'summary': found document"),
     ([{"document": None, "summary": "b"}], "train.jsonl, row 1: column 'document' is missing or null"),
+    ([{"document": "a", "summary": "b"}, {"document": " \n", "summary": "b"}],
+     "train.jsonl, row 2: column 'document' has nothing but blanks; expected words"),
+    ([{"document": "a", "summary": "\u200b"}], "train.jsonl, row 1: column 'summary' has nothing but blanks"),
     ([{"document": "a", "summary": "b"}, {"document": "a", "summary": ["b"]}], "row 2: column 'summary' holds a list"),
 ])  # fmt: skip
 def test_what_are_no_documents_is_refused(tmp_path, rows, message):

@@ -80,6 +80,8 @@ def test_without_a_time_the_clock_counts(assistant):
     assert answer(assistant, "wake me at seven").arguments[0].value > "2026"
     with pytest.raises(MillisError, match=r"state.now is 'soon': expected a time such as 2026-11-30T17:00:00"):
         answer(assistant, "wake me", {"now": "soon"})
+    with pytest.raises(MillisError, match=r"state.now is '9999-12-31T23:00:00': expected a year from 1900 to 9000"):
+        answer(assistant, "wake me at seven", {"now": "9999-12-31T23:00:00"})
     assert answer(assistant, "wake me at seven", {"now": "2026-11-30T17:00:00+02:00"}).arguments[0].value == (
         "2026-12-01T07:00:00"
     )

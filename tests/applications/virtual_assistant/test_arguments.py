@@ -58,6 +58,10 @@ def test_any_words_have_a_value_or_none(text, kind):
     assert found is None or isinstance(found, str if kind == "date" else float)
 
 
+def test_a_date_behind_all_calendars_is_none():
+    assert value_of("at 5", "date", datetime(9999, 12, 31, 23)) is None
+
+
 def test_long_words_are_not_parsed():
     assert value_of("one " * 50_000, "number", NOW) is None
 

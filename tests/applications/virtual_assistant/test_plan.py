@@ -24,8 +24,9 @@ from millis.tasks.intent_slots import IntentSlots
 
 PLAN = VirtualAssistant("assistant", {})
 ROW = {"text": "wake me at seven", "label": "alarm", "slots": "O O O B-when"}
+STRANGE = {"text": "will it rain", "label": "out_of_scope", "slots": "O O O"}
 FILES = {
-    "train": [ROW], "validation": [ROW], "test": [ROW],
+    "train": [ROW], "validation": [ROW], "test": [ROW, STRANGE],
     "commands": [{"intent": "alarm"}, {"intent": "unknown", "asks": "?"}],
     "types": [{"slot": "when", "type": "date"}],
 }  # fmt: skip
@@ -61,6 +62,10 @@ def test_the_corpus_that_ships_is_whole_and_the_same_each_time(tmp_path):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"test": []}, r"test.jsonl has no rows"),
     ({"train": [{**ROW, "slots": "O"}]}, r"train.jsonl, line 1: 4 words have 1 tags in slots; expected one for each"),
+    ({"test": [ROW]}, r"test.jsonl has no row that is out of scope: measures need some"),
+    ({"validation": [STRANGE]}, r"validation.jsonl has no row that is a command: thresholds and measures need some"),
+    ({"test": [{**ROW, "text": "", "slots": ""}]}, r"test.jsonl, line 1: text is '': expected str that is not blank"),
+    ({"commands": [{"intent": "oos"}]}, r"commands.jsonl, line 1: 'oos' is no command, for it is what is out of scope"),
     ({"train": [{**ROW, "label": "x"}]}, r"'wake me at seven' has the label 'x', which commands.jsonl lacks"),
     ({"commands": FILES["commands"][:1]}, r"does not say what is answered for 'unknown': add a line for it"),
     ({"types": [{"slot": "when", "type": "time"}]}, r"types.jsonl, line 1: type is 'time'"),
@@ -81,6 +86,19 @@ def test_the_threshold_accepts_the_share_that_is_asked_for(corpus):
     assert made["types"] == {"when": "date"} and made["unknown"] == "?" and [*made["commands"]] == ["alarm"]
     with pytest.raises(MillisError, match=r"app.acceptance=98: expected a share above 0, up to 1; 0.98 accepts 98 %"):
         VirtualAssistant("assistant", {}, acceptance=98)
+
+
+def test_what_is_taken_for_out_of_scope_is_not_accepted_however_sure(corpus):
+    rows = [{**ROW, "text": f"wake me at {score}"} for score in (90, 80, 70, 60)]
+    heard = {90: Label("oos", 1, 0.9)}
+    part = SimpleNamespace(
+        predict=lambda text: SimpleNamespace(
+            intent=heard.get(score := int(text.split()[-1]), Label("alarm", 0, score / 100))
+        )
+    )
+    folder = corpus(validation=rows)
+    made = VirtualAssistant("assistant", {}, acceptance=0.5).settle(folder, {"understand": part}, folder)
+    assert made["least_confidence"] == 0.6  # of [0, 0.6, 0.7, 0.8]; were it accepted, 0.7
 
 
 def test_its_folder_is_loaded_and_answers_every_keystroke(tmp_path):

@@ -23,13 +23,13 @@ from millis.applications.contract import Request, Row, said
 from millis.applications.customer_service.replies import Reply
 from millis.applications.customer_service.slots import KINDS, particulars, rest
 from millis.applications.measure import Measure, mean, share
+from millis.applications.scope import OUTSIDE
 from millis.errors import MillisError
 from millis.models.outputs import require_one_text
 from millis.serving.one_pass import Runner
 from millis.types import Stage
 
 QUESTION = "question"  # the intent of whoever asks what the FAQ answers
-OUT_OF_SCOPE = ("out_of_scope", "oos")
 PARTS = ("intent", "faq")
 FEW = 40  # characters beside a particular that was asked for, which then is all that a message says
 DEEP = 10  # places of the FAQ that count for the mean reciprocal rank
@@ -142,7 +142,7 @@ class CustomerService:
         self.settings, self._intent, self._faq = settings, intent, faq
         self._labels = labels_of(intent)
         self._outside = outside_of(self._labels)
-        if lacking := sorted({*self._labels} - {*settings.replies, QUESTION, *OUT_OF_SCOPE}):
+        if lacking := sorted({*self._labels} - {*settings.replies, QUESTION, *OUTSIDE}):
             raise MillisError(f"there is no answer for the intent {lacking[0]!r}")
         check_faq(faq, len(settings.entries))
 
@@ -164,7 +164,7 @@ class CustomerService:
         question, its entry's answer; of a row out of scope, not to act. A person's taking over is right only there.
         """
         turns = self._conversed(rows)
-        outside = [row["label"] in OUT_OF_SCOPE for row in rows]
+        outside = [row["label"] in OUTSIDE for row in rows]
         inside = [not one for one in outside]
         declined = [turn.action in ("out_of_scope", "hand_over") for turn in turns]
         question = [row["label"] == QUESTION for row in rows]
@@ -263,9 +263,9 @@ def labels_of(intent: Runner) -> list[str]:
     return [str(label) for label in manifest.task["labels"]]
 
 
-def outside_of(labels: Sequence[str]) -> int | None:
-    """The label of what is out of scope, where there is one."""
-    return next((place for place, label in enumerate(labels) if label in OUT_OF_SCOPE), None)
+def outside_of(labels: Sequence[str]) -> list[int]:
+    """The labels of what is out of scope: none, one or several."""
+    return [place for place, label in enumerate(labels) if label in OUTSIDE]
 
 
 def check_faq(faq: Runner, entries: int) -> None:
@@ -283,27 +283,26 @@ def check_faq(faq: Runner, entries: int) -> None:
         raise MillisError(f"the part 'faq' finds {found} entries, and there are answers for {entries}")
 
 
-def intent_of(intent: Runner, text: str, outside: int | None) -> tuple[int, float, float]:
+def intent_of(intent: Runner, text: str, outside: Sequence[int]) -> tuple[int, float, float]:
     """The likeliest intent in scope, its probability, and that of being out of scope.
 
     Args:
         intent: The part.
         text: A message.
-        outside: The label of what is out of scope, or None.
+        outside: The labels of what is out of scope.
     """
     logits: NDArray[np.float32] = intent.outputs([text])[0][0][0]
     odds = np.exp(logits - logits.max())
     odds /= odds.sum()
-    strange = 0.0
-    if outside is not None:
-        strange = float(odds[outside])
-        odds[outside] = -1.0
+    strangers = np.asarray(outside, np.intp)
+    strange = float(odds[strangers].sum())
+    odds[strangers] = -1.0
     best = int(odds.argmax())
     return best, float(odds[best]), strange
 
 
 def _is_right(row: Row, turn: Turn) -> bool:
-    if row["label"] in OUT_OF_SCOPE:
+    if row["label"] in OUTSIDE:
         return turn.action in ("out_of_scope", "hand_over")
     if row["label"] == QUESTION:
         return turn.action == "faq" and turn.entry == row["entry"]

@@ -15,21 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from millis.applications.customer_service.answering import OUT_OF_SCOPE, QUESTION, Action, Entry
+from millis.applications.customer_service.answering import QUESTION, Action, Entry
 from millis.applications.customer_service.replies import Reply
-from millis.applications.lines import lines
+from millis.applications.lines import Said, lines
+from millis.applications.scope import OUTSIDE
 from millis.errors import MillisError
 
 SPLITS = ("train", "validation", "test")
 FAQ, ANSWERS, TURNS = "faq.jsonl", "answers.jsonl", "turns.jsonl"
-HAND_OVER = "hand_over"
+OUT_OF_SCOPE, HAND_OVER = "out_of_scope", "hand_over"
 
 
 @dataclass(frozen=True)
 class Message:
     """A row of a split, or a turn of a conversation."""
 
-    text: str
+    text: Said
     label: str
     entry: str | None = None
     conversation: str | None = None
@@ -44,22 +45,26 @@ class Message:
 
 @dataclass(frozen=True)
 class _Question:
-    id: str
-    text: str
+    id: Said
+    text: Said
     answer: str
 
 
 @dataclass(frozen=True)
 class _Answer:
-    intent: str
+    intent: Said
     answer: str
     asks: dict[str, str] = field(default_factory=dict)
 
 
 def messages(corpus: Path, name: str) -> list[Message]:
     """The rows of a split, or of `turns`; none where the latter is not there."""
+    return [row for _, row in _placed(corpus, name)]
+
+
+def _placed(corpus: Path, name: str) -> Iterable[tuple[str, Message]]:
     path = corpus / f"{name}.jsonl"
-    return [] if f"{name}.jsonl" == TURNS and not path.exists() else [row for _, row in lines(path, Message)]
+    return () if path.name == TURNS and not path.exists() else lines(path, Message)
 
 
 def faq_of(corpus: Path) -> list[Entry]:
@@ -79,11 +84,12 @@ def replies_of(corpus: Path) -> tuple[dict[str, Reply], str, str]:
             found[row.intent] = Reply(row.answer, row.asks)
         except MillisError as error:
             raise MillisError(f"{place}: {error}") from error
-    outside = next((found.pop(name) for name in OUT_OF_SCOPE if name in found), None)
+    said = [found.pop(name) for name in sorted(OUTSIDE, reverse=True) if name in found]
+    outside = said[0] if said else None
     over = found.pop(HAND_OVER, None)
     if outside is None or over is None:
         raise MillisError(
-            f"{corpus / ANSWERS} does not say what is answered for {HAND_OVER if over is None else OUT_OF_SCOPE[0]!r}: "
+            f"{corpus / ANSWERS} does not say what is answered for {HAND_OVER if over is None else OUT_OF_SCOPE!r}: "
             "add a line for it"
         )
     return found, outside.answer, over.answer
@@ -102,21 +108,36 @@ def check(corpus: Path) -> None:
     Raises:
         MillisError: the file, the line and what is wrong.
     """
-    replies, known = replies_of(corpus)[0], {entry.id for entry in faq_of(corpus)}
-    if len(known) < 2:
-        raise MillisError(f"{corpus / FAQ} has {len(known)} entries: expected two or more, each with an id of its own")
+    replies, known = replies_of(corpus)[0], _entries(corpus)
     for name in (*SPLITS, TURNS.removesuffix(".jsonl")):
-        rows = messages(corpus, name)
-        if name in SPLITS and not rows:
-            raise MillisError(f"{corpus / name}.jsonl has no rows")
-        for row in rows:
-            where = f"{corpus / name}.jsonl: {row.text[:60]!r}"
+        labels = set()
+        for place, row in _placed(corpus, name):
+            where = f"{place}: {row.text[:60]!r}"
             if row.label == QUESTION and row.entry not in known:
                 raise MillisError(f"{where} names entry {row.entry!r}, which {FAQ} does not have")
-            if row.label not in (*replies, QUESTION, *OUT_OF_SCOPE):
+            if row.label not in (*replies, QUESTION, *OUTSIDE):
                 raise MillisError(f"{where} has the label {row.label!r}, for which {ANSWERS} has no answer")
-        for wanted, what in ((QUESTION, "a question"), (OUT_OF_SCOPE, "out of scope")):
-            if name in SPLITS and not any(
-                row.label in wanted if isinstance(wanted, tuple) else row.label == wanted for row in rows
-            ):
+            labels.add(row.label)
+        if name not in SPLITS:
+            continue
+        if not labels:
+            raise MillisError(f"{corpus / name}.jsonl has no rows")
+        for wanted, what in (({QUESTION}, "a question"), (OUTSIDE, "out of scope")):
+            if not labels & wanted:
                 raise MillisError(f"{corpus / name}.jsonl has no row that is {what}: thresholds and measures need some")
+
+
+def _entries(corpus: Path) -> set[str]:
+    """The ids of the FAQ.
+
+    Raises:
+        MillisError: two entries have the same, or there are not enough.
+    """
+    known = set[str]()
+    for place, row in lines(corpus / FAQ, _Question):
+        if row.id in known:
+            raise MillisError(f"{place}: the id {row.id!r} is that of an entry before; each needs one of its own")
+        known.add(row.id)
+    if len(known) < 2:
+        raise MillisError(f"{corpus / FAQ} has {len(known)} entries: expected two or more")
+    return known

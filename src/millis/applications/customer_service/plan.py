@@ -10,7 +10,6 @@ import numpy as np
 from millis.applications.contract import Asked, Row, given
 from millis.applications.customer_service import layout
 from millis.applications.customer_service.answering import (
-    OUT_OF_SCOPE,
     PARTS,
     QUESTION,
     intent_of,
@@ -18,6 +17,7 @@ from millis.applications.customer_service.answering import (
     outside_of,
 )
 from millis.applications.customer_service.corpus.generate import write
+from millis.applications.scope import OUTSIDE, least_confidence
 from millis.errors import MillisError
 from millis.serving.one_pass import Runner
 
@@ -73,10 +73,10 @@ class CustomerService:
         """Thresholds on the validation rows; what is said."""
         replies, outside, over = layout.replies_of(corpus)
         rows = layout.messages(corpus, "validation")
-        label_of_strangers = outside_of(labels_of(parts["intent"]))
-        understood = [intent_of(parts["intent"], row.text, label_of_strangers) for row in rows]
-        inside = [found[1] for found, row in zip(understood, rows, strict=True) if row.label not in OUT_OF_SCOPE]
-        confidence = float(np.quantile(inside, 1 - self.acceptance, method="lower"))
+        strangers = outside_of(labels_of(parts["intent"]))
+        understood = [intent_of(parts["intent"], row.text, strangers) for row in rows]
+        inside = [found[1] for found, row in zip(understood, rows, strict=True) if row.label not in OUTSIDE]
+        confidence = least_confidence(inside, self.acceptance)
         entries, question = layout.faq_of(corpus), labels_of(parts["intent"]).index(QUESTION)
         asked = [
             row

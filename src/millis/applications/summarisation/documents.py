@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from millis.applications.sentences import sentences
-from millis.data.cells import CellError, listed, text_of
+from millis.data.cells import CellError, is_visible, listed, text_of
 from millis.data.formats import SUFFIXES, read_table
 from millis.data.layout import files_of
 from millis.errors import MillisError
@@ -58,7 +58,11 @@ def _documents(file: Path) -> Iterator[Document]:
         try:
             several = listed(references) if isinstance(references, str) else references
             right = tuple(text_of(one, "references") for one in several or [] if one) or (text_of(summary, "summary"),)
-            yield Document(text_of(document, "document"), right)
+            text = text_of(document, "document")
+            for column, one in (("document", text), *(("summary", one) for one in right)):
+                if not is_visible(one):
+                    raise CellError(f"column {column!r} has nothing but blanks; expected words")
+            yield Document(text, right)
         except CellError as error:
             raise MillisError(f"{file}, row {number}: {error}") from error
 

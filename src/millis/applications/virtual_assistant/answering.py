@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from millis.applications.contract import Request, Row, said
 from millis.applications.measure import Measure, share
+from millis.applications.scope import OUTSIDE
 from millis.applications.virtual_assistant import arguments
 from millis.applications.virtual_assistant.arguments import Type, value_of
 from millis.errors import MillisError
@@ -27,7 +28,7 @@ from millis.serving.one_pass import Runner
 from millis.types import Stage
 
 PART = "understand"
-OUT_OF_SCOPE = ("out_of_scope", "oos")
+EARLIEST, LATEST = 1900, 9000  # years that it may be: calendars end at 9999
 Action: TypeAlias = Literal["command", "ask", "unknown"]
 
 
@@ -135,7 +136,7 @@ class VirtualAssistant:
     def __init__(self, settings: Settings, understand: Runner) -> None:
         arguments.check()
         self.settings, self._understand = settings, understand
-        if lacking := sorted({*labels_of(understand)} - {*settings.commands, *OUT_OF_SCOPE}):
+        if lacking := sorted({*labels_of(understand)} - {*settings.commands, *OUTSIDE}):
             raise MillisError(f"there is no command for the intent {lacking[0]!r}")
 
     @property
@@ -158,7 +159,7 @@ class VirtualAssistant:
         ends = [self._answer(row["text"]) for row in rows]
         begun = [half(row["text"]) for row in rows]
         halves = [self._answer(text) for text in begun]
-        known = [row["label"] not in OUT_OF_SCOPE for row in rows]
+        known = [row["label"] not in OUTSIDE for row in rows]
         right = [_is_right(row, heard) for row, heard in zip(rows, ends, strict=True)]
         return [
             share("right_command", right),
@@ -233,9 +234,12 @@ def now_of(state: State) -> datetime:
     if state.now is None:
         return datetime.now()
     try:
-        return datetime.fromisoformat(state.now).replace(tzinfo=None)
+        now = datetime.fromisoformat(state.now).replace(tzinfo=None)
     except ValueError as error:
         raise MillisError(f"state.now is {state.now!r}: expected a time such as 2026-11-30T17:00:00") from error
+    if not EARLIEST <= now.year <= LATEST:
+        raise MillisError(f"state.now is {state.now!r}: expected a year from {EARLIEST} to {LATEST}")
+    return now
 
 
 def half(text: str) -> str:
@@ -249,7 +253,7 @@ def _argument(span: Any, kind: Type, now: datetime) -> Argument:
 
 
 def _intent(row: Row) -> str:
-    return "" if row["label"] in OUT_OF_SCOPE else str(row["label"])
+    return "" if row["label"] in OUTSIDE else str(row["label"])
 
 
 def _said(heard: Heard) -> str:
@@ -260,9 +264,7 @@ def _said(heard: Heard) -> str:
 def _is_right(row: Row, heard: Heard) -> bool:
     if _intent(row) != _said(heard):
         return False
-    return row["label"] in OUT_OF_SCOPE or sorted(spans_of(row)) == sorted(
-        (one.slot, one.words) for one in heard.arguments
-    )
+    return row["label"] in OUTSIDE or sorted(spans_of(row)) == sorted((one.slot, one.words) for one in heard.arguments)
 
 
 def _settled(early: Heard, final: Heard, arrived: int) -> bool:

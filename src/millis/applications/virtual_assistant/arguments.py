@@ -52,7 +52,10 @@ def value_of(text: str, kind: Type, now: datetime) -> str | float | None:
         return text if kind == "text" else None
     said = text.lower().strip(" .,!?")
     if kind == "date":
-        return _date(said, now.replace(second=0, microsecond=0))
+        try:
+            return _date(said, now.replace(second=0, microsecond=0))
+        except OverflowError:  # it is behind the last year of calendars
+            return None
     return _number(said) if kind == "number" else _duration(said)
 
 

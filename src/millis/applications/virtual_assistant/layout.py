@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from millis.applications.lines import lines
-from millis.applications.virtual_assistant.answering import OUT_OF_SCOPE, Command
+from millis.applications.lines import Said, lines
+from millis.applications.scope import OUTSIDE
+from millis.applications.virtual_assistant.answering import Command
 from millis.applications.virtual_assistant.arguments import Type
 from millis.errors import MillisError
 
@@ -25,7 +26,7 @@ UNKNOWN = "unknown"
 class Message:
     """A row of a split."""
 
-    text: str
+    text: Said
     label: str
     slots: str
 
@@ -67,9 +68,13 @@ def commands_of(corpus: Path) -> tuple[dict[str, Command], str]:
     """Intent → command; what is said where nothing was understood.
 
     Raises:
-        MillisError: the latter is missing.
+        MillisError: the latter is missing, or a command has the name of what is out of scope.
     """
-    found = {row.intent: Command(row.needs, row.asks) for _, row in lines(corpus / COMMANDS, _Command)}
+    found = {}
+    for place, row in lines(corpus / COMMANDS, _Command):
+        if row.intent in OUTSIDE:
+            raise MillisError(f"{place}: {row.intent!r} is no command, for it is what is out of scope: leave it out")
+        found[row.intent] = Command(row.needs, row.asks)
     unknown = found.pop(UNKNOWN, None)
     if unknown is None:
         raise MillisError(f"{corpus / COMMANDS} does not say what is answered for {UNKNOWN!r}: add a line for it")
@@ -95,7 +100,12 @@ def check(corpus: Path) -> None:
         if not rows:
             raise MillisError(f"{corpus / split}.jsonl has no rows")
         for row in rows:
-            if row.label not in (*commands, *OUT_OF_SCOPE):
+            if row.label not in (*commands, *OUTSIDE):
                 raise MillisError(
                     f"{corpus / split}.jsonl: {row.text[:60]!r} has the label {row.label!r}, which {COMMANDS} lacks"
                 )
+        outside = [row.label in OUTSIDE for row in rows]
+        if split != "train" and all(outside):
+            raise MillisError(f"{corpus / split}.jsonl has no row that is a command: thresholds and measures need some")
+        if split == "test" and not any(outside):
+            raise MillisError(f"{corpus / split}.jsonl has no row that is out of scope: measures need some")

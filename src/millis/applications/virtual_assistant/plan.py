@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from millis.applications.contract import Asked, Row, given
+from millis.applications.scope import OUTSIDE, least_confidence
 from millis.applications.virtual_assistant import arguments, layout
-from millis.applications.virtual_assistant.answering import OUT_OF_SCOPE, PART
+from millis.applications.virtual_assistant.answering import PART
 from millis.applications.virtual_assistant.corpus.generate import write
 from millis.errors import MillisError
 from millis.serving.one_pass import Runner
@@ -59,9 +58,10 @@ class VirtualAssistant:
     def settle(self, corpus: Path, parts: Mapping[str, Runner], folder: Path) -> Mapping[str, Any]:
         """The threshold on the validation rows; commands and types."""
         commands, unknown = layout.commands_of(corpus)
-        rows = [row for row in layout.messages(corpus, "validation") if row.label not in OUT_OF_SCOPE]
+        rows = [row for row in layout.messages(corpus, "validation") if row.label not in OUTSIDE]
         answers: list[Any] = [parts[PART].predict(row.text) for row in rows]
-        least = float(np.quantile([one.intent.score for one in answers], 1 - self.acceptance, method="lower"))
+        scores = [0.0 if one.intent.label in OUTSIDE else float(one.intent.score) for one in answers]
+        least = least_confidence(scores, self.acceptance)
         made = {intent: asdict(command) for intent, command in commands.items()}
         return {
             "least_confidence": least, "commands": made, "types": layout.types_of(corpus), "unknown": unknown,
