@@ -17,7 +17,18 @@ from hypothesis import strategies as st
 
 from millis import store
 from millis.errors import MillisError
-from millis.store import atomic_file, atomic_folder, cache_folder, cached, file_sha256, fingerprint, locked, write_json
+from millis.store import (
+    atomic_file,
+    atomic_folder,
+    cache_folder,
+    cached,
+    file_sha256,
+    files_fingerprint,
+    fingerprint,
+    kept_folder,
+    locked,
+    write_json,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -297,3 +308,17 @@ def test_the_users_cache_folder_follows_the_xdg_specification(monkeypatch, given
     if given is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", given)
     assert str(cache_folder()) == expected
+
+
+def test_folders_are_kept_under_what_is_in_them(tmp_path):
+    def writes(text):
+        return lambda folder: (folder / "a.txt").write_text(text)
+
+    one = kept_folder(tmp_path / "corpora" / "x", writes("1"))
+    other = kept_folder(tmp_path / "corpora" / "x", writes("2"))
+    assert one.name.startswith("x-") and one != other and one.name == f"x-{files_fingerprint(one)}"
+    before = one.stat().st_ino
+    assert kept_folder(tmp_path / "corpora" / "x", writes("1")) == one and one.stat().st_ino == before
+    (one / "a.txt").write_text("edited")
+    assert kept_folder(tmp_path / "corpora" / "x", writes("1")) == one and (one / "a.txt").read_text() == "1"
+    assert not [path for path in (tmp_path / "corpora").iterdir() if "partial" in path.name]

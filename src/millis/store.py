@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ def checksums(model: Mapping[str, Any]) -> list[str]:
     place = Path(str(said))
     found = sorted(place.iterdir()) if said and place.is_dir() else [place] if said else []
     return [file_sha256(path) for path in found if path.is_file()]
+
+
+def files_fingerprint(folder: Path) -> str:
+    """Of the names and bytes of all files in a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return fingerprint({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
 
 
 def file_sha256(path: Path) -> str:
@@ -79,6 +85,26 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
                 temporary.replace(folder)
         else:
             temporary.replace(folder)
+
+
+def kept_folder(path: Path, write: Callable[[Path], None]) -> Path:
+    """What `write` puts into an empty folder, in `path-FINGERPRINT`, of its files: other content lies beside it.
+
+    Raises:
+        MillisError: the file system refused (full disk, no permission); nothing is left behind.
+    """
+    with _written(path), partial_folder(path) as temporary:
+        write(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        found = files_fingerprint(temporary)
+        folder = path.with_name(f"{path.name}-{found}")
+        with locked(folder):
+            if not folder.exists():
+                temporary.replace(folder)
+            elif files_fingerprint(folder) != found:  # somebody edited it
+                with moved_aside(folder):
+                    temporary.replace(folder)
+    return folder
 
 
 @contextmanager

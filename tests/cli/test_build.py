@@ -45,7 +45,7 @@ def test_an_application_is_built_judged_timed_and_answers(data, tmp_path, capsys
     said = capsys.readouterr().out
     for line in ("right action", "out of scope recall", "faq mrr", "intent p50", "turn p99", "speed-up"):
         assert line in said
-    folders = {name: tmp_path / "outputs" / "applications" / f"customer_service_zh-{name}"
+    folders = {name: next((tmp_path / "outputs" / "applications").glob(f"customer_service_zh-{name}-*"))
                for name in ("uncompressed", "compressed")}  # fmt: skip
     assert f"application: {folders['compressed']}" in said.replace("\n", "")
     manifests = {name: open_application(folder) for name, folder in folders.items()}
@@ -56,7 +56,7 @@ def test_an_application_is_built_judged_timed_and_answers(data, tmp_path, capsys
         "in_scope_acceptance",
         "faq_mrr",
     }
-    records = read_records(tmp_path / "outputs" / "build" / "customer_service_zh-compressed" / "records.jsonl")
+    records = read_records(tmp_path / "outputs" / "build" / folders["compressed"].name / "records.jsonl")
     assert [record.kind for record in records] == ["teacher", "teacher", "student", "student"]
     assert load(folders["compressed"]).predict("我的快递到哪了").message
     assert millis(tmp_path, "predict", f"artifact={folders['compressed']}", "--", "我的快递到哪了") == 0
@@ -71,6 +71,8 @@ def test_an_application_is_built_judged_timed_and_answers(data, tmp_path, capsys
     (["app=customer_service", '+app.parts.tone=[]'], "app.parts names 'tone', which customer_service does not have"),
     (["app=customer_service", 'app.parts.intent=["student=statc"]'], "app.parts.intent: student has no 'statc'"),
     (["app=customer_service", 'every_part=["student=ngrams"]', *NONE], "student=ngrams chooses one label a text"),
+    (["app=customer_service", "app.parts.intent=[]", 'app.parts.faq=["task.collection=no.jsonl"]'], "no.jsonl"),
+    (["app=customer_service", "app.parts.intent=[]", 'app.parts.faq=["+budget.p98_ms=1"]'], "budget has 'p98_ms'"),
     (["app=customer_service", "benchmark.where=http://x:1"], "applications are timed here; set benchmark.where=here"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_is_trained(tmp_path, monkeypatch, capsys, overrides, message):

@@ -81,3 +81,20 @@ def test_a_text_a_line(asked, content, texts):
 def test_what_is_not_utf8_is_refused(asked):
     with pytest.raises(MillisError, match=r"(file=.*texts.txt|standard input) is not UTF-8 text: .* byte 0xe9"):
         asked("café\n".encode("latin-1"))
+
+
+def test_an_application_is_not_asked_empty_lines(monkeypatch, tmp_path):
+    class Application(Recording, predict.ApplicationRunner):
+        def __init__(self):
+            Recording.__init__(self)
+
+        def predict(self, text, deadline_ms):
+            assert text.strip(), "it would be refused"
+            return Recording.predict(self, text, deadline_ms)
+
+    runner, file = Application(), tmp_path / "texts.txt"
+    file.write_text("a\n\n \nb\n")
+    monkeypatch.setattr(predict, "load", lambda folder, threads, trust_code: runner)
+    given = {"artifact": "", "threads": 1, "deadline_ms": 9, "texts": None, "file": file, "trust_code": False}
+    predict.run(OmegaConf.create(given))
+    assert runner.asked == ["times", ("a", 9), ("b", 9)]

@@ -40,6 +40,7 @@ def test_what_is_served_says_whether_it_keeps_state(answering_with):
 
 @pytest.mark.parametrize(("body", "message"), [
     ({"text": ""}, "the text is empty: expected what somebody says"),
+    ({"texts": ["parcel", "open", " "]}, "texts[2]: the text is empty: expected what somebody says"),
     ({"text": ["a", "b"]}, "a request got a pair of texts, expected one text"),
     ({"texts": ["a", "b"], "state": {}}, "a state comes with one text: send several texts one after the other"),
     ({"text": "a", "state": {"slots": 1}}, "state.slots is 1: expected object, got int. Send the state"),

@@ -10,7 +10,7 @@ from millis.applications.contract import Plan
 from millis.benchmark.latency import HERE, Options
 from millis.cli.hydra_app import settled
 from millis.cli.plain import plain
-from millis.cli.recipes import fine_tuning_of, place_of, recipe_of, run_of
+from millis.cli.recipes import check_run, place_of, run_of
 from millis.cli.targets import instantiate
 from millis.described import described
 from millis.errors import MillisError
@@ -53,7 +53,7 @@ def built_of(plan: Plan, cfg: DictConfig, options: Options | None = None) -> Bui
     inputs = inputs_of(plan, corpus, place)
     parts = {part: _part(part, overrides, cfg, options) for part, overrides in _overrides(plan, inputs, cfg).items()}
     for part in parts.values():
-        recipe_of(part), fine_tuning_of(part)
+        check_run(part)
     runs = {name: run_of(part) for name, part in parts.items()}
     return build(plan, corpus, runs, place, options or instantiate(cfg.benchmark))
 

@@ -37,7 +37,8 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
     if isinstance(runner, Writer) and cfg.deadline_ms is None:
         return [_written(runner, line, console) for line in lines]
     if isinstance(runner, ApplicationRunner):
-        return [_by_step(runner, line, cfg.deadline_ms, console) for line in lines]
+        asked = lines if texts else (line for line in lines if line.strip())  # of files, empty lines are none
+        return [_by_step(runner, line, cfg.deadline_ms, console) for line in asked]
     pairs = runner.about.pairs
     answers: list[Answer | Timed] = []
     for line in lines:

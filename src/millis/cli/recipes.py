@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from millis.benchmark.latency import Options
 from millis.cli.groups import option_of
 from millis.cli.hydra_app import composed
 from millis.cli.plain import plain
@@ -78,6 +79,16 @@ def study_of(cfg: DictConfig) -> Study:
     return Study(**{name: plain(cfg.study[name]) for name in names})
 
 
+def check_run(cfg: DictConfig) -> None:
+    """Refuse what `run_of` would, and data that cannot be had, with nothing trained.
+
+    Raises:
+        MillisError: as said.
+    """
+    _checked(cfg, student=True)
+    inputs_of(cfg)
+
+
 def run_of(cfg: DictConfig, teacher: Teacher | None = None, student: bool = True) -> Run:
     """All of it; the teacher is trained here, where none is given and none lies trained.
 
@@ -87,13 +98,19 @@ def run_of(cfg: DictConfig, teacher: Teacher | None = None, student: bool = True
     Raises:
         MillisError: what cannot be, before a teacher is trained for it.
     """
-    recipe, tuning, place = recipe_of(cfg), fine_tuning_of(cfg), place_of(cfg)
+    (recipe, tuning, benchmark, budget), place = _checked(cfg, student), place_of(cfg)
+    objectives = tuple(cfg.study.directions) if "study" in cfg else ()
+    return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
+
+
+def _checked(cfg: DictConfig, student: bool) -> tuple[Recipe, FineTuning, Options, dict[str, float | None]]:
+    """The recipe, the teacher that is asked for, how latency is measured, and the budget."""
+    recipe, tuning = recipe_of(cfg), fine_tuning_of(cfg)
     benchmark, budget = instantiate(cfg.benchmark), plain(cfg.budget)
     check_request(recipe, tuning, benchmark, budget)
     if student:
         check_cut(recipe.student, family_of(tuning.model, tuning.task.outputs))
-    objectives = tuple(cfg.study.directions) if "study" in cfg else ()
-    return Run(recipe, tuning, teacher or ensure_teacher(tuning, place), place, benchmark, budget, objectives)
+    return recipe, tuning, benchmark, budget
 
 
 def bundled_run(folder: Path, place: Place, data: Any = None, *, backend: Any, quantization: Any, **asked: Any) -> Run:

@@ -7,6 +7,7 @@ chosen with its own parts. Both answer the same test rows, and take turns on the
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +19,13 @@ from millis.benchmark.latency import Bench, Measurement, Options
 from millis.described import described
 from millis.errors import MillisError
 from millis.pipeline import compress as one
+from millis.pipeline import keys
 from millis.pipeline.place import Place
 from millis.pipeline.run import Run
 from millis.pipeline.tracker import APPLICATION
 from millis.record import Record
 from millis.serving.runner import load as load_artifact
-from millis.store import atomic_folder
+from millis.store import atomic_folder, kept_folder, locked
 
 UNCOMPRESSED, COMPRESSED = CHAINS = ("uncompressed", "compressed")
 
@@ -73,9 +75,7 @@ def corpus_of(plan: Plan, path: str | None, place: Place) -> Path:
         MillisError: it is not laid out as the application needs it.
     """
     if path is None:
-        folder = place.outputs / "corpora" / plan.name
-        with atomic_folder(folder) as temporary:
-            plan.write_corpus(temporary)
+        folder = kept_folder(place.outputs / "corpora" / plan.name, plan.write_corpus)
     else:
         folder = Path(path).expanduser().absolute()
         if not folder.is_dir():
@@ -86,9 +86,7 @@ def corpus_of(plan: Plan, path: str | None, place: Place) -> Path:
 
 def inputs_of(plan: Plan, corpus: Path, place: Place) -> Mapping[str, Sequence[str]]:
     """Of each part, the overrides that name its task and its data, which lies beside the corpora."""
-    folder = place.outputs / "corpora" / f"{plan.name}-parts"
-    with atomic_folder(folder) as temporary:
-        plan.prepare(corpus, temporary)
+    folder = kept_folder(place.outputs / "corpora" / f"{plan.name}-parts", partial(plan.prepare, corpus))
     return plan.inputs(corpus, folder)
 
 
@@ -107,19 +105,29 @@ def build(plan: Plan, corpus: Path, runs: Mapping[str, Run], place: Place, optio
             UNCOMPRESSED: {part: one.teacher_record(run) for part, run in runs.items()},
             COMPRESSED: {part: _student(part, run) for part, run in runs.items()},
         }
-        rows = plan.rows(corpus)
-        folders, measures = {}, {}
-        for chain, made in records.items():
-            artifacts = {part: Path(record.artifact) for part, record in made.items()}
-            folders[chain] = place.outputs / "applications" / f"{plan.name}-{chain}"
-            measures[chain] = put_together(plan, corpus, artifacts, folders[chain], rows)
-        measured = _timed(folders, [*plan.requests(rows)], options)
+        artifacts = {
+            chain: {part: Path(record.artifact) for part, record in made.items()} for chain, made in records.items()
+        }
+        rows, folders = plan.rows(corpus), folders_of(plan, corpus, artifacts, place)
+        with locked(folders[COMPRESSED], f"the application {plan.name}, which another process builds"):
+            measures = {name: put_together(plan, corpus, artifacts[name], folders[name], rows) for name in CHAINS}
+            measured = _timed(folders, [*plan.requests(rows)], options)
         chains = {name: Chain(folders[name], measures[name], measured[name]) for name in CHAINS}
         if tracked.run is not None:
             tracked.run.summarize(
                 {f"{name}/{key}": value for name in CHAINS for key, value in chains[name].numbers.items()}
             )
     return Built(chains, [record for made in records.values() for record in made.values()])
+
+
+def folders_of(plan: Plan, corpus: Path, artifacts: Mapping[str, Mapping[str, Path]], place: Place) -> dict[str, Path]:
+    """Where each chain goes: the name says by a fingerprint what it is built of, so another one lies beside it.
+
+    Args:
+        artifacts: Of each chain, those of its parts.
+    """
+    key = keys.application(plan, corpus, artifacts)
+    return {chain: place.outputs / "applications" / f"{plan.name}-{chain}-{key[:8]}" for chain in artifacts}
 
 
 def put_together(
@@ -136,11 +144,11 @@ def put_together(
         parts = {part: temporary / part for part in artifacts}
         for part, source in artifacts.items():
             shutil.copytree(source, parts[part])
-        loaded = {part: load_artifact(place, verify=False) for part, place in parts.items()}
+        loaded = {part: load_artifact(place, verify=False, trust_code=True) for part, place in parts.items()}
         settings = dict(plan.settle(corpus, loaded, temporary))
         recipe = described(plan)
         seal(temporary, folder.name, plan.kind, parts, settings=settings, recipe=recipe)
-        runner = cast(ApplicationRunner, load(temporary, verify=False))
+        runner = cast(ApplicationRunner, load(temporary, verify=False, trust_code=True))  # made above
         measures = runner.judge(rows)
         judged = {measure.name: measure.value for measure in measures}
         seal(temporary, folder.name, plan.kind, parts, settings=settings, recipe=recipe, judged=judged)

@@ -17,9 +17,10 @@ is what changes nothing, such as an exit's policy where weights are named.
     runtime         teacher, what is deployed, benchmark and machine
     record          student, what is deployed, task, latency, how the runtime was chosen, what was noted of the data
     together        records, benchmark and machine
+    application     plan, data, artifacts of its parts
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from millis.pipeline.recipe import Recipe
 from millis.quantization.processor import reduces_range
 from millis.record import Record
 from millis.storage.manifest import FILE_NAME as MANIFEST
-from millis.store import checksums, file_sha256, fingerprint
+from millis.store import checksums, file_sha256, files_fingerprint, fingerprint
 from millis.types import Text
 
 APART = ("student", "distillation", "general", "backend", "quantization", "generation", "storage")
@@ -255,3 +256,18 @@ def together(records: Sequence[Record], options: Options) -> str:
     """Of records that were measured side by side."""
     names = sorted((one.id, one.name) for one in records)
     return fingerprint("together", __version__, names, benchmark(options))
+
+
+def application(plan: Any, corpus: Path, artifacts: Mapping[str, Mapping[str, Path]]) -> str:
+    """Of what is built of an application.
+
+    Args:
+        plan: How (`millis.applications.contract.Plan`).
+        corpus: Its data.
+        artifacts: Of each chain, those of its parts; a manifest has the checksums of its files.
+    """
+    sums = {
+        chain: {part: file_sha256(folder / MANIFEST) for part, folder in parts.items()}
+        for chain, parts in artifacts.items()
+    }
+    return fingerprint("application", described(plan), files_fingerprint(corpus), sums)

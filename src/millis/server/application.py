@@ -196,16 +196,16 @@ class Application:
         self._check_texts(asked.texts)
         artifact, until_ns = self._chosen(asked, question.artifact, question.deadline_ms)
         given = _with_state(artifact, asked.texts, question.state)
-        answers = []
+        answers, several = [], question.texts is not None
         with self.lane.admit(artifact.service, len(asked.texts), until_ns) as place:
             size = artifact.service.slice()
             for start in range(0, len(asked.texts), size):
                 part = given[start : start + size]
-                call = partial(_each, artifact, part, asked.arrived_ns, until_ns, place)
+                call = partial(_each, artifact, part, start if several else None, asked.arrived_ns, until_ns, place)
                 answers += await place.compute(call, len(part))
         for one in answers:
             self._count(asked, one)
-        return web.Response(body=encode(answers[0] if question.texts is None else Answers(answers)), content_type=JSON)
+        return web.Response(body=encode(Answers(answers) if several else answers[0]), content_type=JSON)
 
     async def _stream(self, asked: Asked) -> web.StreamResponse:
         prompt = await self._body(asked, Prompt)
@@ -287,9 +287,24 @@ def _with_state(artifact: Artifact, texts: list[Text], state: dict[str, Any] | N
     return [(texts[0], state)]
 
 
-def _each(artifact: Artifact, texts: list[Any], arrived_ns: int, until_ns: int, place: Ticket) -> list[Any]:
-    """The answers, for as long as somebody waits for them."""
-    return [artifact.answer(text, arrived_ns, until_ns, lambda _: not place.is_left) for text in texts]
+def _each(
+    artifact: Artifact, texts: list[Any], first: int | None, arrived_ns: int, until_ns: int, place: Ticket
+) -> list[Any]:
+    """The answers, for as long as somebody waits for them.
+
+    Args:
+        first: Number of the first of them among `texts` of the request, for messages; None where there is but `text`.
+
+    Raises:
+        MillisError: no text that the artifact can answer; of several it is named.
+    """
+    answers: list[Any] = []
+    for text in texts:
+        try:
+            answers.append(artifact.answer(text, arrived_ns, until_ns, lambda _: not place.is_left))
+        except MillisError as error:
+            raise error if first is None else MillisError(f"texts[{first + len(answers)}]: {error}") from error
+    return answers
 
 
 def _host(request: web.BaseRequest) -> str:

@@ -1,7 +1,7 @@
 """New items for an application that was built, without training: their vectors are those of their texts.
 
     from millis.applications.recommendation.extending import extend
-    extend("outputs/applications/recommendation-compressed", "new/items.jsonl", "outputs/applications/wider")
+    extend("outputs/applications/recommendation-compressed-1a2b3c4d", "new/items.jsonl", "outputs/applications/wider")
 
 Nobody took them yet, so each is as popular as what hardly anybody takes. A server swaps the folder as it swaps an
 artifact (`docs/serving.md`); the next build, from histories that have them, learns more of them.
