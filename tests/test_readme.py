@@ -36,10 +36,7 @@ LINES = [line.split("#")[0].strip() for page in PAGES.values() for line in page.
 COMMANDS = [line for line in LINES if line.startswith("millis ")]
 LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
-DEFAULT_MODEL = (
-    "millis compress student.layers=2 quantization=dynamic",
-    "millis compress student.layers=1 general=hidden general.texts=texts.txt",
-)
+DEFAULT_MODEL = ("millis compress student.layers=2 quantization=dynamic",)
 TINY_MODEL = [
     "model=scratch", "model.layers=4", "model.hidden_size=64", "model.heads=4", "model.ffn_size=512",
     "model.vocab_size=400",
@@ -179,6 +176,7 @@ def test_command(place, monkeypatch, line):  # in README's order: some take what
     monkeypatch.setattr("millis.cli.agent.signal.signal", lambda *_: None)
     monkeypatch.setattr(analysis, "measure_rates", lambda threads, *_: Rates(threads, 1e11, 0.0, 2e11, 2e10, 1 << 25))
     monkeypatch.setattr(analysis, "SECONDS", 0.05)
+    monkeypatch.setattr(Scratch, "fresh", False)  # as if it were the pre-trained model of the pages
     monkeypatch.setattr("millis.benchmark.latency.requests_for", lambda quantile: 20)  # a p99 takes a thousand
     monkeypatch.setattr("millis.benchmark.extend.EXTENSIONS", 0)
     for artifact in plain_artifacts(place)[: line.count("FOLDER")]:
