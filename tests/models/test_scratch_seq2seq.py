@@ -79,3 +79,16 @@ def test_faults(settings, message):
 def test_no_texts():
     with pytest.raises(MillisError, match="the vocabulary is learned from the training texts, and there are none"):
         SMALL(UNKNOWN, [])
+
+
+def test_attention_begins_with_what_is_near(made):
+    """Slopes 2^-2 and 2^-4 for each way in the encoder, 2^-1 to 2^-4 in the decoder, of four heads."""
+    encoder, decoder = (
+        side.block[0].layer[0].SelfAttention for side in (made[0].encoder.encoder, made[0].encoder.decoder)
+    )
+    found = torch.stack([side.compute_bias(5, 5)[0] for side in (encoder, decoder)])  # [2, H, query, key]
+    back, ahead = found[0, :, 2, 1], found[0, :, 2, 3]
+    assert back.tolist() == [-0.25, -2.25, -0.0625, -2.0625]
+    assert ahead.tolist() == [-2.25, -0.25, -2.0625, -0.0625]
+    assert found[1, :, 4, 2].tolist() == [-1.0, -0.5, -0.25, -0.125]
+    assert found[:, :, 2, 2].abs().max() == 0 and found.min() >= -8

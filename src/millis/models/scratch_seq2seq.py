@@ -3,19 +3,22 @@ output matrix tied to the table of token vectors, which both sides read.
 
 It has the form of T5 1.1 (Raffel et al. 2020, 1910.10683): pre-norm blocks by root mean square (1910.07467) and gated
 feed-forwards (2002.05202) as the small Llama of `millis.models.scratch_decoder`. Positions are learned biases by
-distance in place of rotary ones, for that is what engines of encoder-decoders run (CTranslate2). Weights start as that
-Llama's, N(0, 0.02²), and logits are not scaled.
+distance in place of rotary ones, for that is what engines of encoder-decoders run (CTranslate2); they begin with what
+is near. Weights start as that Llama's, N(0, 0.02²), and logits are not scaled.
 
 Nothing is downloaded, and any language will do. The same texts give the same tokenizer; weights follow torch's seed.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
+from transformers.models.t5.modeling_t5 import T5Attention
 
 from millis.errors import MillisError
 from millis.models import byte_pairs, heads, stacks
@@ -23,6 +26,10 @@ from millis.models.encoder_decoder import EncoderDecoder
 from millis.models.encoder_decoder_spec import EncoderDecoderSpec
 from millis.models.outputs import over, plain
 from millis.types import Output, Text
+
+SLOPES = 4.0  # the flattest head's is 2^-SLOPES a token
+AGAINST = 2.0  # of the tokens on the side that a head does not look to
+MOST = 8.0  # of a bias: e^-8 is as good as nothing
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,28 @@ class ScratchSeq2seq:
 
 @torch.no_grad()
 def _start(model: EncoderDecoder) -> None:
-    """Fresh matrices and tables as the small Llama's, N(0, STD²); distances say nothing yet."""
+    """Fresh matrices and tables as the small Llama's, N(0, STD²); what distances say, as `_distances`."""
     for name, weight in model.named_parameters():
-        if "relative_attention_bias" in name:
-            weight.zero_()
-        elif weight.dim() == 2:
+        if weight.dim() == 2 and "relative_attention_bias" not in name:
             weight.normal_(std=heads.STD)
+    for attention in model.modules():
+        if isinstance(attention, T5Attention) and attention.has_relative_attention_bias:
+            attention.relative_attention_bias.weight.copy_(_distances(attention))
+
+
+def _distances(attention: T5Attention) -> Tensor:
+    """Biases [buckets, H] that attention begins with: the farther the less, by a slope for each head (ALiBi, Press et
+    al. 2022, 2108.12409); where tokens look both ways, heads look back and ahead by turns.
+
+    Biases of zero would say nothing of the order of words, and learn it last: a step moves one by its rate at most.
+    """
+    buckets, farthest = attention.relative_attention_num_buckets, attention.relative_attention_max_distance
+    both, count = not attention.is_decoder, attention.n_heads
+    away = torch.arange(-2 * farthest, 2 * farthest + 1 if both else 1)
+    within = F.one_hot(attention._relative_position_bucket(away, both, buckets, farthest), buckets).float()
+    mean = (away.float() @ within / within.sum(dim=0).clamp(min=1))[:, None]  # of each bucket
+    head, ways = torch.arange(count), 1 + both
+    slopes = 2.0 ** -(SLOPES * (head // ways + 1) / math.ceil(count / ways))
+    against = both * torch.where(head % 2 == 0, mean > 0, mean < 0)
+    biases: Tensor = -slopes * mean.abs() - AGAINST * against
+    return biases.clamp(min=-MOST)
