@@ -57,8 +57,7 @@ def fake(monkeypatch, tmp_path):
     """Makes artifact folders that `Fake` stands in for."""
     Fake.alive, Fake.slow, Fake.asked = 0, False, []
     monkeypatch.setattr(latency, "Worker", Fake)
-    monkeypatch.setattr(latency, "open_manifest", lambda folder, verify: None)
-    monkeypatch.setattr(latency, "size_bytes", lambda manifest: 5)
+    monkeypatch.setattr(latency, "bytes_of", lambda folder: 5)
     return lambda ms: tmp_path / str(ms)
 
 
