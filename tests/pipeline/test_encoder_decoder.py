@@ -17,8 +17,8 @@ TINY = [
     "task=translation", "task.max_length=24", "task.metric=chrf", "task.also=[]", "model=scratch_seq2seq",
     "model.layers=2", "model.decoder_layers=2", "model.hidden_size=32", "model.heads=2", "model.ffn_size=48",
     "model.vocab_size=300", "model.max_length=24", "model.dropout=0", "backend=onnxruntime", "data=local",
-    "logger=none", *BRIEF, "benchmark.new_tokens=4", "generation.max_tokens=8", "teacher.trainer.max_epochs=8",
-    "trainer.max_epochs=2", "teacher.trainer.batch_size=8", "trainer.batch_size=8", "teacher.optimizer.lr=0.02",
+    "logger=none", *BRIEF, "benchmark.new_tokens=4", "generation.max_tokens=8", "teacher.trainer.max_epochs=30",
+    "trainer.max_epochs=20", "teacher.trainer.batch_size=8", "trainer.batch_size=8", "teacher.optimizer.lr=0.02",
     "teacher.optimizer.head_lr=0.02", "optimizer.lr=0.02", "teacher.trainer.precision=32-true",
     "trainer.precision=32-true",
 ]  # fmt: skip

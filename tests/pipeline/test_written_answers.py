@@ -55,6 +55,7 @@ def test_answers_are_those_of_the_teachers_artifact(run, few):
     texts = ["two three", "four one", "one one", "three two"]
     found = written(run.teacher, texts, 8)
     writer = load(run.teacher.folder)
+    writer.generation = replace(writer.generation, max_tokens=8)
     replies = [writer.replied(text) for text in texts]
     assert found == [reply.text.strip() if reply.ended == "end" else None for reply in replies]
     assert sum(answer is not None for answer in found) >= 3, "the teacher learned that texts end"
