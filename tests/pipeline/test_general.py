@@ -14,8 +14,10 @@ from millis.pipeline import forecast, general, initial_student
 from millis.pipeline.general import ensure_general, general_key, general_training
 from millis.pipeline.initial_student import cut
 from millis.pipeline.student import plan
+from millis.pipeline.study import Study
 from millis.quantization.spec import Quantization
 from millis.training.fit import Fit
+from millis.training.module import TextModule
 from millis.training.optim import AdamW
 
 TEXTS = ["where did my parcel go", "nobody answers the phone", "send it back", "the shop is closed", "Send  it BACK"]
@@ -85,7 +87,7 @@ def test_what_is_judged_is_left_out_and_texts_count_once(asked, texts, tmp_path)
     path = tmp_path / "more.txt"
     path.write_text("\n".join([*TEXTS, judged.upper(), ""]), encoding="utf-8")
     run = asked(*texts, f"general.texts={path}")
-    found, said = general._texts(run.recipe.general, run.teacher.inputs)
+    found, said, _ = general._texts(run.recipe.general, run.teacher.inputs)
     assert found == TEXTS[:4]
     assert "1 left out: they also occur in validation or test" in said
     assert "they occur in train, or more than once" not in said.split(";")[0]
@@ -144,7 +146,7 @@ def test_halves_of_judged_pairs_are_left_out(asked, texts):
     run = asked(*texts)
     judged = replace(run.teacher.inputs.dataset.test, texts=[("nobody ANSWERS the phone", "why?")], references=[0])
     dataset = replace(run.teacher.inputs.dataset, test=judged)
-    found, _ = general._texts(run.recipe.general, replace(run.teacher.inputs, dataset=dataset))
+    found, *_ = general._texts(run.recipe.general, replace(run.teacher.inputs, dataset=dataset))
     assert found == [TEXTS[0], *TEXTS[2:4]]
 
 
@@ -169,3 +171,26 @@ def test_pruning_begins_with_it_too(asked, texts, monkeypatch):
     run = asked(*texts)
     assert run.teacher.fingerprint in initial_student._source_key(run)
     assert general_key(run, spec_of(run)) in initial_student._source_key(run)
+
+
+def test_nothing_is_validated_where_no_answers_are_trained(asked, texts, monkeypatch):
+    """Fifty batches would be made in vain after every epoch."""
+    seen = []
+    monkeypatch.setattr(TextModule, "validation_step", lambda *given: seen.append(given))
+    ensure_general(asked(*texts, "general.lr=3e-3", "trainer.batch_size=1"), spec_of(asked(*texts)))
+    assert len(seen) == 2  # of two epochs
+
+
+def test_a_budget_of_seconds_is_the_tasks(asked, texts):
+    run = asked(*texts)
+    hurried = run.with_recipe(replace(run.recipe, trainer=replace(run.recipe.trainer, budget_s=1.0, averaging=0.9)))
+    assert run.recipe.general.fit(hurried.recipe.trainer).budget_s is None
+    assert general_key(hurried, spec_of(run)) == general_key(run, spec_of(run))
+
+
+def test_a_plan_knows_what_begun_trials_distilled(asked, texts, monkeypatch):
+    run, known = asked(*texts), []
+    monkeypatch.setattr(forecast, "training_s", lambda *given: known.append(set(given[-1])) or 0.0)
+    for before in ([], [run.recipe]):
+        forecast.planned(Study("s", {}, n_trials=3), run.teacher, [({}, run.recipe)], len(before), before)
+    assert known == [set(), forecast._shared(run.recipe, run.teacher)] and known[1]

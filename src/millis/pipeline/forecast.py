@@ -7,7 +7,6 @@ Students of other families take seconds.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -46,8 +45,8 @@ def planned(
         begun: Trials of the study that were begun before, which count.
         before: Recipes of such.
     """
-    elastic = (one for one in before if one is not None and one.elastic is not None)
-    trained, most = {_elastic_key(one, teacher) for one in elastic}, max(0, study.n_trials - begun)
+    trained: set[str] = set().union(*(_shared(one, teacher) for one in before if one is not None))
+    most = max(0, study.n_trials - begun)
     taken: list[tuple[Mapping[str, Any], float]] = []
     left: list[tuple[Mapping[str, Any], float]] = []
     limit = float("inf") if study.timeout_s is None else study.timeout_s
@@ -98,7 +97,7 @@ def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
         seconds += recipe.own_trainer.epochs(rows) * epoch_s * _weights(spec) / _weights(whole)
     if recipe.general is not None and spec.shape is not None and _general_key(recipe, spec) not in trained:
         read = general_texts(recipe.general, teacher.inputs)
-        epochs = replace(recipe.trainer, max_epochs=recipe.general.max_epochs).epochs(read)
+        epochs = recipe.general.fit(recipe.trainer).epochs(read)
         seconds += epochs * epoch_s * read / rows * (_weights(spec) / _weights(whole) + FORWARD)
     if (elastic := recipe.elastic) is not None and _elastic_key(recipe, teacher) not in trained:
         step = _step(elastic, elastic.axes(cast(TransformerSpec, whole))) / _weights(whole)

@@ -1,7 +1,5 @@
 """Students that learned the pre-trained model before the task: once for each fingerprint, then read by every task."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +10,23 @@ from millis.data.overlaps import words_of
 from millis.distillation.contract import Pair
 from millis.errors import MillisError
 from millis.models.spec import Spec
-from millis.models.tokenizer import pad_id
 from millis.pipeline import keys
 from millis.pipeline.inputs import Inputs
 from millis.pipeline.run import Run
 from millis.pipeline.tracker import GENERAL, tracked
 from millis.pipeline.trained_once import model_once, training_of
 from millis.training.fit import Fitted, seed_everything
-from millis.training.general import General, Inside, Reading, unasked
+from millis.training.general import General, Inside, Reading, Texts, unasked
 from millis.training.module import TextModule
 from millis.training.teaching import teaching
-from millis.types import Text, parts_of
+from millis.types import parts_of
 
 
 def general_key(run: Run, spec: Spec) -> str:
     """The fingerprint of the encoder that a student of architecture `spec` begins with."""
     recipe, teacher = run.recipe, run.teacher
-    texts = _texts(recipe.general, teacher.inputs)[0]
-    return keys.general(run.tuning.model, recipe, spec, texts, teacher.manifest.max_length)
+    read = _texts(recipe.general, teacher.inputs)
+    return keys.general(run.tuning.model, recipe, spec, read.fingerprint, teacher.manifest.max_length)
 
 
 def ensure_general(run: Run, spec: Spec) -> Any:
@@ -53,7 +50,7 @@ def general_training(run: Run, spec: Spec) -> Fitted:
 
 def general_note(run: Run, spec: Spec) -> str:
     """What a reader of a record should know of it."""
-    texts, without = _texts(run.recipe.general, run.teacher.inputs)
+    texts, without, _ = _texts(run.recipe.general, run.teacher.inputs)
     seconds = general_training(run, spec).seconds
     return (
         f"learned the pre-trained model's states on {len(texts):,} texts{without} before the task, in {seconds:.0f} s"
@@ -62,7 +59,7 @@ def general_note(run: Run, spec: Spec) -> str:
 
 def general_texts(general: General, inputs: Inputs) -> int:
     """How many texts are read."""
-    return len(_texts(general, inputs)[0])
+    return len(_texts(general, inputs).texts)
 
 
 def _path(run: Run, spec: Spec) -> Path:
@@ -71,7 +68,7 @@ def _path(run: Run, spec: Spec) -> Path:
 
 def _trained(run: Run, spec: Spec, path: Path, checkpoints: Path) -> tuple[Any, Fitted]:
     recipe, teacher, inputs = run.recipe, run.teacher, run.teacher.inputs
-    texts, without = _texts(recipe.general, inputs)
+    texts, without, _ = _texts(recipe.general, inputs)
     print(f"  general distillation on {len(texts):,} texts{without}", flush=True)
     seed_everything(recipe.seed)
     whole = _pretrained(run)
@@ -85,11 +82,10 @@ def _trained(run: Run, spec: Spec, path: Path, checkpoints: Path) -> tuple[Any, 
     folder = inputs.cache / "general_features" / path.stem
     taught = teaching(method, objective, pair, folder, _unheard)
     module = TextModule(pair.student, objective, recipe.general.optimizer, inputs.validation_score)
-    fit = replace(recipe.trainer, max_epochs=recipe.general.max_epochs, averaging=None, adversarial=None)
     title = f"general {recipe.student.describe(spec)}"
     with tracked(run.place.tracker, f"general-{path.stem[:6]}", GENERAL, run.described) as kept:
-        fitted = fit(
-            module, read, read, pad_id(teacher.tokenizer), folder=checkpoints, seed=recipe.seed, title=title,
+        fitted = recipe.general.fit(recipe.trainer)(
+            module, read, read, teacher.pad_id, folder=checkpoints, seed=recipe.seed, title=title,
             logger=kept.logger, callbacks=taught.callbacks,
         )  # fmt: skip
     return model, fitted
@@ -126,8 +122,8 @@ def check_general(model: Any, general: General | None) -> None:
         )
 
 
-def _texts(general: General, inputs: Inputs) -> tuple[Sequence[Text], str]:
-    """What is read, and what was left out: what is judged must not be learned."""
+def _texts(general: General, inputs: Inputs) -> Texts:
+    """What is read: what is judged must not be learned."""
     splits = (inputs.dataset.validation, inputs.dataset.test)
     parts = (part for split in splits for text in split.texts for part in parts_of(text))
     return general.read(frozenset(map(words_of, parts)))

@@ -21,7 +21,6 @@ is what changes nothing, such as an exit's policy where weights are named.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,25 +108,20 @@ def elastic(of_teacher: str, recipe: Recipe, blend_weight: float, further: Seque
     return fingerprint("elastic", of_teacher, recipe.seed, [described(part) for part in parts], recipe.ensemble, *more)
 
 
-def general(model: Any, recipe: Recipe, spec: Spec, texts: Sequence[Text], length: int) -> str:
+def general(model: Any, recipe: Recipe, spec: Spec, of_texts: str, length: int) -> str:
     """Of an encoder that has learned a pre-trained model's states; no task is in it.
 
     Args:
         model: The pre-trained model's source.
         spec: The student's architecture, whose outputs do not matter.
-        texts: That it learns on.
+        of_texts: The fingerprint of what it learns on.
         length: Most tokens of one.
     """
     said, how = described(model), described(recipe.general)
     shape = {name: part for name, part in spec.to_json().items() if name in ENCODING}
     del how["texts"]
-    parts = [
-        described(recipe.student),
-        described(replace(recipe.trainer, max_epochs=1, averaging=None, adversarial=None)),
-        recipe.seed,
-        length,
-    ]
-    return fingerprint("general", __version__, checksums(said), said, how, shape, parts, list(texts))
+    trained = [described(recipe.student), described(recipe.general.fit(recipe.trainer)), recipe.seed, length]
+    return fingerprint("general", __version__, checksums(said), said, how, shape, trained, of_texts)
 
 
 def initial(of_source: str, recipe: Recipe, benchmark: Options) -> str:

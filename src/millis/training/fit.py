@@ -225,7 +225,7 @@ class _Run:
             self.folder, "best", monitor=VALIDATION, mode="max", save_last=True, enable_version_counter=False
         )
         trainer = pl.Trainer(
-            **self.fit.for_trainer,
+            **{**self.fit.for_trainer, **({} if self.module.objective.answers else {"limit_val_batches": 1})},
             max_epochs=self.fit.epochs(len(data.train)),
             strategy="auto" if ranks is None else ranks.strategy(),
             logger=logger,

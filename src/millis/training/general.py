@@ -7,10 +7,10 @@ terms and which texts is the user's choice here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -20,12 +20,28 @@ from millis.data.unlabelled import distinct, state_of
 from millis.distillation.contract import FeatureTerm
 from millis.distillation.features import CACHE_BUDGET_MB, FeaturesOnly, check_budget, check_terms
 from millis.errors import MillisError
+from millis.store import fingerprint
+from millis.training.fit import Fit
 from millis.training.length import Length
 from millis.training.optim import AdamW
 from millis.traits import CUT, Reasons
 from millis.types import Output, Text
 
 KEY, COLUMNS = "general.texts", ("text",)
+
+
+class Texts(NamedTuple):
+    """What is learned on.
+
+    Args:
+        texts: Each once.
+        without: What was left out, for readers; empty where nothing was.
+        fingerprint: Of the texts.
+    """
+
+    texts: Sequence[Text]
+    without: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -61,8 +77,12 @@ class General:
         if isinstance(self.max_epochs, int) and self.max_epochs < 1:
             raise MillisError(f"general.max_epochs={self.max_epochs}: expected at least 1; general=none leaves it out")
 
-    def read(self, judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
-        """The texts, each once, and what was left out, for readers.
+    def fit(self, trainer: Fit) -> Fit:
+        """How it is trained, by how the student is: a budget of seconds is that of the task."""
+        return replace(trainer, max_epochs=self.max_epochs, averaging=None, adversarial=None, budget_s=None)
+
+    def read(self, judged: frozenset[Text]) -> Texts:
+        """The texts.
 
         Args:
             judged: Words (`millis.data.overlaps.words_of`) of texts that must not be learned.
@@ -92,8 +112,9 @@ class General:
 
 
 @lru_cache(maxsize=2)
-def _read(texts: str, _: tuple[object, ...], judged: frozenset[Text]) -> tuple[Sequence[Text], str]:
-    return distinct(Path(texts).expanduser(), COLUMNS, set(judged), set(), KEY)
+def _read(texts: str, _: tuple[object, ...], judged: frozenset[Text]) -> Texts:
+    found, without = distinct(Path(texts).expanduser(), COLUMNS, set(judged), set(), KEY)
+    return Texts(found, without, fingerprint(found))
 
 
 def none() -> None:
