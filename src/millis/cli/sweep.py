@@ -74,6 +74,7 @@ class Listener:
         before = [_recipe_of(trial) for _, trial in begun.recipes]
         agenda, words = planned(self.study, self.run.teacher, made, begun.trials, before)
         self.say(words)
+        self.agenda = agenda
         return agenda
 
     def told(
@@ -107,6 +108,12 @@ class Listener:
         states = Counter(
             "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
         )
+        running = sum(trial.state.name == "RUNNING" for trial in study.get_trials(deepcopy=False))  # by other workers
+        if (left := self.agenda.n_trials - len(trials) - running) > 0 and self.study.timeout_s is not None:
+            self.say(
+                f"{left} trials of the plan were not begun: those before took longer than foretold, and "
+                f"study.timeout_s={self.study.timeout_s:g} is spent. The same command goes on with them"
+            )
         self.say("measuring the teacher, the baseline and the frontier side by side ...")
         outcome = conclude(self.run, self.study, [*self.references, *records], _skip_notes(trials), states)
         report(outcome)
