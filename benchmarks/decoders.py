@@ -56,6 +56,8 @@ VARIANTS = {
     "onnxruntime int4 weights, blocks of 128": (OnnxRuntime(), blocks(4, 128)),
     "native fp32": (Native(), None),
     "native int8": (Native(), Quantization()),
+    "native fp32, cache of int8": (Native(cache="int8"), None),
+    "native int8, cache of int8": (Native(cache="int8"), Quantization()),
 }
 HEAD = 64
 GROUPS = 3

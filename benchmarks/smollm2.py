@@ -40,6 +40,8 @@ VARIANTS = {
     "onnxruntime int8 weights": (OnnxRuntime(), Quantization(activations="none", block_size=32)),
     "native fp32": (Native(), None),
     "native int8": (Native(), Quantization()),
+    "native fp32, cache of int8": (Native(cache="int8"), None),
+    "native int8, cache of int8": (Native(cache="int8"), Quantization()),
     "onnxruntime_genai fp32": (OnnxRuntimeGenai(), None),
     "onnxruntime_genai int8": (OnnxRuntimeGenai(), Quantization()),
     "onnxruntime_genai int4": (OnnxRuntimeGenai(precision="int4"), None),

@@ -84,7 +84,7 @@ class Continuation {
         double numbers = 0.0;
         for (const Step& step : plan.steps)
             if (step.kind == CAUSAL)
-                numbers += static_cast<double>(step.groups) * static_cast<double>(past_size(room, step.width));
+                numbers += static_cast<double>(step.groups) * static_cast<double>(past_size(room, step.width, step.choice));
         if (numbers > MOST_NUMBERS) throw std::bad_alloc();
         auto page = std::make_unique<Page>();
         page->room = room;
@@ -94,7 +94,7 @@ class Continuation {
         for (const Step& step : plan.steps) {
             if (step.kind != CAUSAL) continue;
             page->past.push_back(at);
-            at += step.groups * past_size(room, step.width);
+            at += step.groups * past_size(room, step.width, step.choice);
         }
         page->past.push_back(at);  // none is a text that is read as a whole
         page->work.past = page->past.data();

@@ -185,6 +185,17 @@ void millis_multiply_halves(int set, int emulated, const uint16_t* rows_given, i
     multiply(rows_given, stride, rows, matrix, results, result_stride, 0, matrix.panels);
 }
 
+// A head's numbers as bytes with a step, as they are kept.
+void millis_round_head(int set, const float* values, int64_t size, int8_t* bytes, float* step) {
+    kernels_of(set)->round_head(values, size, bytes, step);
+}
+
+void millis_multiply_bytes(int set, const float* rows_given, int64_t stride, int64_t rows, int64_t inputs,
+                           int64_t outputs, const int8_t* weights, float* results, int64_t result_stride) {
+    kernels_of(set)->multiply_bytes(rows_given, stride, rows, inputs, weights, padded(outputs, PANEL) / PANEL, results,
+                                    result_stride);
+}
+
 void millis_activate(int set, float* values, int64_t count, int64_t activation) {
     kernels_of(set)->activate(values, count, activation);
 }

@@ -58,7 +58,8 @@ struct Step {
     int64_t in = -1, second = -1, out = -1;  // slots; `second` is a residual, which CARRY adds to
     int64_t width = 0;                       // of what is read
     int64_t count = 0;                       // heads, window, hidden size, which output
-    int64_t choice = 0;                      // activation, pooling, direction, scaling of a bag, what attention keeps
+    int64_t choice = 0;                      // activation, pooling, direction, scaling of a bag, what attention keeps,
+                                             // and what it keeps it in
     int64_t groups = 0;                      // heads of keys and values
     int64_t place = -1;                      // among the steps that look back
     bool ends = false;                       // the last step in which tokens meet
@@ -134,16 +135,21 @@ struct Workspace {
     int64_t* times = nullptr;   // nanoseconds of each step are added here; usually none
 };
 
+enum Cache { OF_FLOATS = 0, OF_BYTES, CACHES };  // what keys and values are kept in
+
+// Keys of one head lie in panels of tokens, [panels][size][PANEL]; its values follow in panels of numbers,
+// [panels][room][PANEL]: as matrices do, so that products are those of matrices. Where they are bytes, the steps of the
+// keys and those of the values follow, [padded room] each. In numbers of fp32, whole lines of them.
+static inline int64_t past_size(int64_t room, int64_t size, int64_t cache) {
+    const int64_t numbers = padded(room, PANEL) * size + padded(size, PANEL) * room;
+    return cache == OF_BYTES ? padded(numbers, LINE) / 4 + 2 * padded(room, PANEL) : numbers;
+}
+
 // Numbers of scratch for a text of `tokens`: attention's keys, values and scores.
 constexpr int64_t QUERIES = 32;  // rows of scores that are held at a time
 static inline int64_t attention_scratch(int64_t tokens, int64_t size) {
-    return padded(tokens, PANEL) * (size + QUERIES) + padded(size, PANEL) * tokens;
-}
-
-// Keys of one head lie in panels of tokens, [panels][size][PANEL]; its values follow in panels of numbers,
-// [panels][room][PANEL]: as matrices do, so that products are those of matrices.
-static inline int64_t past_size(int64_t room, int64_t size) {
-    return padded(room, PANEL) * size + padded(size, PANEL) * room;
+    const int64_t floats = past_size(tokens, size, OF_FLOATS), bytes = past_size(tokens, size, OF_BYTES);
+    return padded(tokens, PANEL) * QUERIES + (floats > bytes ? floats : bytes);
 }
 
 // An LSTM's state, cell, gates, and the state as bytes.
@@ -160,6 +166,9 @@ struct Kernels {
                             float* results, int64_t stride, int64_t first, int64_t last);
     MultiplyHalves multiply_halves;
     void (*activate)(float* values, int64_t count, int64_t activation);
+    void (*round_head)(const float* values, int64_t size, int8_t* bytes, float* step);
+    void (*multiply_bytes)(const float* values, int64_t value_stride, int64_t rows, int64_t inputs,
+                           const int8_t* weights, int64_t panels, float* results, int64_t stride);
 };
 
 namespace portable { extern const Kernels KERNELS; }

@@ -44,9 +44,12 @@ static inline void integer_tile(bool leads, const uint8_t* bytes, int64_t byte_s
     }
 }
 
-template <int ROWS, int PANELS>
+static inline Floats load_numbers(const float* from) { return load(from); }
+static inline Floats load_numbers(const int8_t* from) { return load_signed_bytes(from); }
+
+template <int ROWS, int PANELS, typename Number>
 static inline void float_tile(bool leads, const float* values, int64_t value_stride, int64_t inputs,
-                              const float* weights, int64_t panel_size, const float* bias, float* results,
+                              const Number* weights, int64_t panel_size, const float* bias, float* results,
                               int64_t stride) {
     constexpr int VECTORS = PANELS * PARTS;
     Floats sums[ROWS][VECTORS];
@@ -60,7 +63,7 @@ static inline void float_tile(bool leads, const float* values, int64_t value_str
         Floats channels[VECTORS];
 #pragma GCC unroll 8
         for (int part = 0; part < VECTORS; ++part)
-            channels[part] = load(weights + (part / PARTS) * panel_size + (part % PARTS) * WIDTH);
+            channels[part] = load_numbers(weights + (part / PARTS) * panel_size + (part % PARTS) * WIDTH);
         if (leads)
 #pragma GCC unroll 8
             for (int ahead = 0; ahead < PANELS; ++ahead) fetch(weights + (PANELS + ahead) * panel_size);
@@ -99,9 +102,9 @@ static inline void integer_rows(int rows, bool leads, const uint8_t* bytes, int6
 #undef MILLIS_ROWS
 }
 
-template <int PANELS>
+template <int PANELS, typename Number>
 static inline void float_rows(int rows, bool leads, const float* values, int64_t value_stride, int64_t inputs,
-                              const float* weights, int64_t panel_size, const float* bias, float* results,
+                              const Number* weights, int64_t panel_size, const float* bias, float* results,
                               int64_t stride) {
 #define MILLIS_ROWS(ROWS)                                                                                        \
     case ROWS:                                                                                                   \
@@ -182,10 +185,11 @@ static void multiply_integers(const uint8_t* bytes, int64_t byte_stride, const f
         integer_panels<false>(bytes, byte_stride, steps, zero, rows, matrix, results, stride, first, last);
 }
 
-// results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL], a panel each
-// `panel_size`, and a bias.
+// results [rows, panels * PANEL] = values [rows, inputs] times weights [panels][inputs][PANEL] of fp32 or of bytes, a
+// panel each `panel_size`, and a bias.
+template <typename Number>
 static void multiply_packed(bool leads, const float* values, int64_t value_stride, int64_t rows, int64_t inputs,
-                            const float* weights, int64_t panels, int64_t panel_size, const float* bias,
+                            const Number* weights, int64_t panels, int64_t panel_size, const float* bias,
                             float* results, int64_t stride) {
     int64_t panel = 0;
     for (; panel + TILE_PANELS <= panels; panel += TILE_PANELS)

@@ -206,6 +206,7 @@ void check_linear(const Reading& plan, const Step& step) {
 
 void check_causal(const Reading& plan, const Step& step) {
     require(step.in != step.out, "attention writes what it reads");
+    require(step.choice < CACHES, "keys and values are kept in what is unknown");
     require(step.groups > 0 && step.count % step.groups == 0, "heads do not share keys evenly");
     require(step.bias == nullptr || step.width % 2 == 0, "a head of odd size cannot be turned");
     hold(plan, step.in, false, step.width * (step.count + 2 * step.groups), "attention's inputs do not fit");

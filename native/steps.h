@@ -293,4 +293,5 @@ static void run(const Model& model, Workspace& work) {
 
 static void activate_all(float* values, int64_t count, int64_t activation) { activate(values, count, activation); }
 
-const Kernels KERNELS = {run, round_rows, multiply_integers, multiply_floats, multiply_halves, activate_all};
+const Kernels KERNELS = {run, round_rows, multiply_integers, multiply_floats, multiply_halves, activate_all, round_head,
+                         multiply_bytes};

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 from causal import CAUSAL, TEXTS, TOKENIZER, speaker, written
-from shaped import signature_of
+from shaped import signature_of, transformer
 
 from millis.backends import native
 from millis.backends.artifact import write_artifact
-from millis.backends.native import Native
-from millis.backends.plan import library
+from millis.backends.native import FILE_NAME, Native
+from millis.backends.plan import file, library
 from millis.backends.plan.continuation import PlanDecoder
+from millis.backends.plan.steps import Causal
 from millis.described import described
+from millis.errors import MillisError
 from millis.generation.greedy import Greedy
 from millis.quantization.spec import Calibration, Fallback, Quantization
 from millis.serving.runner import load
@@ -75,3 +77,27 @@ def test_steps_tell_their_times(tmp_path):
     requests = [Features(np.array([[1, 5, 6]]), np.ones((1, 3), np.int64), None)]
     kinds = {operator.kind for operator in native.operators(folder, open_manifest(folder), 1, requests)}
     assert {"Embed", "PreNorm", "MatMul", "Causal", "Gate", "Give"} <= kinds
+
+
+def test_a_cache_in_8_bits_is_kept_and_told(tmp_path):
+    model = speaker()
+    folder = written(tmp_path / "native", model, backend=Native(cache="int8"), generation=GREEDY)
+    assert open_manifest(folder).options["cache"] == "int8"
+    assert {step.cache for step in file.read(folder / FILE_NAME).plan.steps if isinstance(step, Causal)} == {"int8"}
+    runner = load(folder)
+    for text in TEXTS[:3]:
+        assert "".join(runner.stream(text)) == runner.predict(text).text
+
+
+def test_a_cache_of_what_writes_alone(tmp_path):
+    model = transformer("bert")
+    with pytest.raises(
+        MillisError,
+        match=r"^backend.cache=int8 is of the keys and values that a model keeps while it writes, got a task whose "
+        r"models answer at once. Choose backend.cache=fp32$",
+    ):
+        Native(cache="int8").write(model, tmp_path, signature_of(model), None)
+    with pytest.raises(
+        MillisError, match=r"backend.cache='int4' is not supported by native: expected one of fp32, int8"
+    ):
+        Native(cache="int4")

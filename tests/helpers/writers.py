@@ -38,9 +38,9 @@ def writer(
     return spread(build(read(spec)), seed)
 
 
-def planned(model, path, integers=None, precision="fp32"):
+def planned(model, path, integers=None, precision="fp32", cache="fp32"):
     """The model's plan, written and read."""
-    builder = Builder(model, model.spec.outputs, integers, precision)
+    builder = Builder(model, model.spec.outputs, integers, precision, cache)
     add_steps(model, builder)
     builder.write(path)
     return file.read(path)

@@ -8,6 +8,8 @@ itself, to 8 bits with a zero point; sums are exact. Weights of 4 bits have a sc
 inputs. Tables have 8 bits and a scale for each row. Attention, norms and activations are fp32.
 
 bf16: weights, tables, and what enters a product, of half the bytes; products are exact, sums fp32.
+
+Cache: keys and values of earlier tokens are kept in fp32, or in 8 bits with a step for each token and head.
 """
 
 from collections.abc import Sequence
@@ -19,12 +21,12 @@ from millis import backends
 from millis.backends.plan import file, library
 from millis.backends.plan.continuation import PlanDecoder
 from millis.backends.plan.session import PlanSegment, PlanSession
-from millis.backends.plan.steps import Precision
+from millis.backends.plan.steps import Cache, Precision
 from millis.backends.profile import WARM, Operator, summarised
 from millis.errors import MillisError
 from millis.models.outputs import writes
 from millis.traits import DATA_SIZES, IMITABLE, INTEGERS, SEGMENTS, STORES, WRITES, Reasons, Traits
-from millis.types import Features, Signature
+from millis.types import Features, Output, Signature
 from millis.waiting import waited_ns
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ FILE_NAME = "model.plan"
 TWO_KINDS = (
     "backend.precision=bf16 computes with bf16 and a quantization with integers: products are of one or the other. "
     "Choose backend.precision=fp32, or quantization=none"
+)
+NOTHING_KEPT = (
+    "backend.cache=int8 is of the keys and values that a model keeps while it writes, got a task whose models answer at "
+    "once. Choose backend.cache=fp32"
 )
 COMPUTED = (
     "per_channel",
@@ -57,23 +63,37 @@ class Native:
     Args:
         precision: Of weights and products, where nothing is quantized: `fp32`, or `bf16`, half the bytes; faster where
             reading weights is what takes time, and on processors that multiply in it (AVX-512 BF16).
+        cache: Of the keys and values of earlier tokens, of what writes: `fp32`, or `int8`, about a quarter of the bytes;
+            each token's key and value of a head is rounded by itself, to its largest magnitude / 127. Queries, shares
+            of attention and sums stay fp32.
 
     Raises:
-        MillisError: another precision.
+        MillisError: another precision, or another cache.
     """
 
     name = "native"
     traits: ClassVar[Traits] = (SEGMENTS, DATA_SIZES, IMITABLE, STORES, WRITES)
 
     precision: Precision = "fp32"
+    cache: Cache = "fp32"
 
     def __post_init__(self) -> None:
         backends.one_of(self.name, "precision", self.precision, get_args(Precision))
+        backends.one_of(self.name, "cache", self.cache, get_args(Cache))
 
     @property
     def refuses(self) -> Reasons:
         """Products are of bf16 or of integers."""
         return {} if self.precision == "fp32" else {INTEGERS: TWO_KINDS}
+
+    def check_outputs(self, outputs: Sequence[Output]) -> None:
+        """Refuse a cache for outputs that need none.
+
+        Raises:
+            MillisError: as said.
+        """
+        if self.cache != "fp32" and not writes(outputs):
+            raise MillisError(NOTHING_KEPT)
 
     def missing(self) -> str | None:
         """The compiled part, where it was not built."""
@@ -97,10 +117,11 @@ class Native:
             MillisError: the compiled part is missing, a model or a quantization that it does not compute, weights that
                 are no numbers, or a plan that does not compute what the module does.
         """
-        self._check(quantization)
+        self._check(signature, quantization)
         from millis.backends.plan.export import export
 
-        return export(model, folder / FILE_NAME, signature, quantization, calibration, self.precision)
+        path = folder / FILE_NAME
+        return export(model, path, signature, quantization, calibration, self.precision, self.cache)
 
     def write_segments(
         self,
@@ -115,7 +136,7 @@ class Native:
         Raises:
             MillisError: as `write`.
         """
-        self._check(quantization)
+        self._check(signature, quantization)
         from millis.backends.plan.export import export_segments
 
         return export_segments(model, folder, signature, quantization, calibration, self.precision)
@@ -131,7 +152,8 @@ class Native:
 
         return arithmetic(quantization)
 
-    def _check(self, quantization: "Quantization | None") -> None:
+    def _check(self, signature: Signature, quantization: "Quantization | None") -> None:
+        self.check_outputs(signature.outputs)
         if lacking := self.missing():
             raise MillisError(f"backend=native: {lacking}. Or use backend=onnxruntime")
         if quantization is None:

@@ -255,7 +255,7 @@ class Recipe:
 
     @property
     def deployed_words(self) -> list[str]:
-        """What its name ends with: bits and, where they are not the usual ones, storage and backend."""
+        """What its name ends with: bits and, where they are not the usual ones, storage, backend and cache."""
         bits = getattr(self.backend, "precision", "fp32") if self.quantization is None else self.quantization.describe()
         words = [] if self.storage is None else [self.storage.describe()]
         device = getattr(self.backend, "device", "cpu")
@@ -263,4 +263,6 @@ class Recipe:
             words.append(self.backend.name)
         if device != "cpu":
             words.append(device)
+        if (cache := getattr(self.backend, "cache", "fp32")) != "fp32":
+            words.append(f"cache {cache}")
         return [bits, *words]

@@ -21,9 +21,9 @@ if library.missing():
     pytest.skip(str(library.missing()), allow_module_level=True)
 
 
-@pytest.fixture
-def mapped(tmp_path):
-    return planned(writer(size=16), tmp_path / "model.plan")
+@pytest.fixture(params=["fp32", "int8"])
+def mapped(request, tmp_path):
+    return planned(writer(size=16), tmp_path / "model.plan", cache=request.param)
 
 
 def test_what_is_refused_leaves_the_text_as_it_was(mapped):
@@ -139,10 +139,13 @@ def test_many_texts_at_once(mapped, threads):
         assert list(callers.map(wrong, range(6))) == [0] * 6
 
 
-@pytest.mark.parametrize("integers", [None, Integers(127, True, ()), Integers(7, True, (), 16)])
-def test_the_compiled_part_holds_every_number_against_memory(integers, tmp_path):
+@pytest.mark.parametrize(
+    ("integers", "cache"),
+    [(None, "fp32"), (Integers(127, True, ()), "fp32"), (Integers(7, True, (), 16), "fp32"), (None, "int8")],
+)
+def test_the_compiled_part_holds_every_number_against_memory(integers, cache, tmp_path):
     """Plans of wrong numbers are refused, or read texts within their memory: the sanitizers see to it."""
-    mapped = planned(writer(size=16), tmp_path / "model.plan", integers)
+    mapped = planned(writer(size=16), tmp_path / "model.plan", integers, cache=cache)
     native, right, ids = library.load(), words.words(mapped).tolist(), tokens(0, 5)
     message, wrong_id = ctypes.create_string_buffer(300), ctypes.c_int64()
     chance, ran = np.random.default_rng(0), 0

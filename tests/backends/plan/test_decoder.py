@@ -43,8 +43,8 @@ SHAPES = {
 }  # fmt: skip
 
 
-def session(model, folder, integers=None, precision="fp32"):
-    return PlanDecoder(planned(model, folder / "model.plan", integers, precision))
+def session(model, folder, integers=None, precision="fp32", cache="fp32"):
+    return PlanDecoder(planned(model, folder / "model.plan", integers, precision, cache))
 
 
 def close(found, expected, tolerance=2e-5):
@@ -95,14 +95,21 @@ def test_what_is_written_greedily_is_what_transformers_write(tmp_path):
 
 @pytest.mark.usefixtures("instructions")
 @pytest.mark.parametrize(
-    ("integers", "precision"),
-    [(None, "fp32"), (None, "bf16"), (INTEGERS, "fp32"), (Integers(7, True, (), 32), "fp32")],
-    ids=["fp32", "bf16", "int8", "int4"],
+    ("integers", "precision", "cache"),
+    [
+        (None, "fp32", "fp32"),
+        (None, "bf16", "fp32"),
+        (INTEGERS, "fp32", "fp32"),
+        (Integers(7, True, (), 32), "fp32", "fp32"),
+        (None, "fp32", "int8"),
+        (INTEGERS, "fp32", "int8"),
+    ],
+    ids=["fp32", "bf16", "int8", "int4", "cache in int8", "int8 all through"],
 )
 @pytest.mark.parametrize("size", [16, 10])
-def test_pieces_say_what_the_whole_says(size, integers, precision, tmp_path):
+def test_pieces_say_what_the_whole_says(size, integers, precision, cache, tmp_path):
     """To the last bit: every row is computed by itself, and no sum depends on how many rows there are."""
-    native, ids = session(writer(size=size), tmp_path, integers, precision), tokens(2, 150)
+    native, ids = session(writer(size=size), tmp_path, integers, precision, cache), tokens(2, 150)
     whole = native(Features(ids[None], np.ones((1, 150), np.int64), None))[0][0]
     for piece in (1, 7, 32, 149):
         text = native.begin(150)
@@ -241,6 +248,61 @@ def test_attention_by_hand(tmp_path):
     share = 1 / (1 + math.exp(-3))
     expected = [[5, 7], [5 + share * (1 - 5), 7 + share * (3 - 7)]]
     assert text.read(np.array([0, 1]), every=True) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+@pytest.mark.usefixtures("instructions")
+def test_keys_and_values_in_8_bits_by_hand(tmp_path):
+    # One head of two numbers; no turns. Largest magnitudes of the keys are 127 and 254, so steps are 1 and 2: of the
+    # second key, 3 is 1.5 steps, which is rounded to the even 2, and 4. Values: 5 and 127; -63.5, half a step, to 0.
+    rows = np.array([[0.01, 0.0, 127, 1.4, 5, 127], [0.02, 0.01, 254, 3, -63.5, 0.2]], np.float32)
+    steps = [Embed(0, 6, words=Table(2, 6, "fp32", 0)), Causal(0, 1, 1, 1, 2, 1.0, cache="int8")]
+    text = by_hand(tmp_path / "p", (6, 2), steps, [("t", packing.table_rows(rows))])
+    # Scores of the second query: 0.02 * 127 + 0.01 * 1 = 2.55, and 0.02 * 254 + 0.01 * 4 = 5.12.
+    share = 1 / (1 + math.exp(2.55 - 5.12))
+    expected = [[5, 127], [5 + share * (-63.5 - 5), 127 + share * (0 - 127)]]
+    assert text.read(np.array([0, 1]), every=True) == pytest.approx(np.array(expected), abs=1e-4)
+
+
+def in_bytes(heads):
+    """Numbers [..., size] on the grid of their largest magnitude, in fp32 as the kernels."""
+    step = np.abs(heads).max(axis=-1, keepdims=True) / np.float32(127)
+    step = np.where(step == 0, np.float32(1), step)
+    return np.rint(heads * (np.float32(1) / step)) * step
+
+
+@pytest.mark.usefixtures("instructions")
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_attention_over_bytes_is_that_of_numpy(tmp_path, data):
+    groups, share, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)), data.draw(st.integers(1, 40))
+    count, heads, chance = 8, groups * share, np.random.default_rng(data.draw(st.integers(0, 99)))
+    rows = chance.normal(size=(count, (heads + 2 * groups) * size)).astype(np.float32)
+    rows[chance.integers(0, count), heads * size :] = 0  # a token whose key and value are zeros
+    steps = [
+        Embed(0, rows.shape[1], words=Table(count, rows.shape[1], "fp32", 0)),
+        Causal(0, 1, heads, groups, size, 0.5, cache="int8"),
+    ]
+    text = by_hand(tmp_path / "p", (rows.shape[1], heads * size), steps, [("t", packing.table_rows(rows))])
+    cut = data.draw(st.integers(1, count - 1))
+    found = np.concatenate([text.read(np.arange(cut), every=True), text.read(np.arange(cut, count), every=True)])
+    queries = rows[:, : heads * size].reshape(count, heads, size)
+    keys, values = (
+        in_bytes(part.reshape(count, groups, size)) for part in np.split(rows[:, heads * size :], 2, axis=1)
+    )
+    scores = 0.5 * np.einsum("qhd,khd->hqk", queries, keys.repeat(share, axis=1)).astype(np.float64)
+    scores[:, np.triu(np.ones((count, count), bool), 1)] = -np.inf
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    expected = np.einsum("hqk,khd->qhd", shares, values.repeat(share, axis=1)).reshape(count, -1)
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.usefixtures("instructions")
+def test_a_cache_in_8_bits_says_nearly_the_same(tmp_path):
+    model, ids = writer(hidden=48, size=16), tokens(0, 140)
+    expected = after_each(model, ids)
+    found = session(model, tmp_path, cache="int8").begin(140).read(ids, every=True)
+    assert 1e-4 < np.abs(found - expected).mean() < 0.02 * np.abs(expected).mean()
 
 
 REFUSED = {

@@ -232,6 +232,49 @@ def test_a_row_by_hand(number):
     assert steps[0] == pytest.approx(5 / 255)
 
 
+def round_head(number, values, size):
+    given, step = np.full(size + 16, 99, np.int8), np.zeros(1, np.float32)
+    library.load().millis_round_head(number, at(values), size, at(given), at(step))
+    assert (given[size:] == 99).all()  # nothing is written beyond the head
+    return given[:size], step[0]
+
+
+@RUNS
+@given(st.integers(1, 100), SEEDS, st.sampled_from([1.0, 1e-30, 1e30, 0.0]))
+def test_a_head_is_rounded_as_numpy_rounds_it(number, size, seed, scale):
+    values = np.full(packing.padded(size, 64), 3e30, np.float32)  # the next head's are not read
+    values[:size] = np.random.default_rng(seed).normal(size=size).astype(np.float32) * np.float32(scale)
+    step = np.abs(values[:size]).max() / np.float32(127)
+    step = step if step >= np.finfo(np.float32).tiny else np.float32(1)
+    found, taken = round_head(number, values, size)
+    assert taken == step
+    assert np.array_equal(found, np.rint(values[:size] * (np.float32(1) / step)))
+
+
+def test_a_head_by_hand(number):
+    # The largest magnitude is 254: a step is 2. 3 is 1.5 steps, rounded to the even 2, 5 is 2.5, to the even 2.
+    values = np.zeros(64, np.float32)
+    values[:5] = [-254, 3, 5, -6, 0]
+    found, step = round_head(number, values, 5)
+    assert (found.tolist(), step) == ([-127, 2, 2, -3, 0], 2)
+
+
+@RUNS
+@given(SIZES, SEEDS)
+def test_products_with_bytes_are_exact(number, sizes, seed):
+    rows, inputs, outputs = sizes
+    chance = np.random.default_rng(seed)
+    given = chance.integers(-50, 51, (rows, inputs)).astype(np.float32)  # sums stay below 2^24
+    values = chance.integers(-127, 128, (outputs, inputs)).astype(np.int8)
+    packed = np.pad(values, ((0, packing.padded(outputs) - outputs), (0, 0)))
+    packed = np.ascontiguousarray(packed.reshape(-1, 16, inputs).swapaxes(1, 2))  # [panels][inputs][16]
+    results = np.full((rows, packing.padded(outputs) + 16), np.nan, np.float32)
+    library.load().millis_multiply_bytes(
+        number, at(given), inputs, rows, inputs, outputs, at(packed), at(results), results.shape[1]
+    )
+    assert np.array_equal(results[:, :outputs], given @ values.T.astype(np.float32))
+
+
 REFERENCES = {
     "none": lambda x: x,
     "gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from millis.backends.plan import file, packing, steps
 from millis.backends.plan.slots import reused
-from millis.backends.plan.steps import Activation, Matrix, Norm, Per, Plan, Precision, Slot, Step, Table
+from millis.backends.plan.steps import Activation, Cache, Matrix, Norm, Per, Plan, Precision, Slot, Step, Table
 from millis.errors import MillisError
 from millis.models.low_rank import LowRankLinear
 from millis.quantization.parameters import Parameters
@@ -55,12 +55,18 @@ class Builder:
         outputs: Of the model.
         integers: None makes none.
         precision: Of what does not become integers: `fp32` or `bf16`.
+        cache: Of the keys and values that are kept.
     """
 
     def __init__(
-        self, model: nn.Module, outputs: Sequence[Output], integers: Integers | None, precision: Precision = "fp32"
+        self,
+        model: nn.Module,
+        outputs: Sequence[Output],
+        integers: Integers | None,
+        precision: Precision = "fp32",
+        cache: Cache = "fp32",
     ) -> None:
-        self._integers, self._precision = integers, precision
+        self._integers, self._precision, self.cache = integers, precision, cache
         self._trained: Parameters = getattr(model, "quantization", {})
         self._names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
         self._outputs = [Slot(output.per, output.width) for output in outputs]

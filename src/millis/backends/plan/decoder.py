@@ -115,7 +115,8 @@ def _attended(
     normed = _normed(layer.attention_norm, stream, left, builder)
     projected, context = builder.slot("token", width + 2 * narrow), builder.slot("token", width)
     builder.linear([layer.query, layer.key, layer.value], normed, projected)
-    builder.add(steps.Causal(projected, context, width // size, narrow // size, size, scale, frequencies))
+    heads, groups = width // size, narrow // size
+    builder.add(steps.Causal(projected, context, heads, groups, size, scale, frequencies, builder.cache))
     given = builder.slot("token", layer.attention_output.out_features)
     builder.linear([layer.attention_output], context, given)
     return Left(given)

@@ -13,7 +13,7 @@ from millis.backends.plan.encoder import build_segment
 from millis.backends.plan.families import build
 from millis.backends.plan.refused import INSTEAD, refusal
 from millis.backends.plan.session import PlanSegment, PlanSession
-from millis.backends.plan.steps import Precision
+from millis.backends.plan.steps import Cache, Precision
 from millis.backends.scratch import fp32_bytes, scratch
 from millis.backends.tracing import SHAPES, agree, difference, every, example
 from millis.errors import MillisError
@@ -36,6 +36,7 @@ def export(
     quantization: Quantization | None,
     calibration: Sequence[Features] = (),
     precision: Precision = "fp32",
+    cache: Cache = "fp32",
 ) -> tuple[str, ...]:
     """Write the plan of `model` to `path`.
 
@@ -46,6 +47,7 @@ def export(
         quantization: What becomes integers; or None.
         calibration: Texts, where `quantization` needs them.
         precision: Of weights and products, where nothing becomes integers.
+        cache: Of the keys and values of tokens before.
 
     Returns:
         What a reader of the record should know, a sentence each.
@@ -53,7 +55,7 @@ def export(
     Raises:
         MillisError: a model that has no plan, or a plan that does not compute what the module does.
     """
-    if quantization is None and precision == "fp32":
+    if quantization is None and precision == cache == "fp32":
         _write(model, path, None)
         if fault := difference(model, PlanSession(file.read(path)), signature):
             raise MillisError(f"backend=native does not compute what the model does: {fault}. {INSTEAD}")
@@ -61,7 +63,7 @@ def export(
     prepared, integers, notes = _prepared(model, quantization, calibration)
     with scratch(fp32_bytes(model)) as place:  # the steps, before any of it is rounded
         export(prepared, place / path.name, signature, None)
-    _write(prepared, path, integers, precision)
+    _write(prepared, path, integers, precision, cache)
     return notes
 
 
@@ -109,11 +111,17 @@ def _prepared(
     return prepared.model, integers, (*prepared.notes, *([note] if note else []))
 
 
-def _write(model: nn.Module, path: Path, integers: Integers | None, precision: Precision = "fp32") -> None:
+def _write(
+    model: nn.Module,
+    path: Path,
+    integers: Integers | None,
+    precision: Precision = "fp32",
+    cache: Cache = "fp32",
+) -> None:
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Spec):
         raise refusal(f"a model of class {type(model).__name__}")
-    builder = Builder(model, spec.outputs, integers, precision)
+    builder = Builder(model, spec.outputs, integers, precision, cache)
     build(model, builder)
     builder.write(path)
 

@@ -54,6 +54,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         None,
         [ctypes.c_int, ctypes.c_int, _BYTES, _COUNT, *[_COUNT] * 3, _BYTES, _FLOATS, _FLOATS, _COUNT],
     ),
+    "millis_round_head": (None, [ctypes.c_int, _FLOATS, _COUNT, _BYTES, _FLOATS]),
+    "millis_multiply_bytes": (None, [ctypes.c_int, _FLOATS, *[_COUNT] * 4, _BYTES, _FLOATS, _COUNT]),
     "millis_activate": (None, [ctypes.c_int, _FLOATS, _COUNT, _COUNT]),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ Size = Annotated[int, Meta(ge=1, le=2**24)]
 Place = Annotated[int, Meta(ge=0, le=2**24)]
 Per = Literal["token", "text"]
 Precision = Literal["fp32", "bf16"]
+Cache = Literal["fp32", "int8"]
 Kind = Precision | Literal["int8"]
 Activation = Literal["none", "gelu", "gelu_tanh", "relu", "tanh", "silu"]
 Pooling = Literal["mean", "first", "maximum"]
@@ -242,6 +243,8 @@ class Causal(Struct, frozen=True, tag_field="step", tag="causal"):
         heads, groups, size: Of queries, of keys and values (2305.13245), and how many numbers one has.
         scale: Of the scores.
         frequencies: Radians that each place turns a pair of numbers by, [size / 2] (2104.09864); None turns nothing.
+        cache: What keys and values are kept in; `int8` has a step for each token's key and value of a head, its
+            largest magnitude / 127.
     """
 
     source: Place
@@ -251,6 +254,7 @@ class Causal(Struct, frozen=True, tag_field="step", tag="causal"):
     size: Size
     scale: Annotated[float, Meta(ge=-1e6, le=1e6)]
     frequencies: Place | None = None
+    cache: Cache = "fp32"
 
 
 Step: TypeAlias = (

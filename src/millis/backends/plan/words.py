@@ -24,6 +24,7 @@ KINDS: tuple[type[Any], ...] = (
 )  # fmt: skip
 ACTIVATIONS: tuple[str, ...] = get_args(steps.Activation)
 POOLINGS: tuple[str, ...] = get_args(steps.Pooling)
+CACHES: tuple[str, ...] = get_args(steps.Cache)
 MATRICES = ("fp32", "int8", "int4", "bf16")
 TABLES = ("fp32", "int8", "bf16")
 DTYPE = {"fp32": "f4", "bf16": "u2", "int8": "i1", "int4": "i1"}
@@ -145,7 +146,7 @@ def _sizes(step: Step) -> list[int]:
         case steps.Linear() | steps.Gate():
             choice = ACTIVATIONS.index(step.activation)
         case steps.Causal():
-            width, count, number = step.size, step.heads, step.scale
+            width, count, choice, number = step.size, step.heads, CACHES.index(step.cache), step.scale
         case steps.Attention():
             width, count, choice, number = step.size, step.heads, int(step.keeps), step.scale
         case steps.Drop():
