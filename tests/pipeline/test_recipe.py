@@ -131,6 +131,7 @@ STATIC = Quantization(activations="static", calibration=Calibration())
         ({"backend": Native(), "quantization": Quantization()}, ["int8"]),
         ({"backend": Native(), "quantization": Quantization(), "storage": SHARED}, ["int8", "shared 4"]),
         ({"backend": OnnxRuntime(), "quantization": Quantization()}, ["int8", "onnxruntime"]),
+        ({"backend": Native(cache="int8")}, ["fp32", "cache int8"]),
         ({"backend": OpenVino()}, ["fp32", "openvino"]),
         ({"backend": OpenVino("bf16")}, ["bf16", "openvino"]),
         ({"backend": OpenVino("bf16"), "quantization": STATIC}, ["int8 static", "openvino"]),

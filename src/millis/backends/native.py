@@ -41,8 +41,8 @@ TWO_KINDS = (
     "Choose backend.precision=fp32, or quantization=none"
 )
 NOTHING_KEPT = (
-    "backend.cache=int8 is of the keys and values that a model keeps while it writes, got a task whose models answer at "
-    "once. Choose backend.cache=fp32"
+    "backend.cache=int8 is of the keys and values that a model keeps while it writes, got a task whose models answer "
+    "at once. Choose backend.cache=fp32"
 )
 COMPUTED = (
     "per_channel",
@@ -63,9 +63,9 @@ class Native:
     Args:
         precision: Of weights and products, where nothing is quantized: `fp32`, or `bf16`, half the bytes; faster where
             reading weights is what takes time, and on processors that multiply in it (AVX-512 BF16).
-        cache: Of the keys and values of earlier tokens, of what writes: `fp32`, or `int8`, about a quarter of the bytes;
-            each token's key and value of a head is rounded by itself, to its largest magnitude / 127. Queries, shares
-            of attention and sums stay fp32.
+        cache: Of the keys and values of earlier tokens, of what writes: `fp32`, or `int8`, about a quarter of the
+            bytes; each token's key and value of a head is rounded by itself, to its largest magnitude / 127. Queries,
+            shares of attention and sums stay fp32.
 
     Raises:
         MillisError: another precision, or another cache.

@@ -42,7 +42,7 @@ from millis.types import Output
 USUAL = "native"  # the runtime that names do not say
 SETTINGS = ("optimizer", "trainer", "ensemble", "blend", "seed")  # fields that are no method
 NOTHING = {TARGET: f"{none.__module__}.{none.__qualname__}"}
-ANSWERING = ("student", "factorization", "augmentation", "early_exit", "tokens", "backend")
+ANSWERING = ("student", "distillation", "factorization", "augmentation", "early_exit", "tokens", "backend")
 """Groups whose methods may refuse outputs (`check_outputs`)."""
 
 
