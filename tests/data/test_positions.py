@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from millis.data.positions import (
     answers,
+    asked_inputs,
     at_targets,
     by_degrees,
     contrast,
@@ -35,6 +36,13 @@ BATCH = {
 
 def spec(*outputs):
     return StaticSpec(vocab_size=9, size=2, dropout=0.0, outputs=outputs)
+
+
+def writer(name):
+    return TransformerSpec(
+        encoder={"model_type": "llama"}, pooling="mean", dropout=0.0, outputs=(Output(name, "token", 3, "next"),),
+        affixes=((), (2,)),
+    )  # fmt: skip
 
 
 def one_hot(values, width):
@@ -198,13 +206,18 @@ def test_the_next_token_is_judged_by_its_nats(name, first):
     """
     logits = torch.tensor([[[0.0, math.log(3), -99.0]] * 3, [[0.0, math.log(3), -99.0]] * 3])
     targets = torch.tensor([[1, 0, 2], [1, IGNORED, IGNORED]])
-    writer = TransformerSpec(
-        encoder={"model_type": "llama"}, pooling="mean", dropout=0.0, outputs=(Output(name, "token", 3, "next"),),
-        affixes=((), (2,)),
-    )  # fmt: skip
-    found, right = answers((logits,), {"target/next": targets}, writer)
+    found, right = answers((logits,), {"target/next": targets}, writer(name))
+    assert answers((logits[targets != IGNORED],), {"target/next": targets}, writer(name)) == (found, right)
     assert right == [(0.0, first), (0.0, 1)]
     assert [tokens for _, tokens in found] == [first, 1]
     unlikely = 99 + math.log(4)
     judged = math.log(4 / 3) + math.log(4) + (unlikely if name == "reply" else 0)
     assert [nats for nats, _ in found] == pytest.approx([judged, math.log(4 / 3)])
+
+
+def test_what_writes_is_told_where_it_is_asked():
+    ids, targets = torch.zeros(2, 3), torch.tensor([[IGNORED, 2, 0], [IGNORED, 1, IGNORED]])
+    inputs = asked_inputs({"input_ids": ids, "rows": torch.arange(2), "target/next": targets}, writer("next"))
+    assert list(inputs) == ["input_ids", "asked"] and inputs["asked"].sum(dim=1).tolist() == [2, 1]
+    assert list(asked_inputs({"input_ids": ids}, writer("next"))) == ["input_ids"]  # texts that nobody answered
+    assert list(asked_inputs(BATCH, spec(LABEL, TAGS))) == ["input_ids"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from labelled import said
+from specs import static
 from torch import nn
 
 from millis.distillation import teacher_cache
@@ -39,6 +40,7 @@ def test_pairs_are_told_apart(encoded, tmp_path):
     class CountsSeconds(nn.Module):
         def __init__(self):
             super().__init__()
+            self.spec = static(vocab_size=12, size=2)
             self.weight = nn.Parameter(torch.ones(()))
 
         def forward(self, input_ids, attention_mask, token_type_ids):

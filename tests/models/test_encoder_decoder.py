@@ -59,6 +59,14 @@ def test_rows_do_not_depend_on_each_other_and_on_padding(kind):
             torch.testing.assert_close(one[: parts[0].shape[1]], model(*parts)[0], atol=1e-4, rtol=0)
 
 
+def test_logits_where_they_are_asked_for_alone():
+    model, rows = answering(), [row(0, 3, 6), row(1, 5, 4)]
+    ids, mask, types = (torch.cat(parts) for parts in zip(*rows, strict=True))
+    asked = (types == 1) & (ids % 2 == 0)
+    assert 0 < asked.sum() < (types == 1).sum()
+    torch.testing.assert_close(model(ids, mask, types, asked), model(ids, mask, types)[asked])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_learns(kind):
     model = answering(kind, tied=False, biased=True)

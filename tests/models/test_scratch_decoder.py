@@ -45,6 +45,14 @@ def test_it_is_the_llama_of_transformers(made):
     assert ours.item() == pytest.approx(loss.item(), rel=1e-6)
 
 
+def test_logits_where_they_are_asked_for_alone(made):
+    model, tokenizer = made
+    ids = torch.tensor([tokenizer.encode("the cat sat").ids] * 2)
+    mask, asked = torch.ones_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    asked[0, 1:3] = asked[1, 2] = True
+    torch.testing.assert_close(model(ids, mask, asked=asked), model(ids, mask)[asked])
+
+
 def test_before_training_every_token_is_about_as_likely(made):
     model, tokenizer = made
     ids = torch.tensor([tokenizer.encode("the dog sat on the cat").ids])

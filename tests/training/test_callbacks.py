@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from specs import static
 from torch import nn
 
 from millis.data.batches import Rows
@@ -20,6 +21,7 @@ class Table(nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.spec = static(vocab_size=12, size=2)
         self.table = nn.Parameter(torch.randn(12, 2, generator=torch.Generator().manual_seed(1)))
 
     def forward(self, input_ids, attention_mask):

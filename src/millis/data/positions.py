@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millis.data.batches import Batch
+from millis.data.batches import Batch, model_inputs
 from millis.data.encode import TARGETS
 from millis.data.references import IGNORED
-from millis.models.outputs import replies
+from millis.models.outputs import replies, writes
 from millis.models.spec import Spec
 from millis.types import Output
 
@@ -33,11 +33,26 @@ def targets_of(batch: Batch) -> dict[str, Tensor]:
     return {name.removeprefix(TARGETS): value for name, value in batch.items() if name.startswith(TARGETS)}
 
 
+def asked_inputs(batch: Batch, spec: Spec) -> Batch:
+    """What a model's `forward` takes, so that one that writes gives logits at targets alone, [M, V].
+
+    A vocabulary's logits at every token of a batch are most of what would be computed, kept and forgotten again.
+
+    Args:
+        spec: Of the model.
+    """
+    inputs, targets = model_inputs(batch), targets_of(batch)
+    if targets and writes(spec.outputs):
+        (of_tokens,) = targets.values()
+        inputs["asked"] = of_tokens != IGNORED
+    return inputs
+
+
 def at_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and targets of the positions that are asked about, row after row of the batch, [M, C] and [M].
 
     Args:
-        logits: [B, C] per text, [B, S, C] per token.
+        logits: [B, C] per text, [B, S, C] per token, or [M, C] where a model was told of them (`asked_inputs`).
         targets: Integers [B] or [B, S]; truth values [B, C]; numbers [B]; vectors [B, C].
     """
     if targets.dtype == torch.bool:
@@ -46,7 +61,7 @@ def at_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if targets.dim() == 1 or targets.is_floating_point():
         return logits, targets
     asked = targets != IGNORED
-    return logits[asked], targets[asked]
+    return logits if logits.dim() == 2 else logits[asked], targets[asked]
 
 
 def loss_at(logits: Tensor, targets: Tensor, **settings: Any) -> Tensor:
@@ -160,10 +175,11 @@ def joined(columns: Sequence[list[Any]]) -> list[Any]:
 def _likelihoods(logits: Tensor, targets: Tensor, ends: Sequence[int]) -> list[tuple[float, int]]:
     """Nats and number of each text's tokens, but for those in `ends`, [B]."""
     judged = targets != IGNORED
+    nats = torch.zeros(targets.shape, device=logits.device)
+    nats[judged] = F.cross_entropy(at_targets(logits, targets)[0].float(), targets[judged], reduction="none")
     for token in ends:
         judged &= targets != token
-    nats = torch.zeros(targets.shape, device=logits.device)
-    nats[judged] = F.cross_entropy(logits[judged].float(), targets[judged], reduction="none")
+    nats[~judged] = 0.0
     return list(zip(nats.sum(dim=1).tolist(), judged.sum(dim=1).tolist(), strict=True))
 
 

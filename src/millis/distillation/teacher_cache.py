@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from millis.data.batches import Rows, model_inputs
+from millis.data.batches import Rows
 from millis.data.encode import Encoded
-from millis.data.positions import at_targets, likeliest, targets_of
+from millis.data.positions import asked_inputs, at_targets, likeliest, targets_of
 from millis.distillation.shards import Parts, made_together
 from millis.models.outputs import each
 from millis.store import atomic_file, cached
@@ -48,7 +48,7 @@ class TeacherLogits:
         return {output.name: torch.from_numpy(found[spans(ends, index)]) for output, found, ends in every}
 
 
-def teacher_logits(teacher: nn.Module, rows: Encoded, pad_id: int, path: Path) -> TeacherLogits:
+def teacher_logits(teacher: Any, rows: Encoded, pad_id: int, path: Path) -> TeacherLogits:
     """Logits of `teacher` on every row, float32, in row order; read from `path` where they lie already.
 
     Workers that ask at the same time make them together. Batches are the same whoever makes them, so the result is that
@@ -67,7 +67,8 @@ def teacher_logits(teacher: nn.Module, rows: Encoded, pad_id: int, path: Path) -
         for index in shards[shard]:
             batch = batches.__getitems__(index.tolist())
             with torch.inference_mode():
-                outputs = each(teacher(**{name: value.to(device) for name, value in model_inputs(batch).items()}))
+                inputs = asked_inputs(batch, teacher.spec)
+                outputs = each(teacher(**{name: value.to(device) for name, value in inputs.items()}))
             asked = zip(outputs, targets_of(batch).values(), strict=True)
             parts.append([at_targets(logits.float().cpu(), targets)[0].numpy() for logits, targets in asked])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]

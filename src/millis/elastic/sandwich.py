@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from millis.data.batches import Batch, model_inputs
+from millis.data.batches import Batch
 from millis.data.encode import Encoded
-from millis.data.positions import at_targets, targets_of
+from millis.data.positions import asked_inputs, at_targets, targets_of
 from millis.distillation.contract import Pair, Stage
 from millis.distillation.term import answer_key
 from millis.distillation.weight import Weight, scaled
@@ -73,7 +73,7 @@ class Smaller(nn.Module):
         if batch["rows"] is not self.last:  # one that is computed twice is drawn for once
             self.last = batch["rows"]
             self.batches += 1
-        inputs = model_inputs(batch)
+        inputs = asked_inputs(batch, self.held[0].spec)
         said = {
             answer_key(name): at_targets(logits.detach(), targets)[0]
             for logits, (name, targets) in zip(outputs, targets_of(batch).items(), strict=True)

@@ -68,9 +68,22 @@ class Transformer(nn.Module):
             and getattr(self.encoder.config, "type_vocab_size", 0) >= 2
         )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
-        """Logits of token ids [B, S]: a tensor, or a tuple of several (`millis.models.heads.Answers`)."""
-        return self.between.answers(self, input_ids, attention_mask, token_type_ids)
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Any:
+        """Logits of token ids [B, S]: a tensor, or a tuple of several (`millis.models.heads.Answers`).
+
+        Args:
+            asked: Truth values [B, S], of a model that writes: its logits there alone, row after row, [M, V].
+        """
+        if asked is None:
+            return self.between.answers(self, input_ids, attention_mask, token_type_ids)
+        states = self.states(input_ids, attention_mask, token_type_ids)[asked]
+        return heads.answers(self.head, states, nn.Identity(), self.dropout)
 
     def classifiers(self) -> list[nn.Linear]:
         """The head's, in order, and those that answer before it."""

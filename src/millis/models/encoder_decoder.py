@@ -57,11 +57,18 @@ class EncoderDecoder(nn.Module):
         if spec.biased:
             classifier.bias = nn.Parameter(torch.zeros(classifier.out_features))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        asked: Tensor | None = None,
+    ) -> Tensor:
         """Logits [B, S, V] of rows [B, S]; 0 at what the encoder reads.
 
         Args:
             token_type_ids: 1 at what is written; None where nothing is yet.
+            asked: Truth values [B, S] among the decoder's tokens: logits there alone, row after row, [M, V].
         """
         sides = taken_apart(input_ids, attention_mask, token_type_ids, len(self.spec.starts))
         states = self.encoder(
@@ -70,6 +77,8 @@ class EncoderDecoder(nn.Module):
             decoder_input_ids=sides.written,
             use_cache=False,
         ).last_hidden_state
+        if asked is not None:
+            return self.answered(states[sides.written_mask & asked.gather(1, sides.places)])
         logits = self.answered(states)
         found = logits.new_zeros(*input_ids.shape, logits.shape[-1])
         rows, columns = sides.written_mask.nonzero(as_tuple=True)

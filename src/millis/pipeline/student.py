@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from millis.data.batches import Rows, model_inputs
-from millis.data.positions import answers
+from millis.data.batches import Rows
+from millis.data.positions import answers, asked_inputs
 from millis.distillation.teacher_cache import longest_first
 from millis.models.outputs import each
 from millis.models.spec import Spec
@@ -134,8 +134,9 @@ def quality_of(teacher: Teacher, model: Any, tokenizer: AnyTokenizer, score: Sco
     """Of a model's answers to the validation split."""
     rows = Rows(teacher.encoded(teacher.inputs.dataset.validation, tokenizer), pad_id(tokenizer))
     batches = [rows.__getitems__(index.tolist()) for index in longest_first(rows.encoded.lengths)]
+    model.eval()
     parts = [
-        (batch["rows"].tolist(), *answers(each(model.eval()(**model_inputs(batch))), batch, model.spec))
+        (batch["rows"].tolist(), *answers(each(model(**asked_inputs(batch, model.spec))), batch, model.spec))
         for batch in batches
     ]
     ordered = sorted(chain.from_iterable(zip(*part, strict=True) for part in parts), key=itemgetter(0))

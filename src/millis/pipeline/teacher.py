@@ -14,10 +14,10 @@ from torch import nn
 
 from millis.backends import eager
 from millis.backends.artifact import write_artifact
-from millis.data.batches import Rows, model_inputs
+from millis.data.batches import Rows
 from millis.data.dataset import Split
 from millis.data.encode import Encoded, encode
-from millis.data.positions import answers
+from millis.data.positions import answers, asked_inputs
 from millis.described import described
 from millis.distillation.teacher_cache import TeacherLogits, teacher_logits
 from millis.errors import MillisError
@@ -194,7 +194,7 @@ def _as_it_is(model: Any, rows: Rows, inputs: Inputs) -> Fitted:
         )
     model.eval()
     batches = map(rows.__getitem__, range(len(rows)))
-    pairs = [answers(each(model(**model_inputs(batch))), batch, model.spec) for batch in batches]
+    pairs = [answers(each(model(**asked_inputs(batch, model.spec))), batch, model.spec) for batch in batches]
     found, right = ([answer for (answer,) in column] for column in zip(*pairs, strict=True))
     return Fitted(inputs.validation_score(found, right), 0, 0.0, [])
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import nn
 
-from millis.data.batches import Batch, Rows, model_inputs
-from millis.data.positions import at_targets, targets_of
+from millis.data.batches import Batch, Rows
+from millis.data.positions import asked_inputs, at_targets, targets_of
 from millis.distillation.feature_cache import FeatureCache
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.distillation.term import answer_key, teacher_key
@@ -33,14 +32,14 @@ class OnlineTeacher(pl.Callback):
         rows: The training rows in the teacher's token ids; None where the student's batches hold the same.
     """
 
-    def __init__(self, teacher: nn.Module, features: Collection[Feature] = (), rows: Rows | None = None) -> None:
+    def __init__(self, teacher: Any, features: Collection[Feature] = (), rows: Rows | None = None) -> None:
         self.teacher, self.features, self.rows = teacher.eval(), features, rows
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, *_: Any) -> None:
         """Add the logits at targets, [M, C], and the features, each [B, S, width], to the batch."""
         self.teacher.to(pl_module.device)
         own = batch if self.rows is None else self.rows.__getitems__(batch["rows"].tolist())
-        inputs = {name: value.to(pl_module.device) for name, value in model_inputs(own).items()}
+        inputs = {name: value.to(pl_module.device) for name, value in asked_inputs(own, self.teacher.spec).items()}
         with torch.no_grad(), capture(self.teacher, self.features) as found:
             outputs = each(self.teacher(**inputs))
         asked = targets_of(own)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millis.data.batches import Batch, model_inputs
-from millis.data.positions import answers, by_degrees
+from millis.data.batches import Batch
+from millis.data.positions import answers, asked_inputs, by_degrees
 from millis.distillation.term import student_key
 from millis.distillation.weighted_terms import Answering, Objective
 from millis.models.features import capture
@@ -53,7 +53,7 @@ class TextModule(pl.LightningModule):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective on one batch, and its terms unweighted."""
         with capture(self.model, self.objective.student_features) as found:
-            outputs = each(self.model(**model_inputs(batch)))
+            outputs = each(self.model(**asked_inputs(batch, self.model.spec)))
         features = {student_key(feature): value for feature, value in found.items()}
         loss: tuple[Tensor, dict[str, Tensor]]
         loss = self.objective(outputs, {**batch, **features}, min(1.0, self.global_step / self.steps))
@@ -75,7 +75,7 @@ class TextModule(pl.LightningModule):
             return
         rows: list[int] = batch["rows"].tolist()
         for number, model in enumerate(self._judged):
-            outputs = each(model(**model_inputs(batch)))
+            outputs = each(model(**asked_inputs(batch, self.model.spec)))
             self._seen.append(([number] * len(rows), rows, *answers(outputs, batch, self.model.spec)))
 
     def on_validation_epoch_end(self) -> None:
