@@ -50,6 +50,20 @@ def test_texts_are_eagers(kind, way, tmp_path):
         assert ours.tokens.tolist() == theirs.tokens.tolist() and ours.ended == theirs.ended
 
 
+@pytest.mark.parametrize("heads", [(4, 2), (2, 6)])
+def test_sides_whose_heads_have_different_sizes(heads, tmp_path):
+    """BART's config has a number of heads for each side: 24 numbers in heads of 6 and of 12, or of 12 and of 4."""
+    read, written = heads
+    model = answering("bart", encoder_attention_heads=read, decoder_attention_heads=written)
+    assert (model.spec.encoder.head_size, model.spec.decoder.head_size) == (24 // read, 24 // written)
+    ids, mask, types = row()
+    expected, tokens = after_each(model, ids, mask, types), ids[0].numpy()
+    decoder = opened(model, tmp_path)
+    np.testing.assert_allclose(decoder.begin(len(tokens)).read(tokens, every=True), expected, atol=1e-4)
+    ours, theirs = (Greedy(8).begin(one, tokens[:8], END).finish() for one in (decoder, session_of(model)))
+    assert ours.tokens.tolist() == theirs.tokens.tolist()
+
+
 def test_a_student_with_fewer_heads_and_neurons(tmp_path):
     teacher = answering()
     cut = EncoderDecoderStudent(2, 1, heads=3, ffn_size=17)

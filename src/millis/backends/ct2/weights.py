@@ -15,6 +15,7 @@ from millis.errors import MillisError
 from millis.models import stacks
 from millis.models.encoder_decoder import EncoderDecoder
 from millis.models.parts import Layer
+from millis.models.spec import Shape
 from millis.models.stacks import Stack
 
 ACTIVATIONS = {"relu": 0, "gelu_new": 1, "swish": 2, "silu": 2, "gelu": 3, "tanh": 5}  # of CTranslate2's enum
@@ -30,9 +31,10 @@ def specification(model: EncoderDecoder) -> Any:
 
     spec = model.spec
     encoder, decoder = stacks.find(spec.kind).find(model.encoder)
+    read, written = _heads(spec.encoder.heads), _heads((*spec.decoder.heads, *spec.cross))
     sides = (
-        TransformerEncoderSpec(len(encoder.layers), _heads(spec.encoder.heads), **_form(encoder, spec)),
-        TransformerDecoderSpec(len(decoder.layers), _heads((*spec.decoder.heads, *spec.cross)), **_form(decoder, spec)),
+        TransformerEncoderSpec(len(encoder.layers), read, **_form(encoder, spec.encoder)),
+        TransformerDecoderSpec(len(decoder.layers), written, **_form(decoder, spec.decoder)),
     )
     for made, stack in zip(sides, (encoder, decoder), strict=True):
         _fill(made, stack)
@@ -56,7 +58,7 @@ def _name_tokens(whole: Any, spec: Any) -> None:
     config.add_source_bos = config.add_source_eos = False
 
 
-def _form(stack: Stack, spec: Any) -> dict[str, Any]:
+def _form(stack: Stack, shape: Shape) -> dict[str, Any]:
     config = stack.module.config
     name = getattr(config, "activation_function", None) or config.dense_act_fn
     if name not in ACTIVATIONS:
@@ -71,7 +73,7 @@ def _form(stack: Stack, spec: Any) -> dict[str, Any]:
         "relative_attention_bias": stack.distances is not None,
         "ffn_glu": stack.layers[0].ffn_gate is not None,
         "rms_norm": getattr(stack.layers[0].ffn_norm, "bias", None) is None,
-        "head_dim": spec.encoder.head_size,
+        "head_dim": shape.head_size,
     }
 
 
