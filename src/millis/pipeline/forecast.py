@@ -1,8 +1,8 @@
 """What a sweep does in its time, settled and said before it starts.
 
 Seconds are foretold from the teacher's own training: an epoch of a student takes as much less time as its blocks have
-fewer weights, and an epoch of elastic weights as long as those of the students that are run in a step, together.
-Students of other families take seconds.
+fewer weights, and an epoch of elastic weights as long as those of the students that are run in a step, together. Where
+one of the two has no such blocks, what their epochs cost is compared (`millis.pipeline.epoch_cost`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from millis.errors import MillisError
 from millis.models import anatomy
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
-from millis.pipeline import keys
+from millis.pipeline import epoch_cost, keys
 from millis.pipeline.general import general_texts
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.study import Study
@@ -88,13 +88,13 @@ def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
         MillisError: a student that cannot be made of the teacher.
     """
     whole = teacher.manifest.spec
-    if whole.shape is None or recipe.student.fits:
-        return 0.0
     epoch_s = teacher.fitted.seconds / max(1, teacher.fitted.epochs)
     rows, seconds = len(teacher.inputs.dataset.train), 0.0
     spec = recipe.student.spec(whole)
-    if recipe.student.trains and spec.shape is not None:
-        seconds += recipe.own_trainer.epochs(rows) * epoch_s * _weights(spec) / _weights(whole)
+    if recipe.student.fits:
+        return epoch_s * _fit_share(recipe, teacher, spec)
+    if recipe.student.trains:
+        seconds += recipe.own_trainer.epochs(rows) * epoch_s * _epoch_share(recipe, teacher, spec)
     if recipe.general is not None and spec.shape is not None and _general_key(recipe, spec) not in trained:
         read = general_texts(recipe.general, teacher.inputs)
         epochs = recipe.general.fit(recipe.trainer).epochs(read)
@@ -104,6 +104,31 @@ def training_s(recipe: Recipe, teacher: Teacher, trained: set[str]) -> float:
         found = recipe.trainer.epochs(rows) * epoch_s * step
         seconds += min(found, recipe.trainer.budget_s or found)
     return seconds
+
+
+def _epoch_share(recipe: Recipe, teacher: Teacher, spec: Spec) -> float:
+    """What an epoch of a student takes of the teacher's."""
+    whole = teacher.manifest.spec
+    if spec.shape is not None and whole.shape is not None:
+        return _weights(spec) / _weights(whole)
+    own = epoch_cost.epoch(spec, *_read(recipe, teacher), frozen=recipe.optimizer.freeze_embeddings)
+    return own / _teachers_epoch(recipe, teacher)
+
+
+def _fit_share(recipe: Recipe, teacher: Teacher, spec: Spec) -> float:
+    """What a student that is fitted at once takes of an epoch of the teacher's."""
+    [output] = spec.outputs
+    return epoch_cost.fit(teacher.inputs.dataset.train.texts, output.width) / _teachers_epoch(recipe, teacher)
+
+
+def _teachers_epoch(recipe: Recipe, teacher: Teacher) -> float:
+    return epoch_cost.epoch(teacher.manifest.spec, *_read(recipe, teacher), frozen=True)
+
+
+def _read(recipe: Recipe, teacher: Teacher) -> tuple[int, int]:
+    """Tokens and steps of an epoch; the teacher's batches are taken to be as large as the student's."""
+    train = teacher.inputs.dataset.train
+    return int(teacher.encoded(train).offsets[-1]), epoch_cost.steps(len(train), recipe.trainer.batch_size)
 
 
 def _step(elastic: Elastic, axes: Axes) -> float:
