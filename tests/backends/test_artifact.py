@@ -1,15 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from causal import writer
+from sides import answering
 
 from millis.backends.artifact import write_artifact
 from millis.backends.eager import Eager
 from millis.backends.onnxruntime import OnnxRuntime
+from millis.described import described
 from millis.errors import MillisError
+from millis.generation.greedy import Greedy
+from millis.models import byte_pairs
 from millis.quantization.spec import Calibration, Quantization
 from millis.serving.parity import parity
 from millis.serving.runner import load
-from millis.storage.manifest import open_manifest
+from millis.storage.manifest import Manifest, open_manifest
+from millis.tasks.sequence_to_sequence import SequenceToSequence
 from millis.types import Features
 
 TEXTS = ["a", "b c", "", "a b c d e f g h", "h h h", "g a"]
@@ -65,6 +73,30 @@ def test_calibration_texts_reach_the_backend(write, static):
     runner = load(write(OnnxRuntime(), static_int8, calibration=texts))
     agreement = parity(runner, ["a b"], runner.outputs(["a b"]), expected(static, runner, ["a b"]))
     assert agreement["max_abs_logit_difference"] < 0.3
+
+
+def test_more_tokens_than_leave_one_of_a_text_are_refused_when_an_artifact_is_made(tmp_path):
+    """Of 32 tokens two are special, and a text is to have one: 30 may be written, for the last of them is not read."""
+    tokenizer = byte_pairs.train(["the cat sat on the mat"] * 3, 280, replies=True)
+    model = answering(vocab_size=tokenizer.get_vocab_size())
+    manifest = Manifest(
+        name="a", backend="eager", spec=model.spec, task=SequenceToSequence().described(),
+        inputs=("input_ids", "attention_mask"), max_length=32, generation=described(Greedy(max_tokens=31)),
+    )  # fmt: skip
+    with pytest.raises(MillisError) as error:
+        write_artifact(tmp_path / "a", model, tokenizer, Eager(), manifest, None)
+    assert str(error.value) == (
+        "generation.max_tokens=31 leaves nothing of a text within the 32 tokens that the model reads (max_length): "
+        "expected at most 30. Lower generation.max_tokens, or raise task.max_length as far as the model's positions go"
+    )
+    assert not [*tmp_path.iterdir()]
+    write_artifact(tmp_path / "a", model, tokenizer, Eager(), replace(manifest, generation=described(Greedy(30))), None)
+    runner = load(tmp_path / "a")
+    long = "the cat sat on the mat " * 9
+    assert len(runner._prompt(runner._framed(long))) == 3 and runner.predict(long).tokens
+    task = {"name": "language_model"}  # a text that is continued may lose all but its end
+    write_artifact(tmp_path / "b", writer(), tokenizer, Eager(), replace(
+        manifest, spec=writer().spec, task=task, max_length=31), None)  # fmt: skip
 
 
 def test_a_failure_leaves_nothing_and_keeps_what_was_there(write, static, tmp_path, tokenizer, manifest):

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors.numpy import save_file
 
+from millis import generation
 from millis.errors import MillisError
 from millis.models import tokenizer as tokenizers
 from millis.models.outputs import writes
@@ -54,10 +55,12 @@ def write_artifact(
 
     Raises:
         MillisError: the file system refused, or the backend did, as one without segments does a model with exits and
-            one of fixed sizes a model that drops tokens, or it cannot read archives; nothing is left behind.
+            one of fixed sizes a model that drops tokens, or it cannot read archives; or so many tokens are to be
+            written that nothing of a text could be read. Nothing is left behind.
     """
     archivable = backend if isinstance(backend, Archivable) else None
     _check(backend, manifest, storage)
+    _check_room(manifest)
     with atomic_folder(folder) as temporary:
         write = _segmented(backend) if manifest.spec.exits else backend.write
         notes = write(_portable(model), temporary, manifest.signature, quantization, calibration)
@@ -95,6 +98,18 @@ def _check(backend: Backend, manifest: Manifest, storage: Archived | None) -> No
         raise MillisError(
             f"the model writes token by token, and backend={backend.name} does not. Choose backend=native, onnxruntime "
             "or eager"
+        )
+
+
+def _check_room(manifest: Manifest) -> None:
+    """Refuse to write so many tokens that nothing of a text that is answered would be read."""
+    if manifest.generation is None or not manifest.answers.judged_as_written:
+        return
+    if (asked := generation.read(manifest.generation).max_tokens) > (most := manifest.most_written):
+        raise MillisError(
+            f"generation.max_tokens={asked} leaves nothing of a text within the {manifest.max_length} tokens that the "
+            f"model reads (max_length): expected at most {most}. Lower generation.max_tokens, or raise task.max_length "
+            "as far as the model's positions go"
         )
 
 

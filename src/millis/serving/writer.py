@@ -183,7 +183,7 @@ class Writer(Runner):
         ids, room = self._ids(encoding), self._room
         if len(ids) > room:
             kept = room - self._behind if self.judged_as_written else self._before
-            if self.judged_as_written and kept <= self._before:
+            if self.judged_as_written and self.generation.max_tokens > self.manifest.most_written:
                 raise MillisError(
                     f"generation.max_tokens={self.generation.max_tokens} leaves nothing of a text within the "
                     f"{self.manifest.max_length} tokens that the model reads (task.max_length): expected fewer. Lower "

@@ -119,6 +119,15 @@ class Manifest:
         """The task that `task` describes."""
         return tasks.read(self.task)
 
+    @property
+    def most_written(self) -> int:
+        """Most tokens to write (`generation.max_tokens`) that leave a text one of `max_length`, special ones apart.
+
+        The last token that is written is not read.
+        """
+        before, after = self.spec.around
+        return self.max_length - len(before) - len(after)
+
     def _outputs(self, given: Sequence[Output]) -> tuple[Output, ...]:
         """The task's; over a vocabulary, as many logits as are `given`."""
         asked = self.answers.outputs
