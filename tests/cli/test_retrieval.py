@@ -35,7 +35,7 @@ def task(place, collection="faq"):
 
 
 def given(place, *overrides):
-    longer = ["teacher.trainer.max_epochs=12", "trainer.max_epochs=6", "teacher.optimizer.lr=0.003"]
+    longer = ["teacher.trainer.max_epochs=24", "trainer.max_epochs=6", "teacher.optimizer.lr=0.003", "model.dropout=0"]
     return [*task(place), *TINY, f"data.path={place / 'data'}", *longer, *overrides]
 
 
@@ -46,10 +46,13 @@ def made(place, capsys, *overrides):
 
 METHODS = {
     "transformer": ["student.layers=1", "quantization=dynamic"],
-    "static": ["student=static", "student.source=encoder", "quantization=dynamic", "trainer.max_epochs=40"],
+    "static": [
+        "student=static", "student.source=encoder", "quantization=dynamic", "trainer.max_epochs=40",
+        "optimizer.lr=0.02",
+    ],
     "ensemble, typos": ["student=convolution", "ensemble=[1]", "augmentation=typos"],
     "the teacher as it is": ["teacher.trainer.max_epochs=0", "student=static"],
-}
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -59,11 +62,13 @@ def test_every_method_makes_a_student_that_finds_entries(place, capsys, method):
     assert (teacher.kind, int8.kind, student.kind) == ("teacher", "baseline", "student")
     assert set(teacher.metrics) >= {"mrr_at_10", "recall_at_1", "recall_at_5", "validation_mrr_at_10"}
     assert len(teacher.references) == 18 and all(len(one) == 12 and sum(one) == 1 for one in teacher.references)
-    if method != "the teacher as it is":
-        assert teacher.metrics["recall_at_1"] > 50, "it is to have learned something: at random it would be 8"
-        assert student.metrics["mrr_at_10"] > 35, "and the student from it: at random it would be 24"
-    found = load(Path(teacher.artifact)).predict("where is my parcel")
+    runners = [load(Path(one.artifact)) for one in (teacher, student)]
+    found = runners[0].predict("where is my parcel")
     assert len(found.entries) == 10 and set(found.entries) <= {*INTENTS.values(), *OTHERS}
+    if method != "the teacher as it is":  # at random one in twelve would be right
+        assert teacher.metrics["recall_at_1"] > 90 and student.metrics["recall_at_1"] > 90
+        for runner in runners:
+            assert [runner.predict(entry).entries[0] for entry in INTENTS.values()] == [*INTENTS.values()]
 
 
 @pytest.mark.slow
@@ -71,8 +76,7 @@ def test_a_finished_artifact_answers_and_is_measured_on_its_own_collection_alone
     student = made(place, capsys, *METHODS["static"])[-1]
     entry = INTENTS["refund"]
     assert millis(place, "predict", f"artifact={student.artifact}", "--", entry) == 0
-    every = "|".join([*INTENTS.values(), *OTHERS])  # a student of a few weights need not find the right one
-    assert re.search(rf"ms  ({every}) \(-?\d\.\d\d\)", capsys.readouterr().out.replace("\n", " "))
+    assert re.search(rf"ms  {entry} \(-?\d\.\d\d\)", capsys.readouterr().out.replace("\n", " "))
     asked = [f"artifacts=[{student.artifact}]", *BRIEF, "data=local", f"data.path={place / 'data'}"]
     assert millis(place, "benchmark", *asked, *task(place)) == 0
     capsys.readouterr()
