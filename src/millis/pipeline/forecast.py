@@ -2,7 +2,7 @@
 
 Seconds are foretold from the teacher's own training: an epoch of a student takes as much less time as its blocks have
 fewer weights, and an epoch of elastic weights as long as those of the students that are run in a step, together. Where
-one of the two has no such blocks, what their epochs cost is compared (`millis.pipeline.epoch_cost`).
+one of the two has no such blocks, what their epochs cost is compared (`millis.models.epoch_cost`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from millis.described import described
 from millis.elastic.recipe import Elastic
 from millis.elastic.setting import Axes, Setting
 from millis.errors import MillisError
-from millis.models import anatomy
+from millis.models import anatomy, epoch_cost
 from millis.models.spec import Spec
 from millis.models.transformer_spec import TransformerSpec
-from millis.pipeline import epoch_cost, keys
+from millis.pipeline import keys
 from millis.pipeline.general import general_texts
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.study import Study
