@@ -79,6 +79,11 @@ def test_a_group_that_other_commands_take(command, argument, taken):
         (["++study.space={trainer.max_epochs: {choice: [2, ten]}}"], "trainer.max_epochs=ten: expected a whole number"),
         (["study.space={a:{choice:[1]}}"], "study.space has no key 'a'; to add keys to it, write two plus signs"),
         (["study.n_trials=abc"], "study.n_trials=abc: expected a whole number from 1 on"),
+        (["study/rungs=halving", "study.rungs.shares=[0.5,0.25]"], "study.rungs.shares=[0.5, 0.25]: expected shares"),
+        (["study/rungs=halving", "study.rungs.shares=[0.5,2]"], "study.rungs.shares=[0.5, 2.0]: expected shares of"),
+        (["study/rungs=halving", "study.rungs.kept=0"], "study.rungs.kept=0: expected a share above 0, up to 1"),
+        (["study/rungs=halving", "study.rungs.kept=all"], "study.rungs.kept=all: expected a number"),
+        (["study/rungs=halvin"], "study/rungs has no 'halvin' (did you mean 'halving'?)"),
         (["study.storage=mysql://u@h/db"], "the driver of the database at mysql://u@h/db is not installed"),
     ],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from millis.models.static import StaticStudent
 from millis.models.student import TransformerStudent
 from millis.pipeline.forecast import planned, training_s
 from millis.pipeline.study import Study
+from millis.sweep.rungs import Rungs
 from millis.training.fit import Fit, Fitted
 from millis.training.optim import AdamW
 
@@ -52,8 +53,8 @@ NGRAMS = ({"student": "ngrams", "quantization": "dynamic", "distillation.alpha":
 RECIPES = [NGRAMS, alone(2), alone(3), alone(1), ({"student": "no recipe"}, None)]
 
 
-def study(minimum, timeout_s, n_trials=10):
-    return Study("made up", {}, n_trials, minimum, timeout_s)
+def study(minimum, timeout_s, n_trials=10, rungs=None):
+    return Study("made up", {}, n_trials, minimum, timeout_s, rungs=rungs)
 
 
 def told(study, teacher, recipes=RECIPES):
@@ -81,6 +82,15 @@ def test_as_many_are_drawn_as_fit(teacher):
     assert trials == 5 + 3  # 40 s are left
     assert lines[-1] == "  then 3 that are drawn, about 12 s each within study.timeout_s=100"
     assert told(study(minimum=0, timeout_s=100, n_trials=6), teacher)[1] == 6
+
+
+def test_as_many_are_drawn_as_fit_if_all_are_ended_at_the_first_rung(teacher):
+    quarter = study(minimum=0, timeout_s=70, n_trials=99, rungs=Rungs((0.25, 1.0)))
+    _, trials, lines = told(quarter, teacher)
+    assert trials == 5 + 3  # 10 s are left, and a quarter of 12 s is 3
+    assert lines[-1] == (
+        "  then up to 3 that are drawn within study.timeout_s=70, about 12 s each, less where a rung ends them"
+    )
 
 
 def test_the_minimum_is_planned_whatever_it_takes(teacher):

@@ -112,7 +112,7 @@ def test_the_violation_is_the_largest_constraint() -> None:
         (result(budget=-math.inf), "constraint budget=-inf"),
         (result("high"), "accuracy='high'; expected a number"),  # type: ignore[arg-type]
         ({"metrics": {"acuracy": 9.0, "latency_ms": 1.0}}, "did you mean 'acuracy'"),
-        (result(None, 1.0, budget=-0.1), "Only a trial that violates a constraint may leave an objective out"),
+        (result(None, 1.0, budget=-0.1), "Only a trial that violates a constraint, or was ended before its time, may"),
     ],
 )
 def test_a_bad_result_fails_its_trial_with_the_reason(returned: Any, message: str) -> None:
@@ -424,6 +424,32 @@ def test_other_objectives_are_refused(url: str) -> None:
     reordered = share(url, directions=dict(reversed(DIRECTIONS.items())))
     assert reordered.objectives == ["accuracy", "latency_ms"]  # the study's own order counts
     share(url, name="another", directions={"f1": "maximize"})
+
+
+def test_another_rule_of_ending_trials_is_refused_once_there_is_a_trial(url: str) -> None:
+    rungs = {"_target_": "millis.sweep.rungs.Rungs", "shares": [0.25, 1.0], "kept": 0.5}
+    share(url, rule={**rungs, "kept": 0.9})
+    shared = share(url, rule=rungs)  # no trial was begun
+    run(shared, 1)
+    share(url, rule=dict(reversed(rungs.items())))
+    with pytest.raises(MillisError) as fault:
+        share(url, rule={"_target_": "millis.sweep.rungs.none"})
+    assert str(fault.value) == (
+        "study 's' began with study.rungs=Rungs(shares=[0.25, 1.0], kept=0.5), now it is none: what one rule ended the "
+        "other might not have. Choose another study.name, or restore study.rungs"
+    )
+
+
+def test_a_trial_that_a_rung_ended_needs_no_quality(url: str) -> None:
+    shared = share(url)
+    with shared.working():
+        for told in (result(80.0, 1.0), {**result(None, 2.0), "attrs": {"ended": "stopped at 1/4"}}):
+            [(trial, _)] = shared.ask(SPACE, 2)
+            assert not isinstance(shared.tell(trial, told), str)
+    rows = finished(shared.study)
+    assert [row["metrics"] for row in rows] == [{"accuracy": 80.0, "latency_ms": 1.0}, {"latency_ms": 2.0}]
+    assert shared.study.trials[1].values == [80.0, 2.0], "the worst that is known"
+    assert [row["on_front"] for row in rows] == [True, False]
 
 
 def test_another_space_of_the_same_name_is_refused() -> None:

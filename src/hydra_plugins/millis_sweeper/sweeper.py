@@ -67,6 +67,8 @@ class OptunaSweeperConf:
         retry_failed: How often a trial that its worker's death left unfinished is tried again.
         enqueue: Recipes to try first, each a mapping of searched keys to values; what one leaves out is drawn.
         constant: Keys that have the base config's value in every trial, though they are computed from what trials vary.
+        rule: How trials are ended before their time, JSON-able. The task carries it out; a study that began under
+            another is refused.
         listener: `_target_` of a `millis.sweep.listener.Listener`.
     """
 
@@ -85,6 +87,7 @@ class OptunaSweeperConf:
     retry_failed: int = 2
     enqueue: Any = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
+    rule: Any = None
     listener: Any = None
 
 
@@ -152,6 +155,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
             sampler=self._sampler,
             seed=options.seed,
             retries=options.retry_failed,
+            rule=options.rule,
         )
         shared.check(space)
         recipes = [recipe for recipe in options.enqueue if space.admits(recipe)]

@@ -49,6 +49,7 @@ class Limit:
 Seed = Annotated[int, Within(0, 2**32 - 1)]  # what NumPy takes
 Count = Annotated[int, Within(1)]
 Amount = Annotated[float, Within(0)]
+SEARCHED = ("space", "enqueue", "sampler")  # of a study: what is made later
 BUDGET = "a positive number in the unit of its name, or null for no limit"
 KEYS: dict[str, Any] = {
     "seed": Seed,
@@ -137,6 +138,8 @@ def check(cfg: DictConfig, *, complete: bool = True) -> None:
     if complete:
         silent = {key: node for key, node in values.items() if key != "logger"}  # a logger makes folders
         _construct(silent | _teacher(values))
+    else:
+        _construct(values.get("study", {}))  # which no trial changes
 
 
 def _teacher(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,8 +244,8 @@ def _construct(node: Any) -> None:
     """Make every object once and drop it, for constructors check more than kinds."""
     if isinstance(node, Mapping) and "_target_" in node:
         instantiate(node)
-    elif isinstance(node, Mapping) and not node.keys() & {"space", "enqueue", "sampler"}:  # a study is searched later
-        for value in node.values():
+    elif isinstance(node, Mapping):
+        for value in (value for key, value in node.items() if key not in SEARCHED):
             _construct(value)
 
 

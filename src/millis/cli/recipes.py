@@ -76,7 +76,7 @@ def inputs_of(cfg: DictConfig) -> Inputs:
 def study_of(cfg: DictConfig) -> Study:
     """The search of a config."""
     names = ("name", "directions", "n_trials", "minimum", "timeout_s", "enqueue")
-    return Study(**{name: plain(cfg.study[name]) for name in names})
+    return Study(**{name: plain(cfg.study[name]) for name in names}, rungs=instantiate(cfg.study.rungs))
 
 
 def check_run(cfg: DictConfig) -> None:

@@ -11,10 +11,12 @@ from omegaconf import DictConfig, open_dict
 from millis.cli.capable import capable
 from millis.cli.recipes import inputs_of, recipe_of, run_of, study_of
 from millis.errors import MillisError
-from millis.pipeline.compress import Skipped, compress, reference_records
+from millis.pipeline.compress import TRAINED, Compressed, Ended, Skipped, compete, reference_records
 from millis.pipeline.forecast import planned
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import read_record, record_path
+from millis.pipeline.run import Run
+from millis.pipeline.rungs import Bracket
 from millis.pipeline.study import Outcome, conclude
 from millis.record import Record
 from millis.report.headline import headline
@@ -22,6 +24,7 @@ from millis.report.records import print_notes
 from millis.report.tables import frontier_rows
 from millis.report.text import print_frontier, wide_console
 from millis.sweep.listener import Agenda, Begun
+from millis.sweep.result import ENDED
 from millis.sweep.space import Space
 from millis.sweep.study import finished
 from millis.units import show
@@ -31,11 +34,10 @@ SHOWN = ("quality", "latency_p50_ms", "speedup")  # of every trial, whatever the
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """One trial: what the sampler is told, and where the record lies."""
-    outcome = compress(run_of(cfg))
-    if isinstance(outcome, Skipped):
-        measured = outcome.measurement.metrics
-        metrics = {name: measured[name] for name in {*cfg.study.directions, "latency_p50_ms"} if name in measured}
-        return {"metrics": metrics, "constraints": outcome.excess, "attrs": {"name": outcome.name, "training_s": 0.0}}
+    made = run_of(cfg)
+    outcome = compete(made, Bracket.of(made, study_of(cfg)))
+    if not isinstance(outcome, Compressed):
+        return _untrained(outcome, made, {*cfg.study.directions, "latency_p50_ms"})
     record = outcome.record
     known = {**record.metrics, "quality": record.metrics[f"validation_{record.quality}"]}
     attrs = {"name": record.name, "record": record.id, "training_s": outcome.seconds}
@@ -44,6 +46,17 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         "constraints": outcome.excess,
         "attrs": attrs,
     }
+
+
+def _untrained(outcome: Skipped | Ended, run: Run, asked: set[str]) -> dict[str, Any]:
+    """What the sampler is told of a recipe that was not trained to its end."""
+    known, attrs = dict(outcome.metrics), {"name": outcome.name, "training_s": 0.0}
+    if isinstance(outcome, Ended):
+        asked, attrs = {*asked, TRAINED}, {**attrs, "training_s": outcome.seconds, ENDED: outcome.stopped.reason}
+        if (quality := run.teacher.inputs.metric_of(outcome.stopped.quality)) is not None:
+            known["quality"] = quality
+    metrics = {name: known[name] for name in asked if name in known}
+    return {"metrics": metrics, "constraints": outcome.excess, "attrs": attrs}
 
 
 class Listener:
@@ -91,6 +104,8 @@ class Listener:
         latency = next((name for name in self.study.directions if name.startswith("latency")), "latency_p50_ms")
         if error is not None or metrics is None:
             self.say(f"{head}\n  failed: {(error or 'no result').splitlines()[0]}")
+        elif TRAINED in metrics:
+            self.say(f"{head}\n  ended after {metrics[TRAINED]:.0%} of its training, {show(latency, metrics[latency])}")
         elif "quality" not in metrics:
             self.say(f"{head}\n  over budget before training ({show(latency, metrics[latency])}): skipped")
         else:
@@ -105,17 +120,17 @@ class Listener:
         records = [read_record(inputs, id) for id in ids if record_path(inputs.cache, id).is_file()]
         if gone := len(ids) - len(records):
             self.say(f"{gone} finished trials are left out: their records are no longer under {inputs.cache}")
-        states = Counter(
-            "failed" if trial["error"] else "skipped" if trial["skipped"] else "trained" for trial in trials
-        )
+        states = Counter(map(_state, trials))
         running = sum(trial.state.name == "RUNNING" for trial in study.get_trials(deepcopy=False))  # by other workers
         if (left := self.agenda.n_trials - len(trials) - running) > 0 and self.study.timeout_s is not None:
+            why = "those before took longer than foretold" if self.study.rungs is None else "rungs left others to train"
             self.say(
-                f"{left} trials of the plan were not begun: those before took longer than foretold, and "
-                f"study.timeout_s={self.study.timeout_s:g} is spent. The same command goes on with them"
+                f"{left} trials of the plan were not begun: {why}, and study.timeout_s={self.study.timeout_s:g} is "
+                "spent. The same command goes on with them"
             )
         self.say("measuring the teacher, the baseline and the frontier side by side ...")
-        outcome = conclude(self.run, self.study, [*self.references, *records], _skip_notes(trials), states)
+        notes = [*_skip_notes(trials), *_end_notes(trials)]
+        outcome = conclude(self.run, self.study, [*self.references, *records], notes, states)
         report(outcome)
 
     def say(self, text: str) -> None:
@@ -168,12 +183,25 @@ def report(outcome: Outcome) -> None:
 
 def _skip_notes(trials: list[dict[str, Any]]) -> list[str]:
     """What latency-first saved: trials never trained, and the time the trained ones took on average."""
-    skipped = [trial for trial in trials if trial["skipped"]]
-    trained = [trial["attrs"]["training_s"] for trial in trials if trial["attrs"].get("training_s")]
+    skipped = [trial for trial in trials if trial["skipped"] and ENDED not in trial["attrs"]]
+    whole = [trial["attrs"] for trial in trials if ENDED not in trial["attrs"]]
+    trained = [attrs["training_s"] for attrs in whole if attrs.get("training_s")]
     if not skipped:
         return []
     saved = f", about {len(skipped) * sum(trained) / len(trained):.0f} s of training saved" if trained else ""
     return [f"{len(skipped)} of {len(trials)} trials were over the budget before training and skipped{saved}"]
+
+
+def _state(trial: dict[str, Any]) -> str:
+    if trial["error"]:
+        return "failed"
+    return "ended" if ENDED in trial["attrs"] else "skipped" if trial["skipped"] else "trained"
+
+
+def _end_notes(trials: list[dict[str, Any]]) -> list[str]:
+    """Which trainings rungs ended, and where."""
+    ended = [f"{trial['attrs']['name']} {trial['attrs'][ENDED]}" for trial in trials if ENDED in trial["attrs"]]
+    return [f"{len(ended)} of {len(trials)} trainings were ended at a rung: {'; '.join(ended)}"] if ended else []
 
 
 def _line(record: Record) -> str:

@@ -31,6 +31,7 @@ PREFIXES = (
     "millis.pipeline.runtime.First",
     "millis.pipeline.teacher_search.TeacherSearch",
     "millis.cli.sweep.Listener",
+    "millis.sweep.rungs",
     "hydra._internal.core_plugins",
     "hydra.experimental.callbacks",
     "hydra_plugins",

@@ -1,9 +1,10 @@
 """One recipe, start to end: latency first, then training, then the artifact, then its quality as deployed."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from millis.backends.artifact import check_draft
 from millis.backends.eager import Eager
@@ -22,14 +23,17 @@ from millis.pipeline.measure import judged_latency, recipe_name
 from millis.pipeline.recipe import Recipe
 from millis.pipeline.records import Made, ensure_record
 from millis.pipeline.run import Run
+from millis.pipeline.rungs import Bracket
 from millis.pipeline.runtime import usual, with_runtime
 from millis.pipeline.student import ensure_student, plan, settled, tracked_model
 from millis.pipeline.teacher import tracked_model as tracked_teacher
 from millis.pipeline.tracker import trial
 from millis.quantization.spec import Quantization
 from millis.record import Record
+from millis.training.rungs import Stopped
 
 MEASURED = ("latency_p50_ms", "latency_p99_ms", "size_bytes")  # limits that are known before training
+TRAINED = "trained_share"  # of the epochs that were planned, where a rung ended training
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,42 @@ class Skipped:
     excess: dict[str, float]
     probability: float
     record: ClassVar[None] = None
+    seconds: ClassVar[float] = 0.0
 
     @property
     def metrics(self) -> dict[str, float]:
         """What was measured."""
         return self.measurement.metrics
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A recipe whose training was ended at a rung of its search, and can be continued.
+
+    Args:
+        name: Of the recipe.
+        measurement: Latency, size and memory of its architecture.
+        excess: Limit → how far over it, as a share of it; those that are known before training.
+        probability: That the limits of latency are kept, 0..1.
+        stopped: Where, why and how good it was.
+    """
+
+    name: str
+    measurement: Measurement
+    excess: dict[str, float]
+    probability: float
+    stopped: Stopped
+    record: ClassVar[None] = None
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+        return self.stopped.seconds
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured."""
+        return {**self.measurement.metrics, TRAINED: self.stopped.share}
 
 
 @dataclass(frozen=True)
@@ -78,24 +113,32 @@ class Compressed:
 
 def compress(run: Run) -> Compressed | Skipped:
     """Teacher → student → artifact → record, or only the measurement where it breaks a limit of the budget."""
+    return cast(Compressed | Skipped, compete(run, None))  # no rung ends anything where there is none
+
+
+def compete(run: Run, bracket: Bracket | None) -> Compressed | Skipped | Ended:
+    """As `compress`, of a recipe of a search.
+
+    Args:
+        bracket: Whose rungs may end the training; None where there are none.
+    """
     teacher = run.teacher
     with trial(run.place.tracker, run.described) as current:
-        outcome, key = _carried_out(run)
+        outcome, key = _carried_out(run, bracket)
         name = f"{outcome.name if outcome.record is None else outcome.record.name}-{key[:6]}"
         start = tracked_teacher(teacher.folder, teacher.fingerprint)
         current.end(name, _numbers(outcome), start, tracked_model(teacher.inputs.cache, key))
     return outcome
 
 
-def _numbers(outcome: Compressed | Skipped) -> dict[str, Any]:
+def _numbers(outcome: Compressed | Skipped | Ended) -> dict[str, Any]:
     """What a recipe's run shows of its outcome."""
     over = {f"over_budget/{limit}": excess for limit, excess in outcome.excess.items()}
-    if outcome.record is None:
-        return {**outcome.metrics, **over, "skipped": True}
-    return {**outcome.metrics, **over, "training_s": outcome.seconds, "skipped": False}
+    trained = outcome.record is not None or TRAINED in outcome.metrics
+    return {**outcome.metrics, **over, **({"training_s": outcome.seconds} if trained else {}), "skipped": not trained}
 
 
-def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
+def _carried_out(run: Run, bracket: Bracket | None) -> tuple[Compressed | Skipped | Ended, str]:
     """What came of the recipe, and the fingerprint of its weights."""
     run, choice = with_runtime(run)
     planned = plan(run)
@@ -112,7 +155,17 @@ def _carried_out(run: Run) -> tuple[Compressed | Skipped, str]:
     probability = latency_probability(measured, run.budget)
     if any(over > 0 for over in excess.values()):
         return Skipped(recipe_name(run.recipe, planned), measured, excess, probability), planned.fingerprint
-    model, fitted = ensure_student(run, planned)
+    entrant = None if bracket is None else bracket.entrant(run, planned, measured)
+    try:
+        if entrant is not None:
+            entrant.begin()
+        model, fitted = ensure_student(run, planned, entrant)
+    except Stopped as stopped:
+        name = recipe_name(run.recipe, planned)
+        print(f"  {name}  {stopped.reason}", file=sys.stderr, flush=True)
+        return Ended(name, measured, excess, probability, stopped), planned.fingerprint
+    if entrant is not None:
+        entrant.end(fitted)
     if run.recipe.elastic is not None:
         bundled(run)
     record = ensure_record(run, planned, Made(model, fitted), "student", choice)

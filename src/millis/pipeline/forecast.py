@@ -38,7 +38,7 @@ def planned(
     """What the study's time is enough for, and the same in words, a line each.
 
     The first `study.minimum` recipes are taken whatever they take, of the others those that still fit, in their order;
-    as many are drawn after them as fit if they take as long on average.
+    as many are drawn after them as fit if they take as long on average, or are all ended at the first rung.
 
     Args:
         recipes: Those that come first.
@@ -58,14 +58,18 @@ def planned(
             trained |= _shared(recipe, teacher)
     rest, spent = most - len(taken), sum(seconds for _, seconds in taken)
     average = (spent + sum(seconds for _, seconds in left)) / max(1, len(taken) + len(left))
-    drawn = rest if limit == float("inf") or not average else min(rest, max(0, int((limit - spent) / average)))
+    least = average if study.rungs is None else average * study.rungs.shares[0]
+    drawn = rest if limit == float("inf") or not least else min(rest, max(0, int((limit - spent) / least)))
     lines = [f"  {_words(params)}{_about(s)}{_always(n, study)}" for n, (params, s) in enumerate(taken, begun)]
     if left:
         lines.append(f"  left out of study.timeout_s={limit:g}: {', '.join(_words(p) + _about(s) for p, s in left)}")
     if drawn:
         within = "" if limit == float("inf") else f" within study.timeout_s={limit:g}"
         each = f"{_about(average)} each" if _about(average) else ""
-        lines.append(f"  then {drawn} that are drawn{each}{within}")
+        if study.rungs is None:
+            lines.append(f"  then {drawn} that are drawn{each}{within}")
+        else:
+            lines.append(f"  then up to {drawn} that are drawn{within}{each}, less where a rung ends them")
     agenda = Agenda([params for params, _ in taken], begun + len(taken) + drawn)
     after = f", after {begun} trials" if begun else ""
     return agenda, "\n".join([f"plan{after}: trainings of{_about(spent).replace(',', '') or ' seconds'}", *lines])

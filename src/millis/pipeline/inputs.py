@@ -42,6 +42,10 @@ class Inputs:
         values = item_scores(self.task, predictions, references)
         return SIGN[self.metric.better] * values[self.task.metric]
 
+    def metric_of(self, score: float) -> float | None:
+        """The task's metric of a validation score; None where training is judged by something else."""
+        return None if self.task.judged_as_written else SIGN[self.metric.better] * score
+
     def validation_score(self, answers: Any, targets: Any) -> float:
         """As `score`, of a model's answers to the whole validation split.
 

@@ -13,6 +13,7 @@ is what changes nothing, such as an exit's policy where weights are named.
     initial         teacher, elastic weights or general student; recipe
     student         teacher, recipe, blend, further texts, and the general student that it begins with
     latency         architecture, tokenizer, what is deployed, benchmark and machine; and weights, where they decide
+    course          student, what is deployed
     setting_table   teacher's architecture, sizes, what is deployed, benchmark and machine
     runtime         teacher, what is deployed, benchmark and machine
     record          student, what is deployed, task, latency, how the runtime was chosen, what was noted of the data
@@ -213,6 +214,11 @@ def latency(run: Any, planned: Any, trained: bool) -> str:
             same["early_exit"] = described(recipe.early_exit)
     how, data = [*deployed(recipe), benchmark(run.benchmark)], _data(run.teacher.inputs)
     return fingerprint("latency", __version__, planned.spec.to_json(), how, same, *data)
+
+
+def course(of_student: str, recipe: Recipe) -> str:
+    """Of how far a recipe came in a search."""
+    return fingerprint("course", of_student, deployed(recipe))
 
 
 def setting_table(run: Any, axes: dict[str, Any]) -> str:

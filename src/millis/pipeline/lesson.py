@@ -28,6 +28,7 @@ from millis.training.freezing import TrainOnly
 from millis.training.module import TextModule
 from millis.training.pruning import KeepZeros, PruningCallback
 from millis.training.quantization import QuantizationCallback
+from millis.training.rungs import Judge, Rungs
 from millis.training.teaching import teaching
 from millis.training.token_pruning import TokenPruningCallback
 
@@ -82,7 +83,9 @@ class Lesson:
         others = {str(seed): self._colleague(seed).logits(self.texts) for seed in recipe.ensemble}
         return ensemble({"teacher": teacher.logits(self.texts), **others}, recipe.distillation.temperature)
 
-    def train(self, phase: Phase, model: Any, fit: Fit, *, folder: Path, title: str, logger: Any) -> tuple[Any, Fitted]:
+    def train(
+        self, phase: Phase, model: Any, fit: Fit, *, folder: Path, title: str, logger: Any, judged: Rungs | None = None
+    ) -> tuple[Any, Fitted]:
         """One phase; the model comes back in the form that its methods were for."""
         teacher, recipe, method = self.run.teacher, self.run.recipe, phase.stage.distillation
         dataset = teacher.inputs.dataset
@@ -95,7 +98,7 @@ class Lesson:
         taught = teaching(method, objective, pair, self._features_folder(), self.logits)
         if taught.message:
             print(f"  {taught.message}", flush=True)
-        callbacks = [*self._methods(phase, model), *taught.callbacks]
+        callbacks = [*self._methods(phase, model), *taught.callbacks, *([] if judged is None else [judged])]
         module = TextModule(model, objective, recipe.optimizer.over(dataset.pairs), teacher.inputs.validation_score)
         fitted = fit(
             module, rows.encoded, teacher.encoded(dataset.validation, self.tokenizer), rows.pad_id,
@@ -104,14 +107,32 @@ class Lesson:
         return self._finished(phase, module.model), fitted
 
     def through(
-        self, phases: Sequence[Phase], model: Any, fit: Fit, *, folder: Path, title: str, logger: Any
+        self,
+        phases: Sequence[Phase],
+        model: Any,
+        fit: Fit,
+        *,
+        folder: Path,
+        title: str,
+        logger: Any,
+        judge: Judge | None = None,
     ) -> tuple[Any, Fitted]:
-        """All phases, each with its share of the epochs and a folder of its own for checkpoints."""
+        """All phases, each with its share of the epochs and a folder of its own for checkpoints.
+
+        Args:
+            judge: Whom every rung is asked of.
+
+        Raises:
+            Stopped: the judge ended it.
+        """
         fits = [fit] if len(phases) == 1 else _shared_out(fit, phases, len(self.texts))
-        fitted = []
+        epochs, fitted = [one.epochs(len(self.texts)) for one in fits], list[Fitted]()
         for index, (phase, own) in enumerate(zip(phases, fits, strict=True)):
             called = title if len(phases) == 1 else f"{title}, {phase.stage.name}"
-            model, done = self.train(phase, model, own, folder=folder / str(index), title=called, logger=logger)
+            model, done = self.train(
+                phase, model, own, folder=folder / str(index), title=called, logger=logger,
+                judged=None if judge is None else Rungs(judge, sum(epochs), sum(epochs[:index])),
+            )  # fmt: skip
             fitted.append(done)
         return model, Fitted.of(fitted)
 

@@ -30,6 +30,7 @@ from millis.pipeline.trained_once import model_once
 from millis.tracking import Model
 from millis.training.fit import Fitted, seed_everything
 from millis.training.module import VALIDATION, Score
+from millis.training.rungs import Judge
 
 QUANTIZING_SHARE = 0.3  # of the last stage's epochs, where pruning needs some of its own before it
 
@@ -57,14 +58,21 @@ def _name(recipe: Recipe, spec: Spec) -> str:
     return " ".join([recipe.student.describe(spec), *recipe.words])
 
 
-def ensure_student(run: Run, planned: Plan) -> tuple[Any, Fitted]:
-    """The student as it is deployed: trained now, continued, or read where it lies already."""
+def ensure_student(run: Run, planned: Plan, judge: Judge | None = None) -> tuple[Any, Fitted]:
+    """The student as it is deployed: trained now, continued, or read where it lies already.
+
+    Args:
+        judge: Whom every rung of its training is asked of.
+
+    Raises:
+        Stopped: the judge ended it.
+    """
     teacher = run.teacher
     if not planned.trains:
         return (initial_student(run)[0] if run.recipe.reshapes else teacher.module), teacher.fitted
     return model_once(
         weights_path(teacher.inputs.cache, planned.fingerprint), "this student, which another process trains",
-        checkpoints_of(teacher, planned), lambda: train_student(run, planned),
+        checkpoints_of(teacher, planned), lambda: train_student(run, planned, judge),
     )  # fmt: skip
 
 
@@ -92,7 +100,7 @@ def checkpoints_of(teacher: Teacher, planned: Plan) -> Path:
     return teacher.inputs.cache / "student" / f"{planned.fingerprint}.checkpoints"
 
 
-def train_student(run: Run, planned: Plan) -> tuple[Any, Fitted]:
+def train_student(run: Run, planned: Plan, judge: Judge | None = None) -> tuple[Any, Fitted]:
     """Train a student whatever lies there already; a killed run is continued from its last epoch.
 
     Checkpoints are left: they are of use until the student is kept.
@@ -110,7 +118,7 @@ def train_student(run: Run, planned: Plan) -> tuple[Any, Fitted]:
     with tracked(run.place.tracker, name, TRIAL, run.described) as kept:
         model, fitted = lesson.through(
             phases_of(recipe), model, recipe.own_trainer,
-            folder=checkpoints_of(teacher, planned), title=planned.name, logger=kept.logger,
+            folder=checkpoints_of(teacher, planned), title=planned.name, logger=kept.logger, judge=judge,
         )  # fmt: skip
     return model, Fitted.of([*start, fitted])
 

@@ -30,6 +30,7 @@ from millis.report.tables import frontier_rows
 from millis.storage.manifest import open_manifest
 from millis.store import atomic_folder, cached, locked, write_json
 from millis.sweep.frontier import frontier
+from millis.sweep.rungs import Rungs
 from millis.units import Better
 
 CONTENDER = 0.05  # chance of being on the frontier from which a model is worth measuring once more
@@ -62,6 +63,7 @@ class Study:
         minimum: Trials that are run whatever they take.
         timeout_s: No new trial once the trials' trainings have taken so many seconds; None for no limit.
         enqueue: Recipes that are tried first, by the keys that they set.
+        rungs: Which trainings are ended before their time; None ends none.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Study:
     minimum: int = 0
     timeout_s: float | None = None
     enqueue: Sequence[Mapping[str, Any]] = ()
+    rungs: Rungs | None = None
 
     def objectives(self, quality: str) -> dict[str, str]:
         """`directions` with `quality` spelled as the metric it is on the test split."""

@@ -8,13 +8,15 @@ from typing import Any
 from millis.errors import MillisError, nearest
 
 PARTS = {"metrics", "constraints", "attrs"}
+ENDED = "ended"  # attribute: why a trial was ended before its time
 
 
 @dataclass(frozen=True)
 class Result:
     """What a task's return value says: `{"metrics": {name: value}, "constraints": {name: value}, "attrs": {...}}`.
 
-    `constraints` and `attrs` may be left out; `attrs` is anything JSON-able to be kept with the trial.
+    `constraints` and `attrs` may be left out; `attrs` is anything JSON-able to be kept with the trial. One of them,
+    `ended`, says that the trial was ended before its time, and why.
     """
 
     metrics: dict[str, float]
@@ -31,7 +33,8 @@ class Result:
         """Check a task's return value.
 
         Raises:
-            MillisError: another shape, a number that is not finite, or an objective missing from a feasible trial.
+            MillisError: another shape, a number that is not finite, or an objective missing from a feasible trial that
+                came to its end.
         """
         parts = returned if isinstance(returned, Mapping) else {}
         told, limits = parts.get("metrics"), parts.get("constraints") or {}
@@ -44,11 +47,11 @@ class Result:
         for name in objectives:
             if name in metrics:
                 _finite("metric", name, metrics[name])
-            elif result.violation <= 0:
+            elif result.violation <= 0 and ENDED not in result.attrs:
                 has = ", ".join(metrics) or "nothing"
                 raise MillisError(
                     f"the task returned no {name!r}{nearest(name, metrics)}; it returned {has}. "
-                    "Only a trial that violates a constraint may leave an objective out"
+                    "Only a trial that violates a constraint, or was ended before its time, may leave an objective out"
                 )
         return result
 

@@ -14,7 +14,8 @@ Several workers may hold one study at once, and each may be killed at any moment
 
 A finished trial carries exactly one Optuna constraint, `violation`, the largest of the constraints its task reported
 (≤ 0 is feasible, Optuna's rule). A trial over its budget may be skipped, never trained: what it reported still teaches
-the sampler, and the objectives it lacks get the worst value known, which no front can show since it is infeasible.
+the sampler, and the objectives it lacks get the worst value known, which no front can show since it is infeasible. So
+do those of a trial that was ended before its time (`ended` among its attributes), for others are better.
 """
 
 import logging
@@ -32,6 +33,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from millis.errors import MillisError, nearest
 from millis.sweep.lease import Observed, beating
 from millis.sweep.result import Result
+from millis.sweep.rule import hold_to
 from millis.sweep.space import Space
 from millis.sweep.storage import Place
 
@@ -52,6 +54,11 @@ class SharedStudy:
         seed: Of the whole study.
         retries: How often a trial that its worker's death left unfinished is tried again. One that kills its worker
             (out of memory, say) is given up after that.
+        rule: How trials are ended before their time, JSON-able, with a `_target_`; None where nothing says. It is kept
+            with the study, for what one rule ended another might not have.
+
+    Raises:
+        MillisError: other directions, or another rule, than the study began under.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class SharedStudy:
         sampler: Callable[[int], BaseSampler],
         seed: int = 0,
         retries: int = 2,
+        rule: Any = None,
     ) -> None:
         _check_directions(directions)
         self._sampler, self._seed, self._retries = sampler, seed, retries
@@ -74,7 +82,8 @@ class SharedStudy:
         with self._place.lock(), self._place.guarded(), _quiet():
             self.study = _open(name, directions, self._place.storage)
             self.objectives: list[str] = list(self.study.metric_names)
-            self.study.get_trials(deepcopy=False)  # a damaged table shows here, before any work
+            begun = self.study.get_trials(deepcopy=False)  # a damaged table shows here, before any work
+            hold_to(self.study, rule, begun=bool(begun))
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ from millis.training.length import Length
 from millis.training.module import VALIDATION, TextModule
 from millis.training.precision import Savings, bf16_pays, on_gpu, savings
 from millis.training.processes import Ranks, led
+from millis.training.rungs import Rungs
 from millis.training.settled import ModelCheckpoint, settled
 
 STRATEGIES = ("auto", "ddp")
@@ -185,12 +186,17 @@ class Fit:
         Raises:
             MillisError: no epoch, the loss became NaN or infinite, training ended before the model had its final form,
                 or weights are to be averaged over steps between which a callback changes the model.
+            Stopped: `Rungs` among the callbacks ended it.
         """
         if not self.trains:
             raise MillisError(f"trainer.max_epochs={self.max_epochs}: expected at least 1")
         run = _Run(self, module, (train, validation), pad_id, folder, seed, title, tuple(callbacks))
         with led(self.world, run, folder) as ranks:
             best, progress, ending, epochs = run(ranks, logger)
+        for one in callbacks:
+            if isinstance(one, Rungs) and one.stopped is not None:
+                one.stopped.seconds = progress.seconds
+                raise one.stopped
         _restore(module, best)
         assert best.best_model_score is not None  # `_restore` refuses a run without one
         return Fitted(float(best.best_model_score), epochs, progress.seconds, progress.history, ending.unfinished)
