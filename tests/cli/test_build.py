@@ -64,6 +64,9 @@ def test_an_application_is_built_judged_timed_and_answers(data, tmp_path, capsys
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
+    (["app=translation", "app.glossary={lamp: a, Lamp: b}"], "the term 'Lamp' is to be both 'a' and 'b'; expected one"),
+    (["app=translation", "app.glossary=none.csv"], "glossary none.csv is not there, or is no table"),
+    (["app=translation", "app.target=en"], "app.source and app.target are both 'en'"),
     (["app=customer_servic"], "app has no 'customer_servic'"),
     (["app=customer_service", "data.path=nowhere"], "data.path=nowhere is not a folder; expected one with the data of"),
     (["app=customer_service", "data.path=."], "answers.jsonl cannot be read"),

@@ -85,6 +85,8 @@ def test_what_is_not_utf8_is_refused(asked):
 
 def test_an_application_is_not_asked_empty_lines(monkeypatch, tmp_path):
     class Application(Recording, predict.ApplicationRunner):
+        writes = False
+
         def __init__(self):
             Recording.__init__(self)
 

@@ -5,7 +5,7 @@ application's folder. The steps are what a request pays for and what is timed: `
 composition. An application keeps nothing of a request; what a conversation has said comes in and goes out as `state`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -29,11 +29,14 @@ class Request(NamedTuple):
         state: The application's `State`, or None where none was sent.
         until_ns: Reading of `perf_counter_ns` by which to be done, for steps that may do less; None where no deadline
             was given.
+        say: Of an application that `writes`: called with each piece of the answer as soon as it is final, from the
+            thread that asks; where it returns False, nobody reads on, and no more is done. None where nobody listens.
     """
 
     text: str
     state: Any = None
     until_ns: int | None = None
+    say: Callable[[str], bool] | None = None
 
 
 class Application(Protocol):
@@ -41,6 +44,9 @@ class Application(Protocol):
 
     State: ClassVar[Any]
     """What requests may bring beside a text: the dataclass that it is held against; None takes nothing."""
+
+    writes: ClassVar[bool]
+    """Whether its answer is a text that comes in pieces (`Request.say`)."""
 
     @property
     def summary(self) -> str:
@@ -56,6 +62,17 @@ class Application(Protocol):
 
     def judge(self, rows: Sequence[Row]) -> Sequence[Measure]:
         """How good the answers to rows of the corpus are, end to end; the first measure steers."""
+        ...
+
+
+class Spreading(Application, Protocol):
+    """An application that has several things of one request answered beside each other.
+
+    The module that answers names the part that is asked for them as `SPREAD`.
+    """
+
+    def spread(self, runners: Sequence[Runner]) -> None:
+        """Ask these as well as the part: of the same artifact, a thread each."""
         ...
 
 

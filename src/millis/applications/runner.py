@@ -4,14 +4,14 @@ It answers as a runner of an artifact does (`millis.serving.one_pass.Runner`), s
 artifact does so with an application: `predict`, `stages`, `about`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from millis import applications, schema
-from millis.applications.contract import Application, Asked, Request, Row
+from millis.applications.contract import Application, Asked, Request, Row, Spreading
 from millis.applications.manifest import ApplicationManifest, bytes_of, is_application, open_application
 from millis.applications.measure import Measure
 from millis.errors import MillisError
@@ -32,7 +32,8 @@ def load(
 
     Args:
         folder: Of either.
-        threads, verify, trust_code: As of `millis.serving.runner.load`, for every part.
+        threads, verify, trust_code: As of `millis.serving.runner.load`, for every part; but that a part which is asked
+            for several things of a request at once (`millis.applications.contract.Spreading`) has a thread for each.
 
     Raises:
         MillisError: as that does; a part that is missing or another one, or settings that are not those of the kind.
@@ -42,11 +43,18 @@ def load(
         return load_artifact(folder, threads, verify, trust_code)
     manifest = open_application(folder, verify)
     # Their files are checked already.
-    parts = {name: load_artifact(folder / name, threads, False, trust_code) for name in manifest.parts}
     kind = applications.answering(manifest.kind)
+    spread = getattr(kind, "SPREAD", None)
+    parts = {
+        name: load_artifact(folder / name, 1 if name == spread else threads, False, trust_code)
+        for name in manifest.parts
+    }
     try:
         settings = schema.checked(manifest.settings, kind.Settings, "settings")
         application: Application = kind.assemble(settings, parts, folder)
+        if spread is not None and threads > 1:
+            beside = [load_artifact(folder / spread, 1, False, trust_code) for _ in range(threads - 1)]
+            cast(Spreading, application).spread(beside)
     except MillisError as error:
         raise MillisError(f"application {folder} cannot answer: {error}. Build it again") from error
     return ApplicationRunner(manifest, application, parts, bytes_of(folder))
@@ -110,9 +118,29 @@ class ApplicationRunner:
         answer: Answer = given
         return answer
 
-    def _timed(self, asked: Asked, deadline_ms: float) -> Timed:
+    @property
+    def writes(self) -> bool:
+        """Whether its answer comes in pieces, for `write_within`."""
+        return self.application.writes
+
+    def write_within(self, asked: Asked, deadline_ms: float, say: Callable[[str], bool]) -> Timed:
+        """The answer of an application that `writes`, in pieces while it is made.
+
+        Args:
+            asked: As of `predict`.
+            deadline_ms: As of `predict`.
+            say: Called with each piece as soon as it is final; where it returns False, nobody reads on, and no more is
+                done.
+
+        Raises:
+            MillisError: as `predict`.
+        """
+        check_deadline(deadline_ms)
+        return self._timed(asked, deadline_ms, say)
+
+    def _timed(self, asked: Asked, deadline_ms: float, say: Callable[[str], bool] | None = None) -> Timed:
         begun = perf_counter_ns()
-        given: Any = self._read(asked)._replace(until_ns=begun + int(deadline_ms * 1e6))
+        given: Any = self._read(asked)._replace(until_ns=begun + int(deadline_ms * 1e6), say=say)
         stages, stamps = self.stages, [begun, perf_counter_ns()]
         for _, step in self._steps:
             given = step(given)

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -62,8 +63,16 @@ def run(cfg: DictConfig, texts: Sequence[str] = ()) -> list[Answer | Timed]:
 
 
 def _by_step(runner: ApplicationRunner, line: str, deadline_ms: float | None, console: Console) -> Timed:
-    """Print an application's answer, and where the time went."""
-    timed = runner.predict(line, UNHURRIED_MS if deadline_ms is None else deadline_ms)
+    """Print an application's answer, while it is written where it comes in pieces, and where the time went."""
+    within_ms = UNHURRIED_MS if deadline_ms is None else deadline_ms
+    if runner.writes:
+        console.print(line, markup=False, emoji=False, soft_wrap=True, style="dim")
+        timed = runner.write_within(line, within_ms, partial(_say, console))
+        console.print(f"\n{show('latency_ms', timed.elapsed_ms)}  {_path(timed) if deadline_ms else ''}", style="dim")
+        for note in timed.answer.notes:
+            console.print(note, markup=False, emoji=False, soft_wrap=True, style="dim")
+        return timed
+    timed = runner.predict(line, within_ms)
     steps = ", ".join(f"{step} {took:.3f}" for step, took in timed.stage_ms.items())
     said = (
         f"{show('latency_ms', timed.elapsed_ms):>10}  {timed.answer.text}  {_path(timed) if deadline_ms else ''}{line}"
@@ -71,6 +80,13 @@ def _by_step(runner: ApplicationRunner, line: str, deadline_ms: float | None, co
     console.print(said, markup=False, emoji=False, soft_wrap=True)
     console.print(f"{'':>10}  ms: {steps}", style="dim", soft_wrap=True)
     return timed
+
+
+def _say(console: Console, piece: str) -> bool:
+    """Print a piece at once."""
+    console.print(piece, markup=False, emoji=False, soft_wrap=True, end="")
+    console.file.flush()
+    return True
 
 
 def _written(runner: Writer, prompt: str, console: Console) -> Reply:
@@ -83,8 +99,7 @@ def _written(runner: Writer, prompt: str, console: Console) -> Reply:
         prompt, markup=False, emoji=False, soft_wrap=True, style="dim", end="\n" if runner.judged_as_written else ""
     )
     for piece in writing.stream():
-        console.print(piece, markup=False, emoji=False, soft_wrap=True, end="")
-        console.file.flush()
+        _say(console, piece)
     each = ((clock() - started) / 1e6 - first) / max(1, len(writing.tokens) - 1)
     told = f"{len(writing.tokens)} tokens, first {show('latency_ms', first)}, then {show('latency_ms', each)} each"
     console.print(f"\n{told} ({writing.ended})", style="dim")

@@ -213,11 +213,12 @@ class Application:
         self._check_texts(asked.texts)
         artifact, until_ns = self._chosen(asked, prompt.artifact, prompt.deadline_ms)
         artifact.check_writes()
+        (text,) = _with_state(artifact, asked.texts, prompt.state)
         place = self.lane.admit(artifact.service, 1, until_ns)
 
         async def write(say: Callable[[str], bool]) -> Answer:
             with place:  # until it is written, not until it is read
-                call = partial(artifact.answer, prompt.text, asked.arrived_ns, until_ns, say)
+                call = partial(artifact.answer, text, asked.arrived_ns, until_ns, say)
                 return await place.compute(call)
 
         try:

@@ -27,9 +27,10 @@ class Question(Struct, forbid_unknown_fields=True, omit_defaults=True):
 class Prompt(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A text that is answered with text, which comes while it is written."""
 
-    text: Annotated[str, Meta(description="What is written on from.")]
+    text: Annotated[str, Meta(description="What is written on from, or what is answered.")]
     artifact: Named | None = None
     deadline_ms: Milliseconds | None = None
+    state: Annotated[dict[str, Any] | None, Meta(description="As of a question.")] = None
 
 
 class Answer(Struct, omit_defaults=True):

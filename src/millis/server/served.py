@@ -5,11 +5,12 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from millis.applications.runner import load
+from millis.applications.runner import ApplicationRunner, load
 from millis.errors import MillisError
 from millis.server.lane import ServiceTime
 from millis.server.messages import Answer, Served, jsonable
 from millis.server.settings import Settings
+from millis.serving.one_pass import Runner
 from millis.serving.writer import Writer
 from millis.types import Timed
 
@@ -35,7 +36,7 @@ class Artifact:
     def __init__(self, name: str, folder: Path, threads: int, trust_code: bool) -> None:
         self.name, self.runner = name, load(folder, threads, trust_code=trust_code)
         self.keeps_state = self.runner.about.keeps_state
-        self._writer = self.runner if isinstance(self.runner, Writer) else None
+        self._writer = _writer(self.runner)
         self.runner.learn_times()
         self.service = ServiceTime(self._warm())
 
@@ -110,6 +111,13 @@ class Artifact:
             if (now - begun) / 1e6 > WARM_MS:
                 break
         return first_ms
+
+
+def _writer(runner: Runner | ApplicationRunner) -> Writer | ApplicationRunner | None:
+    """What writes its answers in pieces; None where they have none."""
+    if isinstance(runner, ApplicationRunner):
+        return runner if runner.writes else None
+    return runner if isinstance(runner, Writer) else None
 
 
 def loaded(settings: Settings) -> dict[str, Artifact]:

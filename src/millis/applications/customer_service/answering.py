@@ -137,6 +137,7 @@ class CustomerService:
     """
 
     State: ClassVar[Any] = State
+    writes: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, intent: Runner, faq: Runner) -> None:
         self.settings, self._intent, self._faq = settings, intent, faq

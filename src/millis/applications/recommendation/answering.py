@@ -124,6 +124,7 @@ class Recommendation:
     """
 
     State: ClassVar[Any] = State
+    writes: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, encoder: Runner, catalogue: Catalogue, tower: Tower) -> None:
         self._settings, self._encoder = settings, encoder

@@ -96,6 +96,7 @@ class Summarisation:
     """
 
     State: ClassVar[Any] = None
+    writes: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, parts: Mapping[str, Runner]) -> None:
         self._settings = settings

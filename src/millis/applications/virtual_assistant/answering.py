@@ -132,6 +132,7 @@ class VirtualAssistant:
     """
 
     State: ClassVar[Any] = State
+    writes: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, understand: Runner) -> None:
         arguments.check()

@@ -1,0 +1,356 @@
+"""How translations are answered: split, terms, translate, join.
+
+    split       the text as sentences, and what stands between them (`layout.py`)
+    terms       what of each has to be called what: terms of the glossary, codes, long numbers, words of other scripts
+    translate   each sentence by a model that reads no more than that, several at once, with placeholders for terms
+    join        the translation, and what a reader of it should know
+
+Each sentence is translated by itself, so texts of any length are, in proportion to their length, and a sentence is the
+same whatever stands around it. One that is longer than the model reads is divided at a clause. A term that does not
+come back is tried again with other placeholders and then without any; what lacks in the end is said
+(`Translation.notes`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, cast
+
+import numpy as np
+from msgspec import Meta
+
+from millis.applications.contract import Request, Row, said
+from millis.applications.measure import Measure, judged
+from millis.applications.pace import Pace
+from millis.applications.pool import AHEAD, RunnerPool
+from millis.applications.translation.glossary import Glossary, Term
+from millis.applications.translation.layout import Piece, between, halves, joined, pieces
+from millis.applications.translation.placeholders import COUNT, Masked, fixed, masked, small_numbers
+from millis.applications.translation.scripts import share
+from millis.errors import MillisError
+from millis.metrics import named
+from millis.models.outputs import REPLY
+from millis.serving.one_pass import Runner
+from millis.serving.writer import Writer
+from millis.types import Stage
+
+SPREAD = PART = "translate"
+DEEPEST = 3  # times that a sentence is divided in two
+NATIVE = 0.5  # share of a sentence's letters from which on it is one of the language
+NOTED = 10  # sentences that one note names
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UNREADABLE, _BROKEN = 0.1, "\ufffd"
+_NUMBERS = re.compile(r"\d+(?:[.,:/-]\d+)*")
+Words: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a request may bring.
+
+    Args:
+        glossary: Term → what it is to be called in this request; goes before the application's own.
+    """
+
+    glossary: Annotated[dict[Words, Words], Meta(max_length=1000)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was chosen when the application was built.
+
+    Args:
+        source, target: The languages.
+        scripts: That the source is written in (`scripts.py`).
+        blanks: Whether the target has blanks between sentences.
+        metric: That judges, beside chrF.
+        glossary: Term → what it is to be called.
+        placeholders: Whether the part learned with them.
+        most_characters: Of a text.
+    """
+
+    source: str
+    target: str
+    scripts: list[str]
+    blanks: bool = True
+    metric: str = "bleu"
+    glossary: dict[str, str] = field(default_factory=dict)
+    placeholders: bool = True
+    most_characters: Annotated[int, Meta(ge=1)] = 100_000
+
+
+class Translation(NamedTuple):
+    """An answer.
+
+    Args:
+        text: The translation.
+        sentences: How many the text has, and how many of them were `translated`: fewer where the time was up, or where
+            they are not in the language.
+        terms: How many terms of the glossary were `found`, and how many of these are `kept`.
+        notes: What a reader should know, a sentence each; none where nothing is.
+        state: As it was sent.
+    """
+
+    text: str
+    sentences: Mapping[str, int]
+    terms: Mapping[str, int]
+    notes: tuple[str, ...]
+    state: State
+
+    def value(self) -> str:
+        """The text."""
+        return self.text
+
+
+class Sentence(NamedTuple):
+    """One that is to be translated.
+
+    Args:
+        piece: Of the text.
+        terms: Of the glossary.
+        foreign: Whether it is not in the language, and stays as it is.
+    """
+
+    piece: Piece
+    terms: tuple[Term, ...]
+    foreign: bool
+
+
+class Job(NamedTuple):
+    """A request on its way."""
+
+    request: Request
+    found: Sequence[Piece]
+    behind: str
+    glossary: Glossary
+    state: State
+    sentences: Sequence[Sentence] = ()
+    written: Sequence["Written"] = ()
+    left: bool = False
+
+
+class Written(NamedTuple):
+    """A sentence that was translated.
+
+    Args:
+        text: Of the translation.
+        parts: That it was divided into.
+        whole: Whether each of them came to its end.
+        lacks: What should be in it and is not.
+    """
+
+    text: str
+    parts: int = 1
+    whole: bool = True
+    lacks: tuple[str, ...] = ()
+
+
+def assemble(settings: Settings, parts: Mapping[str, Runner], folder: Path) -> "Translator":
+    """The application of its part; `folder` has nothing else.
+
+    Raises:
+        MillisError: the part is missing or answers something else, or the glossary contradicts itself.
+    """
+    part = parts.get(PART)
+    if not isinstance(part, Writer) or part.manifest.signature.outputs[0].name != REPLY:
+        raise MillisError(f"the part {PART!r} writes no text for a text: expected an artifact of task=translation")
+    return Translator(settings, part)
+
+
+class Translator:
+    """Answers a text with its translation.
+
+    Args:
+        settings: What was chosen.
+        part: Loaded.
+    """
+
+    State: ClassVar[Any] = State
+    writes: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, part: Writer) -> None:
+        self._settings, self._part = settings, part
+        self._glossary = Glossary(settings.glossary)
+        self._pool = RunnerPool([part])
+        self._pace = Pace(200_000)  # ns a character
+
+    def spread(self, runners: Sequence[Runner]) -> None:
+        """Ask these as well: others of the same part, a thread each."""
+        self._pool = RunnerPool([self._part, *runners])
+
+    @property
+    def summary(self) -> str:
+        """From which language into which."""
+        return f"a translation from {self._settings.source} to {self._settings.target}"
+
+    @property
+    def steps(self) -> Sequence[Stage]:
+        """Split, terms, translate, join."""
+        return (("split", self._split), ("terms", self._terms), ("translate", self._translate), ("join", self._join))
+
+    def judge(self, rows: Sequence[Row]) -> Sequence[Measure]:
+        """BLEU and chrF of the rows' translations; and, where rows have any, the shares of numbers and of terms kept:
+        numbers are those that source and reference both have."""
+        answers = [self.answer(row["source"]) for row in rows]
+        texts, right = [one.text for one in answers], [row["target"] for row in rows]
+        names = (self._settings.metric, "chrf")
+        found = [judged(name, cast(Any, named(name, (), "written")), texts, right) for name in names]
+        numbers = [_numbers_kept(row, text) for row, text in zip(rows, texts, strict=True)]
+        terms = [(one.terms["kept"], one.terms["found"]) for one in answers]
+        for name, counts in (("numbers_kept", numbers), ("terms_kept", terms)):
+            statistics = np.array(counts, np.float64).reshape(-1, 2)
+            if statistics[:, 1].any():
+                found.append(Measure(name, statistics * (100, 1)))
+        return found
+
+    def answer(self, text: str) -> Translation:
+        """The composition of the steps, without a deadline."""
+        given: Any = Request(text)
+        for _, step in self.steps:
+            given = step(given)
+        return cast(Translation, given)
+
+    def _split(self, request: Request) -> Job:
+        text, most = said(request), self._settings.most_characters
+        if len(text) > most:
+            raise MillisError(f"the text has {len(text)} characters: expected at most {most} at once. Send it in parts")
+        if (strange := _NO_TEXT.search(text)) is not None:
+            place, code = strange.start(), ord(strange.group())
+            raise MillisError(f"character {place} of the text is U+{code:04X}, which no text has: expected words")
+        if text.count(_BROKEN) > _UNREADABLE * len(text):
+            raise MillisError("the text was decoded from something else than UTF-8: expected words")
+        state = request.state or State()
+        glossary = self._glossary.with_terms(state.glossary) if state.glossary else self._glossary
+        return Job(request, *pieces(text, self._settings.source), glossary, state)
+
+    def _terms(self, job: Job) -> Job:
+        found = [self._sentence(piece, job.glossary) for piece in job.found]
+        if found and all(one.foreign for one in found):
+            settings = self._settings
+            raise MillisError(
+                f"no sentence of the text is in {settings.source!r}, which is translated here (letters: "
+                f"{', '.join(settings.scripts)})"
+            )
+        return job._replace(sentences=found)
+
+    def _sentence(self, piece: Piece, glossary: Glossary) -> Sentence:
+        if share(piece.text, self._settings.scripts) < NATIVE:
+            return Sentence(piece, (), True)
+        return Sentence(piece, tuple(glossary.found(piece.text)), False)
+
+    def _translate(self, job: Job) -> Job:
+        request, done = job.request, list[Written]()
+        ahead = AHEAD if request.until_ns is None else 1
+        for one in self._pool.each(self._written, self._due(job), ahead):
+            done.append(one)
+            place = len(done) - 1
+            if request.say is not None and not request.say(self._said(job, place, one)):
+                return job._replace(written=done, left=True)
+        whole = len(done) == len(job.sentences)
+        if request.say is not None and whole and job.behind:
+            request.say(job.behind)
+        return job._replace(written=done)
+
+    def _due(self, job: Job) -> Iterator[Sentence]:
+        """The sentences that there is time for, at least one."""
+        until = job.request.until_ns
+        for place, one in enumerate(job.sentences):
+            if until is not None and place and perf_counter_ns() + self._pace.most_ns * len(one.piece.text) > until:
+                return
+            yield one
+
+    def _written(self, runner: Writer, one: Sentence) -> Written:
+        """The translation of a sentence that has most of what it should."""
+        text = one.piece.text
+        if one.foreign:
+            return Written(text)
+        begun, best = perf_counter_ns(), None
+        stay = fixed(text, self._settings.scripts)
+        numbers = small_numbers(text, [*one.terms, *stay])
+        wanted = [term.target for term in (*one.terms, *stay, *numbers)]
+        attempts = _attempts(text, [*one.terms, *stay], numbers)
+        for mask in attempts if self._settings.placeholders else (masked(text, ()),):
+            written = self._attempt(runner, mask)
+            lacks = tuple(dict.fromkeys(target for target in wanted if target not in written.text))
+            if best is None or len(lacks) < len(best.lacks):
+                best = written._replace(lacks=lacks)
+            if not best.lacks:
+                break
+        self._pace.learn(perf_counter_ns() - begun, len(text))
+        return cast(Written, best)
+
+    def _attempt(self, runner: Writer, mask: Masked) -> Written:
+        written = self._parts(runner, mask.text, 0)
+        return written._replace(text=mask.restored(written.text))
+
+    def _parts(self, runner: Writer, text: str, depth: int) -> Written:
+        """The translation of a sentence, divided where it, or its translation, is longer than the model's texts."""
+        fits, written = not runner.cut(text), ""
+        if fits:
+            reply = runner.replied(text)
+            written, fits = reply.text.strip(), reply.ended in ("end", "stop")
+        divided = halves(text) if not fits and depth < DEEPEST else None
+        if divided is None:
+            return Written(written or (text if not fits else ""), 1, fits)
+        found = [self._parts(runner, half, depth + 1) for half in divided]
+        said = joined([one.text for one in found], self._settings.blanks)
+        return Written(said, sum(one.parts for one in found), all(one.whole for one in found))
+
+    def _said(self, job: Job, place: int, written: Written) -> str:
+        """A translation with what stands before it."""
+        return between(job.sentences[place].piece.before, place == 0, self._settings.blanks) + written.text
+
+    def _join(self, job: Job) -> Translation:
+        done, of = job.written, len(job.sentences)
+        text = "".join(self._said(job, place, one) for place, one in enumerate(done))
+        terms = [(one, written) for one, written in zip(job.sentences, done, strict=False) if one.terms]
+        found = sum(len(one.terms) for one, _ in terms)
+        kept = sum(term.target in written.text for one, written in terms for term in one.terms)
+        counts = {
+            "translated": sum(not one.foreign for one in job.sentences[: len(done)]),
+            "found": of,
+        }
+        whole = text + job.behind if len(done) == of else text
+        return Translation(whole, counts, {"kept": kept, "found": found}, (*self._notes(job),), job.state)
+
+    def _notes(self, job: Job) -> Iterator[str]:
+        if not job.sentences:
+            yield "the text has no letters, and was left as it stands"
+        numbered = [*enumerate(zip(job.sentences, job.written, strict=False), 1)]
+        if foreign := [number for number, (one, _) in numbered if one.foreign]:
+            yield f"{_counted(foreign)} not in {self._settings.source!r}, and left as it stands"
+        if divided := [number for number, (_, written) in numbered if written.parts > 1]:
+            yield f"{_counted(divided)} longer than the model reads at once, and translated in parts"
+        if open_ended := [number for number, (_, written) in numbered if not written.whole]:
+            yield f"{_counted(open_ended)} perhaps not translated to the end"
+        for number, (_, written) in [one for one in numbered if one[1][1].lacks][:NOTED]:
+            yield f"the translation of sentence {number} lacks {', '.join(map(repr, written.lacks))}"
+        if (done := len(job.written)) < len(job.sentences):
+            why = "nobody read on" if job.left else "the time was up"
+            yield f"{why}: {done} of {len(job.sentences)} sentences were translated"
+
+
+def _attempts(text: str, terms: Sequence[Term], numbers: Sequence[Term]) -> Iterator[Masked]:
+    """A sentence as it is given to the model, one after the other until nothing lacks in the translation."""
+    yield masked(text, terms)
+    if terms or numbers:
+        yield masked(text, [*terms, *numbers], COUNT // 2)
+    if terms:
+        yield masked(text, ())
+
+
+def _numbers_kept(row: Row, text: str) -> tuple[int, int]:
+    """How many of the numbers that source and reference have are in a translation, and how many these are."""
+    common = set(_NUMBERS.findall(row["source"])) & set(_NUMBERS.findall(row["target"]))
+    return sum(number in text for number in common), len(common)
+
+
+def _counted(numbers: Sequence[int]) -> str:
+    """`sentence 3 is`, `sentences 3, 5 and 8 are`."""
+    if len(numbers) == 1:
+        return f"sentence {numbers[0]} is"
+    if len(numbers) > NOTED:
+        return f"sentences {', '.join(map(str, numbers[:NOTED]))} and {len(numbers) - NOTED} more are"
+    return f"sentences {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} are"

@@ -1,0 +1,113 @@
+"""Pairs of sentences, as a corpus of translations has them.
+
+    FOLDER/train, validation, test    .jsonl, .csv, ... (`millis.data.formats`), a pair a row
+    a column for each language        such as en and de
+
+What parts learn from is made of them: rows whose codes and long numbers are placeholders on both sides, and of some a
+second row in which words that mean the same are (`millis.applications.translation.lexicon`).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from millis.applications.translation.glossary import Term
+from millis.applications.translation.lexicon import Lexicon, Link, apart
+from millis.applications.translation.placeholders import COUNT, fixed, mark, replaced, small_numbers, without_marks
+from millis.data.cells import CellError, is_visible, text_of
+from millis.data.formats import SUFFIXES, read_table
+from millis.data.layout import files_of
+from millis.errors import MillisError
+
+SPLITS = ("train", "validation", "test")
+SOURCE, TARGET = "source", "target"  # columns of what parts read
+SEED = 2026
+SHARE = 0.5  # of the rows of training that have words to take out: as many second rows
+MOST = 3  # words that are taken out of a row
+
+
+class Pair(NamedTuple):
+    """A sentence in both languages."""
+
+    source: str
+    target: str
+
+
+def pairs(folder: Path, split: str, columns: Sequence[str], limit: int | None = None) -> list[Pair]:
+    """The pairs of a split, the first `limit` of them.
+
+    Args:
+        columns: Of the language that is read, and of that which is written.
+
+    Raises:
+        MillisError: no such file, a column that is missing, or a cell without a text; file and row are named.
+    """
+    files = files_of(folder, split, split) if folder.is_dir() else []
+    if not files:
+        raise MillisError(
+            f"{folder} has no file {split} with one of {', '.join(SUFFIXES)}: expected sentences with the columns "
+            f"{' and '.join(columns)}"
+        )
+    return [*islice((pair for file in files for pair in _pairs(file, columns)), limit)]
+
+
+def _pairs(file: Path, columns: Sequence[str]) -> Iterator[Pair]:
+    table = read_table(file)
+    if missing := [name for name in columns if name not in table.columns]:
+        raise MillisError(
+            f"{file} has no column {missing[0]!r} (app.source, app.target): found {', '.join(table.columns) or 'none'}"
+        )
+    for number, cells in enumerate(table.cells(columns), 1):
+        try:
+            texts = [text_of(cell, column) for cell, column in zip(cells, columns, strict=True)]
+            for column, text in zip(columns, texts, strict=True):
+                if not is_visible(text):
+                    raise CellError(f"column {column!r} has nothing but blanks; expected a sentence")
+        except CellError as error:
+            raise MillisError(f"{file}, row {number}: {error}") from error
+        yield Pair(*texts)
+
+
+def write_rows(found: Sequence[Pair], scripts: Sequence[str], lexicon: Lexicon | None, file: Path) -> None:
+    """What a part reads of pairs, with the columns `SOURCE` and `TARGET`.
+
+    Args:
+        scripts: Of the language that is read.
+        lexicon: Of words that are taken out of second rows; None where there are to be none.
+    """
+    random = Random(SEED)
+    with file.open("w", encoding="utf-8") as lines:
+        for pair in found:
+            clean = Pair(*map(without_marks, pair))
+            for row in _rows(clean, scripts, lexicon, random):
+                lines.write(json.dumps({SOURCE: row.source, TARGET: row.target}, ensure_ascii=False) + "\n")
+
+
+def _rows(pair: Pair, scripts: Sequence[str], lexicon: Lexicon | None, random: Random) -> Iterator[Pair]:
+    fixed_terms = fixed(pair.source, scripts)
+    stay = _again(pair, fixed_terms)
+    yield _without(pair, stay, random)
+    if lexicon is None:
+        return
+    words = [*_again(pair, small_numbers(pair.source, fixed_terms)), *lexicon.links(*pair)]
+    if words and random.random() < SHARE:
+        count = 1 + int(random.random() * MOST)
+        yield _without(pair, [*stay, *sorted(words, key=lambda _: random.random())[:count]], random)
+
+
+def _again(pair: Pair, terms: Iterable[Term]) -> list[Link]:
+    """Terms that stand once on either side, and alike."""
+    found = (term for term in terms if all(text.count(term.target) == 1 for text in pair))
+    begins = ((term, pair.target.index(term.target)) for term in found)
+    return [Link((term.begin, term.end), (begin, begin + len(term.target))) for term, begin in begins]
+
+
+def _without(pair: Pair, links: Iterable[Link], random: Random) -> Pair:
+    """A pair with the same placeholder on both sides of each link, of the first `COUNT`."""
+    first, taken = int(random.random() * COUNT), sorted(islice(apart(links), COUNT))
+    marks = [mark(first + number) for number in range(len(taken))]
+    sides = zip(pair, zip(*taken, strict=True), strict=True) if taken else ()
+    return Pair(*(replaced(text, zip(spans, marks, strict=True)) for text, spans in sides)) if taken else pair
