@@ -69,22 +69,35 @@ def main() -> None:
 
 def load_all(folder: Path, layers: int, sets: list[str]) -> dict[str, Runner]:
     """Every variant's runner; native ones once for each instruction set."""
-    dataset = Bundled()()
-    teacher, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
-    torch.manual_seed(0)
-    spec = teacher.spec if layers == 6 else TransformerStudent(layers=layers).spec(teacher.spec)
-    model, task, runners = models.build(spec), Classification(labels=dataset.labels), {}
+    made, runners = untrained(layers), {}
     for name, (backend, quantization) in VARIANTS.items():
-        manifest = Manifest(name, backend.name, spec, task.described(), ("input_ids", "attention_mask"), 128)
         narrow = [("", quantization)]
         if backend.name == "native":
             narrow = [(f" {one}", quantization and (NARROW if one == "avx2" else WIDE)) for one in sets]
         for suffix, grid in narrow:
             os.environ[FORCED] = suffix.strip()
-            target = folder / f"{name}{suffix}".replace(" ", "-")
-            write_artifact(target, model, tokenizer, backend, manifest, grid)
-            runners[f"{name}{suffix}"] = load(target)
+            runners[f"{name}{suffix}"] = load(made(folder, f"{name}{suffix}", backend, grid))
     return runners
+
+
+def untrained(layers: int) -> Callable[..., Path]:
+    """Writes a model of MiniLM's shape with so many layers and fresh weights as an artifact, and says where.
+
+    It is called with a folder, the artifact's name, a backend and a quantization.
+    """
+    dataset = Bundled()()
+    teacher, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
+    torch.manual_seed(0)
+    spec = teacher.spec if layers == 6 else TransformerStudent(layers=layers).spec(teacher.spec)
+    model, task = models.build(spec), Classification(labels=dataset.labels)
+
+    def made(folder: Path, name: str, backend: Any, quantization: Quantization | None) -> Path:
+        target = folder / name.replace(" ", "-")
+        manifest = Manifest(name, backend.name, spec, task.described(), ("input_ids", "attention_mask"), 128)
+        write_artifact(target, model, tokenizer, backend, manifest, quantization)
+        return target
+
+    return made
 
 
 def measure(runners: dict[str, Runner], text: str, rounds: int) -> dict[str, tuple[list[float], list[float]]]:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from results import Table
 from millis.backends.artifact import write_artifact
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
-from millis.data.dataset import Dataset
+from millis.data.dataset import Dataset, Split
 from millis.data.local import Local
 from millis.models.load import Packaged
 from millis.models.outputs import LOGITS
@@ -58,22 +58,49 @@ def main() -> None:
 
 def compare(dataset: Dataset, scratch: Path, train: int, test: int) -> None:
     """One table of a data set."""
+    asked = prepared(dataset, scratch, train, test)
+    right = np.array(dataset.test.references[: len(asked.texts)])
+    title = f"{dataset.name}, {len(asked.texts)} texts"
+    with Table("runtime", "same label", "cosine", "accuracy", title=title) as table:
+        expected = asked.expected
+        table.row("eager fp32", "100.00 %", "1.00000", f"{100 * (expected.argmax(1) == right).mean():.2f}")
+        for name, variant in VARIANTS.items():
+            runner = as_artifact(scratch / name, asked.model, asked.tokenizer, dataset, *variant)
+            found = runner.logits(asked.texts)
+            table.row(name, *agreement(found, expected), f"{100 * (found.argmax(1) == right).mean():.2f}")
+
+
+class Asked(NamedTuple):
+    """A model with a fitted head, and what it says in fp32.
+
+    Args:
+        some: Training texts that the head was fitted to.
+        texts: Of the test split, [N].
+        expected: Logits of `texts`, [N, C].
+    """
+
+    model: Any
+    tokenizer: Any
+    some: Split
+    texts: list[Any]
+    expected: NDArray[np.float32]
+
+
+def prepared(dataset: Dataset, scratch: Path, train: int, test: int) -> Asked:
+    """all-MiniLM-L6-v2, its head fitted to so many training texts, asked about so many test texts."""
     model, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
     model.eval()
     vectors = as_artifact(scratch / "vectors", headless(model), tokenizer, dataset, Native(), None)
     some = dataset.train.take(np.random.default_rng(0).permutation(len(dataset.train))[:train].tolist())
     fit(model, vectors.logits(some.texts), np.array(some.references), len(dataset.labels))
     texts = dataset.test.texts[:test]
-    expected = eager(model, vectors, texts)
-    right = np.array(dataset.test.references[: len(texts)])
-    with Table("runtime", "same label", "cosine", "accuracy", title=f"{dataset.name}, {len(texts)} texts") as table:
-        table.row("eager fp32", "100.00 %", "1.00000", f"{100 * (expected.argmax(1) == right).mean():.2f}")
-        for name, (backend, quantization) in VARIANTS.items():
-            runner = as_artifact(scratch / name, model, tokenizer, dataset, backend, quantization)
-            found = runner.logits(texts)
-            same = 100 * (found.argmax(1) == expected.argmax(1)).mean()
-            accuracy = 100 * (found.argmax(1) == right).mean()
-            table.row(name, f"{same:.2f} %", f"{cosine(found, expected):.5f}", f"{accuracy:.2f}")
+    return Asked(model, tokenizer, some, texts, eager(model, vectors, texts))
+
+
+def agreement(found: NDArray[np.float32], expected: NDArray[np.float32]) -> tuple[str, str]:
+    """Share of the same labels, and the mean cosine."""
+    same = 100 * (found.argmax(1) == expected.argmax(1)).mean()
+    return f"{same:.2f} %", f"{cosine(found, expected):.5f}"
 
 
 def headless(model: Any) -> Any:

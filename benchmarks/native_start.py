@@ -19,16 +19,7 @@ from time import perf_counter_ns
 import torch
 from results import Table
 
-from millis import models
-from millis.backends.artifact import write_artifact
-from millis.data.bundled import Bundled
-from millis.models.load import Packaged
-from millis.models.outputs import LOGITS
-from millis.models.student import TransformerStudent
-from millis.storage.manifest import Manifest
-from millis.tasks.classification import Classification
-from millis.types import Output
-from native import VARIANTS
+from native import VARIANTS, untrained
 
 ALONE = "python alone"
 REFERENCE = "onnxruntime int8"
@@ -69,16 +60,8 @@ def main() -> int:
 
 def written(folder: Path, layers: int) -> dict[str, Path]:
     """Name of a runtime → its artifact."""
-    dataset = Bundled()()
-    teacher, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
-    torch.manual_seed(0)
-    spec = teacher.spec if layers == 6 else TransformerStudent(layers=layers).spec(teacher.spec)
-    model, task, found = models.build(spec), Classification(labels=dataset.labels), {}
-    for name, (backend, quantization) in VARIANTS.items():
-        manifest = Manifest(name, backend.name, spec, task.described(), ("input_ids", "attention_mask"), 128)
-        found[name] = folder / name.replace(" ", "-")
-        write_artifact(found[name], model, tokenizer, backend, manifest, quantization)
-    return found
+    made = untrained(layers)
+    return {name: made(folder, name, *variant) for name, variant in VARIANTS.items()}
 
 
 def start(folder: Path | None) -> tuple[float, float]:

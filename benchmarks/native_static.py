@@ -12,19 +12,16 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
-from native_agreement import as_artifact, cosine, eager, fit, headless
+from native_agreement import agreement, as_artifact, prepared
 from results import Table
 
 from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.data.dataset import Dataset
 from millis.data.local import Local
-from millis.models.load import Packaged
-from millis.models.outputs import LOGITS
 from millis.quantization.spec import Calibration, Quantization
-from millis.types import Output
+from millis.serving.runner import load
 from native import measure
 
 REFERENCE = "native int8, row by row"
@@ -53,13 +50,8 @@ def main() -> None:
 
 def compare(dataset: Dataset, scratch: Path, train: int, test: int, rounds: int) -> None:
     """One table of a data set."""
-    model, tokenizer = Packaged()((Output(LOGITS, "text", len(dataset.labels)),), dataset.train.texts)
-    model.eval()
-    vectors = as_artifact(scratch / "vectors", headless(model), tokenizer, dataset, Native(), None)
-    some = dataset.train.take(np.random.default_rng(0).permutation(len(dataset.train))[:train].tolist())
-    fit(model, vectors.logits(some.texts), np.array(some.references), len(dataset.labels))
-    texts = dataset.test.texts[:test]
-    expected = eager(model, vectors, texts)
+    model, tokenizer, some, texts, expected = prepared(dataset, scratch, train, test)
+    vectors = load(scratch / "vectors")
     calibration = [vectors.feed(vectors.tokenize(text)) for text in some.texts[:128]]
     runners = {
         name: as_artifact(scratch / name.replace(" ", "-"), model, tokenizer, dataset, *variant, calibration)
@@ -70,10 +62,8 @@ def compare(dataset: Dataset, scratch: Path, train: int, test: int, rounds: int)
     heads = [f"{length} tokens: ms, x native's" for length in LENGTHS]
     with Table("runtime", "same label", "cosine", *heads, title=f"{dataset.name}, {len(texts)} texts") as table:
         for name, runner in runners.items():
-            found = runner.logits(texts)
-            same = 100 * (found.argmax(1) == expected.argmax(1)).mean()
             cells = [told(times[length][REFERENCE][0], times[length][name][0]) for length in LENGTHS]
-            table.row(name, f"{same:.2f} %", f"{cosine(found, expected):.5f}", *cells)
+            table.row(name, *agreement(runner.logits(texts), expected), *cells)
 
 
 def told(reference: list[float], ours: list[float]) -> str:
