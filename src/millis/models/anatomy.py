@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from millis.errors import MillisError, nearest
+from millis.errors import MillisError
 from millis.models.empty import Empty, NoHeads, replace_module
-from millis.models.parts import Anatomy, Norm
+from millis.models.parts import Anatomy, Norm, described, model_types
 from millis.models.post_norm import Bert, DistilBert, Electra, Roberta
 from millis.models.pre_norm import Gpt2, Llama
 from millis.models.spec import Shape
@@ -26,9 +26,16 @@ from millis.models.transformer_spec import TransformerSpec
 ANATOMIES: tuple[Anatomy, ...] = (Bert(), Roberta(), Electra(), DistilBert(), Gpt2(), Llama())
 
 
+UNKNOWN = (
+    "millis cannot cut a {kind!r} model: it knows the parts of {known}{near}. Choose a model of these, a student that "
+    "copies no layers (student=convolution, bilstm, static), or describe the architecture beside those in "
+    "millis/models/post_norm.py or pre_norm.py"
+)
+
+
 def supported() -> list[str]:
     """The `model_type`s whose parts are known."""
-    return [name for anatomy in ANATOMIES for name in anatomy.model_types]
+    return model_types(ANATOMIES)
 
 
 def find(model_type: str) -> Anatomy:
@@ -37,15 +44,7 @@ def find(model_type: str) -> Anatomy:
     Raises:
         MillisError: nobody has described that architecture here yet.
     """
-    for anatomy in ANATOMIES:
-        if model_type in anatomy.model_types:
-            return anatomy
-    raise MillisError(
-        f"millis cannot cut a {model_type!r} model: it knows the parts of {', '.join(supported())}"
-        f"{nearest(model_type, supported())}. Choose a model of these, a student that copies no layers "
-        "(student=convolution, bilstm, static), or describe the architecture beside those in "
-        "millis/models/post_norm.py or pre_norm.py"
-    )
+    return described(ANATOMIES, model_type, UNKNOWN)
 
 
 def hidden_size(spec: TransformerSpec) -> int:

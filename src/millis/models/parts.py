@@ -1,9 +1,11 @@
 """Parts of a transformer by what they do, whatever an architecture calls them."""
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from torch import nn
 
+from millis.errors import MillisError, nearest
 from millis.models.spec import Shape
 
 Norm: TypeAlias = Any
@@ -122,3 +124,36 @@ class Anatomy(Protocol):
     def max_length(self, config: dict[str, Any]) -> int:
         """Longest token sequence that the position table takes."""
         ...
+
+
+class Named(Protocol):
+    """What describes architectures: `Anatomy`, or `millis.models.stacks.Stacks`."""
+
+    @property
+    def model_types(self) -> tuple[str, ...]:
+        """The `model_type`s of transformers that it describes."""
+        ...
+
+
+Described = TypeVar("Described", bound=Named)
+
+
+def model_types(known: Sequence[Named]) -> list[str]:
+    """All that are described."""
+    return [name for one in known for name in one.model_types]
+
+
+def described(known: Sequence[Described], model_type: str, fault: str) -> Described:
+    """The one that describes a `model_type`.
+
+    Args:
+        fault: A sentence for users, with places for `kind`, `known` and `near`, a guess at what was meant.
+
+    Raises:
+        MillisError: `fault`, where nobody has described that architecture here yet.
+    """
+    for one in known:
+        if model_type in one.model_types:
+            return one
+    names = model_types(known)
+    raise MillisError(fault.format(kind=model_type, known=", ".join(names), near=nearest(model_type, names)))

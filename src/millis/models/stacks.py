@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import nn
 
-from millis.errors import MillisError, nearest
 from millis.models import anatomy
 from millis.models.encoder_decoder_spec import EncoderDecoderSpec
-from millis.models.parts import Cross, Layer, Norm
+from millis.models.parts import Cross, Layer, Norm, described
 from millis.models.spec import Shape
 
 
@@ -167,9 +166,10 @@ class Bart:
 STACKS: tuple[Stacks, ...] = (T5(), Bart())
 
 
-def supported() -> list[str]:
-    """The `model_type`s whose stacks are known."""
-    return [name for stacks in STACKS for name in stacks.model_types]
+UNKNOWN = (
+    "millis does not know the parts of a {kind!r} encoder-decoder: expected one of {known}{near}. Choose a model of "
+    "these, or describe the architecture in millis/models/stacks.py"
+)
 
 
 def find(model_type: str) -> Stacks:
@@ -178,14 +178,7 @@ def find(model_type: str) -> Stacks:
     Raises:
         MillisError: nobody has described that architecture here yet.
     """
-    for stacks in STACKS:
-        if model_type in stacks.model_types:
-            return stacks
-    raise MillisError(
-        f"millis does not know the parts of a {model_type!r} encoder-decoder: expected one of "
-        f"{', '.join(supported())}{nearest(model_type, supported())}. Choose a model of these, or describe the "
-        "architecture in millis/models/stacks.py"
-    )
+    return described(STACKS, model_type, UNKNOWN)
 
 
 def reshape(model: Any, spec: EncoderDecoderSpec, std: float) -> None:
