@@ -5,7 +5,7 @@ import json
 import pytest
 
 from millis.applications.translation.lexicon import Lexicon
-from millis.applications.translation.pairs import Pair, pairs, write_rows
+from millis.applications.translation.pairs import Pair, one_by_one, pairs, write_rows
 from millis.applications.translation.placeholders import MARKS
 from millis.errors import MillisError
 
@@ -13,7 +13,7 @@ LEXICON = Lexicon({"lamp": "lampe"})
 
 
 def written(tmp_path, found, lexicon=None):
-    write_rows([Pair(*one) for one in found], ("LATIN",), lexicon, tmp_path / "rows.jsonl")
+    write_rows([Pair(*one) for one in found], ("en", "de"), ("LATIN",), lexicon, tmp_path / "rows.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     return [(row["source"], row["target"]) for row in rows]
 
@@ -32,6 +32,15 @@ def test_codes_are_the_same_placeholder_on_both_sides(tmp_path):
 def test_what_the_other_side_lacks_stays(tmp_path):
     same = [("LK-12 is 500.", "LK-13 sind 5, 500, 500"), ("x", "y")]
     assert written(tmp_path, same) == same
+
+
+def test_pairs_of_several_sentences_are_read_one_by_one():
+    two = Pair("The lamp. It is old.", "Die Lampe. Sie ist alt.")
+    assert one_by_one(two, ("en", "de")) == [Pair("The lamp.", "Die Lampe."), Pair("It is old.", "Sie ist alt.")]
+    assert one_by_one(two[::-1], ("de", "en")) == [("Die Lampe.", "The lamp."), ("Sie ist alt.", "It is old.")]
+    uneven = Pair("The lamp. It is old.", "Die Lampe ist alt.")
+    assert one_by_one(uneven, ("en", "de")) == [uneven]
+    assert one_by_one(Pair("您好。灯坏了。", "Hello. The lamp is broken."), ("zh", "en"))[0] == ("您好。", "Hello.")
 
 
 def test_second_rows_have_words_taken_out(tmp_path):

