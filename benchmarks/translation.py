@@ -76,7 +76,7 @@ def chunks(one: Any, two: Any, found: Sequence[Sequence[Pair]], settings: Any) -
         "in one piece to the model": [part.replied(text.replace("\n\n", ours)).text for text in sources],
     }
     columns = ("documents", settings.metric.upper(), "chrF", "the same as sentence by sentence")
-    with Table(*columns, title=f"{len(found)} documents of {len(found[0])} sentences, {one.about.name}") as table:
+    with Table(*columns, title=f"{len(found)} documents of {len(found[0])} sentences") as table:
         for name, answers in ways.items():
             cells = [told_of(kind, answers, right) for kind in (settings.metric, "chrf")]
             same = sum(answer == other for answer, other in zip(answers, alone, strict=True))
