@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.errors import MillisError, nearest
-from millis.traits import LEVELS, has
+from millis.traits import LEVELS, ON_POLICY, has
 
 
 def ensemble_logits(
@@ -99,6 +99,11 @@ def check(seeds: Sequence[int], own: int, distillation: Any) -> None:
         raise MillisError(
             f"ensemble={listed} averages what teachers answer, and this distillation hears no answers. "
             "Choose distillation.alpha above 0, or ensemble=[]"
+        )
+    if has(distillation, ON_POLICY):
+        raise MillisError(
+            f"ensemble={listed} averages answers that are kept beforehand, and distillation=on_policy has the student "
+            "write what is to be answered. Choose ensemble=[], or another distillation"
         )
     if has(distillation, LEVELS):
         raise MillisError(

@@ -13,7 +13,7 @@ from millis.models.selection import copy_selected
 from millis.models.sizes import Size, check_size, count
 from millis.models.student import TransformerStudent, head_count
 from millis.models.transformer_spec import TransformerSpec
-from millis.traits import IN_TRAINING, SCHEDULED, Reasons
+from millis.traits import IN_TRAINING, ON_POLICY, SCHEDULED, Reasons
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,11 @@ class ElasticStudent:
             "{other} happens while a student trains, and student=elastic with student.tune_epochs=0 is taken as it is "
             "cut out. Choose student.tune_epochs=2, or {instead}"
         )
-        return {SCHEDULED: schedule, **({} if self.trains else {IN_TRAINING: untrained})}
+        own = (
+            "student=elastic teaches students of all sizes in one step, and {other} has one student write what it "
+            "learns from. Choose distillation=logits, or student=transformer"
+        )
+        return {SCHEDULED: schedule, ON_POLICY: own, **({} if self.trains else {IN_TRAINING: untrained})}
 
     def spec(self, teacher_spec: TransformerSpec) -> TransformerSpec:
         """The student's architecture.

@@ -8,9 +8,11 @@ import pytorch_lightning as pl
 
 from millis.distillation.contract import Method, Pair
 from millis.distillation.feature_cache import cache_bytes, cached_features
+from millis.distillation.on_policy import OnPolicy
 from millis.distillation.teacher_cache import TeacherLogits
 from millis.distillation.weighted_terms import Objective
 from millis.training.callbacks import CachedTeacher, OnlineTeacher
+from millis.training.on_policy import OwnAnswers
 from millis.units import size
 
 LOGITS_BYTES = 2**31  # more are not kept: over a vocabulary each token has thousands
@@ -21,7 +23,7 @@ class Teaching:
     """What `Fit` is given.
 
     Args:
-        callbacks: That add what a teacher says to the batches.
+        callbacks: That add what a teacher says to the batches, after the student has answered its share of them.
         cached: Whether no teacher runs while the student trains.
         message: For the user: what was chosen and why; empty where logits alone are read from the cache, or nothing.
     """
@@ -62,7 +64,10 @@ def teaching(
         message = f"{what}: {why}, so the teacher runs in every step" if features else ""
         if said > LOGITS_BYTES and not features:
             message = f"teacher: {size(said)} of logits, so it runs in every step"
-        before = [CachedTeacher(logits())] if kept else []
+        before: list[pl.Callback] = [CachedTeacher(logits())] if kept else []
+        if isinstance(method, OnPolicy):
+            before = [OwnAnswers(method.share, pair.rows.pad_id)]
+            message = "the student writes a share of the answers, so the teacher runs in every step"
         return Teaching([*before, OnlineTeacher(pair.teacher, features, rows)], False, message)
     found = cached_features(pair.teacher, pair.teacher_sizes, features, pair.teacher_rows, folder) if features else None
     heard = CachedTeacher(logits() if method.needs_logits else None, found)
