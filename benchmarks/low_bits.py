@@ -1,4 +1,4 @@
-"""What do few bits cost a language model? Perplexity of SmolLM2-135M, rounded to the nearest and by GPTQ.
+"""What do few bits cost a language model? Perplexity of SmolLM2-135M, rounded to the nearest, by GPTQ, after AWQ.
 
     python benchmarks/low_bits.py FOLDER [backends=native] [characters=20000] [texts=32] [only=NAME,NAME]
 
@@ -32,14 +32,18 @@ from millis.data.passages import Passages
 from millis.models.gguf.source import SmolLm2
 from millis.models.tokenizer import AnyTokenizer
 from millis.quantization.ptq import prepare
-from millis.quantization.spec import Calibration, Gptq, Quantization
+from millis.quantization.spec import Awq, Calibration, Gptq, Quantization
 from millis.storage.manifest import Manifest
 from millis.tasks.language_model import LanguageModel
 from millis.types import Features, Session, Signature
 
 NEAREST = Quantization(weights=4, activations="none", block_size=32)
 OUTPUT = replace(NEAREST, int8=("head",))
-BY_GPTQ = replace(NEAREST, gptq=Gptq(), calibration=Calibration())
+PREPARED = {  # what rounds or scales a model once: the runtimes have the same grids, and the output is not of it
+    "AWQ + GPTQ": replace(OUTPUT, awq=Awq(), gptq=Gptq(), calibration=Calibration()),
+    "GPTQ": replace(NEAREST, gptq=Gptq(), calibration=Calibration()),
+    "AWQ": replace(OUTPUT, awq=Awq(), calibration=Calibration()),
+}
 VARIANTS = {
     "fp32": None,
     "int8": Quantization(reduce_range=False),
@@ -47,6 +51,8 @@ VARIANTS = {
     "4 bits + output 8": OUTPUT,
     "4 bits GPTQ": NEAREST,  # of the model that GPTQ rounded
     "4 bits GPTQ + output 8": OUTPUT,
+    "4 bits AWQ + output 8": OUTPUT,
+    "4 bits AWQ + GPTQ + output 8": OUTPUT,
 }
 BACKENDS = {backend.name: backend for backend in (Native(), OnnxRuntime())}
 
@@ -68,16 +74,15 @@ def main() -> None:
     calibration = [features(words, passages[place]) for place in places]
     judged = cut((Path(folder) / "test.txt").read_text(encoding="utf-8")[: int(own["characters"])])
     title = f"SmolLM2-135M, {own['characters']} characters"
-    rounded, fp32 = None, 0.0
+    made, fp32 = dict[str, Any](), 0.0
     with Table("weights", "perplexity", "more", "MB", title=title) as table:
         for name in own["only"].split(","):
-            if (
-                "GPTQ" in name and rounded is None
-            ):  # once: the runtimes have the same grids, and the output is not of it
-                start = process_time()
-                rounded = prepare(model, BY_GPTQ, Native().arithmetic(BY_GPTQ), calibration).model
-                print(f"GPTQ took {process_time() - start:.0f} s of one processor", file=sys.stderr)
-            chosen = rounded if "GPTQ" in name else model
+            method = next((method for method in PREPARED if method in name), None)
+            if method is not None and method not in made:
+                start, asked = process_time(), PREPARED[method]
+                made[method] = prepare(model, asked, Native().arithmetic(asked), calibration).model
+                print(f"{method} took {process_time() - start:.0f} s of one processor", file=sys.stderr)
+            chosen = model if method is None else made[method]
             for backend in own["backends"].split(","):
                 found, megabytes = measured(chosen, words, backend, VARIANTS[name], judged)
                 fp32 = fp32 or found

@@ -42,7 +42,10 @@ def configured(*overrides):
             ["backend=native", "backend.precision=bf16", "quantization=dynamic"],
             r"^backend.precision=bf16 computes with",
         ),
-        (["student=elastic", "distillation=on_policy"], "distillation has one student write what it learns from. Choose"),
+        (
+            ["student=elastic", "distillation=on_policy"],
+            "distillation has one student write what it learns from. Choose",
+        ),
         (["adapter=lora", "pruning=magnitude"], "adapter and pruning in one training contradict each other"),
         (["adapter=lora", "quantization=qat"], "adapter and quantization.aware in one training contradict"),
         (["backend=onnxruntime_genai", "pruning=heads"], "different numbers of heads, which backend=onnxruntime_genai"),

@@ -10,7 +10,7 @@ from millis.backends.native import Native
 from millis.backends.onnxruntime import OnnxRuntime
 from millis.backends.openvino import OpenVino
 from millis.errors import MillisError
-from millis.quantization.spec import Calibration, Fallback, Gptq, Quantization
+from millis.quantization.spec import Awq, Calibration, Fallback, Gptq, Quantization
 
 BLOCKS = {"activations": "none", "block_size": 32}
 
@@ -36,14 +36,18 @@ BLOCKS = {"activations": "none", "block_size": 32}
             {"int8": ["head"]},
             r"int8=\['head'\] names layers that get 8 bits, .*gives them to all. Set quantization.int8=",
         ),
-        ({"gptq": Gptq()}, r"gptq=Gptq\(.*\) reads calibration texts, but .* quantization=static, smooth or gptq, or"),
+        (
+            {"gptq": Gptq()},
+            r"gptq=Gptq\(.*\), awq=None reads calibration texts, but .*=static, smooth, gptq or awq, or",
+        ),
+        ({"awq": Awq(), "calibration": Calibration()}, r"awq with activations='dynamic' would make weights finer and"),
         (
             {"smooth": 0.5, "calibration": Calibration(), "aware": object()},
             r"aware trains the weights on their grid.* Set quantization.smooth=null",
         ),
         (
             {"gptq": Gptq(), "calibration": Calibration(), "aware": object()},
-            r"smooth, fallback and gptq would move them off it again.* and quantization.gptq=null",
+            r"smooth, fallback, gptq and awq would move them off it again.* and quantization.awq=null",
         ),
     ],
 )
@@ -60,6 +64,7 @@ def test_what_no_backend_computes_is_refused(values, message):
         (lambda: Calibration(texts=0), r"calibration.texts=0: expected at least 1; 128 is usual"),
         (lambda: Fallback(damage=-1), r"fallback.damage=-1, layers=4: expected damage of at least 0 nats"),
         (lambda: Gptq(dampening=0), r"gptq.dampening=0: expected above 0 .*, up to 1; 0.01 is usual"),
+        (lambda: Awq(steps=1), r"awq.steps=1: expected at least 2, of which the first scales nothing"),
         (lambda: Gptq(dampening=1.5), r"gptq.dampening=1.5: expected above 0"),
         (lambda: Fallback(layers=0), r"fallback.damage=0.01, layers=0: .* or quantization.fallback=null"),
     ],
@@ -106,6 +111,7 @@ def test_it_is_hashable_and_goes_into_a_manifest_whatever_made_it():
         ({"fallback": Fallback(), "calibration": Calibration()}, True, "int8"),
         ({**BLOCKS, "weights": 4}, False, "int4 weights"),
         ({**BLOCKS, "weights": 4, "gptq": Gptq(), "calibration": Calibration()}, True, "int4 weights gptq"),
+        ({**BLOCKS, "weights": 4, "awq": Awq(), "calibration": Calibration()}, True, "int4 weights awq"),
         ({"aware": object()}, False, "int8 qat"),
     ],
 )

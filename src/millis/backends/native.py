@@ -51,6 +51,7 @@ COMPUTED = (
     "int8",
     "fallback",
     "gptq",
+    "awq",
     "reduce_range",
     "aware",
 )  # of a quantization, any value

@@ -1,5 +1,5 @@
-"""Post-training quantization, the part that no backend differs in: smoothing, which layers stay fp32, and how weights
-are rounded."""
+"""Post-training quantization, the part that no backend differs in: smoothing, scaling, which layers stay fp32, and how
+weights are rounded."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import nn
 
 from millis.quantization.arithmetic import Arithmetic
+from millis.quantization.awq import awq
 from millis.quantization.calibration import requests
 from millis.quantization.gptq import Done, gptq
 from millis.quantization.keep import finer, matching
@@ -37,7 +38,7 @@ class Prepared(NamedTuple):
 def prepare(
     model: nn.Module, quantization: Quantization, arithmetic: Arithmetic, calibration: Sequence[Features]
 ) -> Prepared:
-    """Smooth a copy of `model`, choose the layers that stay fp32 and round the others, as `quantization` asks.
+    """Smooth or scale a copy of `model`, choose the layers that stay fp32 and round the others, as `quantization` asks.
 
     Args:
         model: In evaluation mode, on the CPU, in fp32; left as it was.
@@ -66,6 +67,10 @@ def prepare(
         eight = tuple(name for name in eight if name not in chosen.names)
     if eight:
         notes.append(f"8 bits by name: {', '.join(eight)}")
+    if quantization.awq is not None:
+        scaled = awq(model, texts, quantization.awq, arithmetic, kept, eight)
+        model = scaled.model
+        notes.append(f"AWQ scaled what linear layers read in {scaled.scaled} of {scaled.places} places")
     if quantization.gptq is not None:
         done = gptq(model, texts, quantization.gptq, arithmetic, kept, eight)
         model = done.model

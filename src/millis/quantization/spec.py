@@ -102,6 +102,25 @@ class Gptq:
 
 
 @dataclass(frozen=True)
+class Awq:
+    """Weights that large activations meet are scaled up before they are rounded (2306.00978), on calibration texts; see
+    `millis.quantization.awq`.
+
+    Args:
+        steps: How many α in [0, 1) are tried for each set of layers that read the same; the authors' 20.
+    """
+
+    steps: int = 20
+
+    def __post_init__(self) -> None:
+        if self.steps < 2:
+            raise MillisError(
+                f"quantization.awq.steps={self.steps}: expected at least 2, of which the first scales nothing; 20 is "
+                "usual"
+            )
+
+
+@dataclass(frozen=True)
 class Quantization:
     """Integer arithmetic for matrix products, integer storage for embedding tables.
 
@@ -113,7 +132,7 @@ class Quantization:
         per_channel: One scale for each output channel. On all-MiniLM-L6-v2 it raises the mean cosine to the fp32
             sentence vectors from 0.966 to 0.993 at no cost in time, hence the default.
         block_size: With `activations=none`, how many inputs of a channel share a scale: larger is faster and coarser.
-        calibration: How ranges are found; `static`, `smooth`, `fallback` and `gptq` need it.
+        calibration: How ranges are found; `static`, `smooth`, `fallback`, `gptq` and `awq` need it.
         smooth: SmoothQuant's α (Xiao et al. 2023, 2211.10438, equation 4): how much of the activations' spread between
             channels is moved into the weights; None moves nothing. See `millis.quantization.smooth`.
         keep: Patterns of layer names that stay fp32, such as `head` or `encoder.encoder.layer.0.*`.
@@ -121,6 +140,7 @@ class Quantization:
             matrix, `head`, which may be its token table too.
         fallback: Choose further layers that stay fp32 by measurement; None chooses none.
         gptq: Round linear layers by what they do on calibration texts; None rounds each weight to the nearest.
+        awq: Scale linear layers before, by what they read on calibration texts; None scales nothing. Of weights alone.
         reduce_range: Weights of 7 bits, for processors whose u8 x s8 products saturate; `auto` decides by the
             processor that trains or writes, see `millis.quantization.processor`.
         aware: How training gets to know the rounding; None quantizes afterwards.
@@ -139,6 +159,7 @@ class Quantization:
     int8: tuple[str, ...] = ()
     fallback: Fallback | None = None
     gptq: Gptq | None = None
+    awq: Awq | None = None
     reduce_range: bool | str = "auto"
     aware: Aware | None = None
     called: ClassVar[str] = "quantization.aware"
@@ -156,10 +177,11 @@ class Quantization:
         self._check_calibration()
         if self.reduce_range not in ("auto", True, False):
             raise MillisError(f"quantization.reduce_range={self.reduce_range!r}: expected auto, true or false")
-        if self.aware is not None and any(one is not None for one in (self.smooth, self.fallback, self.gptq)):
+        if self.aware is not None and any(one is not None for one in (self.smooth, self.fallback, self.gptq, self.awq)):
             raise MillisError(
-                "quantization.aware trains the weights on their grid; smooth, fallback and gptq would move them off it "
-                "again. Set quantization.smooth=null, quantization.fallback=null and quantization.gptq=null"
+                "quantization.aware trains the weights on their grid; smooth, fallback, gptq and awq would move them "
+                "off it again. Set quantization.smooth=null, quantization.fallback=null, quantization.gptq=null and "
+                "quantization.awq=null"
             )
 
     @property
@@ -177,12 +199,13 @@ class Quantization:
     @property
     def untrained(self) -> "Quantization":
         """The same arithmetic for weights that say nothing yet: nothing is chosen or rounded by what they do."""
-        return replace(self, fallback=None, gptq=None)
+        return replace(self, fallback=None, gptq=None, awq=None)
 
     @property
     def calibrates(self) -> bool:
         """Whether writing an artifact needs calibration texts."""
-        return self.activations == "static" or any(one is not None for one in (self.smooth, self.fallback, self.gptq))
+        read = (self.smooth, self.fallback, self.gptq, self.awq)
+        return self.activations == "static" or any(one is not None for one in read)
 
     def describe(self) -> str:
         """`int8`, `int8 static`, `int4 weights gptq`, `int8 qat`: for the name of a recipe."""
@@ -192,6 +215,7 @@ class Quantization:
             "weights": self.activations == "none",
             "smooth": self.smooth is not None,
             "gptq": self.gptq is not None,
+            "awq": self.awq is not None,
             "qat": self.aware is not None,
         }
         return " ".join(part for part, holds in parts.items() if holds)
@@ -228,6 +252,11 @@ class Quantization:
             )
 
     def _check_calibration(self) -> None:
+        if self.awq is not None and self.activations != "none":
+            raise MillisError(
+                f"quantization.awq with activations={self.activations!r} would make weights finer and activations that "
+                "are rounded coarser. Set quantization.activations=none, or choose quantization=smooth"
+            )
         if self.smooth is not None and not 0 <= self.smooth <= 1:
             raise MillisError(
                 f"quantization.smooth={self.smooth}: expected α from 0 (weights keep their spread) to 1 (activations "
@@ -236,8 +265,9 @@ class Quantization:
         if self.calibrates and self.calibration is None:
             raise MillisError(
                 f"quantization with activations={self.activations!r}, smooth={self.smooth}, "
-                f"fallback={self.fallback}, gptq={self.gptq} reads calibration texts, but quantization.calibration is "
-                "null. Choose quantization=static, smooth or gptq, or give calibration a method and texts"
+                f"fallback={self.fallback}, gptq={self.gptq}, awq={self.awq} reads calibration texts, but "
+                "quantization.calibration is null. Choose quantization=static, smooth, gptq or awq, or give "
+                "calibration a method and texts"
             )
 
 
