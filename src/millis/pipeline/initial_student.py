@@ -1,6 +1,7 @@
 """Where a student starts: cut from its teacher, pruned to a latency, factorized; not yet trained."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from millis import models
@@ -23,7 +24,10 @@ from millis.pipeline.taught_answers import bags, taught, unlabelled, with_furthe
 from millis.pipeline.teacher import Teacher
 from millis.pruning import latency
 from millis.pruning.latency import LatencyTable
+from millis.pruning.sparsegpt import SparseGpt
 from millis.pruning.to_latency import ToLatency
+from millis.quantization.calibration import by_length, sample
+from millis.quantization.replay import Replay, readers
 from millis.store import atomic_file, cached, locked
 from millis.training.fit import seed_everything
 
@@ -125,6 +129,8 @@ def _reshaped(run: Run) -> tuple[Any, AnyTokenizer]:
     model, tokenizer = cut(run).eval(), run.teacher.tokenizer
     if run.recipe.to_latency is not None:
         model = prune_to_latency(run, run.recipe.to_latency, model)
+    if run.recipe.sparse is not None:
+        sparsify(run, run.recipe.sparse, model)
     if run.recipe.factorization is not None:
         texts = run.teacher.inputs.dataset.train.texts
         model, tokenizer = factorization(run, model.spec).apply(
@@ -179,6 +185,18 @@ def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:
             break
         target_ms = pruning.next_target_ms(target_ms, speedup)
     return pruning.apply(model, found[min(found)], batches)
+
+
+def sparsify(run: Run, pruning: SparseGpt, model: Any) -> None:
+    """Take single weights of `model` away, by what its layers read on training texts.
+
+    Raises:
+        MillisError: as `SparseGpt.layers` and `SparseGpt.apply`.
+    """
+    teacher, layers = run.teacher, pruning.layers(model)
+    texts, groups = sample(teacher.encoded(teacher.inputs.dataset.train), pruning.samples), readers(model, layers)
+    replay = Replay(model, by_length(texts), groups)
+    pruning.apply([(group.layers, partial(replay.products, group)) for group in groups])
 
 
 def unshrunk_speedup(run: Run) -> float:

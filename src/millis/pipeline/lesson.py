@@ -149,6 +149,8 @@ class Lesson:
         if phase.drops_tokens:
             assert recipe.tokens is not None
             callbacks.append(TokenPruningCallback(recipe.tokens))
+        if recipe.sparse is not None:
+            callbacks.append(KeepZeros(model))
         if phase.quantizes:
             assert recipe.quantization is not None
             if recipe.growing is not None:

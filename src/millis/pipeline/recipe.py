@@ -4,7 +4,7 @@ The order is fixed, for each step needs what the one before it leaves:
 
     student         cut from the teacher or from elastic weights: whole layers, heads and neurons are there to choose
     general         what is cut learns the pre-trained model's own states, once for all tasks
-    pruning         to a latency: importance is read off the teacher's own weights
+    pruning         to a latency, or single weights by SparseGPT: by what the teacher's own weights do
     factorization   matrices and tables of what is left; afterwards no head or neuron can be told apart
     early exit      classifiers between the layers that are left
     tokens          thresholds inside them; learned in the last stage that trains the whole model
@@ -31,6 +31,7 @@ from millis.errors import MillisError
 from millis.generation.contract import Generation
 from millis.models.outputs import writes
 from millis.pruning.recipe import Pruning
+from millis.pruning.sparsegpt import SparseGpt
 from millis.pruning.to_latency import ToLatency
 from millis.quantization.spec import Quantization, none
 from millis.token_pruning.recipe import TokenPruning
@@ -84,7 +85,7 @@ class Recipe:
         distillation: What it learns from; a file of `millis.distillation`.
         optimizer, trainer: How long and how fast it learns.
         backend: What runs it.
-        pruning: Before training, for a stated speed-up, or growing while it trains.
+        pruning: Before training, for a stated speed-up or of single weights, or growing while it trains.
         factorization, adapter, augmentation, early_exit, tokens: Methods of these packages.
         general: What the student learns before the task (`millis.training.general`).
         quantization: Its integers.
@@ -184,7 +185,12 @@ class Recipe:
     @property
     def to_latency(self) -> ToLatency | None:
         """Pruning before training, for a stated speed-up."""
-        return self.pruning if self.pruning is not None and self.pruning.before_training else None
+        return self.pruning if isinstance(self.pruning, ToLatency) else None
+
+    @property
+    def sparse(self) -> SparseGpt | None:
+        """Pruning of single weights before training."""
+        return self.pruning if isinstance(self.pruning, SparseGpt) else None
 
     @property
     def growing(self) -> Pruning | None:
@@ -208,8 +214,8 @@ class Recipe:
 
     @property
     def reshapes(self) -> bool:
-        """Whether the student is made smaller once more before it is trained."""
-        return self.to_latency is not None or self.factorization is not None
+        """Whether the student is made smaller, or its weights fewer, once more before it is trained."""
+        return self.to_latency is not None or self.sparse is not None or self.factorization is not None
 
     @property
     def timed(self) -> bool:
@@ -241,6 +247,8 @@ class Recipe:
         words = [] if self.factorization is None else [self.factorization.describe()]
         if self.to_latency is not None:
             words.append(f"pruned {self.to_latency.target_speedup:g}x")
+        if self.sparse is not None:
+            words.append(f"pruned {self.sparse.sparsity:.0%} sparsegpt")
         if self.growing is not None:
             words.append(f"pruned {self.growing.sparsity:.0%}")
         if self.augmentation is not None:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
+from millis.models.hessian import dead, inverse_factor
 from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calibration import by_length
 from millis.quantization.fake_quantize import centred
@@ -109,15 +110,10 @@ class Compensation:
 
     def __init__(self, products: Tensor, asked: Gptq) -> None:
         diagonal = products.diagonal()
-        dead = diagonal == 0  # of an input that is always 0 so are row and column: it has no part in any other's error
-        hessian = products + torch.diag(dead.double())
-        self._importance = hessian.diagonal().float()
+        self._importance = (diagonal + dead(products)).float()
         inputs = len(diagonal)
         self._order = diagonal.argsort(descending=True, stable=True) if asked.largest_first else torch.arange(inputs)
-        hessian = hessian[self._order][:, self._order]
-        hessian += torch.eye(inputs, dtype=hessian.dtype) * (asked.dampening * float(hessian.diagonal().mean()))
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
-        self._factor = torch.linalg.cholesky(inverse, upper=True)
+        self._factor = inverse_factor(products, asked.dampening, self._order)
 
     def rounded(self, weight: Tensor, how: Stored) -> Integers:
         """The integers of `weight` [O, I] on the grid of `how`."""
