@@ -185,12 +185,14 @@ class Recipe:
     @property
     def to_latency(self) -> ToLatency | None:
         """Pruning before training, for a stated speed-up."""
-        return self.pruning if isinstance(self.pruning, ToLatency) else None
+        early = self.pruning is not None and self.pruning.before_training
+        return self.pruning if early and not self.pruning.keeps_shape else None
 
     @property
     def sparse(self) -> SparseGpt | None:
         """Pruning of single weights before training."""
-        return self.pruning if isinstance(self.pruning, SparseGpt) else None
+        early = self.pruning is not None and self.pruning.before_training
+        return self.pruning if early and self.pruning.keeps_shape else None
 
     @property
     def growing(self) -> Pruning | None:

@@ -54,6 +54,7 @@ class SparseGpt:
     dampening: float = 0.01
     samples: int = 128
     before_training: ClassVar[bool] = True
+    keeps_shape: ClassVar[bool] = True
     traits: ClassVar[Traits] = (RESHAPES, MOVES_WEIGHTS)
     refuses: ClassVar[Reasons] = {
         MIXES: "factorization mixes rows and columns of matrices, and pruning=sparsegpt leaves zeros in them, which "

@@ -60,6 +60,7 @@ class ToLatency:
     refine: int = 3
     tolerance: float = 0.05
     before_training: ClassVar[bool] = True
+    keeps_shape: ClassVar[bool] = False
     traits: ClassVar[Traits] = (RESHAPES,)
 
     def __post_init__(self) -> None:
