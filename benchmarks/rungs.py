@@ -38,12 +38,10 @@ from millis.training.fit import Fitted
 from millis.training.module import VALIDATION
 
 RULES = {
-    "extrapolation": Rungs(kept=1.0),
-    "halving, half kept": Rungs(kept=0.5),
-    "halving, a quarter kept": Rungs(kept=0.25, least=1000),
-    "both, half kept": Rungs(),
-    "both, a quarter kept": Rungs(kept=0.25),
-    "both, from 1/2 on": Rungs(shares=(0.5, 1.0)),
+    "extrapolation alone": Rungs(kept=1.0),
+    "half kept": Rungs(),
+    "a quarter kept": Rungs(kept=0.25),
+    "from 1/2 on": Rungs(shares=(0.5, 1.0)),
 }
 
 

@@ -75,6 +75,11 @@ def test_who_is_dominated_at_its_rung_and_among_the_last_is_ended():
     assert Rungs(kept=0.5, least=4).verdict(course("new", 2.5, 65), there) is None, "three are too few to judge by"
 
 
+def test_who_may_pass_what_has_ended_is_not_ended_by_halving():
+    # `middle` (2 ms, 73 at 1/4) dominates it there, and ended with 85; 66 + 21.9 may be more.
+    assert Rungs(kept=0.1).verdict(course("new", 2.5, 66), ENDED) is None
+
+
 def test_nobody_on_the_first_front_of_its_rung_is_ended_by_halving():
     there = [course(str(ms), ms, 70 + ms) for ms in range(1, 9)]
     assert Rungs(kept=0.1).verdict(course("new", 4.5, 74.5), there) is None

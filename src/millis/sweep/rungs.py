@@ -1,14 +1,15 @@
 """Which trainings of a search go on: those that can still reach the frontier.
 
-At rungs, which are shares of its planned epochs, a training is held against the others, in two ways:
+At rungs, which are shares of its planned epochs, a training is held against the others, in one of two ways:
 
 - **Extrapolation** (predictive termination: Domhan et al. 2015). What finished trainings of its kind gained between
   this rung and their end says what it may gain: at most the upper end of the 95 % prediction interval (Student's). It
   ends if a finished one that costs no more has that quality already.
-- **Halving** (asynchronous, in the variant that stops and does not wait: Li et al. 2020, 1810.05934; of several
-  objectives: Schmucker et al. 2021, 2106.12639). All that reached the rung are sorted into fronts, and a front by the
-  hypervolume that each adds to it. A training that another one there dominates ends unless it is among the first
-  `kept`. One on the first front goes on, however many these are: a frontier is looked for, and not one best model.
+- **Halving**, where too few of its kind have ended to foretell anything (asynchronous, in the variant that stops and
+  does not wait: Li et al. 2020, 1810.05934; of several objectives: Schmucker et al. 2021, 2106.12639). All that reached
+  the rung are sorted into fronts, and a front by the hypervolume that each adds to it. A training that another one
+  there dominates ends unless it is among the first `kept`. One on the first front goes on, however many these are: a
+  frontier is looked for, and not one best model.
 
 Qualities are of validation, and more is better; costs are known before training, and less is better.
 """
@@ -100,8 +101,9 @@ class Rungs:
         place = f"stopped at {Fraction(share).limit_denominator(100)}: dominated by"
         cheaper = [(other.final, other.name) for other in others if other.final is not None and other.within(one.costs)]
         final, name = max(cheaper, default=(-inf, ""))
-        if (best := self.foretold(one, others)) is not None and best <= final:
-            return f"{place} {name}, whose {final:.2f} it would not pass: {best:.2f} at most is foretold"
+        if (best := self.foretold(one, others)) is not None:
+            foretold = f"{place} {name}, whose {final:.2f} it would not pass: {best:.2f} at most is foretold"
+            return foretold if best <= final else None
         there = [(other, reached) for other in others if (reached := other.at(share)) is not None]
         better = [(reached, other.name) for other, reached in there if reached >= quality and other.within(one.costs)]
         if len(there) < self.least or not better:
