@@ -1,7 +1,8 @@
 """CTranslate2, an engine for encoder-decoders on the CPU (T5, BART, Marian and kin): it searches by itself.
 
 Loading and answering need ctranslate2 and NumPy; where torch is installed, importing ctranslate2 imports it. Integers
-are 8-bit weights with a scale for each row; what enters a product is rounded row by row as it comes.
+are 8-bit weights with a scale for each row, 7-bit ones where products saturate; what enters a product is rounded row by
+row as it comes.
 """
 
 from collections.abc import Sequence
@@ -72,8 +73,10 @@ class Ctranslate2:
         if absent := self.missing():
             raise MillisError(f"backend=ctranslate2: {absent}. Or use backend=onnxruntime")
         from millis.backends.ct2.writing import write
+        from millis.quantization.processor import reduces_range
 
-        write(model, folder, kind)
+        narrow = quantization is not None and reduces_range(quantization)
+        write(model, folder, kind, narrow)
         return ()
 
 
@@ -83,7 +86,8 @@ def _precision(quantization: "Quantization | None") -> str:
         return "float32"
     usual = type(quantization)()
     asked = {one.name: getattr(quantization, one.name) for one in fields(quantization)}
-    if others := [name for name, value in asked.items() if name != "calibration" and value != getattr(usual, name)]:
+    free = ("calibration", "reduce_range")
+    if others := [name for name, value in asked.items() if name not in free and value != getattr(usual, name)]:
         told = ", ".join(f"{name}={asked[name]!r}" for name in others)
         raise MillisError(
             f"backend=ctranslate2 got a quantization with {told}; expected quantization=dynamic or none. Or use "

@@ -143,4 +143,4 @@ def _epsilon(norm: Any) -> float:
 
 
 def _array(tensor: torch.Tensor) -> Any:
-    return tensor.detach().float().numpy()
+    return tensor.detach().float().numpy().copy()  # the engine rounds in place
