@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Hub look-ups that cannot succeed cost half a minute each; the main job and the tests need no network.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: frontier test quick fuzz sanitize coverage check bench docs format clean
+.PHONY: frontier test whole quick fuzz sanitize coverage check bench docs format clean
 
 .venv/ready: pyproject.toml hatch_build.py $(wildcard native/*.h native/*.cpp native/*.py)
 	$(PYTHON) -m venv .venv
@@ -16,8 +16,11 @@ OFFLINE := HF_HUB_OFFLINE=1
 frontier: .venv/ready  ## the main job: search the frontier of the bundled corpus and report it
 	$(OFFLINE) $(BIN)/millis sweep
 
-test: .venv/ready  ## all tests; one thread each, for two waiting for each other are slower than one
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
+test: .venv/ready  ## the tests, three at a time, for some wait; one thread each, for two waiting for each other are slower
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --max-worker-restart 0 -m "not whole"
+
+whole: .venv/ready  ## all tests and those that only a release needs: every command of every page, all that is compiled
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --max-worker-restart 0
 
 quick: .venv/ready  ## for the inner loop: two minutes of tests, without whole commands, servers, every config and backend
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"

@@ -1,7 +1,8 @@
 // Attention of tokens to those before them and to themselves, whose keys and values are kept: softmax(scale * Q K^T) V.
 //
-// Keys and values are kept in fp32, or in bytes with a step for each token's key and for its value: key = step * byte. A
-// key's step is a factor of its score, and a value's of its share, so that queries and shares stay fp32, and so do sums.
+// Keys and values are kept in fp32, or in bytes with a step for each token's key and for its value: key = step * byte.
+// A key's step is a factor of its score, and a value's of its share, so that queries and shares stay fp32, and so do
+// sums.
 //
 // Heads of queries share heads of keys and values (Ainslie et al. 2023, 2305.13245); queries and keys are turned by
 // their places (Su et al. 2021, 2104.09864), pairs of numbers lying half a head apart.
@@ -23,8 +24,8 @@ static inline void turn(float* head, int64_t half, const float* cosines) {
     }
 }
 
-// A head's numbers as bytes, each where `to` has it: step = largest magnitude / 127, byte = number / step to the nearest,
-// ties to even; the step of zeros is 1. Returns the step.
+// A head's numbers as bytes, each where `to` has it: step = largest magnitude / 127, byte = number / step to the
+// nearest, ties to even; the step of zeros is 1. Returns the step.
 template <typename To>
 static inline float round_numbers(const float* values, int64_t size, To to) {
     constexpr int MIDDLE = 128;  // of unsigned bytes

@@ -84,7 +84,8 @@ class Continuation {
         double numbers = 0.0;
         for (const Step& step : plan.steps)
             if (step.kind == CAUSAL)
-                numbers += static_cast<double>(step.groups) * static_cast<double>(past_size(room, step.width, step.choice));
+                numbers += static_cast<double>(step.groups) *
+                           static_cast<double>(past_size(room, step.width, step.choice));
         if (numbers > MOST_NUMBERS) throw std::bad_alloc();
         auto page = std::make_unique<Page>();
         page->room = room;

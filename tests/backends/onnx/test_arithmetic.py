@@ -6,6 +6,7 @@ import pytest
 import rounded
 
 from millis.backends.onnx.arithmetic import TABLE, arithmetic
+from millis.quantization import processor
 from millis.quantization.arithmetic import Stored
 from millis.quantization.fake_quantize import INT4, INT8, INT8_NARROW, INT8_REDUCED, UINT8
 from millis.quantization.spec import Quantization
@@ -28,7 +29,8 @@ def told(stored):
         ("4 bits alone", (PerBlock, extreme, INT4), None),
     ],
 )
-def test_grids_follow_from_what_is_asked_for(recipe, matrix, kernel):
+def test_grids_follow_from_what_is_asked_for(monkeypatch, recipe, matrix, kernel):
+    monkeypatch.setattr(processor, "saturates", lambda: False)  # whichever processor runs this
     quantization = rounded.quantization(recipe)
     plan = arithmetic(quantization)
     assert told(plan.matrix) == matrix
