@@ -22,6 +22,7 @@ from millis.tasks.contract import Answer
 from millis.types import Stage, Timed
 
 READ = "read"  # the first stage of all applications
+WORD = "a "
 LONGEST = 128  # words: the longest request that an application is warmed with
 
 
@@ -87,6 +88,12 @@ class ApplicationRunner:
         return About(
             manifest.name, manifest.kind, answers, False, keeps, LONGEST, self._size_bytes, manifest.fingerprint
         )
+
+    @property
+    def word(self) -> str:
+        """That requests are made of before the first one; a language has its own."""
+        found: str = getattr(self.application, "word", WORD)
+        return found
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -73,11 +73,12 @@ class Ctranslate2:
         if absent := self.missing():
             raise MillisError(f"backend=ctranslate2: {absent}. Or use backend=onnxruntime")
         from millis.backends.ct2.writing import write
-        from millis.quantization.processor import reduces_range
+        from millis.quantization.processor import reduces_range, told
 
         narrow = quantization is not None and reduces_range(quantization)
         write(model, folder, kind, narrow)
-        return ()
+        note = told(quantization) if quantization is not None else None
+        return () if note is None else (note,)
 
 
 def _precision(quantization: "Quantization | None") -> str:

@@ -8,7 +8,7 @@ from translations import SETTINGS, WordByWord, translation_application, translat
 
 from millis.applications.contract import Request
 from millis.applications.runner import load
-from millis.applications.translation.answering import assemble
+from millis.applications.translation.answering import _missing, _numbers_kept, assemble
 from millis.applications.translation.placeholders import COUNT, FIRST
 from millis.errors import MillisError
 
@@ -208,3 +208,9 @@ def test_a_part_that_does_not_translate_is_refused(runner):
     with pytest.raises(MillisError, match="the part 'translate' writes no text for a text"):
         assemble(SETTINGS, {}, None)
     assert assemble(SETTINGS, runner.parts, None).answer("The lamp.").sentences["found"] == 1
+
+
+def test_numbers_and_terms_are_counted_as_words_of_their_own():
+    assert _missing("5", ["5"], "Es kostet 15 Euro.") and not _missing("5", ["5"], "Es kostet 5 Euro.")
+    assert _missing("Leuchte", ["Leuchte", "Leuchte"], "Eine Leuchte.")  # which should stand there twice
+    assert _numbers_kept({"source": "5 lamps", "target": "5 Lampen"}, "15 Lampen") == (0, 1)

@@ -12,6 +12,8 @@ come back is tried again with other placeholders and then without any; what lack
 """
 
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +27,10 @@ from millis.applications.contract import Request, Row, said
 from millis.applications.measure import Measure, judged
 from millis.applications.pace import Pace
 from millis.applications.pool import AHEAD, RunnerPool
-from millis.applications.translation.glossary import Glossary, Term
+from millis.applications.translation.glossary import Glossary, Term, standing
 from millis.applications.translation.layout import Piece, between, halves, joined, pieces
 from millis.applications.translation.placeholders import COUNT, Masked, fixed, masked, small_numbers
-from millis.applications.translation.scripts import share
+from millis.applications.translation.scripts import script, share
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.models.outputs import REPLY
@@ -186,6 +188,12 @@ class Translator:
         return f"a translation from {self._settings.source} to {self._settings.target}"
 
     @property
+    def word(self) -> str:
+        """Of the language, as far as a server that warms it has to know."""
+        found = (chr(code) for code in range(ord("A"), sys.maxunicode) if script(chr(code)) in self._settings.scripts)
+        return f"{next(found)} "
+
+    @property
     def steps(self) -> Sequence[Stage]:
         """Split, terms, translate, join."""
         return (("split", self._split), ("terms", self._terms), ("translate", self._translate), ("join", self._join))
@@ -273,7 +281,7 @@ class Translator:
         attempts = _attempts(text, [*one.terms, *stay], numbers)
         for mask in attempts if self._settings.placeholders else (masked(text, ()),):
             written = self._attempt(runner, mask)
-            lacks = tuple(dict.fromkeys(target for target in wanted if target not in written.text))
+            lacks = tuple(dict.fromkeys(target for target in wanted if _missing(target, wanted, written.text)))
             if best is None or len(lacks) < len(best.lacks):
                 best = written._replace(lacks=lacks)
             if not best.lacks:
@@ -292,8 +300,8 @@ class Translator:
             reply = runner.replied(text)
             written, fits = reply.text.strip(), reply.ended in ("end", "stop")
         divided = halves(text) if not fits and depth < DEEPEST else None
-        if divided is None:
-            return Written(written or (text if not fits else ""), 1, fits)
+        if divided is None:  # what is not translated stays
+            return Written(written or text, 1, fits and bool(written))
         found = [self._parts(runner, half, depth + 1) for half in divided]
         said = joined([one.text for one in found], self._settings.blanks)
         return Written(said, sum(one.parts for one in found), all(one.whole for one in found))
@@ -307,7 +315,11 @@ class Translator:
         text = "".join(self._said(job, place, one) for place, one in enumerate(done))
         terms = [(one, written) for one, written in zip(job.sentences, done, strict=False) if one.terms]
         found = sum(len(one.terms) for one, _ in terms)
-        kept = sum(term.target in written.text for one, written in terms for term in one.terms)
+        kept = sum(
+            min(number, standing(target, written.text))
+            for one, written in terms
+            for target, number in Counter(term.target for term in one.terms).items()
+        )
         counts = {
             "translated": sum(not one.foreign for one in job.sentences[: len(done)]),
             "found": of,
@@ -325,8 +337,11 @@ class Translator:
             yield f"{_counted(divided)} longer than the model reads at once, and translated in parts"
         if open_ended := [number for number, (_, written) in numbered if not written.whole]:
             yield f"{_counted(open_ended)} perhaps not translated to the end"
-        for number, (_, written) in [one for one in numbered if one[1][1].lacks][:NOTED]:
-            yield f"the translation of sentence {number} lacks {', '.join(map(repr, written.lacks))}"
+        lacking = [(number, written.lacks) for number, (_, written) in numbered if written.lacks]
+        for number, lacks in lacking[:NOTED]:
+            yield f"the translation of sentence {number} lacks {', '.join(map(repr, lacks))}"
+        if (more := len(lacking) - NOTED) > 0:
+            yield f"the translations of {more} more sentences lack something"
         if (done := len(job.written)) < len(job.sentences):
             why = "nobody read on" if job.left else "the time was up"
             yield f"{why}: {done} of {len(job.sentences)} sentences were translated"
@@ -344,7 +359,12 @@ def _attempts(text: str, terms: Sequence[Term], numbers: Sequence[Term]) -> Iter
 def _numbers_kept(row: Row, text: str) -> tuple[int, int]:
     """How many of the numbers that source and reference have are in a translation, and how many these are."""
     common = set(_NUMBERS.findall(row["source"])) & set(_NUMBERS.findall(row["target"]))
-    return sum(number in text for number in common), len(common)
+    return len(common & set(_NUMBERS.findall(text))), len(common)
+
+
+def _missing(target: str, wanted: Sequence[str], text: str) -> bool:
+    """Whether a translation has a term, as a word of its own, less often than it should."""
+    return standing(target, text) < wanted.count(target)
 
 
 def _counted(numbers: Sequence[int]) -> str:

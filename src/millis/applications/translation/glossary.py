@@ -118,6 +118,11 @@ def _checked(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     return found
 
 
+def standing(term: str, text: str) -> int:
+    """How often a term stands in a text as a word of its own, written as it is."""
+    return len(re.findall(_standing(term), text))
+
+
 def _standing(term: str) -> str:
     """An expression for a term that is a word of its own."""
     words = term.split()
