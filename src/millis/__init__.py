@@ -9,7 +9,7 @@ it does not need.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _HOMES = {
     "train": "millis.functions",

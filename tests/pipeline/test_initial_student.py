@@ -57,6 +57,25 @@ def test_the_measured_speedup_is_the_one_asked_for(asked, teacher, clock, target
     assert speedups[0] / speedups[1] == pytest.approx(target, rel=0.1)
 
 
+def test_a_machine_that_slows_down_after_the_first_measurement_is_no_target_out_of_reach(
+    asked, teacher, clock, monkeypatch
+):
+    latency_of, timed = clock
+
+    def slower_later(run, planned, model=None):
+        metrics = latency_of(run, planned).metrics
+        factor = 3 if len(timed) == 1 else 1
+        return SimpleNamespace(
+            metrics={"latency_p50_ms": metrics["latency_p50_ms"] / factor, "speedup": metrics["speedup"] * factor}
+        )
+
+    monkeypatch.setattr(initial, "latency_of", slower_later)
+    run = asked("pruning=to_latency", "pruning.target_speedup=1.5", "pruning.steps=4", "pruning.refine=0")
+    small = initial.prune_to_latency(run, run.recipe.to_latency, teacher.module)
+    before, after = (latency_of(run, initial._probe(teacher, model.spec)) for model in (teacher.module, small))
+    assert after.metrics["speedup"] / before.metrics["speedup"] == pytest.approx(1.5, rel=0.1)
+
+
 def test_the_table_is_of_models_whose_layers_are_alike(asked, teacher, clock):
     run = asked("pruning=to_latency")
     latency_of, timed = clock

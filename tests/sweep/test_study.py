@@ -440,6 +440,14 @@ def test_another_rule_of_ending_trials_is_refused_once_there_is_a_trial(url: str
     )
 
 
+def test_a_study_of_before_there_were_rules_has_none(url: str) -> None:
+    shared = share(url)
+    run(shared, 1)
+    share(url, rule={"_target_": "millis.sweep.rungs.none"})
+    with pytest.raises(MillisError, match=r"began with study\.rungs=none, now it is Rungs\(kept=0\.5\)"):
+        share(url, rule={"_target_": "millis.sweep.rungs.Rungs", "kept": 0.5})
+
+
 def test_a_trial_that_a_rung_ended_needs_no_quality(url: str) -> None:
     shared = share(url)
     with shared.working():

@@ -27,9 +27,9 @@ class Deciding:
 def fit(separable, tmp_path):
     """Trains a module on the separable problem in `tmp_path/<folder>`, judged or not."""
 
-    def run(module, judge=None, folder="judged", epochs=4, planned=4, before=0):
+    def run(module, judge=None, folder="judged", epochs=4, planned=4, before=0, last=True):
         trainer = Fit(max_epochs=epochs, batch_size=8, patience=10, accelerator="cpu")
-        callbacks = [] if judge is None else [Rungs(judge, planned, before)]
+        callbacks = [] if judge is None else [Rungs(judge, planned, before, last)]
         return trainer(
             module, separable(64), separable(32, seed=1), 0,
             folder=tmp_path / folder, seed=0, title="toy", callbacks=callbacks,
@@ -58,6 +58,18 @@ def test_who_passes_all_rungs_ends_bit_for_bit_as_without_them(module, fit):
     assert [share for share, _ in judge.asked] == [0.25, 0.5]  # the last epoch ends by itself
     assert same_weights(judged, plain)
     assert untimed(within) == untimed(without)
+
+
+def test_a_rung_at_the_end_of_a_phase_is_judged_if_another_phase_comes(module, fit):
+    first = Deciding()
+    fit(module(), first, epochs=2, planned=4, last=False)
+    assert [share for share, _ in first.asked] == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(("share", "epoch"), [(0.07, 7), (0.28, 28), (0.55, 55), (0.555, 56)])
+def test_a_rung_is_the_first_epoch_that_reaches_its_share_and_not_a_rounding_later(share, epoch):
+    rungs = Rungs(Deciding(shares=(share,)), planned=100)
+    assert [done for done in range(1, 101) if rungs._rung(done) is not None] == [epoch]
 
 
 def test_who_was_ended_at_each_rung_and_went_on_ends_bit_for_bit_as_unbroken(module, fit, tmp_path):

@@ -49,6 +49,11 @@ class Application(Protocol):
     """Whether its answer is a text that comes in pieces (`Request.say`)."""
 
     @property
+    def word(self) -> str:
+        """What a server fills requests with before the first one comes, of a language that is answered."""
+        ...
+
+    @property
     def summary(self) -> str:
         """What it answers, in a few words."""
         ...

@@ -22,7 +22,6 @@ from millis.tasks.contract import Answer
 from millis.types import Stage, Timed
 
 READ = "read"  # the first stage of all applications
-WORD = "a "
 LONGEST = 128  # words: the longest request that an application is warmed with
 
 
@@ -83,17 +82,18 @@ class ApplicationRunner:
     @property
     def about(self) -> About:
         """What is said of it."""
-        manifest, keeps = self.manifest, self.application.State is not None
-        answers = self.application.summary
+        manifest, application = self.manifest, self.application
         return About(
-            manifest.name, manifest.kind, answers, False, keeps, LONGEST, self._size_bytes, manifest.fingerprint
+            manifest.name,
+            manifest.kind,
+            application.summary,
+            False,
+            application.State is not None,
+            LONGEST,
+            self._size_bytes,
+            manifest.fingerprint,
+            application.word,
         )
-
-    @property
-    def word(self) -> str:
-        """That requests are made of before the first one; a language has its own."""
-        found: str = getattr(self.application, "word", WORD)
-        return found
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -8,6 +8,25 @@ H, which is row j of U, the upper Cholesky factor of H⁻¹, times U_jj.
 import torch
 from torch import Tensor
 
+from millis.errors import MillisError
+
+
+def check_finite(products: Tensor, method: str, layer: str) -> None:
+    """Refuse X Xᵀ of numbers that are none.
+
+    Args:
+        method: That reads it, as options call it.
+        layer: That reads X.
+
+    Raises:
+        MillisError: as said.
+    """
+    if not bool(torch.isfinite(products).all()):
+        raise MillisError(
+            f"{method}: {layer} reads NaN or infinite values on the calibration texts, expected finite ones: the "
+            "training has diverged. Train again with a lower learning rate"
+        )
+
 
 def dead(products: Tensor) -> Tensor:
     """Inputs that no text activates, [I]: their rows and columns of X Xᵀ are 0, and they have no part in any error."""

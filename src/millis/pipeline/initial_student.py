@@ -159,7 +159,8 @@ def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:
     Raises:
         MillisError: a student without heads and neurons, or a speed-up that no structure reaches.
     """
-    if model.spec.shape is None:
+    sizes = model.spec.shape
+    if sizes is None:
         raise MillisError(
             f"pruning=to_latency removes heads and neurons, and a {model.spec.family} student of this architecture "
             "has none that millis knows. Choose student=transformer, or pruning=none"
@@ -170,7 +171,7 @@ def prune_to_latency(run: Run, pruning: ToLatency, model: Any) -> Any:
     importance = pruning.importance(model, batches)
     dense = latency_of(run, _probe(teacher, model.spec))
     table = latency_table(run, model.spec, dense, pruning.steps)
-    target_ms = pruning.first_target_ms(dense.metrics["latency_p50_ms"])
+    target_ms = pruning.first_target_ms(table.latency_ms(sizes.heads, sizes.ffn))
     found: dict[float, Selection] = {}  # distance from the target → what to keep
     for _ in range(1 + pruning.refine):
         try:

@@ -128,10 +128,11 @@ class Lesson:
         fits = [fit] if len(phases) == 1 else _shared_out(fit, phases, len(self.texts))
         epochs, fitted = [one.epochs(len(self.texts)) for one in fits], list[Fitted]()
         for index, (phase, own) in enumerate(zip(phases, fits, strict=True)):
+            last = index == len(phases) - 1
             called = title if len(phases) == 1 else f"{title}, {phase.stage.name}"
             model, done = self.train(
                 phase, model, own, folder=folder / str(index), title=called, logger=logger,
-                judged=None if judge is None else Rungs(judge, sum(epochs), sum(epochs[:index])),
+                judged=None if judge is None else Rungs(judge, sum(epochs), sum(epochs[:index]), last),
             )  # fmt: skip
             fitted.append(done)
         return model, Fitted.of(fitted)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from millis.errors import MillisError
-from millis.models.hessian import dead, inverse_factor
+from millis.models.hessian import check_finite, dead, inverse_factor
 from millis.pruning.granularity import Granularity
 from millis.pruning.granularity.element import Element
 from millis.pruning.granularity.n_m import NM
@@ -96,11 +96,7 @@ class SparseGpt:
         """
         for layers, products in read:
             found = products()
-            if not bool(torch.isfinite(found).all()):
-                raise MillisError(
-                    f"pruning=sparsegpt: {next(iter(layers))} reads NaN or infinite values on training texts, expected "
-                    "finite ones: the training has diverged. Train again with a lower learning rate"
-                )
+            check_finite(found, "pruning=sparsegpt", next(iter(layers)))
             factor, never = inverse_factor(found, self.dampening), dead(found)
             for layer in layers.values():
                 layer.weight.copy_(self.pruned(layer.weight.masked_fill(never, 0.0), factor))

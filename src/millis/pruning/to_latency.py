@@ -6,10 +6,10 @@ timing is the caller's:
 
     table = LatencyTable.from_probes(...)                       models timed on the backend, once
     importance = pruning.importance(model, batches)             once
-    target_ms = pruning.first_target_ms(dense_ms)
+    target_ms = pruning.first_target_ms(table.latency_ms(shape.heads, shape.ffn))    of the unpruned model
     up to 1 + pruning.refine times:
         keep = pruning.choose(table, importance, target_ms)
-        speedup = dense_ms / (measured latency of selected_spec(model.spec, keep))
+        speedup = (measured latency of model.spec) / (measured latency of selected_spec(model.spec, keep))
         leave if pruning.reached(speedup)
         target_ms = pruning.next_target_ms(target_ms, speedup)
     small = pruning.apply(model, keep, batches)
@@ -120,7 +120,8 @@ class ToLatency:
         return small
 
     def first_target_ms(self, dense_ms: float) -> float:
-        """What to ask of the table at first, given the unpruned model's latency."""
+        """What to ask of the table at first, given the unpruned model's latency by that table: a table
+        and a latency that were measured minutes apart can differ by more than pruning saves."""
         return dense_ms / self.target_speedup
 
     def next_target_ms(self, target_ms: float, speedup: float) -> float:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from millis.errors import MillisError
 from millis.models import anatomy
+from millis.models.hessian import check_finite
 from millis.models.parts import Layer
 from millis.models.transformer_spec import known
 from millis.quantization.arithmetic import Arithmetic, Stored
@@ -72,7 +73,7 @@ def awq(
         finer: Layers with the grid `arithmetic.finer`.
 
     Raises:
-        MillisError: a model whose blocks are not known.
+        MillisError: a model whose blocks are not known, or a layer that reads NaN or infinite values.
     """
     model = copy.deepcopy(model)
     names = {layer: name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
@@ -85,7 +86,9 @@ def awq(
         grids = {layer: arithmetic.stored(name in finer) for name, layer in group.layers.items() if name not in kept}
         if not grids:
             continue
-        s = best(grids, replay.products(group), asked.steps)
+        products = replay.products(group)
+        check_finite(products, "quantization.awq", next(iter(group.layers)))
+        s = best(grids, products, asked.steps)
         if bool((s != 1).any()):
             for layer in group.layers.values():
                 layer.weight.mul_(s)

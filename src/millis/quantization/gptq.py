@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from millis.errors import MillisError
-from millis.models.hessian import dead, inverse_factor
+from millis.models.hessian import check_finite, dead, inverse_factor
 from millis.quantization.arithmetic import Arithmetic, Stored
 from millis.quantization.calibration import by_length
 from millis.quantization.fake_quantize import centred
@@ -83,11 +82,7 @@ def gptq(
     replay, found = Replay(model, by_length(requests), groups), Parameters()
     for group in groups:
         products = replay.products(group)
-        if not bool(torch.isfinite(products).all()):
-            raise MillisError(
-                f"gptq: {next(iter(group.layers))} reads NaN or infinite values on the calibration texts, expected "
-                "finite ones: the training has diverged. Train again with a lower learning rate"
-            )
+        check_finite(products, "gptq", next(iter(group.layers)))
         compensation = Compensation(products, asked)
         for name, layer in group.layers.items():
             how = arithmetic.stored(name in finer)

@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from millis.applications.runner import WORD, ApplicationRunner, load
+from millis.applications.runner import ApplicationRunner, load
 from millis.errors import MillisError
 from millis.server.lane import ServiceTime
 from millis.server.messages import Answer, Served, jsonable
@@ -100,12 +100,11 @@ class Artifact:
 
     def _warm(self) -> float:
         """Answer texts from the longest to short ones; what the longest takes, milliseconds."""
-        longest, begun, first_ms = self.runner.about.longest, perf_counter_ns(), 0.0
-        word = self.runner.word if isinstance(self.runner, ApplicationRunner) else WORD
+        about, begun, first_ms = self.runner.about, perf_counter_ns(), 0.0
         for turn in range(WARM):
-            words = max(1, longest >> (turn % 8))
+            words = max(1, about.longest >> (turn % 8))
             start = perf_counter_ns()
-            self.runner.predict(word * words, deadline_ms=UNHURRIED_MS)
+            self.runner.predict(about.word * words, deadline_ms=UNHURRIED_MS)
             now = perf_counter_ns()
             first_ms = (now - start) / 1e6 if turn % 8 == 0 else first_ms
             if (now - begun) / 1e6 > WARM_MS:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+WORD = "a "  # which most models have some answer to
+
 
 class About(NamedTuple):
     """Said to those who choose what to ask.
@@ -15,6 +17,7 @@ class About(NamedTuple):
         longest: Tokens, or words, of the longest request that is read to its end.
         size_bytes: On disk.
         fingerprint: Of what it was made of.
+        word: What requests are filled with before the first one comes, of a language that it answers.
     """
 
     name: str
@@ -25,3 +28,4 @@ class About(NamedTuple):
     longest: int
     size_bytes: int
     fingerprint: str
+    word: str = WORD

@@ -7,6 +7,7 @@ import optuna
 from millis.errors import MillisError
 
 KEY = "rule"  # attribute of a study
+NONE = "none"
 
 
 def hold_to(study: optuna.Study, rule: Any, *, begun: bool) -> None:
@@ -20,7 +21,7 @@ def hold_to(study: optuna.Study, rule: Any, *, begun: bool) -> None:
         MillisError: trials were begun under another rule.
     """
     kept = study.user_attrs.get(KEY)
-    if begun and kept not in (None, rule):
+    if begun and _told(kept) != _told(rule):
         raise MillisError(
             f"study {study.study_name!r} began with study.rungs={_shown(kept)}, now it is {_shown(rule)}: what one "
             "rule ended the other might not have. Choose another study.name, or restore study.rungs"
@@ -29,8 +30,13 @@ def hold_to(study: optuna.Study, rule: Any, *, begun: bool) -> None:
         study.set_user_attr(KEY, rule)
 
 
+def _told(rule: Any) -> Any:
+    """A rule, or None for that which ends nothing: studies that began before there were rules say nothing."""
+    return None if _shown(rule) == NONE else rule
+
+
 def _shown(rule: Any) -> str:
     """`Rungs(shares=[0.25, 0.5, 1], kept=0.5)`."""
-    said = dict(rule or {"_target_": "none"})
+    said = dict(rule or {"_target_": NONE})
     name = str(said.pop("_target_", "")).rpartition(".")[2]
     return f"{name}({', '.join(f'{key}={value}' for key, value in said.items())})" if said else name

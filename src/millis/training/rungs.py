@@ -8,6 +8,7 @@ trainings that share a schedule compare when they are warm.
 """
 
 import math
+from fractions import Fraction
 from typing import Protocol
 
 import pytorch_lightning as pl
@@ -57,10 +58,11 @@ class Rungs(pl.Callback):
         judge: Asked in one process, whose answer all of them take.
         planned: Epochs, with those of phases before and after this one.
         before: Of these, those of the phases before.
+        last: Whether no phase comes after this one.
     """
 
-    def __init__(self, judge: Judge, planned: int, before: int = 0) -> None:
-        self.judge, self.planned, self.before = judge, planned, before
+    def __init__(self, judge: Judge, planned: int, before: int = 0, last: bool = True) -> None:
+        self.judge, self.planned, self.before, self.last = judge, planned, before, last
         self.stopped: Stopped | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -70,7 +72,7 @@ class Rungs(pl.Callback):
             return
         done = trainer.current_epoch + 1
         share = self._rung(done)
-        if share is None or done == trainer.max_epochs:
+        if share is None or (self.last and done == trainer.max_epochs):
             return
         assert isinstance(trainer.checkpoint_callback, ModelCheckpoint)
         before = trainer.checkpoint_callback.best_model_score  # this epoch's is not among them yet
@@ -83,5 +85,6 @@ class Rungs(pl.Callback):
 
     def _rung(self, done: int) -> float | None:
         """The highest rung that the phase's epoch `done` is the first to reach."""
-        reached = (one for one in self.judge.shares if math.ceil(one * self.planned) == self.before + done)
+        shares = ((one, Fraction(str(one))) for one in self.judge.shares)  # 0.55 of 100 is 55, and not a little more
+        reached = (one for one, share in shares if math.ceil(share * self.planned) == self.before + done)
         return max(reached, default=None)

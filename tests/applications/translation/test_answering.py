@@ -210,6 +210,48 @@ def test_a_part_that_does_not_translate_is_refused(runner):
     assert assemble(SETTINGS, runner.parts, None).answer("The lamp.").sentences["found"] == 1
 
 
+def test_what_the_model_leaves_empty_stays_and_is_said():
+    found = translator(WordByWord(deaf={"die", "Lampe", "."})).answer("The lamp. The old lamp.")
+    assert found.text.startswith("The lamp. ") and found.notes == ("sentence 1 is perhaps not translated to the end",)
+
+
+def test_a_term_that_stands_once_where_it_should_twice_lacks():
+    class Once(WordByWord):
+        def replied(self, text):
+            said = super().replied(text)
+            first = next((letter for letter in said.text if letter in EVERY_MARK), "\0")
+            return said._replace(text=said.text.replace(first, "", 1)) if said.text.count("die") == 2 else said
+
+    found = translator(Once(), glossary={"lamp": "Leuchte"}).answer("The lamp is the lamp.")
+    assert found.terms == {"kept": 1, "found": 2} and found.notes == ("the translation of sentence 1 lacks 'Leuchte'",)
+
+
+def test_more_notes_than_are_told_are_counted():
+    found = translator(WordByWord({"k-48213": "oh"}), placeholders=False).answer(
+        " ".join(["Is K-48213 the lamp?"] * 12)
+    )
+    assert len(found.notes) == 11 and found.notes[-1] == "the translations of 2 more sentences lack something"
+
+
+def test_no_sentence_is_tried_again_when_the_time_is_up():
+    class Endless(WordByWord):
+        def replied(self, text):
+            return super().replied(text)._replace(ended="length")
+
+    model, text = Endless(), ", ".join(["the lamp is old and new"] * 8)
+    given = Request(text, until_ns=perf_counter_ns())
+    for _, step in translator(model).steps:
+        given = step(given)
+    assert len(model.asked) == 1 and "sentence 1 is perhaps not translated to the end" in given.notes
+
+
+@pytest.mark.parametrize(("language", "scripts", "word"), [("en", ["LATIN"], "A "), ("zh", ["CJK"], "㐀 ")])
+def test_it_is_warmed_with_letters_of_its_language(language, scripts, word):
+    ours = translator(source=language, scripts=scripts)
+    assert ours.word == word
+    assert ours.answer(ours.word * 128).sentences["translated"] > 0
+
+
 def test_numbers_and_terms_are_counted_as_words_of_their_own():
     assert _missing("5", ["5"], "Es kostet 15 Euro.") and not _missing("5", ["5"], "Es kostet 5 Euro.")
     assert _missing("Leuchte", ["Leuchte", "Leuchte"], "Eine Leuchte.")  # which should stand there twice

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from millis.applications.translation.lexicon import Lexicon
-from millis.applications.translation.pairs import Pair, one_by_one, pairs, write_rows
-from millis.applications.translation.placeholders import MARKS
+from millis.applications.translation.lexicon import Lexicon, Link
+from millis.applications.translation.pairs import Pair, _again, one_by_one, pairs, write_rows
+from millis.applications.translation.placeholders import MARKS, small_numbers
 from millis.errors import MillisError
 
 LEXICON = Lexicon({"lamp": "lampe"})
@@ -27,6 +27,11 @@ def test_codes_are_the_same_placeholder_on_both_sides(tmp_path):
     assert len(marks(source)) == 2 and sorted(marks(target)) == sorted(marks(source))
     one, two = marks(source)
     assert (source, target) == (f"{one} is {two}  and 18.", f"18 sind {two}, {one}.")
+
+
+def test_a_number_within_another_is_not_taken_out(tmp_path):
+    both = Pair("close 1 at 2.5 of 7", "um 13 Uhr 2.5 um 7")
+    assert _again(both, small_numbers(both.source)) == [Link((11, 14), (10, 13)), Link((18, 19), (17, 18))]
 
 
 def test_what_the_other_side_lacks_stays(tmp_path):

@@ -65,6 +65,13 @@ def test_what_is_given_back_as_it_came_is_the_text(text):
     assert found.restored(found.text) == text
 
 
+def test_a_letter_of_private_use_stands_for_no_term():
+    terms = [Term(begin, begin + 1, f"T{begin}") for begin in range(COUNT)]
+    made = masked("abcdefgh " + mark(1), terms)
+    assert made.text == "".join(map(mark, range(COUNT))) + " "
+    assert made.restored(made.text) == "T0T1T2T3T4T5T6T7 "
+
+
 def test_spans_are_replaced_whatever_their_order():
     assert replaced("abcdef", [((4, 5), "E"), ((0, 2), "")]) == "cdEf"
     assert without_marks(f"a{ONE}b\uf8ff") == "ab"

@@ -83,6 +83,23 @@ def test_it_is_put_together_judged_and_answers_piece_by_piece(corpus, tmp_path, 
     assert "4821. The parcel. 一。 4821. " in said and "sentence 2 is not in 'en', and left as it stands" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Привет", r"test row 2: no sentence of the text is in 'en'"),
+        ("a\0b", r"test row 2: character 1 of the text is U\+0000"),
+        ("long " * 30, r"test row 2: the text has 150 characters: expected at most 100 at once"),
+    ],
+)
+def test_a_test_row_that_would_not_be_translated_is_refused_before_training(tmp_path, text, message):
+    rows = [{"en": "The lamp is old.", "de": "Die Lampe ist alt."}, {"en": text, "de": "Die Lampe."}]
+    for split in ("train", "validation", "test"):
+        kept = rows if split == "test" else rows[:1]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    with pytest.raises(MillisError, match=message):
+        Translation({}, most_characters=100).check(tmp_path)
+
+
 def test_a_corpus_without_a_language_is_refused(corpus, tmp_path):
     with pytest.raises(MillisError, match="has no column 'fr'"):
         Translation({}, target="fr").check(corpus)

@@ -26,6 +26,7 @@ from millis.applications.measure import Measure, mean, share
 from millis.applications.scope import OUTSIDE
 from millis.errors import MillisError
 from millis.models.outputs import require_one_text
+from millis.serving.about import WORD
 from millis.serving.one_pass import Runner
 from millis.types import Stage
 
@@ -138,6 +139,7 @@ class CustomerService:
 
     State: ClassVar[Any] = State
     writes: ClassVar[bool] = False
+    word: ClassVar[str] = WORD
 
     def __init__(self, settings: Settings, intent: Runner, faq: Runner) -> None:
         self.settings, self._intent, self._faq = settings, intent, faq

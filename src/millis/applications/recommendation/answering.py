@@ -22,6 +22,7 @@ from millis.applications.recommendation.interactions import Asked
 from millis.applications.recommendation.judging import PLACES, ndcg, recall
 from millis.applications.recommendation.tower import Numbers, Tower
 from millis.errors import MillisError
+from millis.serving.about import WORD
 from millis.serving.one_pass import Runner
 from millis.types import Stage
 
@@ -125,6 +126,7 @@ class Recommendation:
 
     State: ClassVar[Any] = State
     writes: ClassVar[bool] = False
+    word: ClassVar[str] = WORD
 
     def __init__(self, settings: Settings, encoder: Runner, catalogue: Catalogue, tower: Tower) -> None:
         self._settings, self._encoder = settings, encoder

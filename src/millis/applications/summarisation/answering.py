@@ -20,6 +20,7 @@ from millis.applications.summarisation.reading import Read, Reader
 from millis.applications.summarisation.worth import FEATURES, known
 from millis.errors import MillisError
 from millis.metrics import named
+from millis.serving.about import WORD
 from millis.serving.one_pass import Runner
 from millis.types import Stage
 
@@ -97,6 +98,7 @@ class Summarisation:
 
     State: ClassVar[Any] = None
     writes: ClassVar[bool] = False
+    word: ClassVar[str] = WORD
 
     def __init__(self, settings: Settings, parts: Mapping[str, Runner]) -> None:
         self._settings = settings

@@ -12,10 +12,10 @@ come back is tried again with other placeholders and then without any; what lack
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, cast
@@ -28,9 +28,9 @@ from millis.applications.measure import Measure, judged
 from millis.applications.pace import Pace
 from millis.applications.pool import AHEAD, RunnerPool
 from millis.applications.translation.glossary import Glossary, Term, standing
-from millis.applications.translation.layout import Piece, between, halves, joined, pieces
+from millis.applications.translation.layout import Piece, between, halves, joined
 from millis.applications.translation.placeholders import COUNT, Masked, fixed, masked, small_numbers
-from millis.applications.translation.scripts import script, share
+from millis.applications.translation.source import Source
 from millis.errors import MillisError
 from millis.metrics import named
 from millis.models.outputs import REPLY
@@ -40,10 +40,7 @@ from millis.types import Stage
 
 SPREAD = PART = "translate"
 DEEPEST = 3  # times that a sentence is divided in two
-NATIVE = 0.5  # share of a sentence's letters from which on it is one of the language
 NOTED = 10  # sentences that one note names
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_UNREADABLE, _BROKEN = 0.1, "\ufffd"
 _NUMBERS = re.compile(r"\d+(?:[.,:/-]\d+)*")
 Words: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -81,6 +78,11 @@ class Settings:
     glossary: dict[str, str] = field(default_factory=dict)
     placeholders: bool = True
     most_characters: Annotated[int, Meta(ge=1)] = 100_000
+
+    @property
+    def reads(self) -> Source:
+        """The language that is read."""
+        return Source(self.source, self.scripts, self.most_characters)
 
 
 class Translation(NamedTuple):
@@ -173,7 +175,7 @@ class Translator:
     writes: ClassVar[bool] = True
 
     def __init__(self, settings: Settings, part: Writer) -> None:
-        self._settings, self._part = settings, part
+        self._settings, self._part, self._source = settings, part, settings.reads
         self._glossary = Glossary(settings.glossary)
         self._pool = RunnerPool([part])
         self._pace = Pace(200_000)  # ns a character
@@ -190,8 +192,7 @@ class Translator:
     @property
     def word(self) -> str:
         """Of the language, as far as a server that warms it has to know."""
-        found = (chr(code) for code in range(ord("A"), sys.maxunicode) if script(chr(code)) in self._settings.scripts)
-        return f"{next(found)} "
+        return self._source.word
 
     @property
     def steps(self) -> Sequence[Stage]:
@@ -221,37 +222,22 @@ class Translator:
         return cast(Translation, given)
 
     def _split(self, request: Request) -> Job:
-        text, most = said(request), self._settings.most_characters
-        if len(text) > most:
-            raise MillisError(f"the text has {len(text)} characters: expected at most {most} at once. Send it in parts")
-        if (strange := _NO_TEXT.search(text)) is not None:
-            place, code = strange.start(), ord(strange.group())
-            raise MillisError(f"character {place} of the text is U+{code:04X}, which no text has: expected words")
-        if text.count(_BROKEN) > _UNREADABLE * len(text):
-            raise MillisError("the text was decoded from something else than UTF-8: expected words")
         state = request.state or State()
         glossary = self._glossary.with_terms(state.glossary) if state.glossary else self._glossary
-        return Job(request, *pieces(text, self._settings.source), glossary, state)
+        return Job(request, *self._source.read(said(request)), glossary, state)
 
     def _terms(self, job: Job) -> Job:
-        found = [self._sentence(piece, job.glossary) for piece in job.found]
-        if found and all(one.foreign for one in found):
-            settings = self._settings
-            raise MillisError(
-                f"no sentence of the text is in {settings.source!r}, which is translated here (letters: "
-                f"{', '.join(settings.scripts)})"
-            )
-        return job._replace(sentences=found)
-
-    def _sentence(self, piece: Piece, glossary: Glossary) -> Sentence:
-        if share(piece.text, self._settings.scripts) < NATIVE:
-            return Sentence(piece, (), True)
-        return Sentence(piece, tuple(glossary.found(piece.text)), False)
+        foreign = self._source.foreign(job.found)
+        sentences = [
+            Sentence(piece, () if strange else (*job.glossary.found(piece.text),), strange)
+            for piece, strange in zip(job.found, foreign, strict=True)
+        ]
+        return job._replace(sentences=sentences)
 
     def _translate(self, job: Job) -> Job:
         request, done = job.request, list[Written]()
         ahead = AHEAD if request.until_ns is None else 1
-        for one in self._pool.each(self._written, self._due(job), ahead):
+        for one in self._pool.each(partial(self._written, until_ns=request.until_ns), self._due(job), ahead):
             done.append(one)
             place = len(done) - 1
             if request.say is not None and not request.say(self._said(job, place, one)):
@@ -269,8 +255,8 @@ class Translator:
                 return
             yield one
 
-    def _written(self, runner: Writer, one: Sentence) -> Written:
-        """The translation of a sentence that has most of what it should."""
+    def _written(self, runner: Writer, one: Sentence, until_ns: int | None) -> Written:
+        """The translation of a sentence that has most of what it should, of those that there was time for."""
         text = one.piece.text
         if one.foreign:
             return Written(text)
@@ -280,29 +266,29 @@ class Translator:
         wanted = [term.target for term in (*one.terms, *stay, *numbers)]
         attempts = _attempts(text, [*one.terms, *stay], numbers)
         for mask in attempts if self._settings.placeholders else (masked(text, ()),):
-            written = self._attempt(runner, mask)
+            written = self._attempt(runner, mask, until_ns)
             lacks = tuple(dict.fromkeys(target for target in wanted if _missing(target, wanted, written.text)))
             if best is None or len(lacks) < len(best.lacks):
                 best = written._replace(lacks=lacks)
-            if not best.lacks:
+            if not best.lacks or _is_past(until_ns):
                 break
         self._pace.learn(perf_counter_ns() - begun, len(text))
         return cast(Written, best)
 
-    def _attempt(self, runner: Writer, mask: Masked) -> Written:
-        written = self._parts(runner, mask.text, 0)
+    def _attempt(self, runner: Writer, mask: Masked, until_ns: int | None) -> Written:
+        written = self._parts(runner, mask.text, 0, until_ns)
         return written._replace(text=mask.restored(written.text))
 
-    def _parts(self, runner: Writer, text: str, depth: int) -> Written:
+    def _parts(self, runner: Writer, text: str, depth: int, until_ns: int | None) -> Written:
         """The translation of a sentence, divided where it, or its translation, is longer than the model's texts."""
         fits, written = not runner.cut(text), ""
         if fits:
             reply = runner.replied(text)
             written, fits = reply.text.strip(), reply.ended in ("end", "stop")
-        divided = halves(text) if not fits and depth < DEEPEST else None
+        divided = halves(text) if not fits and depth < DEEPEST and not _is_past(until_ns) else None
         if divided is None:  # what is not translated stays
             return Written(written or text, 1, fits and bool(written))
-        found = [self._parts(runner, half, depth + 1) for half in divided]
+        found = [self._parts(runner, half, depth + 1, until_ns) for half in divided]
         said = joined([one.text for one in found], self._settings.blanks)
         return Written(said, sum(one.parts for one in found), all(one.whole for one in found))
 
@@ -316,7 +302,7 @@ class Translator:
         terms = [(one, written) for one, written in zip(job.sentences, done, strict=False) if one.terms]
         found = sum(len(one.terms) for one, _ in terms)
         kept = sum(
-            min(number, standing(target, written.text))
+            min(number, len(standing(target, written.text)))
             for one, written in terms
             for target, number in Counter(term.target for term in one.terms).items()
         )
@@ -362,9 +348,13 @@ def _numbers_kept(row: Row, text: str) -> tuple[int, int]:
     return len(common & set(_NUMBERS.findall(text))), len(common)
 
 
+def _is_past(until_ns: int | None) -> bool:
+    return until_ns is not None and perf_counter_ns() > until_ns
+
+
 def _missing(target: str, wanted: Sequence[str], text: str) -> bool:
     """Whether a translation has a term, as a word of its own, less often than it should."""
-    return standing(target, text) < wanted.count(target)
+    return len(standing(target, text)) < wanted.count(target)
 
 
 def _counted(numbers: Sequence[int]) -> str:

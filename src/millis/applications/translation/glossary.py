@@ -118,9 +118,9 @@ def _checked(rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     return found
 
 
-def standing(term: str, text: str) -> int:
-    """How often a term stands in a text as a word of its own, written as it is."""
-    return len(re.findall(_standing(term), text))
+def standing(term: str, text: str) -> list[tuple[int, int]]:
+    """Where a term stands in a text as a word, or a number, of its own, written as it is: (begin, end) of each."""
+    return [match.span() for match in re.finditer(_standing(term), text)]
 
 
 def _standing(term: str) -> str:
@@ -129,6 +129,8 @@ def _standing(term: str) -> str:
     found = r"\s+".join(map(re.escape, words))
     if chinese_characters(term):
         return found
+    if term[0].isdigit() and term[-1].isdigit():  # 1 is no part of 1.5
+        found = rf"(?<!\d[.,:/]){found}(?![.,:/]\d)"
     return f"{_BEFORE if words[0][0].isalnum() else ''}{found}{_BEHIND if words[-1][-1].isalnum() else ''}"
 
 

@@ -16,7 +16,7 @@ from random import Random
 from typing import NamedTuple
 
 from millis.applications.sentences import sentences
-from millis.applications.translation.glossary import Term
+from millis.applications.translation.glossary import Term, standing
 from millis.applications.translation.lexicon import Lexicon, Link, apart
 from millis.applications.translation.placeholders import COUNT, fixed, mark, replaced, small_numbers, without_marks
 from millis.data.cells import CellError, is_visible, text_of
@@ -112,9 +112,12 @@ def _rows(pair: Pair, scripts: Sequence[str], lexicon: Lexicon | None, random: R
 
 def _again(pair: Pair, terms: Iterable[Term]) -> list[Link]:
     """Terms that stand once on either side, and alike."""
-    found = (term for term in terms if all(text.count(term.target) == 1 for text in pair))
-    begins = ((term, pair.target.index(term.target)) for term in found)
-    return [Link((term.begin, term.end), (begin, begin + len(term.target))) for term, begin in begins]
+    links = list[Link]()
+    for term in terms:
+        ours, theirs = (standing(term.target, text) for text in pair)
+        if len(ours) == len(theirs) == 1:
+            links.append(Link((term.begin, term.end), theirs[0]))
+    return links
 
 
 def _without(pair: Pair, links: Iterable[Link], random: Random) -> Pair:

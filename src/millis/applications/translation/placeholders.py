@@ -79,13 +79,17 @@ def masked(text: str, terms: Iterable[Term], first: int = 0) -> Masked:
     """A sentence with placeholders in place of terms, of which the first `COUNT` are taken.
 
     Args:
-        terms: Those that go before others first; what overlaps with one of these is left out.
+        terms: Those that go before others first; what overlaps with one of these is left out. So are letters of
+            private use that are no term's.
         first: Number of the first placeholder.
     """
     taken = sorted(islice(_apart(terms), COUNT))
     marks = tuple(mark(first + number) for number in range(len(taken)))
-    spans = ((term.begin, term.end) for term in taken)
-    return Masked(replaced(text, zip(spans, marks, strict=True)), tuple(term.target for term in taken), marks)
+    spans = [(term.begin, term.end) for term in taken]
+    own = (match.span() for match in _RESERVED.finditer(text))  # which would stand for another term
+    left_out = [(span, "") for span in own if all(span[1] <= begin or end <= span[0] for begin, end in spans)]
+    without = replaced(text, [*zip(spans, marks, strict=True), *left_out])
+    return Masked(without, tuple(term.target for term in taken), marks)
 
 
 def replaced(text: str, spans: Iterable[tuple[tuple[int, int], str]]) -> str:

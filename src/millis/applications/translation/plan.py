@@ -69,13 +69,20 @@ class Translation:
             (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
 
     def check(self, corpus: Path) -> None:
-        """Refuse a folder without sentences in both languages in all three splits.
+        """Refuse a folder without sentences in both languages in all three splits, or with a test row that would not be
+        translated.
 
         Raises:
             MillisError: as said.
         """
         for split in SPLITS:
             pairs(corpus, split, self.columns)
+        reads = self._settings(corpus).reads
+        for number, row in enumerate(self.rows(corpus), 1):
+            try:
+                reads.check(row[SOURCE])
+            except MillisError as error:
+                raise MillisError(f"{corpus}, test row {number}: {error}") from error
 
     def prepare(self, corpus: Path, folder: Path) -> None:
         """Rows with placeholders, which the part learns to carry over."""
@@ -94,6 +101,9 @@ class Translation:
 
     def settle(self, corpus: Path, parts: Mapping[str, Runner], folder: Path) -> Mapping[str, Any]:
         """How both languages are written."""
+        return asdict(self._settings(corpus))
+
+    def _settings(self, corpus: Path) -> Settings:
         found = pairs(corpus, SPLITS[0], self.columns, LOOKED_AT)
         sources, targets = ([one[side] for one in found] for side in (0, 1))
         theirs, written = scripts_of(targets), "".join(targets)
@@ -101,7 +111,7 @@ class Translation:
         blanks = sum(map(str.isspace, written)) >= BLANKS * len(written)
         terms = dict(self.glossary) if isinstance(self.glossary, Mapping) else {}
         scripts = list(scripts_of(sources))
-        return asdict(Settings(*self.columns, scripts, blanks, metric, terms, self.placeholders, self.most_characters))
+        return Settings(*self.columns, scripts, blanks, metric, terms, self.placeholders, self.most_characters)
 
     def rows(self, corpus: Path) -> Sequence[Row]:
         """The test sentences."""

@@ -24,6 +24,7 @@ from millis.applications.scope import OUTSIDE
 from millis.applications.virtual_assistant import arguments
 from millis.applications.virtual_assistant.arguments import Type, value_of
 from millis.errors import MillisError
+from millis.serving.about import WORD
 from millis.serving.one_pass import Runner
 from millis.types import Stage
 
@@ -133,6 +134,7 @@ class VirtualAssistant:
 
     State: ClassVar[Any] = State
     writes: ClassVar[bool] = False
+    word: ClassVar[str] = WORD
 
     def __init__(self, settings: Settings, understand: Runner) -> None:
         arguments.check()
