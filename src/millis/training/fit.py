@@ -18,6 +18,7 @@ import torch
 from millis.data.encode import Encoded
 from millis.data.module import SplitsModule
 from millis.errors import MillisError, nearest
+from millis.training import memory
 from millis.training.adversarial import Adversarial
 from millis.training.averaging import Averaging
 from millis.training.callbacks import Noise, OwnSignals, Progress
@@ -218,6 +219,7 @@ class _Run:
     def __call__(self, ranks: Ranks | None, logger: Any = False) -> tuple[ModelCheckpoint, Progress, Ending, int]:
         """Train; what became of it."""
         _quieten()
+        memory.keep()
         self.module.train()  # Lightning leaves modes as they are, and a model that was read from a file is in the other
         seed_everything(self.seed)
         data = SplitsModule(*self.splits, self.pad_id, self.fit.batch_size, self.seed)
