@@ -37,7 +37,9 @@ SLOW = (
 
 
 # What a compiler is run for again and again; tests/backends/test_conformance.py compiles too, and stays.
-COMPILED_AGAIN = ("backends/test_conformance_outputs.py", "backends/test_conformance_ngrams.py")
+COMPILED_AGAIN = (
+    "backends/test_conformance_outputs.py", "backends/test_conformance_ngrams.py", "pruning/test_shrink.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(items):
         path = item.path.relative_to(here).as_posix()
         if path.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        if path in COMPILED_AGAIN and "inductor" in item.name:
+        if path in COMPILED_AGAIN and "inductor" in item.name.lower():
             item.add_marker(pytest.mark.whole)
 
 

@@ -234,7 +234,7 @@ def test_what_a_search_draws_is_never_refused(study):
     space = capable(cfg, space, lambda _: None)
     asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     teacher, rows = models.build(models.read(TEACHER)), Rows(encoded([[2, 5, 3]], [0], 3), 0)
-    for _ in range(25):
+    for _ in range(10):
         drawn = space.sample(asked.ask())
         recipe = recipe_of(composed("sweep", *(f"{key}={text_of(value)}" for key, value in drawn.items())))
         spec = recipe.student.spec(teacher.spec)

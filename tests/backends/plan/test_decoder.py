@@ -124,7 +124,7 @@ def test_pieces_say_what_the_whole_says(size, integers, precision, cache, tmp_pa
     assert np.array_equal(text.read(ids[100:]), whole[-1:])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_random_decoders(tmp_path, data):
     layers, groups = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
