@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from millis.applications.tables import tables
 from millis.data.cells import CellError, label_of, text_of
 from millis.data.formats import SUFFIXES, read_table
-from millis.data.layout import files_of
 from millis.data.table import Table
 from millis.errors import MillisError, nearest
 
@@ -72,7 +72,7 @@ def read_items(folder: Path, columns: Columns) -> Items:
     Raises:
         MillisError: no such file, a missing column, an empty catalogue, or an id that stands twice.
     """
-    found = _catalogue(_table(folder, (ITEMS,))[0], columns)
+    found = _catalogue(tables(folder, ITEMS)[0], columns)
     if len(found.ids) < 2:
         raise MillisError(f"{folder}: the catalogue has {len(found.ids)} items: expected at least two to choose from")
     return found
@@ -153,7 +153,7 @@ def read_histories(folder: Path, columns: Columns, items: Items) -> Histories:
 
 
 def _rows(folder: Path, columns: Columns, index: dict[str, int]) -> Iterator[tuple[str, int, float]]:
-    for table in _table(folder, INTERACTIONS):
+    for table in tables(folder, *INTERACTIONS):
         _require(table, (columns.user, columns.item))
         timed = columns.time in table.columns
         for number, (user, item, time) in enumerate(table.cells((columns.user, columns.item, columns.time)), 1):
@@ -162,18 +162,6 @@ def _rows(folder: Path, columns: Columns, index: dict[str, int]) -> Iterator[tup
             if name not in index:
                 raise MillisError(f"{where}: item {name!r} is not in the catalogue{nearest(name, index)}")
             yield _name(user, columns.user, where), index[name], _time(time, columns.time, where) if timed else 0.0
-
-
-def _table(folder: Path, names: Sequence[str]) -> list[Table]:
-    """The files of that name, in order; of several names all that there are.
-
-    Raises:
-        MillisError: there is none.
-    """
-    files = [file for name in names for file in files_of(folder, name, name)] if folder.is_dir() else []
-    if not files:
-        raise MillisError(f"{folder} has no file {' or '.join(names)} with one of {', '.join(SUFFIXES)}")
-    return [read_table(file) for file in files]
 
 
 def _require(table: Table, names: Sequence[str]) -> None:

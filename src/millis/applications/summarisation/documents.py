@@ -14,15 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from millis.applications.sentences import sentences
-from millis.data.cells import CellError, is_visible, listed, text_of
-from millis.data.formats import SUFFIXES, read_table
-from millis.data.layout import files_of
+from millis.applications.tables import rows, tables, words_of
+from millis.data.cells import listed
+from millis.data.table import Table
 from millis.errors import MillisError
 
-SPLITS = ("train", "validation", "test")
 COLUMNS = ("document", "summary", "references")
 _WORDS = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
@@ -40,31 +39,21 @@ def documents(folder: Path, split: str) -> list[Document]:
     Raises:
         MillisError: no such file, a column that is missing, or a cell without a text; file and row are named.
     """
-    files = files_of(folder, split, split) if folder.is_dir() else []
-    if not files:
-        raise MillisError(
-            f"{folder} has no file {split} with one of {', '.join(SUFFIXES)}: expected documents with the columns "
-            "document and summary"
-        )
-    return [one for file in files for one in _documents(file)]
+    found = tables(folder, split, expected="documents with the columns document and summary")
+    return [one for table in found for one in _documents(table)]
 
 
-def _documents(file: Path) -> Iterator[Document]:
-    table = read_table(file)
+def _documents(table: Table) -> Iterator[Document]:
     missing = [name for name in COLUMNS[:2] if name not in table.columns]
     if missing and not ("references" in table.columns and missing == ["summary"]):
-        raise MillisError(f"{file} has no column {missing[0]!r}: found {', '.join(table.columns) or 'none'}")
-    for number, (document, summary, references) in enumerate(table.cells(COLUMNS), 1):
-        try:
-            several = listed(references) if isinstance(references, str) else references
-            right = tuple(text_of(one, "references") for one in several or [] if one) or (text_of(summary, "summary"),)
-            text = text_of(document, "document")
-            for column, one in (("document", text), *(("summary", one) for one in right)):
-                if not is_visible(one):
-                    raise CellError(f"column {column!r} has nothing but blanks; expected words")
-            yield Document(text, right)
-        except CellError as error:
-            raise MillisError(f"{file}, row {number}: {error}") from error
+        raise MillisError(f"{table.where} has no column {missing[0]!r}: found {', '.join(table.columns) or 'none'}")
+    return rows(table, COLUMNS, _document)
+
+
+def _document(document: Any, summary: Any, references: Any) -> Document:
+    several = listed(references) if isinstance(references, str) else references
+    right = [(one, "references") for one in several or [] if one] or [(summary, "summary")]
+    return Document(words_of(document, "document"), tuple(words_of(*one) for one in right))
 
 
 def shared(text: str, summaries: Sequence[str]) -> float:

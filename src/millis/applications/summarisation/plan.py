@@ -14,7 +14,6 @@ from millis.applications.summarisation import corpus as own
 from millis.applications.summarisation.answering import CLOSE, SURVEY, Settings
 from millis.applications.summarisation.choosing import Numbers, marginal
 from millis.applications.summarisation.documents import (
-    SPLITS,
     Document,
     documents,
     shared,
@@ -23,6 +22,7 @@ from millis.applications.summarisation.documents import (
 )
 from millis.applications.summarisation.reading import Read, Reader
 from millis.applications.summarisation.worth import fitted, known
+from millis.applications.tables import SPLITS
 from millis.errors import MillisError
 from millis.serving.one_pass import Runner
 

@@ -16,15 +16,13 @@ from random import Random
 from typing import NamedTuple
 
 from millis.applications.sentences import sentences
+from millis.applications.tables import rows, tables, words_of
 from millis.applications.translation.glossary import Term, standing
 from millis.applications.translation.lexicon import Lexicon, Link, apart
 from millis.applications.translation.placeholders import COUNT, fixed, mark, replaced, small_numbers, without_marks
-from millis.data.cells import CellError, is_visible, text_of
-from millis.data.formats import SUFFIXES, read_table
-from millis.data.layout import files_of
+from millis.data.table import Table
 from millis.errors import MillisError
 
-SPLITS = ("train", "validation", "test")
 SOURCE, TARGET = "source", "target"  # columns of what parts read
 SEED = 2026
 SHARE = 0.5  # of the rows of training that have words to take out: as many second rows
@@ -47,30 +45,20 @@ def pairs(folder: Path, split: str, columns: Sequence[str], limit: int | None = 
     Raises:
         MillisError: no such file, a column that is missing, or a cell without a text; file and row are named.
     """
-    files = files_of(folder, split, split) if folder.is_dir() else []
-    if not files:
-        raise MillisError(
-            f"{folder} has no file {split} with one of {', '.join(SUFFIXES)}: expected sentences with the columns "
-            f"{' and '.join(columns)}"
-        )
-    return [*islice((pair for file in files for pair in _pairs(file, columns)), limit)]
+    found = tables(folder, split, expected=f"sentences with the columns {' and '.join(columns)}")
+    return [*islice((pair for table in found for pair in _pairs(table, columns)), limit)]
 
 
-def _pairs(file: Path, columns: Sequence[str]) -> Iterator[Pair]:
-    table = read_table(file)
+def _pairs(table: Table, columns: Sequence[str]) -> Iterator[Pair]:
     if missing := [name for name in columns if name not in table.columns]:
         raise MillisError(
-            f"{file} has no column {missing[0]!r} (app.source, app.target): found {', '.join(table.columns) or 'none'}"
+            f"{table.where} has no column {missing[0]!r} (app.source, app.target): found "
+            f"{', '.join(table.columns) or 'none'}"
         )
-    for number, cells in enumerate(table.cells(columns), 1):
-        try:
-            texts = [text_of(cell, column) for cell, column in zip(cells, columns, strict=True)]
-            for column, text in zip(columns, texts, strict=True):
-                if not is_visible(text):
-                    raise CellError(f"column {column!r} has nothing but blanks; expected a sentence")
-        except CellError as error:
-            raise MillisError(f"{file}, row {number}: {error}") from error
-        yield Pair(*texts)
+    return rows(
+        table, columns,
+        lambda *cells: Pair(*(words_of(one, name, "a sentence") for one, name in zip(cells, columns, strict=True))),
+    )  # fmt: skip
 
 
 def write_rows(

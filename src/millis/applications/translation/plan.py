@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from millis.applications.contract import Asked, Row, given
+from millis.applications.tables import SPLITS
 from millis.applications.translation.answering import PART, Settings
 from millis.applications.translation.glossary import read_glossary
 from millis.applications.translation.lexicon import Lexicon
-from millis.applications.translation.pairs import SOURCE, SPLITS, TARGET, pairs, write_rows
+from millis.applications.translation.pairs import SOURCE, TARGET, pairs, write_rows
 from millis.applications.translation.scripts import scripts_of
 from millis.data.parallel.generate import corpus as bundled
 from millis.errors import MillisError
