@@ -1,8 +1,8 @@
 """Memory that a training gives back is kept for its next step.
 
 A step allocates and frees the same large blocks over and over: the gradient of 30,522 embeddings of 384 has 47 MB. What
-is past 32 MB the C library returns to the system and asks for again, and the system clears every page of it: 13 % of a
-step of three layers whose embeddings are trained. Where they are frozen no block is that large, and nothing changes.
+is past 32 MB the C library returns to the system and asks for again, and the system clears every page of it. Where
+embeddings are frozen few blocks are that large, and little changes.
 `mallopt(3)` has the parameters; a C library without them (musl, macOS, Windows) is left as it is.
 """
 

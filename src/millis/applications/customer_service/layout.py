@@ -19,9 +19,9 @@ from millis.applications.customer_service.answering import QUESTION, Action, Ent
 from millis.applications.customer_service.replies import Reply
 from millis.applications.lines import Said, lines
 from millis.applications.scope import OUTSIDE
+from millis.applications.tables import SPLITS
 from millis.errors import MillisError
 
-SPLITS = ("train", "validation", "test")
 FAQ, ANSWERS, TURNS = "faq.jsonl", "answers.jsonl", "turns.jsonl"
 OUT_OF_SCOPE, HAND_OVER = "out_of_scope", "hand_over"
 

@@ -18,6 +18,7 @@ from millis.applications.customer_service.answering import (
 )
 from millis.applications.customer_service.corpus.generate import write
 from millis.applications.scope import OUTSIDE, least_confidence
+from millis.applications.tables import SPLITS
 from millis.errors import MillisError
 from millis.serving.one_pass import Runner
 
@@ -58,7 +59,7 @@ class CustomerService:
 
     def prepare(self, corpus: Path, folder: Path) -> None:
         """The intent's part reads all messages, that of the FAQ the questions."""
-        for split in layout.SPLITS:
+        for split in SPLITS:
             rows = layout.messages(corpus, split)
             layout.write(folder / "intent", split, [(row.text, row.label) for row in rows])
             layout.write(folder / "faq", split, [(row.text, row.entry) for row in rows if row.label == QUESTION])

@@ -13,11 +13,11 @@ from typing import Any
 
 from millis.applications.lines import Said, lines
 from millis.applications.scope import OUTSIDE
+from millis.applications.tables import SPLITS
 from millis.applications.virtual_assistant.answering import Command
 from millis.applications.virtual_assistant.arguments import Type
 from millis.errors import MillisError
 
-SPLITS = ("train", "validation", "test")
 COMMANDS, TYPES = "commands.jsonl", "types.jsonl"
 UNKNOWN = "unknown"
 
